@@ -1,0 +1,39 @@
+# Two commands need nothing but Python 3.11 and make: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKDIR ?= demo
+
+# TensorFlow's start-up messages are not ours.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_ENABLE_ONEDNN_OPTS ?= 1
+
+.PHONY: demo test lint install lock clean
+
+# Trains on two photographs, compares with the closed-form optimum, exports.
+demo: $(INSTALLED)
+	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# After a change of setup.py's requirements; needs uv.
+lock:
+	uv pip compile --quiet --extra dev --universal --generate-hashes \
+	  --no-header --python-version 3.11 --no-emit-index-url \
+	  --output-file requirements.lock setup.py
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache

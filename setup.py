@@ -1,0 +1,39 @@
+"""Packaging of tfp_flowopt; build and tool settings are in pyproject.toml."""
+
+import pathlib
+
+import setuptools
+
+_ROOT = pathlib.Path(__file__).parent
+
+setuptools.setup(
+    name='tfp-flowopt',
+    version='0.1.0',
+    description=(
+        'Normalizing flows for TensorFlow Probability that start at the '
+        'closed-form likelihood optimum and stay bi-Lipschitz.'
+    ),
+    long_description=(_ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=setuptools.find_packages(include=['tfp_flowopt', 'tfp_flowopt.*']),
+    python_requires='>=3.11',
+    install_requires=[
+        'absl-py',
+        # TFP 0.25 breaks on NumPy 2.4 (tfb.Pad, among others).
+        'numpy<2.4',
+        'tensorflow>=2.21,<2.22',
+        'tensorflow-probability>=0.25,<0.26',
+        # TFP needs Keras 2 next to TensorFlow's Keras 3.
+        'tf-keras>=2.21,<2.22',
+    ],
+    extras_require={
+        # Curves and sample grids.
+        'plot': ['matplotlib'],
+        # Two photographs to train on, and pictures; Pillow decodes the former.
+        'examples': ['matplotlib', 'pillow', 'scikit-learn'],
+        # scikit-learn is also the reference the optimum is tested against.
+        'dev': ['matplotlib', 'pillow', 'pytest', 'ruff', 'scikit-learn',
+                'setuptools'],
+    },
+)

@@ -1,0 +1,15 @@
+"""Second moments of data and the closed-form optimum of linear flows."""
+
+from tfp_flowopt.optimum.auto_correlation import AutoCorrelation
+from tfp_flowopt.optimum.closed_form import LikelihoodOptimum
+from tfp_flowopt.optimum.closed_form import likelihood_optimum
+from tfp_flowopt.optimum.spectrum import optimal_log_scales
+from tfp_flowopt.optimum.units import bits_per_dim
+
+__all__ = [
+    'AutoCorrelation',
+    'LikelihoodOptimum',
+    'bits_per_dim',
+    'likelihood_optimum',
+    'optimal_log_scales',
+]

@@ -1,0 +1,213 @@
+"""The optimum of a linear flow as a function of the data's eigenvalues.
+
+Nothing here knows where the eigenvalues come from.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = [
+  'check_constraint',
+  'check_rank',
+  'optimal_log_scales',
+  'spectral_optimum',
+]
+
+
+def check_constraint(lipschitz, noise_variance):
+  """Validates the constraint of the optimum.
+
+  Args:
+    lipschitz: `None`, or a pair of Python numbers `(m, M)`.
+    noise_variance: Python number or scalar `Tensor`.
+
+  Returns:
+    The pair `(m, M)` as floats; `(0., inf)` for `None`.
+
+  Raises:
+    ValueError: If a bound or the noise variance is out of range.
+  """
+  if not tf.is_tensor(noise_variance) and not noise_variance >= 0:
+    raise ValueError(
+        'Argument `noise_variance` must not be negative, got '
+        f'{noise_variance}.'
+    )
+  if lipschitz is None:
+    return 0.0, math.inf
+  try:
+    lower, upper = (float(bound) for bound in lipschitz)
+  except (TypeError, ValueError) as e:
+    raise ValueError(
+        'Argument `lipschitz` must be a pair of numbers (m, M), got '
+        f'{lipschitz!r}.'
+    ) from e
+  if not (0 <= lower <= upper and upper > 0 and lower < math.inf):
+    raise ValueError(
+        'Argument `lipschitz` must be a pair (m, M) with 0 <= m <= M and '
+        f'M > 0, got ({lower}, {upper}).'
+    )
+  return lower, upper
+
+
+def check_rank(rank, dimension):
+  """Raises a `ValueError` unless `rank` is `None` or in `1..dimension`."""
+  if rank is None:
+    return
+  if rank < 1 or (dimension is not None and rank > dimension):
+    raise ValueError(
+        f'Argument `rank` must be in 1..{dimension or "D"}, the dimension of '
+        f'the linear map, got {rank}.'
+    )
+
+
+def _tie_smallest(eigenvalues, rank):
+  """Replaces all but the `rank` largest eigenvalues by their mean."""
+  if rank is None or rank == eigenvalues.shape[-1]:
+    return eigenvalues
+  tail = eigenvalues[..., rank:]
+  mean = tf.reduce_mean(tail, axis=-1, keepdims=True)
+  return tf.concat(
+      [eigenvalues[..., :rank], tf.broadcast_to(mean, tf.shape(tail))], axis=-1
+  )
+
+
+def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
+  """Asserts that the optimum is finite.
+
+  Args:
+    eigenvalues: `[..., D]`, descending, as they enter the formula.
+    num_vectors: Scalar integer `Tensor`, vectors behind each matrix.
+    rank: `None` or `int`; smaller than `D` if it is a remedy.
+    bounded: Whether the scales have a finite upper bound.
+    noisy: Whether a noise floor was added (Python `bool`).
+
+  Returns:
+    `eigenvalues`, behind the assertions.
+  """
+  if bounded:
+    return eigenvalues
+  remedy = (
+      'the likelihood of a linear flow is unbounded there. Give more data, '
+      '`noise_variance` > 0 (a noise floor), `lipschitz=(m, M)` with a finite '
+      'M (a bound), or a smaller `rank` (probabilistic PCA).'
+  )
+  dimension = tf.shape(eigenvalues)[-1]
+  assertions = []
+  reduced = rank is not None and rank != eigenvalues.shape[-1]
+  if not noisy and not reduced:
+    assertions.append(
+        tf.debugging.assert_greater(
+            num_vectors,
+            tf.cast(dimension, num_vectors.dtype),
+            message=(
+                'Argument `x` has too few vectors (N) for their dimension '
+                f'(D), need N > D: {remedy}'
+            ),
+            summarize=1,
+        )
+    )
+  # A symmetric eigenvalue is known up to eps |R|; a noise floor is exact.
+  tolerance = (0.0 if noisy else np.finfo(np.float64).eps) * (
+      eigenvalues[..., :1] * tf.cast(dimension, eigenvalues.dtype)
+  )
+  assertions.append(
+      tf.debugging.assert_greater(
+          eigenvalues,
+          tolerance,
+          message=(
+              'The auto-correlation matrix of argument `x` is singular '
+              '(constant or duplicated dimensions, or too few vectors for '
+              f'`rank`): {remedy}'
+          ),
+          summarize=3,
+      )
+  )
+  with tf.control_dependencies([a for a in assertions if a is not None]):
+    return tf.identity(eigenvalues)
+
+
+def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
+  """Logarithms of the optimal singular values of the normalising map.
+
+  ```none
+  log s_i = log clip(l_i^(-1/2), m, M)
+  ```
+
+  with the eigenvalues beyond `rank` replaced by their mean. Tied directions
+  share one scale `s`, and `sum_i (log s - s^2 l_i / 2)` over them depends on
+  their mean alone; so tying first and clipping then is the joint optimum.
+
+  Args:
+    eigenvalues: Floating-point `Tensor` `[..., D]`, descending, not negative.
+    rank: `None` or Python `int`, the number of free directions.
+    lipschitz: `None` or `(m, M)`, the singular values allowed.
+
+  Returns:
+    `Tensor` of the shape of `eigenvalues`.
+  """
+  lower, upper = check_constraint(lipschitz, 0.0)
+  eigenvalues = _tie_smallest(eigenvalues, rank)
+  # Clipping the eigenvalue, not the scale, keeps the gradient finite at 0.
+  smallest = 0.0 if upper == math.inf else upper**-2
+  largest = math.inf if lower == 0 else lower**-2
+  return -0.5 * tf.math.log(
+      tf.clip_by_value(
+          eigenvalues,
+          tf.constant(smallest, eigenvalues.dtype),
+          tf.constant(largest, eigenvalues.dtype),
+      )
+  )
+
+
+def spectral_optimum(
+    eigenvalues, num_vectors, rank=None, lipschitz=None, noise_variance=0.0
+):
+  """The optimal log-likelihood and log-determinant for one linear map.
+
+  ```none
+  L* = sum_i (log s_i - s_i^2 l_i / 2) - D/2 log(2 pi)
+  log|det A*| = sum_i log s_i
+  ```
+
+  Args:
+    eigenvalues: Floating-point `Tensor` `[..., D]`, descending, of the
+      auto-correlation matrices.
+    num_vectors: Integer `Tensor`, the number of vectors behind each matrix.
+    rank: `None` or Python `int`, see `likelihood_optimum`.
+    lipschitz: `None` or `(m, M)`, see `likelihood_optimum`.
+    noise_variance: Python number or scalar `Tensor`, added to each eigenvalue.
+
+  Returns:
+    log_likelihood: `[...]`, nats per vector.
+    log_det: `[...]`, nats per vector.
+    eigenvalues: `[..., D]`, the eigenvalues with the noise floor.
+
+  Raises:
+    ValueError: If `rank`, `lipschitz` or `noise_variance` is out of range.
+    InvalidArgumentError: If the optimum is infinite.
+  """
+  _, upper = check_constraint(lipschitz, noise_variance)
+  check_rank(rank, eigenvalues.shape[-1])
+  noisy = tf.is_tensor(noise_variance) or noise_variance > 0
+  if tf.is_tensor(noise_variance):
+    noise_variance = tf.cast(noise_variance, eigenvalues.dtype)
+  # Rounding can leave a zero eigenvalue slightly negative.
+  eigenvalues = tf.maximum(eigenvalues, 0.0) + noise_variance
+  checked = _check_well_posed(
+      _tie_smallest(eigenvalues, rank),
+      num_vectors,
+      rank,
+      bounded=upper < math.inf,
+      noisy=noisy,
+  )
+  log_scales = optimal_log_scales(checked, lipschitz=lipschitz)
+  dimension = tf.cast(tf.shape(eigenvalues)[-1], eigenvalues.dtype)
+  log_det = tf.reduce_sum(log_scales, axis=-1)
+  log_likelihood = (
+      log_det
+      - 0.5 * tf.reduce_sum(tf.exp(2.0 * log_scales) * checked, axis=-1)
+      - 0.5 * dimension * math.log(2.0 * math.pi)
+  )
+  return log_likelihood, log_det, eigenvalues

@@ -1,0 +1,37 @@
+"""Units of likelihood."""
+
+import math
+
+__all__ = ['bits_per_dim']
+
+
+def bits_per_dim(log_likelihood, event_size, bits=8):
+  """Converts a log-likelihood in nats per event to bits per dimension.
+
+  The log-likelihood is that of `bits`-bit data scaled by `2**-bits`, so that
+  one quantisation bin has the width `2**-bits` (shifts do not matter):
+
+  ```none
+  bits_per_dim = -log_likelihood / (event_size ln 2) + bits
+  ```
+
+  Args:
+    log_likelihood: Floating-point `Tensor` or number, nats per event, any
+      shape.
+    event_size: Number of dimensions of an event, `H * W * C` for an image.
+    bits: Number of bits of the data before scaling; `0` for data that were
+      never quantised.
+
+  Returns:
+    Bits per dimension, of the shape and type of `log_likelihood`.
+
+  Raises:
+    ValueError: If `event_size` is not positive or `bits` is negative.
+  """
+  if event_size <= 0:
+    raise ValueError(
+        f'Argument `event_size` must be positive, got {event_size}.'
+    )
+  if bits < 0:
+    raise ValueError(f'Argument `bits` must not be negative, got {bits}.')
+  return -log_likelihood / (event_size * math.log(2.0)) + bits
