@@ -215,9 +215,10 @@ def test_graph_with_unknown_number_of_events(rng):
         rtol=1e-10,
     )
     images = correlated(rng, (n, 4, 4, 3), np.float32)
+    vectors = numpy_optimum.blocks(images, 2).reshape(-1, 12)
     np.testing.assert_allclose(
         pointwise(images).log_likelihood,
-        4 * numpy_optimum.optimum(numpy_optimum.blocks(images, 2).reshape(-1, 12))[0],
+        4 * numpy_optimum.optimum(vectors)[0],
         rtol=1e-4,
     )
   assert len(calls) == 1

@@ -1,0 +1,27 @@
+"""Bi-Lipschitz bijectors, in TFP's conventions."""
+
+from tfp_flowopt.bijectors.act_norm import ActNorm
+from tfp_flowopt.bijectors.additive_coupling import AdditiveCoupling
+from tfp_flowopt.bijectors.affine_coupling import AffineCoupling
+from tfp_flowopt.bijectors.base import JointBijector
+from tfp_flowopt.bijectors.base import forward_and_log_det
+from tfp_flowopt.bijectors.base import inverse_and_log_det
+from tfp_flowopt.bijectors.depth_to_space import DepthToSpace
+from tfp_flowopt.bijectors.factor_out import FactorOut
+from tfp_flowopt.bijectors.flow_level import FlowLevel
+from tfp_flowopt.bijectors.image_flow import ImageFlow
+from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
+
+__all__ = [
+    'ActNorm',
+    'AdditiveCoupling',
+    'AffineCoupling',
+    'DepthToSpace',
+    'FactorOut',
+    'FlowLevel',
+    'ImageFlow',
+    'InvertibleConv1x1',
+    'JointBijector',
+    'forward_and_log_det',
+    'inverse_and_log_det',
+]

@@ -1,0 +1,114 @@
+"""ActNorm bijector."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.lipschitz import anchored
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['ActNorm']
+
+
+class ActNorm(base.JointBijector):
+  """A scale and a shift for each channel (Kingma & Dhariwal 2018), bounded.
+
+  ```none
+  inverse(y) = exp(log_scale) (y - shift)
+  forward(x) = exp(-log_scale) x + shift
+  ```
+
+  The scales stay within a factor `exp(log_range)` of their anchor, which
+  `initialize` sets (`AnchoredLogScale`); until then they are 1. Nothing happens
+  by itself at the first call, so it is safe under any distribution strategy.
+
+  Lipschitz constants: `exp(-min log_scale)` forward, `exp(max log_scale)`
+  inverse.
+  """
+
+  def __init__(
+      self,
+      num_channels,
+      log_range=1.0,
+      log_scale=None,
+      shift=None,
+      dtype=tf.float32,
+      validate_args=False,
+      name='act_norm',
+  ):
+    """Creates the bijector, as the identity.
+
+    Args:
+      num_channels: Size of the last axis of the images.
+      log_range: Positive Python `float`: the scales can be trained within a
+        factor `exp(log_range)` of their initial values.
+      log_scale: `AnchoredLogScale` of `num_channels` scales to share; by
+        default a new one.
+      shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
+        new variable.
+      dtype: Type of the variables.
+      validate_args: Python `bool`.
+      name: Python `str`.
+    """
+    parameters = dict(locals())
+    with tf.name_scope(name) as name:
+      if log_scale is None:
+        log_scale = anchored.AnchoredLogScale(num_channels, log_range, dtype)
+      if shift is None:
+        shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
+      # A copy shares the weights instead of making new ones.
+      parameters.update(log_scale=log_scale, shift=shift)
+      self._log_scale = log_scale
+      self._shift = shift
+      super().__init__(
+          forward_min_event_ndims=3,
+          is_constant_jacobian=True,
+          dtype=dtype,
+          validate_args=validate_args,
+          parameters=parameters,
+          name=name,
+      )
+
+  @property
+  def log_scale(self):
+    """Logarithm of the scales of `inverse`, `[num_channels]`."""
+    return self._log_scale()
+
+  @property
+  def shift(self):
+    """The shift, `[num_channels]`."""
+    return self._shift
+
+  def initialize(self, mean, variance):
+    """Sets shift and scale so that `inverse` has mean 0 and variance 1.
+
+    Args:
+      mean: `[num_channels]`, mean of each channel of the images that arrive.
+      variance: `[num_channels]`, their variances, positive.
+
+    Raises:
+      ValueError: If a variance is not positive and finite.
+    """
+    variance = np.asarray(variance)
+    if not (np.all(variance > 0) and np.all(np.isfinite(variance))):
+      raise ValueError(
+          'Argument `variance` must be positive and finite, got '
+          f'{variance}; is a channel constant?'
+      )
+    self._log_scale.assign(-0.5 * np.log(variance))
+    self._shift.assign(tf.cast(mean, self._shift.dtype))
+
+  def _forward_and_log_det(self, x):
+    log_scale = self.log_scale
+    log_det = -base.num_positions(x) * tf.reduce_sum(log_scale)
+    return x * tf.exp(-log_scale) + self._shift, log_det
+
+  def _inverse_and_log_det(self, y):
+    log_scale = self.log_scale
+    log_det = base.num_positions(y) * tf.reduce_sum(log_scale)
+    return (y - self._shift) * tf.exp(log_scale), log_det
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: ActNorm):
+  return bounds.bounds_of_log_scales(bijector.log_scale)

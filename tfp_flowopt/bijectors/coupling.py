@@ -1,0 +1,78 @@
+"""What the couplings have in common."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+
+__all__ = ['Coupling', 'conditioner_lipschitz']
+
+
+class Coupling(base.JointBijector):
+  """Transforms half of the channels, given the other half.
+
+  The first `C // 2` channels condition the transformation and pass unchanged;
+  the others are transformed elementwise. Subclasses implement `_normalize` and
+  `_generate` on the transformed part.
+  """
+
+  def __init__(
+      self, conditioner, event_ndims, validate_args, parameters, name
+  ):
+    """Creates the coupling.
+
+    Args:
+      conditioner: Callable that maps `[..., C // 2]` to the parameters of the
+        transformation. A `tf.Module`'s variables are tracked; its property
+        `lipschitz`, if it has one, certifies the coupling.
+      event_ndims: Number of dimensions of an event: 3 for images, 1 for
+        vectors. The last one is the channels.
+      validate_args: Python `bool`.
+      parameters: Python `dict` of the subclass's constructor arguments.
+      name: Python `str`.
+    """
+    self._conditioner = conditioner
+    super().__init__(
+        forward_min_event_ndims=event_ndims,
+        validate_args=validate_args,
+        parameters=parameters,
+        name=name,
+    )
+
+  @property
+  def conditioner(self):
+    """The network that conditions the transformation."""
+    return self._conditioner
+
+  def _normalize(self, y, params):
+    """Returns the transformed part in direction `inverse`, and log-slopes."""
+    raise NotImplementedError
+
+  def _generate(self, x, params):
+    """Returns the transformed part in direction `forward`, and log-slopes."""
+    raise NotImplementedError
+
+  def _apply(self, transform, x):
+    channels = x.shape[-1]
+    if channels is None or channels < 2:
+      raise ValueError(
+          'A coupling needs a known number of channels, at least 2, got '
+          f'shape {x.shape}.'
+      )
+    first, second = tf.split(x, [channels // 2, -1], axis=-1)
+    second, log_slope = transform(second, self._conditioner(first))
+    y = tf.concat([first, second], axis=-1)
+    axes = list(range(-self.forward_min_event_ndims, 0))
+    return y, tf.reduce_sum(log_slope, axis=axes)
+
+  def _forward_and_log_det(self, x):
+    return self._apply(self._generate, x)
+
+  def _inverse_and_log_det(self, y):
+    return self._apply(self._normalize, y)
+
+
+def conditioner_lipschitz(conditioner):
+  """The certified constant of a conditioner; infinite if it states none."""
+  return getattr(conditioner, 'lipschitz', math.inf)

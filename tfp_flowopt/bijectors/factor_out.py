@@ -1,0 +1,148 @@
+"""FactorOut bijector."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['FactorOut']
+
+
+class FactorOut(base.JointBijector):
+  """Lets some channels of an image travel on, and makes the others latent.
+
+  ```none
+  inverse(y) = concat(travel.inverse(y[..., :C - F]), flatten(y[..., C - F:]))
+  ```
+
+  The building block of multi-scale flows (Dinh, Sohl-Dickstein & Bengio 2017):
+  `forward` maps a flat latent `[..., H W C]` to an image `[..., H, W, C]`,
+  where `travel` is a flow of the same kind on `C - F` channels. The first part
+  of the latent is what travelled furthest.
+
+  Lipschitz constants: the larger of 1 and those of `travel`.
+  """
+
+  def __init__(
+      self,
+      event_shape,
+      num_factored=None,
+      travel=None,
+      validate_args=False,
+      name='factor_out',
+  ):
+    """Creates the bijector.
+
+    Args:
+      event_shape: `[H, W, C]`, known.
+      num_factored: Number of channels to factor out, the `F` above, the last
+        ones. By default all.
+      travel: A bijector that maps `[..., H W (C - F)]` to
+        `[..., H, W, C - F]`; `None` if all channels are factored out.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If the number of channels does not fit.
+    """
+    parameters = dict(locals())
+    height, width, channels = tf.TensorShape(event_shape).as_list()
+    if num_factored is None:
+      num_factored = channels
+    if not 0 < num_factored <= channels:
+      raise ValueError(
+          f'Argument `num_factored` must be in 1..{channels}, the number of '
+          f'channels, got {num_factored}.'
+      )
+    if (travel is None) != (num_factored == channels):
+      raise ValueError(
+          'Argument `travel` must be given if, and only if, some channels '
+          f'travel on; got {travel} for {channels - num_factored} channels.'
+      )
+    with tf.name_scope(name) as name:
+      self._event_shape = tf.TensorShape([height, width, channels])
+      self._num_factored = num_factored
+      self._travel = travel
+      super().__init__(
+          forward_min_event_ndims=1,
+          inverse_min_event_ndims=3,
+          dtype=None if travel is None else travel.dtype,
+          validate_args=validate_args,
+          parameters=parameters,
+          name=name,
+      )
+
+  @property
+  def event_shape(self):
+    """Shape of the images, `[H, W, C]`."""
+    return self._event_shape
+
+  @property
+  def travel(self):
+    """The bijector of the channels that travel on, or `None`."""
+    return self._travel
+
+  @property
+  def num_factored(self):
+    """Number of channels that are factored out."""
+    return self._num_factored
+
+  def split(self, y):
+    """Splits images into what travels on and what is factored out.
+
+    Args:
+      y: `[..., H, W, C]`.
+
+    Returns:
+      `[..., H, W, C - F]` and `[..., H, W, F]`.
+    """
+    return tf.split(
+        y, [y.shape[-1] - self._num_factored, self._num_factored], axis=-1
+    )
+
+  def _forward_and_log_det(self, x):
+    height, width, channels = self._event_shape.as_list()
+    size = height * width * self._num_factored
+    travelling, factored = x[..., :-size], x[..., -size:]
+    factored = tf.reshape(
+        factored,
+        tf.concat([tf.shape(x)[:-1], [height, width, self._num_factored]], 0),
+    )
+    if self._travel is None:
+      return factored, tf.zeros([], x.dtype)
+    travelling, log_det = base.forward_and_log_det(self._travel, travelling)
+    y = tf.concat([travelling, factored], axis=-1)
+    return tf.ensure_shape(y, x.shape[:-1] + [height, width, channels]), log_det
+
+  def _inverse_and_log_det(self, y):
+    travelling, factored = self.split(y)
+    size = math.prod(self._event_shape[:2]) * self._num_factored
+    factored = tf.reshape(
+        factored, tf.concat([tf.shape(y)[:-3], [size]], axis=0)
+    )
+    if self._travel is None:
+      return factored, tf.zeros([], y.dtype)
+    travelling, log_det = base.inverse_and_log_det(self._travel, travelling)
+    return tf.concat([travelling, factored], axis=-1), log_det
+
+  def _forward_event_shape(self, input_shape):
+    return input_shape[:-1].concatenate(self._event_shape)
+
+  def _inverse_event_shape(self, output_shape):
+    return output_shape[:-3].concatenate([self._event_shape.num_elements()])
+
+  def _forward_event_shape_tensor(self, input_shape):
+    return tf.concat([input_shape[:-1], self._event_shape], axis=0)
+
+  def _inverse_event_shape_tensor(self, output_shape):
+    size = self._event_shape.num_elements()
+    return tf.concat([output_shape[:-3], [size]], axis=0)
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: FactorOut):
+  if bijector.travel is None:
+    return bounds.ISOMETRY
+  return bounds.ISOMETRY.beside(bounds.lipschitz_bounds(bijector.travel))

@@ -1,0 +1,139 @@
+"""FlowLevel bijector."""
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['FlowLevel']
+
+
+class FlowLevel(base.JointBijector):
+  """One resolution of a multi-scale flow.
+
+  In direction `inverse`, from an image to a flat latent:
+
+  ```none
+  squeeze -> whiten -> (ActNorm -> 1x1 -> coupling) x K -> restore -> factor out
+  ```
+
+  `whiten` is the linear map that `initialize_at_optimum` puts at the
+  closed-form optimum. The steps rotate the channels between couplings;
+  `restore` undoes their rotations, so that the order of the whitened channels
+  (by eigenvalue) is known where they are factored out. What travels on is the
+  image that the next level (`factor_out.travel`) sees.
+  """
+
+  def __init__(
+      self,
+      squeeze,
+      whiten,
+      steps,
+      restore,
+      factor_out,
+      validate_args=False,
+      name='flow_level',
+  ):
+    """Creates the level from its parts.
+
+    Args:
+      squeeze: `DepthToSpace`.
+      whiten: `InvertibleConv1x1`.
+      steps: List of steps, each a list of bijectors of images, in the order of
+        direction `inverse`.
+      restore: `InvertibleConv1x1`.
+      factor_out: `FactorOut`.
+      validate_args: Python `bool`.
+      name: Python `str`.
+    """
+    parameters = dict(locals())
+    with tf.name_scope(name) as name:
+      self._squeeze = squeeze
+      self._whiten = whiten
+      self._steps = steps
+      self._restore = restore
+      self._factor_out = factor_out
+      super().__init__(
+          forward_min_event_ndims=1,
+          inverse_min_event_ndims=3,
+          dtype=whiten.dtype,
+          validate_args=validate_args,
+          parameters=parameters,
+          name=name,
+      )
+
+  @property
+  def squeeze(self):
+    """The `DepthToSpace`."""
+    return self._squeeze
+
+  @property
+  def whiten(self):
+    """The linear map that the closed-form optimum initialises."""
+    return self._whiten
+
+  @property
+  def steps(self):
+    """The steps, lists of bijectors in the order of direction `inverse`."""
+    return self._steps
+
+  @property
+  def restore(self):
+    """The linear map that undoes the rotations of the steps."""
+    return self._restore
+
+  @property
+  def factor_out(self):
+    """The `FactorOut` that holds the next level."""
+    return self._factor_out
+
+  @property
+  def parts(self):
+    """All bijectors in the order of direction `inverse`, but `factor_out`."""
+    steps = [bijector for step in self._steps for bijector in step]
+    return [self._squeeze, self._whiten, *steps, self._restore]
+
+  def _forward_and_log_det(self, x):
+    parts = [*self.parts, self._factor_out]
+    return _compose(base.forward_and_log_det, reversed(parts), x)
+
+  def _inverse_and_log_det(self, y):
+    parts = [*self.parts, self._factor_out]
+    return _compose(base.inverse_and_log_det, parts, y)
+
+  def _forward_event_shape(self, input_shape):
+    return self._squeeze.forward_event_shape(
+        self._factor_out.forward_event_shape(input_shape)
+    )
+
+  def _inverse_event_shape(self, output_shape):
+    return self._factor_out.inverse_event_shape(
+        self._squeeze.inverse_event_shape(output_shape)
+    )
+
+  def _forward_event_shape_tensor(self, input_shape):
+    return self._squeeze.forward_event_shape_tensor(
+        self._factor_out.forward_event_shape_tensor(input_shape)
+    )
+
+  def _inverse_event_shape_tensor(self, output_shape):
+    return self._factor_out.inverse_event_shape_tensor(
+        self._squeeze.inverse_event_shape_tensor(output_shape)
+    )
+
+
+def _compose(evaluate, bijectors, x):
+  """Applies `evaluate` of each bijector in turn, and adds log-determinants."""
+  total = tf.zeros([], x.dtype)
+  for bijector in bijectors:
+    x, log_det = evaluate(bijector, x)
+    total += log_det
+  return x, total
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: FlowLevel):
+  result = bounds.lipschitz_bounds(bijector.factor_out)
+  for part in bijector.parts:
+    result = result.then(bounds.lipschitz_bounds(part))
+  return result

@@ -1,0 +1,70 @@
+"""Whole models: flows with their base distributions."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt import bijectors
+
+__all__ = ['image_flow']
+
+
+def image_flow(
+    event_shape,
+    num_levels=3,
+    num_steps=8,
+    hidden_channels=128,
+    coupling='affine',
+    seed=0,
+    dtype=tf.float32,
+    name='image_flow',
+    **kwargs,
+):
+  """A distribution of images: a standard normal through an `ImageFlow`.
+
+  It is not initialised: `log_prob` works, but call `initialize_at_optimum`
+  before training.
+
+  #### Example
+
+  ```python
+  distribution = fo.image_flow([32, 32, 3], num_levels=2, num_steps=4)
+  predicted = fo.initialize_at_optimum(distribution, images)
+  distribution.log_prob(images)  # [N], nats per image
+  distribution.sample(4, seed=[0, 1])  # [4, 32, 32, 3]
+  ```
+
+  Args:
+    event_shape: `[H, W, C]`; `2**num_levels` must divide `H` and `W`.
+    num_levels: Number of resolutions.
+    num_steps: Number of steps at each resolution.
+    hidden_channels: Width of the networks in the couplings, even.
+    coupling: `'affine'` or `'additive'`.
+    seed: Python `int`, of the rotations and the initial networks.
+    dtype: Type of the variables and of the images.
+    name: Python `str`.
+    **kwargs: Further arguments of `bijectors.ImageFlow`.
+
+  Returns:
+    `tfd.TransformedDistribution` with event shape `[H, W, C]`.
+
+  Raises:
+    ValueError: If an argument has a wrong value.
+  """
+  flow = bijectors.ImageFlow(
+      event_shape,
+      num_levels=num_levels,
+      num_steps=num_steps,
+      hidden_channels=hidden_channels,
+      coupling=coupling,
+      seed=seed,
+      dtype=dtype,
+      **kwargs,
+  )
+  zero, one = tf.zeros([], dtype), tf.ones([], dtype)
+  return tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(
+          tfp.distributions.Normal(zero, one), [flow.event_size]
+      ),
+      flow,
+      name=name,
+  )

@@ -1,0 +1,21 @@
+"""Certified Lipschitz constants, and parametrisations that have them."""
+
+from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
+from tfp_flowopt.lipschitz.aol import almost_orthogonal
+from tfp_flowopt.lipschitz.bounds import LipschitzBounds
+from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
+from tfp_flowopt.lipschitz.layers import LipschitzConv2D
+from tfp_flowopt.lipschitz.layers import LipschitzDense
+from tfp_flowopt.lipschitz.layers import max_min
+from tfp_flowopt.lipschitz.orthogonal import Orthogonal
+
+__all__ = [
+    'AnchoredLogScale',
+    'LipschitzBounds',
+    'LipschitzConv2D',
+    'LipschitzDense',
+    'Orthogonal',
+    'almost_orthogonal',
+    'lipschitz_bounds',
+    'max_min',
+]

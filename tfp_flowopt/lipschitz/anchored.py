@@ -1,0 +1,56 @@
+"""Parameters that are bounded around a place that the data choose."""
+
+import math
+
+import tensorflow as tf
+
+__all__ = ['AnchoredLogScale']
+
+
+class AnchoredLogScale(tf.Module):
+  """Logarithms of scales that stay within a factor of their anchor.
+
+  ```none
+  log s = anchor + r tanh(offset / r),   e^-r < s / s_anchor < e^r
+  ```
+
+  The anchor is set from data (the closed-form optimum, say) and not trained;
+  the offset is trained, and starts at zero where the slope is 1. So however
+  training goes, the scales stay within `e^r` of where the data put them.
+  """
+
+  def __init__(
+      self, size, log_range, dtype=tf.float32, name='anchored_log_scale'
+  ):
+    """Creates scales of 1.
+
+    Args:
+      size: Number of scales.
+      log_range: Positive Python `float`, the `r` above.
+      dtype: Type of the variables.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If `log_range` is not a positive number.
+    """
+    super().__init__(name=name)
+    if not 0 < log_range < math.inf:
+      raise ValueError(
+          f'Argument `log_range` must be positive, got {log_range}.'
+      )
+    self._log_range = log_range
+    self._anchor = tf.Variable(
+        tf.zeros([size], dtype), trainable=False, name='anchor'
+    )
+    self._offset = tf.Variable(tf.zeros([size], dtype), name='offset')
+
+  def __call__(self):
+    """Returns `log s`, `[size]`."""
+    return self._anchor + self._log_range * tf.tanh(
+        self._offset / self._log_range
+    )
+
+  def assign(self, log_scale):
+    """Puts the anchor, and the scales, at `log_scale` `[size]`."""
+    self._anchor.assign(tf.cast(log_scale, self._anchor.dtype))
+    self._offset.assign(tf.zeros_like(self._offset))

@@ -1,0 +1,65 @@
+"""Almost-orthogonal rescaling: kernels of operator norm at most 1."""
+
+import tensorflow as tf
+
+__all__ = ['almost_orthogonal']
+
+
+def _gram_row_sums(kernel):
+  """Row sums of the absolute Gram operator, per input channel.
+
+  Args:
+    kernel: `[kh, kw, in, out]`.
+
+  Returns:
+    `[in]`: `t_i = sum over lags and j of |sum_{p,o} K[p,i,o] K[p+lag,j,o]|`.
+  """
+  height, width = kernel.shape[0], kernel.shape[1]
+  if height == width == 1:
+    gram = tf.linalg.matmul(kernel[0, 0], kernel[0, 0], transpose_b=True)
+    return tf.reduce_sum(tf.abs(gram), axis=-1)
+  images = tf.pad(
+      tf.transpose(kernel, [2, 0, 1, 3]),
+      [[0, 0], [height - 1] * 2, [width - 1] * 2, [0, 0]],
+  )
+  filters = tf.transpose(kernel, [0, 1, 3, 2])
+  gram = tf.nn.conv2d(images, filters, strides=1, padding='VALID')
+  return tf.reduce_sum(tf.abs(gram), axis=[1, 2, 3])
+
+
+def almost_orthogonal(kernel):
+  """Rescales the channels of a kernel so that its operator norm is at most 1.
+
+  With `t_i` the absolute row sums of the Gram operator `K^T K`, channel `i` is
+  multiplied by `min(1, t_i^-1/2)`. Then `D K^T K D` is similar to
+  `D^2 K^T K`, whose absolute row sums are `d_i^2 t_i <= 1`; so no eigenvalue
+  exceeds 1. (AOL: Prach & Lampert 2022. The `min` is ours: it keeps the bound,
+  and lets a zero kernel stay zero with a finite gradient.)
+
+  It holds for stride 1 and every image size, with zero padding or none (a
+  compression of the convolution of infinite images) and with circular padding
+  (its Gram row sums are not larger). The thinner side of the kernel is
+  rescaled; the transposed operator has the same norm.
+
+  Args:
+    kernel: Floating-point `Tensor`, dense `[in, out]` or convolution
+      `[kh, kw, in, out]`.
+
+  Returns:
+    `Tensor` of the same shape.
+
+  Raises:
+    ValueError: If `kernel` has neither rank 2 nor 4.
+  """
+  if kernel.shape.rank == 2:
+    return almost_orthogonal(kernel[tf.newaxis, tf.newaxis])[0, 0]
+  if kernel.shape.rank != 4:
+    raise ValueError(
+        'Argument `kernel` must have shape [in, out] or [kh, kw, in, out], '
+        f'got {kernel.shape}.'
+    )
+  if kernel.shape[2] <= kernel.shape[3]:
+    sums = _gram_row_sums(kernel)[:, tf.newaxis]
+  else:
+    sums = _gram_row_sums(tf.transpose(kernel, [0, 1, 3, 2]))
+  return kernel * tf.math.rsqrt(tf.maximum(sums, 1.0))

@@ -1,0 +1,137 @@
+"""Certified Lipschitz constants of bijectors, and their algebra."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+__all__ = [
+    'ISOMETRY',
+    'LipschitzBounds',
+    'bounds_of_log_scales',
+    'coupling_norm',
+    'inflation',
+    'lipschitz_bounds',
+]
+
+class LipschitzBounds(NamedTuple):
+  """Upper bounds of the Lipschitz constants of a bijector, in both directions.
+
+  Attributes:
+    forward: Bound of `|forward(x) - forward(x')| / |x - x'|`, Euclidean norms
+      over events; `inf` if there is no global constant.
+    inverse: The same for `inverse`.
+  """
+
+  forward: float
+  inverse: float
+
+  def inverted(self):
+    """Bounds of the bijector with its directions swapped."""
+    return LipschitzBounds(self.inverse, self.forward)
+
+  def then(self, other):
+    """Bounds of a composition with `other`, in either order."""
+    return LipschitzBounds(
+        self.forward * other.forward, self.inverse * other.inverse
+    )
+
+  def beside(self, other):
+    """Bounds of two bijectors that act on separate parts of an event."""
+    return LipschitzBounds(
+        max(self.forward, other.forward), max(self.inverse, other.inverse)
+    )
+
+  def inflated(self, dtype):
+    """Bounds with the safety factor of weights of a type (`inflation`)."""
+    factor = inflation(dtype)
+    return LipschitzBounds(self.forward * factor, self.inverse * factor)
+
+
+ISOMETRY = LipschitzBounds(1.0, 1.0)
+
+
+def bounds_of_log_scales(log_scales):
+  """Bounds of a linear bijector whose `inverse` has these singular values.
+
+  Args:
+    log_scales: `Tensor`, the logarithms of the singular values.
+
+  Returns:
+    `LipschitzBounds`, with the safety factor of the type.
+  """
+  smallest, largest = (
+      float(tf.cast(reduce(log_scales), tf.float64))
+      for reduce in (tf.reduce_min, tf.reduce_max)
+  )
+  return LipschitzBounds(math.exp(-smallest), math.exp(largest)).inflated(
+      log_scales.dtype
+  )
+
+
+def inflation(dtype):
+  """Safety factor for constants that rest on weights of a type.
+
+  A float32 orthogonal matrix or rescaled kernel is only exact up to rounding.
+
+  Args:
+    dtype: Type of the weights.
+
+  Returns:
+    Python `float`, 1 for float64.
+  """
+  return 1.0 if tf.as_dtype(dtype) == tf.float64 else 1.0 + 1e-4
+
+
+def coupling_norm(c, d):
+  """Spectral norm of `[[1, 0], [c, d]]`, which bounds a coupling's Jacobian.
+
+  ```none
+  N(c, d) = sqrt((1 + c^2 + d^2 + sqrt((1 + c^2 + d^2)^2 - 4 d^2)) / 2)
+  ```
+
+  Args:
+    c: Bound of the spectral norm of the lower left block.
+    d: Bound of the (diagonal) lower right block.
+
+  Returns:
+    Python `float`.
+  """
+  if math.isinf(c) or math.isinf(d):
+    return math.inf
+  total = 1.0 + c**2 + d**2
+  # The radicand as a product: no cancellation, never negative.
+  root = math.sqrt((c**2 + (1.0 - d) ** 2) * (c**2 + (1.0 + d) ** 2))
+  return math.sqrt(0.5 * (total + root))
+
+
+@functools.singledispatch
+def lipschitz_bounds(bijector):
+  """Certified Lipschitz constants of a bijector and of its inverse.
+
+  They are theorems about the weights as they are at the call (run it eagerly):
+  no input of any size does worse. A class joins by registering a function:
+
+  ```python
+  @fo.lipschitz.lipschitz_bounds.register
+  def _(bijector: MyBijector):
+    return fo.lipschitz.LipschitzBounds(forward=2., inverse=.5)
+  ```
+
+  Args:
+    bijector: A bijector whose class is registered.
+
+  Returns:
+    `LipschitzBounds(forward, inverse)`, `inf` where there is no global
+    constant.
+
+  Raises:
+    TypeError: If the class is not registered.
+  """
+  raise TypeError(
+      f'No Lipschitz bounds are known for {type(bijector).__name__}. Register '
+      'them with `@fo.lipschitz.lipschitz_bounds.register` on a function of '
+      'one argument annotated with the class, which returns '
+      '`LipschitzBounds(forward, inverse)`.'
+  )

@@ -1,0 +1,163 @@
+"""Random crops of images that are held in memory."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['ImageCrops', 'load_images', 'split_columns']
+
+
+class ImageCrops:
+  """Draws square crops, uniformly over all positions in all images.
+
+  A crop depends on the seed and the step alone, so that a run resumed at a
+  step sees what it would have seen; there is no iterator state to save.
+  """
+
+  def __init__(self, images, crop_size):
+    """Creates the sampler.
+
+    Args:
+      images: Non-empty list of uint8 arrays `[H, W, C]`, `C` the same for all,
+        `H` and `W` at least `crop_size`.
+      crop_size: Side of the crops.
+
+    Raises:
+      ValueError: If there is no image, or one is smaller than the crop.
+    """
+    if not images:
+      raise ValueError('Argument `images` is empty.')
+    for i, image in enumerate(images):
+      if min(image.shape[:2]) < crop_size:
+        raise ValueError(
+            f'Argument `images`: number {i} has {image.shape[0]} x '
+            f'{image.shape[1]} pixels, less than the crop of {crop_size} x '
+            f'{crop_size}.'
+        )
+    self._crop_size = crop_size
+    self._channels = images[0].shape[-1]
+    shapes = np.array([image.shape[:2] for image in images], np.int64)
+    choices = np.prod(shapes - crop_size + 1, axis=1)
+    self._pixels = tf.constant(
+        np.concatenate([x.reshape(-1, self._channels) for x in images])
+    )
+    self._widths = tf.constant(shapes[:, 1])
+    self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))
+    self._first_choice = tf.constant(_starts(choices))
+    self._num_choices = int(choices.sum())
+
+  @property
+  def event_shape(self):
+    """Shape of a crop, `[S, S, C]`."""
+    return [self._crop_size, self._crop_size, self._channels]
+
+  def draw(self, num, seed):
+    """Draws `num` crops.
+
+    Args:
+      num: Number of crops.
+      seed: `[2]` integer `Tensor`; the same seed gives the same crops.
+
+    Returns:
+      uint8 `Tensor` `[num, S, S, C]`.
+    """
+    size = tf.cast(self._crop_size, tf.int64)
+    choice = tf.random.stateless_uniform(
+        [num], seed, 0, self._num_choices, tf.int64
+    )
+    image = tf.searchsorted(self._first_choice, choice, side='right') - 1
+    choice -= tf.gather(self._first_choice, image)
+    width = tf.gather(self._widths, image)
+    top, left = choice // (width - size + 1), choice % (width - size + 1)
+    rows = top[:, tf.newaxis] + tf.range(size)
+    columns = left[:, tf.newaxis] + tf.range(size)
+    index = (
+        tf.gather(self._first_pixel, image)[:, tf.newaxis, tf.newaxis]
+        + (rows * width[:, tf.newaxis])[:, :, tf.newaxis]
+        + columns[:, tf.newaxis, :]
+    )
+    return tf.gather(self._pixels, index)
+
+  def batches(self, batch_size, seed, first_step=0):
+    """An endless dataset of batches; batch number `i` depends on `i` alone.
+
+    Args:
+      batch_size: Number of crops in a batch.
+      seed: Python `int`.
+      first_step: Number of the first batch.
+
+    Returns:
+      `tf.data.Dataset` of uint8 `[batch_size, S, S, C]`.
+    """
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    return steps.map(
+        lambda step: self.draw(batch_size, [seed, step]),
+        num_parallel_calls=1,
+    ).prefetch(2)
+
+
+def _starts(sizes):
+  return np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+
+def split_columns(images, fraction=0.25):
+  """Splits each image into its left part and its right-hand `fraction`.
+
+  Args:
+    images: List of arrays `[H, W, C]`.
+    fraction: Part of the width that is held out.
+
+  Returns:
+    Two lists of arrays, to train on and held out.
+  """
+  columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
+  pairs = list(zip(images, columns, strict=True))
+  return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
+
+
+def load_images(folder, smallest_side=1, skip_bad=False):
+  """Reads all images of a folder and its subfolders, in order of their names.
+
+  Args:
+    folder: Path. Files whose names begin with a dot are passed over.
+    smallest_side: Images with a smaller height or width are bad.
+    skip_bad: Whether to pass over files that are no image, or too small,
+      instead of stopping.
+
+  Returns:
+    images: List of uint8 arrays `[H, W, 3]`.
+    bad: List of strings, a line for each file passed over.
+
+  Raises:
+    ValueError: If the folder does not exist or holds no image, or, unless
+      `skip_bad`, if it holds a bad file; the message names it.
+  """
+  folder = pathlib.Path(folder)
+  if not folder.is_dir():
+    raise ValueError(f'No folder of images: {folder}')
+  images, bad = [], []
+  for path in sorted(folder.rglob('*')):
+    if path.name.startswith('.') or not path.is_file():
+      continue
+    problem = None
+    try:
+      image = tf.io.decode_image(
+          path.read_bytes(), channels=3, expand_animations=False
+      ).numpy()
+      if min(image.shape[:2]) < smallest_side:
+        problem = (
+            f'{image.shape[1]} x {image.shape[0]} pixels, need at least '
+            f'{smallest_side} x {smallest_side}'
+        )
+    except (OSError, tf.errors.OpError) as e:
+      problem = str(getattr(e, 'message', e)).split('\n', maxsplit=1)[0]
+    if problem is None:
+      images.append(image)
+      continue
+    bad.append(f'{path}: {problem}')
+    if not skip_bad:
+      raise ValueError(f'Bad image {bad[-1]}')
+  if not images:
+    raise ValueError(f'No images in {folder}')
+  return images, bad
