@@ -1,13 +1,42 @@
-"""Normalizing flows that start at the likelihood optimum and stay bounded."""
+"""Normalizing flows that start at the likelihood optimum and stay bounded.
 
+Bijectors, models and a trainer for TensorFlow Probability, after Liao & He,
+"Jacobian Determinant of Normalizing Flows" (2021).
+"""
+
+from tfp_flowopt import bijectors
+from tfp_flowopt import diagnostics
+from tfp_flowopt import export
+from tfp_flowopt import flows
+from tfp_flowopt import lipschitz
+from tfp_flowopt import networks
+from tfp_flowopt import optimum
+from tfp_flowopt import training
+from tfp_flowopt.flows import image_flow
+from tfp_flowopt.flows import initialize_at_optimum
 from tfp_flowopt.optimum import AutoCorrelation
 from tfp_flowopt.optimum import LikelihoodOptimum
 from tfp_flowopt.optimum import bits_per_dim
 from tfp_flowopt.optimum import likelihood_optimum
 
 __all__ = [
+    # The optimum of the likelihood.
     'AutoCorrelation',
     'LikelihoodOptimum',
     'bits_per_dim',
     'likelihood_optimum',
+    # Models.
+    'image_flow',
+    'initialize_at_optimum',
+    # Packages.
+    'bijectors',
+    'diagnostics',
+    'export',
+    'flows',
+    'lipschitz',
+    'networks',
+    'optimum',
+    'training',
 ]
+
+__version__ = '0.1.0'

@@ -1,7 +1,19 @@
-"""Whole models from parts, and how they start."""
+"""Whole models from parts, how they start, and the images they model."""
 
 from tfp_flowopt.flows.initialize import initialize_act_norm
 from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
+from tfp_flowopt.flows.quantization import dequantization_noise
+from tfp_flowopt.flows.quantization import dequantize
+from tfp_flowopt.flows.quantization import quantize
+from tfp_flowopt.flows.sampling import sample_at_temperature
 
-__all__ = ['image_flow', 'initialize_act_norm', 'initialize_at_optimum']
+__all__ = [
+    'dequantization_noise',
+    'dequantize',
+    'image_flow',
+    'initialize_act_norm',
+    'initialize_at_optimum',
+    'quantize',
+    'sample_at_temperature',
+]

@@ -33,8 +33,8 @@ def initialize_at_optimum(
   likelihood of the initialised flow is known in closed form, and is returned:
 
   ```none
-  log p = sum over levels M_l (sum_i log s_i - sum_(i factored out) s_i^2 l_i / 2)
-          - D/2 log(2 pi),    M_l positions at level l
+  log p = sum_levels M (sum_i log s_i - sum_(i factored out) s_i^2 l_i / 2)
+          - D/2 log(2 pi),    M: number of positions at the level
   ```
 
   Args:

@@ -1,0 +1,115 @@
+"""Pictures of a run. They need matplotlib (the `[plot]` extra)."""
+
+import numpy as np
+
+__all__ = ['plot_samples', 'plot_training_curve']
+
+_TRAIN, _HELD_OUT = '#4c78a8', '#e45756'
+
+
+def _figure(width, height):
+  # Imported here: the library works without it, and it takes a second.
+  from matplotlib.backends import backend_agg
+  from matplotlib.figure import Figure
+
+  # No pyplot: it keeps global state and picks a display.
+  figure = Figure(figsize=(width, height), layout='constrained')
+  backend_agg.FigureCanvasAgg(figure)
+  return figure
+
+
+def plot_training_curve(
+    path, train, held_out, train_optimum=None, held_out_optimum=None
+):
+  """Draws bits/dim against steps, with the closed-form optimum as a line.
+
+  Args:
+    path: Of the PNG file.
+    train: Pairs (step, bits/dim) on training batches.
+    held_out: Pairs (step, bits/dim) on held-out images.
+    train_optimum: Bits/dim of the best linear flow on training images.
+    held_out_optimum: The same on held-out images.
+  """
+  figure = _figure(7.5, 4.5)
+  axes = figure.add_subplot()
+  steps, values = np.transpose(train)
+  axes.plot(steps, values, color=_TRAIN, alpha=0.25, linewidth=0.7)
+  window = max(1, len(values) // 50)
+  smooth = np.convolve(values, np.ones(window) / window, mode='valid')
+  axes.plot(
+      steps[window - 1 :], smooth, color=_TRAIN, label='training batches'
+  )
+  held_steps, held_values = np.transpose(held_out)
+  axes.plot(
+      held_steps,
+      held_values,
+      'o-',
+      color=_HELD_OUT,
+      markersize=4,
+      label='held-out images',
+  )
+  for value, color, name in (
+      (train_optimum, _TRAIN, 'training'),
+      (held_out_optimum, _HELD_OUT, 'held-out'),
+  ):
+    if value is not None:
+      axes.axhline(
+          value,
+          color=color,
+          linestyle='--',
+          linewidth=1,
+          label=f'best linear flow on {name} images: {value:.2f}',
+      )
+  for x, y, color in (
+      (steps[0], values[0], _TRAIN),
+      (held_steps[0], held_values[0], _HELD_OUT),
+  ):
+    if x == 0:
+      axes.plot([0], [y], 'D', color=color, markersize=8)
+      axes.annotate(
+          f'step 0: {y:.2f}',
+          (0, y),
+          textcoords='offset points',
+          xytext=(12, 4),
+          color=color,
+      )
+  axes.annotate(
+      f'{held_values[-1]:.2f}',
+      (held_steps[-1], held_values[-1]),
+      textcoords='offset points',
+      xytext=(0, -14),
+      ha='center',
+      color=_HELD_OUT,
+  )
+  levels = [*smooth, *held_values, values[0]]
+  levels += [v for v in (train_optimum, held_out_optimum) if v is not None]
+  margin = 0.08 * (max(levels) - min(levels)) + 0.02
+  axes.set_ylim(min(levels) - margin, max(levels) + margin)
+  axes.set_xlabel('step')
+  axes.set_ylabel('bits/dim (lower is better)')
+  axes.legend(frameon=False, loc='upper right')
+  axes.spines[['top', 'right']].set_visible(False)
+  figure.savefig(path, dpi=120)
+
+
+def plot_samples(path, rows):
+  """Draws rows of images, each with a name.
+
+  Args:
+    path: Of the PNG file.
+    rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one shape.
+  """
+  num_columns = len(rows[0][1])
+  figure = _figure(0.85 * num_columns + 1.0, 0.85 * len(rows) + 0.1)
+  grid = figure.subplots(len(rows), num_columns, squeeze=False)
+  for (name, images), line in zip(rows, grid, strict=True):
+    for image, axes in zip(np.asarray(images), line, strict=True):
+      if image.shape[-1] == 1:
+        axes.imshow(image[..., 0], cmap='gray', vmin=0, vmax=255)
+      else:
+        axes.imshow(image)
+      axes.set_xticks([])
+      axes.set_yticks([])
+      axes.spines[:].set_visible(False)
+    line[0].set_ylabel(name, rotation=0, ha='right', va='center')
+  figure.savefig(path, dpi=120)

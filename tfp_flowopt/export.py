@@ -1,0 +1,139 @@
+"""SavedModel export of image flows."""
+
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from tfp_flowopt import flows
+from tfp_flowopt import optimum
+
+__all__ = ['save']
+
+# Of the dequantisation noise of the signature `log_prob`.
+_NOISE_SEED = (0, 0)
+
+
+class _ServedFlow(tf.Module):
+  """The signatures of an exported flow."""
+
+  def __init__(self, distribution, bits):
+    super().__init__(name='served_flow')
+    self._distribution = distribution
+    self._bits = bits
+
+  def log_prob(self, images):
+    """Log-density and bits/dim of images.
+
+    All images get the same dequantisation noise: the result is a function of
+    the image alone, whatever else is in the batch.
+
+    Args:
+      images: uint8 `[N, H, W, C]`.
+
+    Returns:
+      `log_prob` `[N]`, nats per image of the data scaled by `2^-bits`;
+      `bits_per_dim` `[N]`.
+    """
+    noise = flows.dequantization_noise(tf.shape(images)[1:], _NOISE_SEED)
+    log_prob = self._distribution.log_prob(
+        flows.dequantize(images, self._bits, noise)
+    )
+    event_size = self._distribution.event_shape.num_elements()
+    return {
+        'log_prob': log_prob,
+        'bits_per_dim': optimum.bits_per_dim(log_prob, event_size, self._bits),
+    }
+
+  def encode(self, images):
+    """Latents `[N, H W C]` of uint8 images (the middle of each bin)."""
+    x = flows.dequantize(images, self._bits)
+    return {'latents': self._distribution.bijector.inverse(x)}
+
+  def decode(self, latents):
+    """uint8 images of latents `[N, H W C]`; undoes `encode`."""
+    x = self._distribution.bijector.forward(latents)
+    return {'images': flows.quantize(x, self._bits)}
+
+  def sample(self, num_samples, seed, temperature):
+    """uint8 samples; the same seed gives the same images."""
+    x = flows.sample_at_temperature(
+        self._distribution, num_samples, seed, temperature
+    )
+    return {'images': flows.quantize(x, self._bits)}
+
+
+def save(distribution, path, bits=8):
+  """Exports an image flow as a SavedModel that needs only TensorFlow.
+
+  Its signatures take named tensors and return dictionaries, with any number
+  of images `N`:
+
+  * `log_prob(images)`: uint8 `[N, H, W, C]` to `log_prob` `[N]` (nats per
+    image, of the data scaled by `2^-bits`) and `bits_per_dim` `[N]`. The
+    dequantisation noise is the same at each call.
+  * `encode(images)`: to `latents`, float32 `[N, H W C]`.
+  * `decode(latents)`: to `images`, uint8 `[N, H, W, C]`; undoes `encode`.
+  * `sample(num_samples, seed, temperature)`: int32 `[]`, int32 `[2]`, float32
+    `[]` to `images`.
+
+  #### Example
+
+  ```python
+  fo.export.save(distribution, '/tmp/flow')
+  served = tf.saved_model.load('/tmp/flow')  # no tfp_flowopt needed
+  served.signatures['log_prob'](images=images)['bits_per_dim']
+  ```
+
+  Args:
+    distribution: `tfd.TransformedDistribution` of float32 images, as
+      `image_flow` makes it, initialised.
+    path: Directory to write, which must not exist or be empty.
+    bits: Number of bits of an image value that the flow was trained on.
+
+  Returns:
+    `path`, as a string.
+
+  Raises:
+    ValueError: If the flow is not initialised, is not float32, or if `path`
+      holds something already.
+  """
+  path = pathlib.Path(path)
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    raise ValueError(f'Argument `path`: {path} exists and is not empty.')
+  initialized = getattr(distribution.bijector, 'initialized', None)
+  if initialized is not None and not initialized.numpy():
+    raise ValueError(
+        'Argument `distribution` is not initialised: call '
+        '`initialize_at_optimum` and train it, or load a checkpoint, first.'
+    )
+  if distribution.dtype != tf.float32:
+    raise ValueError(
+        'Argument `distribution` must be of type float32, got '
+        f'{distribution.dtype.name}.'
+    )
+  served = _ServedFlow(distribution, bits)
+  images = tf.TensorSpec(
+      [None, *distribution.event_shape], tf.uint8, name='images'
+  )
+  latents = tf.TensorSpec(
+      [None, distribution.event_shape.num_elements()],
+      tf.float32,
+      name='latents',
+  )
+  signatures = {
+      'log_prob': tf.function(served.log_prob).get_concrete_function(images),
+      'encode': tf.function(served.encode).get_concrete_function(images),
+      'decode': tf.function(served.decode).get_concrete_function(latents),
+      'sample': tf.function(served.sample).get_concrete_function(
+          tf.TensorSpec([], tf.int32, name='num_samples'),
+          tf.TensorSpec([2], tf.int32, name='seed'),
+          tf.TensorSpec([], tf.float32, name='temperature'),
+      ),
+  }
+  # A reader never sees a half-written model.
+  unfinished = path.with_name(f'.tmp-{path.name}')
+  shutil.rmtree(unfinished, ignore_errors=True)
+  tf.saved_model.save(served, str(unfinished), signatures=signatures)
+  unfinished.rename(path)
+  return str(path)

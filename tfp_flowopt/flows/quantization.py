@@ -1,0 +1,59 @@
+"""From stored images to the numbers that a flow models, and back."""
+
+import tensorflow as tf
+
+__all__ = ['dequantization_noise', 'dequantize', 'quantize']
+
+
+def dequantization_noise(shape, seed):
+  """Uniform noise on [0, 1) for `dequantize`.
+
+  Args:
+    shape: Shape of the noise.
+    seed: `[2]` integer `Tensor`, of the stateless generator.
+
+  Returns:
+    float32 `Tensor`.
+  """
+  # In float32, 255 + u rounds to 256 for u close to 1: keep the bin half-open.
+  return tf.minimum(
+      tf.random.stateless_uniform(shape, seed), 1.0 - 2.0**-15
+  )
+
+
+def dequantize(images, bits=8, noise=0.5):
+  """Scales 8-bit images to [-0.5, 0.5), with dequantisation noise.
+
+  ```none
+  x = (floor(image / 2^(8 - bits)) + noise) / 2^bits - 1/2
+  ```
+
+  With uniform noise, the log-density of `x` is on average a lower bound of the
+  log-probability of the image (Theis, van den Oord & Bethge 2016).
+
+  Args:
+    images: uint8 `Tensor` `[..., H, W, C]`.
+    bits: Number of bits that are kept of a value, 1 to 8.
+    noise: `Tensor` in [0, 1) that broadcasts against `images`; the default is
+      the middle of each bin.
+
+  Returns:
+    float32 `Tensor` of the shape of `images`.
+  """
+  values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
+  return (values + noise) * 2.0**-bits - 0.5
+
+
+def quantize(x, bits=8):
+  """The image whose bins hold `x`; undoes `dequantize` for every noise.
+
+  Args:
+    x: Floating-point `Tensor`; values outside [-0.5, 0.5) are clipped.
+    bits: Number of bits of a value, 1 to 8.
+
+  Returns:
+    uint8 `Tensor` of the same shape, multiples of `2^(8 - bits)`.
+  """
+  values = tf.floor((x + 0.5) * 2.0**bits)
+  values = tf.clip_by_value(values, 0.0, 2.0**bits - 1.0)
+  return tf.cast(values * 2.0 ** (8 - bits), tf.uint8)

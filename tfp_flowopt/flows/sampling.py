@@ -1,0 +1,29 @@
+"""Samples at a temperature."""
+
+import tensorflow as tf
+
+__all__ = ['sample_at_temperature']
+
+
+def sample_at_temperature(distribution, num_samples, seed, temperature=1.0):
+  """Samples with the base variable scaled.
+
+  `x = forward(temperature * z)`, `z` from the standard normal base: below 1,
+  samples are more typical and less diverse (Kingma & Dhariwal 2018).
+
+  Args:
+    distribution: `tfd.TransformedDistribution` of a standard normal.
+    num_samples: Number of samples, may be a `Tensor`.
+    seed: `[2]` integer `Tensor`; the same seed gives the same `z` at every
+      temperature.
+    temperature: Number or scalar `Tensor`, not negative.
+
+  Returns:
+    `[num_samples] + event_shape` `Tensor`.
+  """
+  base_shape = distribution.distribution.event_shape
+  dtype = distribution.dtype
+  z = tf.random.stateless_normal(
+      tf.concat([[num_samples], base_shape], axis=0), seed, dtype=dtype
+  )
+  return distribution.bijector.forward(tf.cast(temperature, dtype) * z)

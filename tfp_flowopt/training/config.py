@@ -1,0 +1,73 @@
+"""Configuration of a training run."""
+
+import dataclasses
+
+__all__ = ['TrainConfig']
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+  """How to train; see `Trainer`.
+
+  Attributes:
+    train_steps: Number of optimiser steps.
+    batch_size: Images in a step.
+    learning_rate: Adam's, after the warm-up.
+    warmup_steps: Steps over which the learning rate rises linearly from 0.
+    clip_norm: Bound of the global norm of the gradient of the loss, which is
+      in bits/dim.
+    ema_decay: Decay of the moving average of the weights that evaluation,
+      pictures and export use; it ramps up as `(1 + n) / (10 + n)`.
+    eval_every: Steps between evaluations.
+    eval_images: Number of held-out images, the same ones each time.
+    checkpoint_every: Steps between checkpoints.
+    checkpoints_to_keep: Number of latest checkpoints on disk.
+    init_images: Number of training images for the initialisation and for the
+      optimum.
+    bits: Bits of an image value.
+    seed: Of the order of images, the noise and the samples.
+  """
+
+  train_steps: int = 2000
+  batch_size: int = 32
+  learning_rate: float = 3e-3
+  warmup_steps: int = 50
+  clip_norm: float = 1.0
+  ema_decay: float = 0.995
+  eval_every: int = 250
+  eval_images: int = 1024
+  checkpoint_every: int = 250
+  checkpoints_to_keep: int = 3
+  init_images: int = 4096
+  bits: int = 8
+  seed: int = 0
+
+  def __post_init__(self):
+    positive = (
+        'batch_size',
+        'learning_rate',
+        'clip_norm',
+        'eval_every',
+        'eval_images',
+        'checkpoint_every',
+        'checkpoints_to_keep',
+        'init_images',
+    )
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      # `not (value > 0)`: NaN is out of range, too.
+      if field.name in positive and not value > 0:
+        raise ValueError(
+            f'Argument `{field.name}` must be positive, got {value}.'
+        )
+      if not value >= 0 or value == float('inf'):
+        raise ValueError(
+            f'Argument `{field.name}` must be a finite number that is not '
+            f'negative, got {value}.'
+        )
+    if not self.ema_decay < 1:
+      raise ValueError(
+          f'Argument `ema_decay` must be below 1, got {self.ema_decay}.'
+      )
+    if not 1 <= self.bits <= 8:
+      raise ValueError(f'Argument `bits` must be in 1..8, got {self.bits}.')

@@ -1,0 +1,84 @@
+"""A progress bar for the terminal, plain lines for a file."""
+
+import sys
+import time
+
+__all__ = ['Progress']
+
+_WIDTH = 20
+
+
+def _duration(seconds):
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours}:{minutes:02}:{seconds:02}' if hours else (
+      f'{minutes}:{seconds:02}'
+  )
+
+
+class Progress:
+  """Shows steps done, speed, time left and a few numbers.
+
+  On a terminal one line is redrawn; elsewhere a line is printed now and then.
+  """
+
+  def __init__(self, total, done, images_per_step, stream=None):
+    """Starts the clock.
+
+    Args:
+      total: Number of steps of the run.
+      done: Steps that were done before now.
+      images_per_step: Images in a step.
+      stream: Text stream, by default `sys.stdout`.
+    """
+    self._total = total
+    self._first = done
+    self._images_per_step = images_per_step
+    self._stream = sys.stdout if stream is None else stream
+    self._redraws = self._stream.isatty()
+    self._interval = 0.2 if self._redraws else 10.0
+    self._start = time.monotonic()
+    self._shown = self._start
+    self._length = 0
+
+  def update(self, done, **values):
+    """Shows the state, if it is time to.
+
+    Args:
+      done: Steps done.
+      **values: Numbers to show by their names.
+    """
+    now = time.monotonic()
+    if now - self._shown < self._interval and done < self._total:
+      return
+    self._shown = now
+    speed = (done - self._first) / max(now - self._start, 1e-9)
+    filled = _WIDTH * done // max(self._total, 1)
+    remaining = (self._total - done) / speed if speed > 0 else 0.0
+    fields = [
+        f'{done:>{len(str(self._total))}}/{self._total} '
+        f'[{"#" * filled}{"." * (_WIDTH - filled)}]',
+        *(f'{name} {value:.3f}' for name, value in values.items()),
+        f'{speed * self._images_per_step:.0f} images/s',
+        f'ETA {_duration(remaining)}',
+    ]
+    line = '  '.join(fields)
+    if self._redraws:
+      self._stream.write(f'\r{line:<{self._length}}')
+      self._length = len(line)
+    else:
+      self._stream.write(line + '\n')
+    self._stream.flush()
+
+  def print(self, text):
+    """Prints a line above the bar."""
+    if self._redraws:
+      self._stream.write('\r' + ' ' * self._length + '\r')
+    self._stream.write(text + '\n')
+    self._stream.flush()
+
+  def close(self):
+    """Ends the line of the bar."""
+    if self._redraws and self._length:
+      self._stream.write('\n')
+      self._stream.flush()

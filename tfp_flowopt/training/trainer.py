@@ -1,0 +1,361 @@
+"""The training loop."""
+
+import dataclasses
+import math
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_flowopt import diagnostics
+from tfp_flowopt import flows
+from tfp_flowopt import optimum
+from tfp_flowopt.training import averaging
+from tfp_flowopt.training import files
+from tfp_flowopt.training import progress
+from tfp_flowopt.training import training_log
+
+__all__ = ['Trainer']
+
+_EVAL_BATCH = 128
+_BLOCK_SIZES = (1, 2, 4, 8)
+_TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
+_SAMPLES = 10
+_COLUMNS = (
+    'step',
+    'train_bits_per_dim',
+    'held_out_bits_per_dim',
+    'gradient_norm',
+    'skipped_steps',
+    'seconds',
+)
+# Streams of random numbers that are not a training step's; steps count up
+# from 0, so negative numbers never meet them.
+_INIT, _HELD_OUT, _SAMPLE = -1, -2, -3
+
+
+class Trainer:
+  """Trains a flow by maximum likelihood, from the closed-form optimum on.
+
+  The loss is the mean bits/dim of a batch with stateless dequantisation noise;
+  the optimiser is Adam with a linear warm-up and a bound of the gradient norm;
+  a step whose loss or gradient is not finite changes nothing and is counted.
+  Evaluation and pictures use averaged weights.
+
+  Everything random depends on the seed and the step alone, and all state is in
+  atomic checkpoints. So a run that is killed at any moment and started again
+  goes on where it was, with the same numbers as an uninterrupted run.
+
+  Files in the working directory:
+
+  * `checkpoints/`: the latest checkpoints;
+  * `start.json`: optima and the predicted bits/dim of step 0;
+  * `training_log.csv`: a row for each step;
+  * `curve.png`, `samples.png`: if matplotlib is installed;
+  * `summary.json`: when the run is complete.
+  """
+
+  def __init__(
+      self, distribution, train_images, held_out_images, workdir, config
+  ):
+    """Prepares a run, or resumes the one in `workdir`.
+
+    A new run initialises the flow at the optimum and saves that; a resumed one
+    loads its newest checkpoint and initialises nothing.
+
+    Args:
+      distribution: `tfd.TransformedDistribution` as `image_flow` makes it, not
+        initialised.
+      train_images: `ImageCrops`, or any object with `draw` and `batches`.
+      held_out_images: The same, of images that training does not see.
+      workdir: Directory of the run; made if it is missing.
+      config: `TrainConfig`.
+
+    Raises:
+      ValueError: If the flow is initialised already.
+    """
+    self._distribution = distribution
+    self._train_images = train_images
+    self._config = config
+    self._workdir = pathlib.Path(workdir)
+    self._workdir.mkdir(parents=True, exist_ok=True)
+    self._event_size = distribution.event_shape.num_elements()
+    self._log = training_log.TrainingLog(
+        self._workdir / 'training_log.csv', _COLUMNS
+    )
+    self._seconds_before = 0.0
+
+    self._variables = distribution.trainable_variables
+    self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._optimizer = tf_keras.optimizers.Adam(_learning_rate(config))
+    self._optimizer.build(self._variables)
+    self._average = averaging.AveragedWeights(
+        self._variables, config.ema_decay, self._optimizer.iterations
+    )
+    self._checkpoints = tf.train.CheckpointManager(
+        tf.train.Checkpoint(
+            distribution=distribution,
+            optimizer=self._optimizer,
+            average=self._average,
+            step=self._step,
+            skipped=self._skipped,
+        ),
+        str(self._workdir / 'checkpoints'),
+        max_to_keep=config.checkpoints_to_keep,
+    )
+    self._held_out = held_out_images.draw(
+        config.eval_images, [config.seed, _HELD_OUT]
+    )
+    self._resume() or self._start()
+
+  @property
+  def step(self):
+    """Number of steps done."""
+    return int(self._step)
+
+  @property
+  def start(self):
+    """What was known before training, in bits/dim.
+
+    Returns:
+      Dictionary with `predicted` (closed form, at step 0 on the initialisation
+      images), `measured` (the same by `log_prob`), and `train_optimum` and
+      `held_out_optimum`, each by block size.
+    """
+    return self._start_values
+
+  def _resume(self):
+    """Loads the newest checkpoint; returns whether there was one."""
+    path = self._checkpoints.latest_checkpoint
+    if path is None:
+      return False
+    self._checkpoints.checkpoint.restore(path).assert_consumed()
+    self._start_values = files.read_json(self._workdir / 'start.json')
+    self._log.truncate(self.step)
+    rows = self._log.rows()
+    if rows:
+      self._seconds_before = float(rows[-1]['seconds'])
+    return True
+
+  def _start(self):
+    """Initialises at the optimum, and saves that as step 0."""
+    config = self._config
+    images = self._train_images.draw(config.init_images, [config.seed, _INIT])
+    x = self._dequantize(images, [config.seed, _INIT])
+    predicted = flows.initialize_at_optimum(
+        self._distribution, x.numpy(), bits=config.bits
+    )
+    self._average.reset()
+    self._start_values = {
+        'predicted': predicted,
+        'measured': self._bits_per_dim(images, _INIT),
+        'train_optimum': self._optima(images),
+        'held_out_optimum': self._optima(self._held_out),
+    }
+    files.write_json(self._workdir / 'start.json', self._start_values)
+    self._log.truncate(0)
+    self._save()
+
+  def _optima(self, images):
+    """Bits/dim of the best pointwise linear flow, by block size."""
+    bits = self._config.bits
+    x = flows.dequantize(images, bits)
+    height, width, _ = self._distribution.event_shape
+    result = {}
+    for block_size in _BLOCK_SIZES:
+      if height % block_size or width % block_size:
+        continue
+      # Uniform noise on a bin adds a twelfth of its squared width.
+      best = optimum.likelihood_optimum(
+          x,
+          'pointwise',
+          block_size=block_size,
+          noise_variance=4.0**-bits / 12.0,
+      )
+      result[str(block_size)] = float(
+          optimum.bits_per_dim(
+              best.log_likelihood.numpy(), self._event_size, bits
+          )
+      )
+    return result
+
+  def _dequantize(self, images, seed):
+    noise = flows.dequantization_noise(tf.shape(images), seed)
+    return flows.dequantize(images, self._config.bits, noise)
+
+  def _save(self):
+    self._log.flush()
+    self._checkpoints.save(checkpoint_number=self._step)
+
+  @tf.function
+  def _train_step(self, images):
+    """One step; returns bits/dim of the batch and the gradient norm."""
+    config = self._config
+    # Folded, so that the noise is not the numbers that chose the crops.
+    seed = tf.random.experimental.stateless_fold_in(
+        tf.stack([config.seed, self._step]), 1
+    )
+    x = self._dequantize(images, seed)
+    with tf.GradientTape() as tape:
+      loss = optimum.bits_per_dim(
+          tf.reduce_mean(self._distribution.log_prob(x)),
+          self._event_size,
+          config.bits,
+      )
+    gradients = tape.gradient(loss, self._variables)
+    gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    if finite:
+      self._optimizer.apply_gradients(
+          zip(gradients, self._variables, strict=True)
+      )
+      self._average.update()
+    else:
+      self._skipped.assign_add(1)
+    self._step.assign_add(1)
+    return loss, norm
+
+  @tf.function(reduce_retracing=True)
+  def _log_likelihoods(self, images, seed):
+    x = self._dequantize(images, seed)
+    return self._distribution.log_prob(x)
+
+  def _bits_per_dim(self, images, stream):
+    """Mean bits/dim of images, with the same noise at every call."""
+    values = [
+        self._log_likelihoods(
+            images[i : i + _EVAL_BATCH],
+            tf.constant([self._config.seed - i, stream], tf.int64),
+        ).numpy()
+        for i in range(0, len(images), _EVAL_BATCH)
+    ]
+    mean = np.mean(np.concatenate(values), dtype=np.float64)
+    return float(
+        optimum.bits_per_dim(mean, self._event_size, self._config.bits)
+    )
+
+  def evaluate(self):
+    """Bits/dim of the held-out images, with averaged weights."""
+    with self._average.swapped_in():
+      return self._bits_per_dim(self._held_out, _HELD_OUT)
+
+  def train(self):
+    """Trains up to `config.train_steps`, with a progress bar.
+
+    Returns:
+      Dictionary of the results, also in `summary.json`.
+    """
+    config = self._config
+    best = self._start_values['train_optimum']
+    best = best[max(best, key=int)]
+    bar = progress.Progress(config.train_steps, self.step, config.batch_size)
+    began = time.monotonic()
+    batches = iter(
+        self._train_images.batches(config.batch_size, config.seed, self.step)
+    )
+    # The bar shows a running mean: single batches vary more than they improve.
+    shown = math.nan
+    while self.step < config.train_steps:
+      step = self.step
+      row = {'step': step}
+      if step % config.eval_every == 0:
+        row['held_out_bits_per_dim'] = self.evaluate()
+      loss, norm = (float(x) for x in self._train_step(next(batches)))
+      row.update(
+          train_bits_per_dim=loss,
+          gradient_norm=norm,
+          skipped_steps=int(self._skipped),
+          seconds=round(self._seconds_before + time.monotonic() - began, 2),
+      )
+      self._log.append(**row)
+      if math.isfinite(loss):
+        shown = loss if math.isnan(shown) else 0.95 * shown + 0.05 * loss
+      bar.update(
+          step + 1, **{'bits/dim': shown, 'optimum': best, 'gap': shown - best}
+      )
+      if 'held_out_bits_per_dim' in row:
+        bar.print(
+            f'step {step}: held-out {row["held_out_bits_per_dim"]:.3f} bits/dim'
+        )
+        self._draw_pictures(row)
+      if (step + 1) % config.checkpoint_every == 0:
+        self._save()
+    bar.close()
+    return self._finish()
+
+  def _finish(self):
+    held_out = self.evaluate()
+    self._save()
+    self._draw_pictures(
+        {'step': self.step, 'held_out_bits_per_dim': held_out}
+    )
+    summary = {
+        'steps': self.step,
+        'skipped_steps': int(self._skipped),
+        'held_out_bits_per_dim': held_out,
+        **self._start_values,
+        'config': dataclasses.asdict(self._config),
+    }
+    files.write_json(self._workdir / 'summary.json', summary)
+    return summary
+
+  def _draw_pictures(self, last_row):
+    """Draws curve and samples, if matplotlib is there."""
+    rows = [*self._log.rows(), last_row]
+
+    def pairs(column):
+      return [
+          (int(row['step']), float(row[column]))
+          for row in rows
+          if row.get(column)
+      ]
+
+    train = pairs('train_bits_per_dim')
+    rows_of_images = [('data', self._held_out[:_SAMPLES])]
+    with self._average.swapped_in():
+      for temperature in _TEMPERATURES:
+        samples = self._samples(tf.constant(temperature))
+        rows_of_images.append((f'T = {temperature}', samples))
+    largest = max(self._start_values['train_optimum'], key=int)
+    try:
+      with files.atomic_path(self._workdir / 'samples.png') as path:
+        diagnostics.plot_samples(path, rows_of_images)
+      if train:
+        with files.atomic_path(self._workdir / 'curve.png') as path:
+          diagnostics.plot_training_curve(
+              path,
+              train,
+              pairs('held_out_bits_per_dim'),
+              self._start_values['train_optimum'][largest],
+              self._start_values['held_out_optimum'][largest],
+          )
+    except ImportError:
+      pass  # Pictures are an extra; the numbers are in the log.
+
+  @tf.function
+  def _samples(self, temperature):
+    x = flows.sample_at_temperature(
+        self._distribution,
+        _SAMPLES,
+        [self._config.seed, _SAMPLE],
+        temperature,
+    )
+    return flows.quantize(x, self._config.bits)
+
+  def use_averaged_weights(self):
+    """Gives the distribution the averaged weights, for good (for export)."""
+    self._average.reset_variables()
+
+
+def _learning_rate(config):
+  """A linear rise over the warm-up, then constant."""
+  if not config.warmup_steps:
+    return config.learning_rate
+  return tf_keras.optimizers.schedules.PolynomialDecay(
+      config.learning_rate / config.warmup_steps,
+      decay_steps=config.warmup_steps,
+      end_learning_rate=config.learning_rate,
+  )
