@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['DepthToSpace']
@@ -65,11 +66,18 @@ class DepthToSpace(tfp.bijectors.Bijector):
     del dtype, num_classes
     return {}
 
+  def _rearranged(self, function, x):
+    if self._block_size == 1:  # TensorFlow's ops need at least 2
+      return tf.identity(x)
+    return image_batch.on_image_batch(
+        lambda x: function(x, self._block_size), x
+    )
+
   def _forward(self, x):
-    return _on_batch(tf.nn.depth_to_space, x, self._block_size)
+    return self._rearranged(tf.nn.depth_to_space, x)
 
   def _inverse(self, y):
-    return _on_batch(tf.nn.space_to_depth, y, self._block_size)
+    return self._rearranged(tf.nn.space_to_depth, y)
 
   def _forward_log_det_jacobian(self, x):
     return tf.zeros([], x.dtype)
@@ -91,20 +99,6 @@ class DepthToSpace(tfp.bijectors.Bijector):
     height, width, depth = tf.unstack(output_shape[-3:])
     event = tf.stack([height // k, width // k, depth * k**2])
     return tf.concat([output_shape[:-3], event], axis=0)
-
-
-def _on_batch(function, x, block_size):
-  """Applies an op on `[N, H, W, C]` under any number of batch dimensions."""
-  if block_size == 1:
-    return tf.identity(x)
-  if x.shape.rank == 4:
-    return function(x, block_size)
-  y = function(
-      tf.reshape(x, tf.concat([[-1], tf.shape(x)[-3:]], axis=0)), block_size
-  )
-  return tf.reshape(
-      y, tf.concat([tf.shape(x)[:-3], tf.shape(y)[1:]], axis=0)
-  )
 
 
 def _scaled(shape, k):

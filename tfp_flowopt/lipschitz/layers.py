@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import aol
 
 __all__ = ['LipschitzConv2D', 'LipschitzDense', 'max_min']
@@ -135,5 +136,8 @@ class LipschitzConv2D(_LipschitzLinear):
 
   def __call__(self, x):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
-    y = tf.nn.conv2d(x, self.effective_kernel(), strides=1, padding='SAME')
+    kernel = self.effective_kernel()
+    y = image_batch.on_image_batch(
+        lambda x: tf.nn.conv2d(x, kernel, strides=1, padding='SAME'), x
+    )
     return y + self._bias

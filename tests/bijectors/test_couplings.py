@@ -1,0 +1,137 @@
+import math
+
+import numpy as np
+import pytest
+from support import adversary
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+class Constant(tf.Module):
+  """A conditioner with the same output everywhere."""
+
+  lipschitz = 0.0
+
+  def __init__(self, raw_scale, shift):
+    super().__init__()
+    self._raw_scale = raw_scale
+    self._shift = shift
+
+  def __call__(self, x):
+    ones = tf.ones_like(x)
+    return tf.concat([self._raw_scale * ones, self._shift * ones], axis=-1)
+
+
+def vectors(second):
+  second = np.asarray(second, np.float64)
+  return tf.constant(np.stack([np.zeros_like(second), second], axis=-1))
+
+
+def test_wide_tails_give_the_usual_affine_coupling():
+  y = vectors(np.linspace(-50, 50, 101))
+  raw, shift = 0.7, 1.5
+  s = math.tanh(raw)
+  for tail_bound, tolerance in ((math.inf, 1e-12), (1e9, 1e-4)):
+    coupling = fo.bijectors.AffineCoupling(
+        Constant(raw, shift), tail_bound=tail_bound, event_ndims=1
+    )
+    x = coupling.inverse(y)
+    np.testing.assert_allclose(
+        x[:, 1], np.exp(s) * y[:, 1] + shift, atol=tolerance
+    )
+    np.testing.assert_allclose(
+        coupling.inverse_log_det_jacobian(y), s, atol=tolerance
+    )
+    np.testing.assert_allclose(
+        coupling.forward(tf.identity(x)), y, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize('raw', [-30.0, -0.5, 0.0, 0.5, 30.0])
+@pytest.mark.parametrize('tail_bound', [1e-3, 3.0, 1e6])
+def test_slopes_are_bounded_and_the_density_is_continuous(raw, tail_bound):
+  a = 2.0
+  coupling = fo.bijectors.AffineCoupling(
+      Constant(raw, 0.3),
+      scale_bound=a,
+      tail_bound=tail_bound,
+      event_ndims=1,
+  )
+  y = np.concatenate([
+      tail_bound * np.linspace(-2, 2, 4001),
+      [-1e12, -1e5, 1e5, 1e12, 0.0, 1e-300],
+  ])
+  log_slope = coupling.inverse_log_det_jacobian(vectors(y)).numpy()
+  assert np.all(np.abs(log_slope) <= a + 1e-12)
+  # |d log slope / dy| <= 2 (e^a - 1) e^a / B: no jump on the grid.
+  step = 1e-3 * tail_bound
+  jump = np.abs(np.diff(log_slope[:4001])).max()
+  assert jump <= 2 * (np.exp(a) - 1) * np.exp(a) / tail_bound * step * 1.01
+  # The inverse of the quadratic is exact at every size.
+  x = tf.identity(coupling.inverse(vectors(y)))
+  np.testing.assert_allclose(
+      coupling.forward(x)[:, 1], y, rtol=1e-9, atol=1e-12
+  )
+
+
+def test_gradient_at_the_fixed_point():
+  # x2 = t exactly: the derivative of forward there is e^-s, not 0.
+  coupling = fo.bijectors.AffineCoupling(Constant(0.5, 1.0), event_ndims=1)
+  x = vectors([1.0])
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = coupling.forward(x)[0, 1]
+  slope = tape.gradient(y, x)[0, 1]
+  np.testing.assert_allclose(slope, np.exp(-np.tanh(0.5)), rtol=1e-12)
+
+
+def test_without_a_certificate_the_constants_are_infinite():
+  def network(x):
+    return tf.concat([x, x], axis=-1)
+
+  affine = fo.bijectors.AffineCoupling(network, event_ndims=1)
+  additive = fo.bijectors.AdditiveCoupling(lambda x: x**2, event_ndims=1)
+  plain = fo.bijectors.AffineCoupling(
+      fo.networks.ConvConditioner(2, 4, 4), tail_bound=math.inf
+  )
+  for coupling in (affine, additive, plain):
+    bounds = fo.lipschitz.lipschitz_bounds(coupling)
+    assert bounds == (math.inf, math.inf)
+
+
+def test_the_bound_of_an_affine_coupling_is_approached():
+  # One conditioner of constant L, as bad as it can be: r = t = L y1 / sqrt 2.
+  class Linear(tf.Module):
+    lipschitz = 0.7
+
+    def __call__(self, x):
+      x = x * 0.7 / np.sqrt(2.0)
+      return tf.concat([x, x], axis=-1)
+
+  coupling = fo.bijectors.AffineCoupling(
+      Linear(), scale_bound=1.0, tail_bound=3.0, event_ndims=1
+  )
+  bounds = fo.lipschitz.lipschitz_bounds(coupling)
+  for function, bound in (
+      (coupling.inverse, bounds.inverse),
+      (coupling.forward, bounds.forward),
+  ):
+    found = adversary.largest_expansion(
+        function, (2,), num_pairs=500, num_steps=200
+    )
+    assert 0.3 * bound < found <= bound
+
+
+@pytest.mark.parametrize(
+    'arguments', [{'scale_bound': 0.0}, {'tail_bound': -1.0}]
+)
+def test_bad_bounds_are_named(arguments):
+  with pytest.raises(ValueError, match=next(iter(arguments))):
+    fo.bijectors.AffineCoupling(Constant(0.0, 0.0), **arguments)
+
+
+def test_a_single_channel_cannot_be_coupled():
+  coupling = fo.bijectors.AdditiveCoupling(lambda x: x)
+  with pytest.raises(ValueError, match='at least 2'):
+    coupling.inverse(tf.ones([1, 4, 4, 1]))

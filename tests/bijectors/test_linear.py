@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from support import registry
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+def test_depth_to_space_is_tensorflows(rng):
+  x = tf.constant(rng.normal(size=(2, 3, 4, 12)))
+  np.testing.assert_array_equal(
+      fo.bijectors.DepthToSpace(2).forward(x), tf.nn.depth_to_space(x, 2)
+  )
+
+
+@pytest.mark.parametrize(
+    'shape, match', [((5, 4, 3), 'height'), ((4, 5, 3), 'width')]
+)
+def test_depth_to_space_names_what_does_not_fit(shape, match):
+  with pytest.raises(ValueError, match=match):
+    fo.bijectors.DepthToSpace(2).inverse_event_shape(shape)
+
+
+def test_act_norm_normalises(rng):
+  x = tf.constant(rng.normal(size=(50, 4, 4, 3)) * [1.0, 2.0, 3.0] + 5.0)
+  bijector = fo.bijectors.ActNorm(3, dtype=tf.float64)
+  np.testing.assert_array_equal(bijector.inverse(x), x)
+  bijector.initialize(*tf.nn.moments(x, [0, 1, 2]))
+  z = bijector.inverse(tf.identity(x))
+  np.testing.assert_allclose(tf.reduce_mean(z, [0, 1, 2]), 0.0, atol=1e-12)
+  np.testing.assert_allclose(tf.math.reduce_std(z, [0, 1, 2]), 1.0)
+  with pytest.raises(ValueError, match='variance'):
+    bijector.initialize([0.0] * 3, [1.0, 0.0, 1.0])
+
+
+def test_scales_cannot_leave_their_range():
+  bijector = registry.randomize(
+      fo.bijectors.InvertibleConv1x1(4, log_range=0.5, dtype=tf.float64)
+  )
+  bijector.initialize(singular_values=[1e-3, 0.1, 1.0, 50.0])
+  registry.randomize(bijector, scale=1e6)
+  ratio = np.exp(bijector.log_singular_values) / [1e-3, 0.1, 1.0, 50.0]
+  assert np.all(np.abs(np.log(ratio)) <= 0.5 + 1e-12)
+  assert np.any(np.abs(np.log(ratio)) > 0.49)
+  # However large the weights, the orthogonal factors are orthogonal.
+  left = bijector.left()
+  np.testing.assert_allclose(
+      tf.matmul(left, left, transpose_a=True), np.eye(4), atol=1e-9
+  )
+
+
+def test_conv_is_the_matrix_it_says(rng):
+  u, v = registry.rotation(3, 0), registry.rotation(3, 1)
+  s = np.array([0.5, 1.0, 4.0])
+  bijector = fo.bijectors.InvertibleConv1x1(3, dtype=tf.float64)
+  bijector.initialize(u, s, v, [1.0, 2.0, 3.0])
+  y = rng.normal(size=(2, 4, 5, 3))
+  matrix = u @ np.diag(s) @ v.T
+  want = np.einsum('ij,...j->...i', matrix, y - [1.0, 2.0, 3.0])
+  np.testing.assert_allclose(bijector.inverse(y), want, atol=1e-12)
+  bounds = fo.lipschitz.lipschitz_bounds(bijector)
+  np.testing.assert_allclose(bounds, [2.0, 4.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    'arguments, match',
+    [
+        ({'left': np.ones([3, 3])}, 'orthogonal'),
+        ({'right': np.full([3, 3], np.nan)}, 'orthogonal'),
+        ({'singular_values': [1.0, 0.0, 1.0]}, 'singular_values'),
+    ],
+)
+def test_conv_names_what_does_not_fit(arguments, match):
+  with pytest.raises(ValueError, match=match):
+    fo.bijectors.InvertibleConv1x1(3).initialize(**arguments)
+
+
+def test_log_range_must_be_positive():
+  with pytest.raises(ValueError, match='log_range'):
+    fo.bijectors.ActNorm(3, log_range=0.0)
+
+
+def test_factor_out_keeps_what_travels_first(rng):
+  y = rng.normal(size=(2, 3, 4, 5))
+  inner = fo.bijectors.FactorOut([3, 4, 2])
+  bijector = fo.bijectors.FactorOut([3, 4, 5], 3, inner)
+  z = bijector.inverse(y)
+  np.testing.assert_array_equal(z[:, :24], y[..., :2].reshape(2, -1))
+  np.testing.assert_array_equal(z[:, 24:], y[..., 2:].reshape(2, -1))
+  with pytest.raises(ValueError, match='num_factored'):
+    fo.bijectors.FactorOut([3, 4, 5], 6)
+  with pytest.raises(ValueError, match='travel'):
+    fo.bijectors.FactorOut([3, 4, 5], 3)

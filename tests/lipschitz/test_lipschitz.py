@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+from support import adversary
+from support import registry
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_flowopt as fo
+
+lip = fo.lipschitz
+
+
+def operator(kernel, size, padding):
+  """The convolution as a matrix, by applying it to each basis image."""
+  kh, kw, channels, _ = kernel.shape
+  basis = tf.reshape(
+      tf.eye(size * size * channels, dtype=kernel.dtype),
+      [-1, size, size, channels],
+  )
+  if padding == 'CIRCULAR':
+    rows = np.arange(-(kh // 2), size + kh - 1 - kh // 2) % size
+    columns = np.arange(-(kw // 2), size + kw - 1 - kw // 2) % size
+    basis = tf.gather(tf.gather(basis, rows, axis=1), columns, axis=2)
+    padding = 'VALID'
+  y = tf.nn.conv2d(basis, kernel, strides=1, padding=padding)
+  return tf.reshape(y, [y.shape[0], -1]).numpy()
+
+
+KERNELS = {
+    'random': lambda rng, s: rng.normal(size=s),
+    'small': lambda rng, s: 1e-3 * rng.normal(size=s),
+    'positive': lambda rng, s: rng.uniform(size=s),
+    'rank one': lambda rng, s: np.einsum(
+        'a,b,c,d->abcd', *(rng.normal(size=n) for n in s)
+    ),
+    'power law': lambda rng, s: rng.normal(size=s)
+    * np.arange(1, s[-1] + 1) ** -1.5,
+    'one tap': lambda rng, s: np.eye(s[2], s[3])
+    * (np.arange(s[0] * s[1]) == 1).reshape(s[0], s[1], 1, 1),
+    'equal taps': lambda rng, s: np.ones(s),
+    'zero': lambda rng, s: np.zeros(s),
+}
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID', 'CIRCULAR'])
+@pytest.mark.parametrize('name', KERNELS)
+def test_rescaled_kernels_have_norm_one(rng, name, padding):
+  for shape in [(3, 3, 2, 4), (3, 3, 4, 2), (1, 3, 3, 3), (5, 5, 1, 2),
+                (2, 2, 2, 2), (1, 1, 4, 6)]:
+    kernel = lip.almost_orthogonal(tf.constant(KERNELS[name](rng, shape)))
+    assert kernel.shape == shape
+    for size in (5, 6, 9):
+      norm = np.linalg.norm(operator(kernel, size, padding), ord=2)
+      assert norm <= 1 + 1e-12, (shape, size)
+      if name == 'small':  # it never scales up
+        assert norm < 0.5
+
+
+def test_an_orthonormal_kernel_is_kept():
+  kernel = np.zeros([3, 3, 4, 4])
+  kernel[1, 1] = registry.rotation(4, 0)
+  np.testing.assert_allclose(
+      lip.almost_orthogonal(tf.constant(kernel)), kernel, rtol=1e-12
+  )
+
+
+def test_dense_kernels(rng):
+  for shape in [(5, 8), (8, 5), (1, 4)]:
+    kernel = lip.almost_orthogonal(tf.constant(3 * rng.normal(size=shape)))
+    norm = np.linalg.norm(kernel, ord=2)
+    assert 0.3 < norm <= 1 + 1e-12
+  with pytest.raises(ValueError, match='kernel'):
+    lip.almost_orthogonal(tf.zeros([3, 3, 3]))
+
+
+def test_a_zero_kernel_has_a_finite_gradient():
+  kernel = tf.Variable(tf.zeros([3, 3, 2, 2]))
+  with tf.GradientTape() as tape:
+    y = tf.reduce_sum(lip.almost_orthogonal(kernel))
+  np.testing.assert_array_equal(tape.gradient(y, kernel), np.ones([3, 3, 2, 2]))
+
+
+@pytest.mark.parametrize('scale', [0.1, 1.0, 100.0])
+def test_conditioner_constant_against_an_adversary(scale):
+  network = fo.networks.ConvConditioner(
+      2, 6, 3, lipschitz=2.5, dtype=tf.float64
+  )
+  registry.randomize(network, scale)
+  assert network.lipschitz == 2.5
+  found = max(
+      adversary.largest_expansion(network, (4, 4, 2)),
+      adversary.largest_local_expansion(network, (4, 4, 2)),
+  )
+  assert 0.1 * 2.5 * min(scale, 1.0) < found <= 2.5 * (1 + 1e-9)
+
+
+def test_conditioner_starts_at_zero(rng):
+  network = fo.networks.ConvConditioner(2, 6, 3)
+  x = tf.constant(rng.normal(size=(2, 4, 4, 2)), tf.float32)
+  np.testing.assert_array_equal(network(x), np.zeros([2, 4, 4, 3]))
+  assert network.lipschitz == pytest.approx(4.0, rel=1e-3)
+  assert network.lipschitz > 4.0  # float32 weights: enlarged
+  with pytest.raises(ValueError, match='hidden_channels'):
+    fo.networks.ConvConditioner(2, 5, 3)
+  with pytest.raises(ValueError, match='lipschitz'):
+    fo.networks.ConvConditioner(2, 6, 3, lipschitz=0.0)
+
+
+def test_dense_layer(rng):
+  layer = lip.LipschitzDense(3, 5, dtype=tf.float64)
+  x = rng.normal(size=(2, 7, 3))
+  y = layer(x)
+  # The initial kernel has orthonormal rows: an isometry.
+  np.testing.assert_allclose(
+      np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
+  )
+  assert layer.lipschitz == 1.0
+
+
+def test_max_min_sorts_pairs():
+  x = tf.constant([[1.0, 5.0, 3.0, 2.0]])
+  np.testing.assert_array_equal(lip.max_min(x), [[3.0, 5.0, 1.0, 2.0]])
+
+
+def test_orthogonal_is_the_cayley_transform():
+  base, target = registry.rotation(5, 3), registry.rotation(5, 4)
+  q = lip.Orthogonal(5, dtype=tf.float64)
+  q.assign(base)
+  np.testing.assert_allclose(q(), base, atol=1e-12)
+  # The one S that leads from base to target, if their determinants agree.
+  target[:, 0] *= np.linalg.det(target) * np.linalg.det(base)
+  relative = base.T @ target
+  identity = np.eye(5)
+  skew = (identity - relative) @ np.linalg.inv(identity + relative)
+  (variable,) = q.trainable_variables
+  variable.assign(tfp.math.fill_triangular_inverse(np.tril(skew[1:, :-1])))
+  np.testing.assert_allclose(q(), target, atol=1e-9)
+
+
+def test_algebra():
+  a, b = lip.LipschitzBounds(2.0, 3.0), lip.LipschitzBounds(5.0, 0.5)
+  assert a.inverted() == (3.0, 2.0)
+  assert a.then(b) == (10.0, 1.5)
+  assert a.beside(b) == (5.0, 3.0)
+  assert a.inflated(tf.float64) == a
+  assert a.inflated(tf.float32).forward > 2.0
+
+
+def test_an_unknown_class_is_an_error_that_says_how_to_register():
+  class Mine(tfp.bijectors.Scale):
+    pass
+
+  with pytest.raises(TypeError, match='register'):
+    lip.lipschitz_bounds(Mine(2.0))
+
+  @lip.lipschitz_bounds.register
+  def _(bijector: Mine):
+    return lip.LipschitzBounds(float(bijector.scale), 1 / float(bijector.scale))
+
+  assert lip.lipschitz_bounds(Mine(2.0)) == (2.0, 0.5)
+
+
+@pytest.mark.parametrize('c', [0.0, 1e-9, 0.3, 5.0, 1e6])
+@pytest.mark.parametrize('d', [1e-6, 0.5, 1.0, 2.7, 1e6])
+def test_coupling_norm_is_the_spectral_norm(c, d):
+  from tfp_flowopt.lipschitz import bounds
+
+  want = np.linalg.norm([[1.0, 0.0], [c, d]], ord=2)
+  np.testing.assert_allclose(bounds.coupling_norm(c, d), want, rtol=1e-12)

@@ -1,0 +1,137 @@
+"""Every bijector, small and with weights that are not trivial.
+
+A new bijector adds one entry to `ENTRIES`; the contract test does the rest.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+fob = fo.bijectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """A bijector of the registry.
+
+  Attributes:
+    make: Makes it, given a dtype; the same weights each time.
+    data_shape: Shape of an event on the side of the data (`forward`'s output).
+    sharp: How much of its certified constants the adversarial search must
+      find: 1 for constants that these weights attain, little for those that
+      only the worst weights would.
+    num_networks: Number of networks inside.
+  """
+
+  make: Callable
+  data_shape: tuple
+  sharp: float = 0.0
+  num_networks: int = 0
+
+
+def randomize(module, scale=0.3, seed=0):
+  """Moves all trained weights away from their initial values."""
+  rng = np.random.default_rng(seed)
+  for variable in module.trainable_variables:
+    variable.assign_add(
+        tf.cast(scale * rng.normal(size=variable.shape), variable.dtype)
+    )
+  return module
+
+
+def rotation(size, seed):
+  rng = np.random.default_rng(seed)
+  return np.linalg.qr(rng.normal(size=(size, size)))[0]
+
+
+def _conv1x1(dtype):
+  bijector = fob.InvertibleConv1x1(4, dtype=dtype)
+  bijector.initialize(
+      left=rotation(4, 1),
+      singular_values=[0.2, 0.9, 1.5, 3.0],
+      right=rotation(4, 2),
+      shift=[0.5, -1.0, 0.0, 2.0],
+  )
+  return randomize(bijector)
+
+
+def _act_norm(dtype):
+  bijector = fob.ActNorm(3, dtype=dtype)
+  bijector.initialize([1.0, -2.0, 0.5], [0.25, 4.0, 1.0])
+  return randomize(bijector)
+
+
+def _conditioner(inputs, outputs, dtype, lipschitz=2.0):
+  network = fo.networks.ConvConditioner(
+      inputs, 6, outputs, lipschitz=lipschitz, dtype=dtype
+  )
+  return randomize(network)
+
+
+def _factor_out(dtype):
+  return fob.FactorOut(
+      [4, 2, 5],
+      num_factored=3,
+      travel=fob.ImageFlow(
+          [4, 2, 2], num_levels=1, num_steps=1, hidden_channels=4, dtype=dtype
+      ),
+  )
+
+
+def _image_flow(dtype, **kwargs):
+  flow = fob.ImageFlow(
+      [8, 4, 2],
+      num_levels=2,
+      num_steps=2,
+      hidden_channels=6,
+      conditioner_lipschitz=0.5,
+      dtype=dtype,
+      **kwargs,
+  )
+  return randomize(flow, scale=0.2)
+
+
+ENTRIES = {
+    'DepthToSpace': Entry(
+        lambda dtype: fob.DepthToSpace(2), (6, 4, 3), sharp=1.0
+    ),
+    'ActNorm': Entry(_act_norm, (4, 2, 3), sharp=1.0),
+    'InvertibleConv1x1': Entry(_conv1x1, (2, 3, 4), sharp=1.0),
+    'AdditiveCoupling': Entry(
+        lambda dtype: fob.AdditiveCoupling(_conditioner(2, 3, dtype)),
+        (4, 4, 5),
+        sharp=0.3,
+        num_networks=1,
+    ),
+    'AffineCoupling': Entry(
+        lambda dtype: fob.AffineCoupling(_conditioner(2, 4, dtype)),
+        (4, 4, 4),
+        sharp=0.05,
+        num_networks=1,
+    ),
+    'AffineCoupling, odd channels': Entry(
+        lambda dtype: fob.AffineCoupling(
+            _conditioner(2, 6, dtype), scale_bound=0.3, tail_bound=0.5
+        ),
+        (3, 2, 5),
+        sharp=0.1,
+        num_networks=1,
+    ),
+    'FactorOut': Entry(_factor_out, (4, 2, 5), num_networks=1),
+    'FactorOut, all': Entry(
+        lambda dtype: fob.FactorOut([2, 3, 4]), (2, 3, 4), sharp=1.0
+    ),
+    'FlowLevel': Entry(
+        lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=2
+    ),
+    'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=4),
+    'ImageFlow, additive': Entry(
+        lambda dtype: _image_flow(dtype, coupling='additive'),
+        (8, 4, 2),
+        num_networks=4,
+    ),
+}

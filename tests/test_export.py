@@ -1,0 +1,120 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support import images
+from support import registry
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+# Runs where nothing but TensorFlow can be imported.
+SERVER = """
+import json, sys
+
+class Closed:
+  def find_spec(self, name, path=None, target=None):
+    if name.split('.')[0] in (
+        'tensorflow_probability', 'tf_keras', 'tfp_flowopt'):
+      raise ImportError(name + ' is closed')
+
+sys.meta_path.insert(0, Closed())
+import numpy as np
+import tensorflow as tf
+try:
+  import tfp_flowopt
+  raise SystemExit('tfp_flowopt was imported')
+except ImportError:
+  pass
+x = np.load(sys.argv[2])
+s = tf.saved_model.load(sys.argv[1]).signatures
+assert sorted(s) == ['decode', 'encode', 'log_prob', 'sample'], sorted(s)
+result = {}
+for n in (1, len(x)):
+  images = tf.constant(x[:n])
+  likelihood = s['log_prob'](images=images)
+  latents = s['encode'](images=images)['latents']
+  back = s['decode'](latents=latents)['images']
+  assert back.dtype == tf.uint8
+  assert np.array_equal(back, images), 'decode(encode(x)) is not x'
+result['log_prob'] = likelihood['log_prob'].numpy().tolist()
+result['bits_per_dim'] = likelihood['bits_per_dim'].numpy().tolist()
+result['latents'] = latents.numpy().tolist()
+def sample(n, seed, temperature):
+  return s['sample'](num_samples=tf.constant(n), seed=tf.constant(seed),
+                     temperature=tf.constant(temperature))['images'].numpy()
+assert np.array_equal(sample(3, [0, 1], 1.), sample(3, [0, 1], 1.))
+assert not np.array_equal(sample(3, [0, 1], 1.), sample(3, [0, 2], 1.))
+assert len(np.unique(sample(3, [0, 1], 0.), axis=0)) == 1
+result['samples'] = sample(4, [5, 6], .7).tolist()
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture(scope='module')
+def distribution():
+  result = fo.image_flow(
+      [8, 8, 3], num_levels=2, num_steps=1, hidden_channels=8
+  )
+  fo.initialize_at_optimum(result, images.preprocessed(300))
+  return registry.randomize(result, scale=0.05)
+
+
+def test_it_serves_with_only_tensorflow(distribution, tmp_path):
+  path = tmp_path / 'model' / '1'
+  path.parent.mkdir()
+  assert fo.export.save(distribution, path) == str(path)
+  x = images.crops().draw(6, [3, 3]).numpy()
+  np.save(tmp_path / 'x.npy', x)
+  output = subprocess.run(
+      [sys.executable, '-c', SERVER, str(path), str(tmp_path / 'x.npy')],
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  assert output.returncode == 0, output.stderr[-2000:]
+  got = json.loads(output.stdout.splitlines()[-1])
+
+  noise = fo.flows.dequantization_noise([8, 8, 3], [0, 0])
+  want = distribution.log_prob(fo.flows.dequantize(x, noise=noise))
+  np.testing.assert_allclose(got['log_prob'], want, rtol=1e-5)
+  np.testing.assert_allclose(
+      got['bits_per_dim'], fo.bits_per_dim(want, 192), rtol=1e-5
+  )
+  np.testing.assert_allclose(
+      got['latents'],
+      distribution.bijector.inverse(fo.flows.dequantize(x)),
+      atol=1e-3,
+  )
+  want = fo.flows.sample_at_temperature(distribution, 4, [5, 6], 0.7)
+  difference = np.array(got['samples']) - fo.flows.quantize(want)
+  assert np.abs(difference).max() <= 1
+
+
+def test_the_result_does_not_depend_on_the_rest_of_the_batch(
+    distribution, tmp_path
+):
+  path = fo.export.save(distribution, tmp_path / 'model')
+  log_prob = tf.saved_model.load(path).signatures['log_prob']
+  x = images.crops().draw(5, [3, 3])
+  together = log_prob(images=x)['log_prob']
+  alone = log_prob(images=x[4:])['log_prob']
+  np.testing.assert_allclose(together[4:], alone, rtol=1e-5)
+
+
+def test_what_cannot_be_exported(distribution, tmp_path):
+  fresh = fo.image_flow([8, 8, 3], 2, 1, 8)
+  with pytest.raises(ValueError, match='not initialised'):
+    fo.export.save(fresh, tmp_path / 'a')
+  (tmp_path / 'b').mkdir()
+  (tmp_path / 'b' / 'precious').touch()
+  with pytest.raises(ValueError, match='not empty'):
+    fo.export.save(distribution, tmp_path / 'b')
+  assert (tmp_path / 'b' / 'precious').exists()
+  double = fo.image_flow([8, 8, 3], 2, 1, 8, dtype=tf.float64)
+  double.bijector.initialized.assign(True)
+  with pytest.raises(ValueError, match='float32'):
+    fo.export.save(double, tmp_path / 'c')
+  assert not list(tmp_path.glob('*/saved_model.pb'))
