@@ -64,6 +64,9 @@ _SEED = flags.DEFINE_integer(
 )
 
 flags.register_validator(
+    _WORKDIR, bool, message='--workdir must be the name of a directory'
+)
+flags.register_validator(
     _LEARNING_RATE,
     lambda value: 0 < value < float('inf'),
     message='--learning_rate must be a positive number',

@@ -25,8 +25,8 @@ def plot_training_curve(
 
   Args:
     path: Of the PNG file.
-    train: Pairs (step, bits/dim) on training batches.
-    held_out: Pairs (step, bits/dim) on held-out images.
+    train: Pairs (step, bits/dim) on training batches, finite.
+    held_out: Pairs (step, bits/dim) on held-out images, finite.
     train_optimum: Bits/dim of the best linear flow on training images.
     held_out_optimum: The same on held-out images.
   """

@@ -307,11 +307,13 @@ class Trainer:
     rows = [*self._log.rows(), last_row]
 
     def pairs(column):
-      return [
+      values = [
           (int(row['step']), float(row[column]))
           for row in rows
-          if row.get(column)
+          if row.get(column) not in (None, '')
       ]
+      # Skipped steps have no finite loss.
+      return [pair for pair in values if math.isfinite(pair[1])]
 
     train = pairs('train_bits_per_dim')
     rows_of_images = [('data', self._held_out[:_SAMPLES])]
@@ -323,12 +325,13 @@ class Trainer:
     try:
       with files.atomic_path(self._workdir / 'samples.png') as path:
         diagnostics.plot_samples(path, rows_of_images)
-      if train:
+      held_out = pairs('held_out_bits_per_dim')
+      if train and held_out:
         with files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
               path,
               train,
-              pairs('held_out_bits_per_dim'),
+              held_out,
               self._start_values['train_optimum'][largest],
               self._start_values['held_out_optimum'][largest],
           )

@@ -1,0 +1,216 @@
+import csv
+import importlib.util
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from absl import app
+from absl import flags
+import pytest
+from support import images
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+BINARY = (
+    pathlib.Path(__file__).parents[2] / 'examples' / 'train_image_flow.py'
+)
+SMALL = [
+    '--image_size=8',
+    '--num_levels=2',
+    '--num_steps=1',
+    '--hidden_channels=8',
+    '--batch_size=8',
+    '--eval_every=20',
+    '--checkpoint_every=5',
+]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  path = tmp_path_factory.mktemp('images')
+  for i in range(3):
+    image = images.smooth_noise(i, 40 + i, 50)
+    (path / f'{i}.png').write_bytes(tf.io.encode_png(image).numpy())
+  return path
+
+
+def start(workdir, *arguments):
+  return subprocess.Popen(
+      [sys.executable, BINARY, f'--workdir={workdir}', *SMALL, *arguments],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
+  )
+
+
+def rows(workdir):
+  path = workdir / 'training_log.csv'
+  if not path.exists():
+    return []
+  with path.open() as f:
+    return [
+        {k: v for k, v in row.items() if k != 'seconds'}
+        for row in csv.DictReader(f)
+    ]
+
+
+def test_killed_in_the_middle_it_resumes_bit_for_bit(folder, tmp_path):
+  arguments = [f'--data_dir={folder}', '--train_steps=60']
+  straight = start(tmp_path / 'a', *arguments)
+  text, _ = straight.communicate(timeout=300)
+  assert straight.returncode == 0, text
+  assert 'The right-hand quarter of each image is held out.' in text
+  for name in ('curve.png', 'samples.png', 'training_log.csv', 'saved_model'):
+    assert f'{tmp_path / "a" / name}' in text
+  assert 'block size' in text and 'Gap:' in text
+  served = tf.saved_model.load(str(tmp_path / 'a' / 'saved_model' / '60'))
+  assert set(served.signatures) == {'log_prob', 'encode', 'decode', 'sample'}
+
+  victim = start(tmp_path / 'b', *arguments)
+  deadline = time.monotonic() + 300
+  while len(rows(tmp_path / 'b')) < 25 and time.monotonic() < deadline:
+    time.sleep(0.01)
+    assert victim.poll() is None, victim.communicate()
+  victim.send_signal(signal.SIGKILL)
+  victim.communicate()
+  assert 25 <= len(rows(tmp_path / 'b')) < 60
+  assert not (tmp_path / 'b' / 'summary.json').exists()
+
+  resumed = start(tmp_path / 'b', *arguments)
+  text, _ = resumed.communicate(timeout=300)
+  assert resumed.returncode == 0, text
+  assert 'Resumed at step' in text
+  assert len(rows(tmp_path / 'a')) == 60
+  assert rows(tmp_path / 'b') == rows(tmp_path / 'a')
+  a, b = (
+      fo.training.read_json(tmp_path / name / 'summary.json') for name in 'ab'
+  )
+  assert a == b
+
+
+@pytest.fixture(scope='module')
+def binary():
+  """The binary as a module; its flags stay defined."""
+  spec = importlib.util.spec_from_file_location('train_image_flow', BINARY)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.fixture
+def parse(binary):
+  saved = {name: flags.FLAGS[name].value for name in flags.FLAGS}
+
+  def parse_flags(*arguments):
+    return flags.FLAGS(['train_image_flow', *arguments])
+
+  yield parse_flags
+  flags.FLAGS.unparse_flags()
+  for name, value in saved.items():
+    flags.FLAGS[name].value = value
+
+
+@pytest.mark.parametrize(
+    'arguments, match',
+    [
+        (['--image_size=0'], 'image_size'),
+        (['--image_size=12'], 'divisible'),
+        (['--num_levels=0'], 'num_levels'),
+        (['--num_levels=6'], 'divisible'),
+        (['--num_steps=0'], 'num_steps'),
+        (['--hidden_channels=7'], 'even'),
+        (['--hidden_channels=-2'], 'hidden_channels'),
+        (['--batch_size=0'], 'batch_size'),
+        (['--batch_size=many'], 'batch_size'),
+        (['--learning_rate=0'], 'learning_rate'),
+        (['--learning_rate=nan'], 'learning_rate'),
+        (['--learning_rate=inf'], 'learning_rate'),
+        (['--train_steps=0'], 'train_steps'),
+        (['--eval_every=0'], 'eval_every'),
+        (['--checkpoint_every=0'], 'checkpoint_every'),
+        (['--seed=-1'], 'seed'),
+        (['--bad_images=ignore'], 'bad_images'),
+        (['--data_dir=/no/such/folder'], 'data_dir'),
+        (['--nu_steps=3'], 'nu_steps'),
+        (['--workdir='], 'workdir'),
+    ],
+)
+def test_bad_flags_stop_before_any_work(parse, tmp_path, arguments, match):
+  with pytest.raises(flags.Error, match=match):
+    parse(f'--workdir={tmp_path}', *arguments)
+  assert not list(tmp_path.iterdir())
+
+
+def test_without_a_workdir(parse):
+  with pytest.raises(flags.Error, match='workdir'):
+    parse()
+
+
+def run_main(binary, parse, *arguments):
+  binary.main(parse(*arguments))
+
+
+def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
+  bad = tmp_path / 'images'
+  bad.mkdir()
+  for path in folder.iterdir():
+    (bad / path.name).write_bytes(path.read_bytes())
+  (bad / 'notes.txt').write_text('no image')
+  workdir = tmp_path / 'w'
+  with pytest.raises(app.UsageError, match=r'notes\.txt'):
+    run_main(
+        binary, parse, f'--workdir={workdir}', f'--data_dir={bad}', *SMALL
+    )
+  assert not workdir.exists()
+  # Skipped, it is counted and named, and the run goes on.
+  run = start(
+      workdir, f'--data_dir={bad}', '--bad_images=skip', '--train_steps=1'
+  )
+  text, _ = run.communicate(timeout=300)
+  assert run.returncode == 0, text
+  assert '3 images in' in text
+  assert '1 bad files skipped' in text and 'notes.txt' in text
+
+
+def test_impossible_data(binary, parse, tmp_path):
+  empty = tmp_path / 'empty'
+  empty.mkdir()
+  with pytest.raises(app.UsageError, match='No images'):
+    run_main(
+        binary, parse, f'--workdir={tmp_path / "w"}', f'--data_dir={empty}'
+    )
+  image = images.smooth_noise(0, 10, 10)
+  (empty / 'a.png').write_bytes(tf.io.encode_png(image).numpy())
+  with pytest.raises(app.UsageError, match='leaves nothing to hold out'):
+    run_main(
+        binary,
+        parse,
+        f'--workdir={tmp_path / "w"}',
+        f'--data_dir={empty}',
+        *SMALL,
+    )
+  with pytest.raises(app.UsageError, match='Unknown arguments'):
+    run_main(binary, parse, f'--workdir={tmp_path / "w"}', 'what')
+  assert not (tmp_path / 'w').exists()
+
+
+def test_crops_too_large_for_the_photographs(binary, parse, tmp_path):
+  workdir = tmp_path / 'w'
+  with pytest.raises(app.UsageError, match='leaves nothing to hold out'):
+    run_main(binary, parse, f'--workdir={workdir}', '--image_size=256')
+  assert not workdir.exists()
+
+
+def test_another_configuration_is_refused(binary, parse, tmp_path):
+  parse(f'--workdir={tmp_path}', *SMALL)
+  binary._check_same_run(tmp_path)
+  parse(f'--workdir={tmp_path}', *SMALL, '--train_steps=7')
+  binary._check_same_run(tmp_path)
+  parse(f'--workdir={tmp_path}', *SMALL, '--batch_size=9', '--seed=3')
+  with pytest.raises(app.UsageError, match=r'(?s)batch_size.*seed'):
+    binary._check_same_run(tmp_path)

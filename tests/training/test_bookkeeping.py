@@ -1,0 +1,114 @@
+import io
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_flowopt as fo
+from tfp_flowopt.training import averaging
+from tfp_flowopt.training import files
+from tfp_flowopt.training import progress
+from tfp_flowopt.training import training_log
+
+
+def test_log_survives_a_crash(tmp_path):
+  path = tmp_path / 'log.csv'
+  log = training_log.TrainingLog(path, ('step', 'value'))
+  log.truncate(0)
+  for step in range(5):
+    log.append(step=step, value=step / 3)
+  log.append(step=5)
+  log.flush()
+  log.append(step=6, value=1.0)  # never written
+  with path.open('a') as f:
+    f.write('7,0.1234')  # cut off
+  again = training_log.TrainingLog(path, ('step', 'value'))
+  assert [row['step'] for row in again.rows()] == list('012345')
+  again.truncate(3)
+  again.append(step=3, value=9.0)
+  again.flush()
+  rows = again.rows()
+  assert [row['step'] for row in rows] == list('0123')
+  assert float(rows[2]['value']) == 2 / 3  # every digit is kept
+  assert path.read_text().startswith('step,value\n')
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+  path = tmp_path / 'a.json'
+  files.write_json(path, {'a': 1})
+  with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+    temporary.write_text('half')
+    raise RuntimeError
+  assert files.read_json(path) == {'a': 1}
+  assert list(tmp_path.iterdir()) == [path]
+  assert files.read_json(tmp_path / 'none.json') is None
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def test_progress_on_a_terminal_and_in_a_file():
+  screen = Terminal()
+  bar = progress.Progress(200, 100, images_per_step=8, stream=screen)
+  bar.update(200, loss=1.5)
+  bar.print('a line')
+  bar.close()
+  text = screen.getvalue()
+  assert '200/200 [####################]  loss 1.500' in text
+  assert 'images/s  ETA 0:00' in text
+  assert 'a line\n' in text and text.endswith('\n')
+  log = io.StringIO()
+  bar = progress.Progress(200, 0, images_per_step=8, stream=log)
+  for step in range(1, 200):
+    bar.update(step, loss=math.nan)  # too soon for another line
+  assert log.getvalue() == ''
+  bar.update(200)
+  assert log.getvalue().count('\n') == 1 and '\r' not in log.getvalue()
+
+
+def test_averages_follow_the_formula():
+  variable = tf.Variable([1.0, 2.0])
+  n = tf.Variable(0, dtype=tf.int64)
+  average = averaging.AveragedWeights([variable], 0.9, n)
+  want = variable.numpy().astype(np.float64)
+  for step in range(1, 120):
+    n.assign(step)
+    variable.assign([math.sin(step), float(step)])
+    average.update()
+    decay = min(0.9, (1 + step) / (10 + step))
+    want = decay * want + (1 - decay) * np.array([math.sin(step), step])
+  trained = variable.numpy()
+  with average.swapped_in():
+    np.testing.assert_allclose(variable, want, rtol=1e-5)
+  np.testing.assert_array_equal(variable, trained)
+  with pytest.raises(RuntimeError), average.swapped_in():
+    raise RuntimeError
+  np.testing.assert_array_equal(variable, trained)
+  average.reset_variables()
+  np.testing.assert_allclose(variable, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        ('train_steps', -1),
+        ('batch_size', 0),
+        ('learning_rate', 0.0),
+        ('learning_rate', math.nan),
+        ('learning_rate', math.inf),
+        ('warmup_steps', -1),
+        ('clip_norm', 0.0),
+        ('ema_decay', 1.0),
+        ('ema_decay', -0.1),
+        ('eval_every', 0),
+        ('bits', 9),
+        ('bits', 0),
+        ('seed', -1),
+    ],
+)
+def test_bad_configuration_is_named(name, value):
+  with pytest.raises(ValueError, match=name):
+    fo.training.TrainConfig(**{name: value})

@@ -1,0 +1,111 @@
+import collections
+
+import numpy as np
+import pytest
+from support import images
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+training = fo.training
+
+
+def numbered(height, width, first):
+  """An image whose three channels tell where a pixel comes from."""
+  index = first + np.arange(height * width).reshape(height, width)
+  return np.stack([index // 65536, index // 256 % 256, index % 256], -1).astype(
+      np.uint8
+  )
+
+
+def test_crops_are_windows_drawn_uniformly():
+  sources = [numbered(5, 9, 0), numbered(7, 4, 100), numbered(4, 4, 200)]
+  crops = training.ImageCrops(sources, 4)
+  assert crops.event_shape == [4, 4, 3]
+  seen = collections.Counter()
+  for crop in crops.draw(6000, [1, 2]).numpy():
+    first = int(crop[0, 0, 2])
+    source = sources[first // 100]
+    y, x = np.divmod(first % 100, source.shape[1])
+    np.testing.assert_array_equal(crop, source[y : y + 4, x : x + 4])
+    seen[first] += 1
+  # 2 x 6 positions, 4 x 1 and 1 x 1, each about 6000 / 17 times.
+  assert len(seen) == 17
+  assert 250 < min(seen.values()) and max(seen.values()) < 460
+
+
+def test_a_batch_depends_on_its_number_alone():
+  crops = images.crops()
+  straight = list(crops.batches(4, seed=3).take(6))
+  resumed = list(crops.batches(4, seed=3, first_step=4).take(2))
+  for a, b in zip(straight[4:], resumed, strict=True):
+    assert a.dtype == tf.uint8
+    np.testing.assert_array_equal(a, b)
+  other = next(iter(crops.batches(4, seed=4)))
+  assert np.any(other != straight[0]) and np.any(straight[0] != straight[1])
+
+
+def test_split_columns_shares_no_pixel():
+  (train,), (held_out,) = training.split_columns([numbered(5, 40, 0)])
+  assert train.shape == (5, 30, 3) and held_out.shape == (5, 10, 3)
+  assert not set(train[..., 2].flat) & set(held_out[..., 2].flat)
+
+
+def test_too_small_images_are_named():
+  with pytest.raises(ValueError, match=r'number 1 has 5 x 3 pixels'):
+    training.ImageCrops([numbered(9, 9, 0), numbered(5, 3, 0)], 4)
+  with pytest.raises(ValueError, match='empty'):
+    training.ImageCrops([], 4)
+
+
+@pytest.fixture
+def folder(tmp_path):
+  (tmp_path / 'sub').mkdir()
+  for name, encode, size in (
+      ('b.png', tf.io.encode_png, 20),
+      ('sub/c.jpg', tf.io.encode_jpeg, 30),
+      ('a.png', tf.io.encode_png, 10),
+  ):
+    image = images.smooth_noise(0, size, size + 1)
+    (tmp_path / name).write_bytes(encode(image).numpy())
+  (tmp_path / '.DS_Store').write_bytes(b'hidden')
+  return tmp_path
+
+
+def test_images_of_a_folder(folder):
+  loaded, bad = training.load_images(folder)
+  assert [x.shape for x in loaded] == [(10, 11, 3), (20, 21, 3), (30, 31, 3)]
+  np.testing.assert_array_equal(loaded[1], images.smooth_noise(0, 20, 21))
+  assert bad == []
+
+
+@pytest.mark.parametrize(
+    'content', ['text', 'truncated png', 'truncated jpg', 'nothing']
+)
+def test_a_bad_file_is_named_or_skipped(folder, content):
+  data = {
+      'text': b'this is no image',
+      'truncated png': (folder / 'b.png').read_bytes()[:200],
+      'truncated jpg': (folder / 'sub/c.jpg').read_bytes()[:300],
+      'nothing': b'',
+  }[content]
+  (folder / 'bad.png').write_bytes(data)
+  with pytest.raises(ValueError, match=r'bad\.png'):
+    training.load_images(folder)
+  loaded, bad = training.load_images(folder, skip_bad=True)
+  assert len(loaded) == 3
+  assert len(bad) == 1 and 'bad.png' in bad[0]
+
+
+def test_a_small_file_is_bad(folder):
+  with pytest.raises(ValueError, match=r'a\.png: 11 x 10 pixels'):
+    training.load_images(folder, smallest_side=16)
+  loaded, bad = training.load_images(folder, smallest_side=16, skip_bad=True)
+  assert len(loaded) == 2 and len(bad) == 1
+
+
+def test_no_folder_and_no_images(tmp_path):
+  with pytest.raises(ValueError, match='No folder'):
+    training.load_images(tmp_path / 'nowhere')
+  with pytest.raises(ValueError, match='No images'):
+    training.load_images(tmp_path)

@@ -1,0 +1,225 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+from support import images
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+CONFIG = {
+    'train_steps': 12,
+    'batch_size': 8,
+    'warmup_steps': 4,
+    'eval_every': 5,
+    'eval_images': 150,
+    'checkpoint_every': 4,
+    'init_images': 300,
+}
+
+
+def make_trainer(workdir, **overrides):
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  trainer = fo.training.Trainer(
+      distribution,
+      images.crops(seed=0),
+      images.crops(seed=1),
+      workdir,
+      fo.training.TrainConfig(**{**CONFIG, **overrides}),
+  )
+  return trainer, distribution
+
+
+def rows(workdir):
+  with (workdir / 'training_log.csv').open() as f:
+    result = list(csv.DictReader(f))
+  for row in result:
+    del row['seconds']
+  return result
+
+
+def weights(distribution):
+  return [v.numpy() for v in distribution.variables]
+
+
+@pytest.fixture(scope='module')
+def straight(tmp_path_factory):
+  """An uninterrupted run."""
+  workdir = tmp_path_factory.mktemp('straight')
+  trainer, distribution = make_trainer(workdir)
+  summary = trainer.train()
+  return workdir, summary, weights(distribution)
+
+
+def test_what_a_run_leaves(straight):
+  workdir, summary, _ = straight
+  assert summary['steps'] == 12 and summary['skipped_steps'] == 0
+  assert summary == fo.training.read_json(workdir / 'summary.json')
+  assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
+  log = rows(workdir)
+  assert [int(row['step']) for row in log] == list(range(12))
+  held_out = [row['held_out_bits_per_dim'] for row in log]
+  assert [i for i, x in enumerate(held_out) if x] == [0, 5, 10]
+  # Training begins at the optimum.
+  assert float(log[0]['train_bits_per_dim']) == pytest.approx(
+      summary['predicted'], abs=0.3
+  )
+  for name in ('curve.png', 'samples.png'):
+    assert (workdir / name).read_bytes().startswith(b'\x89PNG')
+  # 4.5 KB is an empty figure.
+  assert (workdir / 'samples.png').stat().st_size > 10_000
+
+
+def test_it_learns(tmp_path):
+  trainer, _ = make_trainer(tmp_path, train_steps=150, eval_every=150)
+  before = trainer.evaluate()
+  summary = trainer.train()
+  # Little is left to learn: these images are Gaussian.
+  assert summary['held_out_bits_per_dim'] < before - 0.03
+
+
+def test_optima_are_those_of_the_images(straight):
+  _, summary, _ = straight
+  x = images.crops(seed=0).draw(300, [0, -1])
+  for name, best in summary['train_optimum'].items():
+    got = fo.likelihood_optimum(
+        fo.flows.dequantize(x),
+        'pointwise',
+        block_size=int(name),
+        noise_variance=1 / 12 / 256**2,
+    )
+    want = fo.bits_per_dim(got.log_likelihood, 192)
+    assert best == pytest.approx(float(want), abs=1e-6)
+  values = list(summary['train_optimum'].values())
+  assert list(summary['train_optimum']) == ['1', '2', '4', '8']
+  assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize('crash_at', [1, 4, 7])
+def test_a_crashed_run_goes_on_bit_for_bit(straight, tmp_path, crash_at):
+  class Crash(Exception):
+    pass
+
+  trainer, _ = make_trainer(tmp_path)
+  step_function = trainer._train_step
+
+  def crashing(batch):
+    if trainer.step == crash_at:
+      raise Crash
+    return step_function(batch)
+
+  trainer._train_step = crashing
+  with pytest.raises(Crash):
+    trainer.train()
+  trainer, distribution = make_trainer(tmp_path)
+  assert trainer.step == crash_at // 4 * 4
+  assert distribution.bijector.initialized
+  summary = trainer.train()
+  workdir, want, want_weights = straight
+  assert rows(tmp_path) == rows(workdir)
+  assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
+  for a, b in zip(weights(distribution), want_weights, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_changes_nothing(straight):
+  workdir, summary, want = straight
+  trainer, distribution = make_trainer(workdir)
+  assert trainer.train() == summary
+  for a, b in zip(weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+  longer, _ = make_trainer(workdir, train_steps=14)
+  assert longer.step == 12
+  longer.train()
+  assert len(rows(workdir)) == 14
+
+
+@pytest.mark.parametrize('poison', [math.nan, -math.inf])
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison):
+  trainer, distribution = make_trainer(
+      tmp_path, train_steps=4, eval_every=100
+  )
+  log_prob = distribution.log_prob
+  distribution.log_prob = lambda x: log_prob(x) + tf.where(
+      trainer._step == 2, poison, 0.0
+  )
+  seen = []
+  step_function = trainer._train_step
+
+  def watched(batch):
+    seen.append(weights(distribution))
+    return step_function(batch)
+
+  trainer._train_step = watched
+  summary = trainer.train()
+  assert summary['skipped_steps'] == 1
+  for before, after in zip(seen[2], seen[3], strict=True):
+    np.testing.assert_array_equal(before, after)
+  assert any(np.any(a != b) for a, b in zip(seen[1], seen[2], strict=True))
+  log = rows(tmp_path)
+  assert [row['skipped_steps'] for row in log] == ['0', '0', '1', '1']
+  assert math.isfinite(summary['held_out_bits_per_dim'])
+
+
+def test_the_gradient_norm_is_bounded(tmp_path):
+  # Adam forgets the scale of gradients, so look at what it is given.
+  trainer, _ = make_trainer(tmp_path, clip_norm=1e-3, train_steps=1)
+  given = []
+  apply = trainer._optimizer.apply_gradients
+
+  def watched(pairs):
+    pairs = list(pairs)
+    given.append(tf.linalg.global_norm([g for g, _ in pairs]))
+    return apply(pairs)
+
+  trainer._optimizer.apply_gradients = watched
+  tf.config.run_functions_eagerly(True)
+  try:
+    trainer.train()
+  finally:
+    tf.config.run_functions_eagerly(False)
+  assert float(given[0]) == pytest.approx(1e-3, rel=1e-3)
+  assert float(rows(tmp_path)[0]['gradient_norm']) > 1e-2
+
+
+def test_the_learning_rate_warms_up(tmp_path):
+  trainer, _ = make_trainer(tmp_path, learning_rate=0.1)
+  rate = trainer._optimizer._learning_rate
+  np.testing.assert_allclose(
+      [rate(i) for i in range(6)], [0.025, 0.04375, 0.0625, 0.08125, 0.1, 0.1]
+  )
+
+
+def test_evaluation_uses_averaged_weights(tmp_path):
+  trainer, distribution = make_trainer(tmp_path)
+  before = trainer.evaluate()
+  for variable in distribution.trainable_variables:
+    variable.assign_add(tf.ones_like(variable))
+  assert trainer.evaluate() == before
+  trainer.use_averaged_weights()
+  assert trainer.evaluate() == before
+
+
+def test_noise_and_batches_differ_between_steps_and_seeds(tmp_path):
+  a, _ = make_trainer(tmp_path / 'a', train_steps=3)
+  b, _ = make_trainer(tmp_path / 'b', train_steps=3, seed=1)
+  a.train()
+  b.train()
+  losses = [
+      row['train_bits_per_dim']
+      for workdir in (tmp_path / 'a', tmp_path / 'b')
+      for row in rows(workdir)
+  ]
+  assert len(set(losses)) == 6
+
+
+def test_pictures_are_optional(tmp_path, monkeypatch):
+  def missing(*args):
+    raise ImportError('no matplotlib')
+
+  monkeypatch.setattr(fo.diagnostics, 'plot_samples', missing)
+  trainer, _ = make_trainer(tmp_path, train_steps=1)
+  trainer.train()
+  assert not list(tmp_path.glob('*.png')) + list(tmp_path.glob('.tmp*'))
+  assert (tmp_path / 'summary.json').exists()
