@@ -5,9 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKDIR ?= demo
 
-# TensorFlow's start-up messages are not ours.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-export TF_ENABLE_ONEDNN_OPTS ?= 1
+# TensorFlow's start-up messages (no GPU here, and so on) are not ours.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test lint install lock clean
 

@@ -316,7 +316,8 @@ class Trainer:
       return [pair for pair in values if math.isfinite(pair[1])]
 
     train = pairs('train_bits_per_dim')
-    rows_of_images = [('data', self._held_out[:_SAMPLES])]
+    data = self._train_images.draw(_SAMPLES, [self._config.seed, _SAMPLE])
+    rows_of_images = [('data', data)]
     with self._average.swapped_in():
       for temperature in _TEMPERATURES:
         samples = self._samples(tf.constant(temperature))
