@@ -52,7 +52,8 @@ class Terminal(io.StringIO):
 
 def test_progress_on_a_terminal_and_in_a_file():
   screen = Terminal()
-  bar = progress.Progress(200, 100, images_per_step=8, stream=screen)
+  bar = progress.Progress(200, images_per_step=8, stream=screen)
+  bar.update(100, loss=2.5)
   bar.update(200, loss=1.5)
   bar.print('a line')
   bar.close()
@@ -61,7 +62,7 @@ def test_progress_on_a_terminal_and_in_a_file():
   assert 'images/s  ETA 0:00' in text
   assert 'a line\n' in text and text.endswith('\n')
   log = io.StringIO()
-  bar = progress.Progress(200, 0, images_per_step=8, stream=log)
+  bar = progress.Progress(200, images_per_step=8, stream=log)
   for step in range(1, 200):
     bar.update(step, loss=math.nan)  # too soon for another line
   assert log.getvalue() == ''

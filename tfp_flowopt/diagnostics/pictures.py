@@ -4,6 +4,7 @@ import numpy as np
 
 __all__ = ['plot_samples', 'plot_training_curve']
 
+_DPI = 100
 _TRAIN, _HELD_OUT = '#4c78a8', '#e45756'
 
 
@@ -87,9 +88,9 @@ def plot_training_curve(
   axes.set_ylim(min(levels) - margin, max(levels) + margin)
   axes.set_xlabel('step')
   axes.set_ylabel('bits/dim (lower is better)')
-  axes.legend(frameon=False, loc='upper right')
+  axes.legend(loc='upper right', framealpha=1.0, edgecolor='none')
   axes.spines[['top', 'right']].set_visible(False)
-  figure.savefig(path, dpi=120)
+  figure.savefig(path, dpi=_DPI)
 
 
 def plot_samples(path, rows):
@@ -105,11 +106,10 @@ def plot_samples(path, rows):
   for (name, images), line in zip(rows, grid, strict=True):
     for image, axes in zip(np.asarray(images), line, strict=True):
       if image.shape[-1] == 1:
-        axes.imshow(image[..., 0], cmap='gray', vmin=0, vmax=255)
-      else:
-        axes.imshow(image)
+        image = np.repeat(image, 3, axis=-1)
+      axes.imshow(image, interpolation='nearest')
       axes.set_xticks([])
       axes.set_yticks([])
       axes.spines[:].set_visible(False)
     line[0].set_ylabel(name, rotation=0, ha='right', va='center')
-  figure.savefig(path, dpi=120)
+  figure.savefig(path, dpi=_DPI)

@@ -20,25 +20,24 @@ class Progress:
   """Shows steps done, speed, time left and a few numbers.
 
   On a terminal one line is redrawn; elsewhere a line is printed now and then.
+  The clock starts at the first update: before it lies the compilation.
   """
 
-  def __init__(self, total, done, images_per_step, stream=None):
-    """Starts the clock.
+  def __init__(self, total, images_per_step, stream=None):
+    """Creates the bar, without showing it.
 
     Args:
       total: Number of steps of the run.
-      done: Steps that were done before now.
       images_per_step: Images in a step.
       stream: Text stream, by default `sys.stdout`.
     """
     self._total = total
-    self._first = done
     self._images_per_step = images_per_step
     self._stream = sys.stdout if stream is None else stream
     self._redraws = self._stream.isatty()
     self._interval = 0.2 if self._redraws else 10.0
-    self._start = time.monotonic()
-    self._shown = self._start
+    self._first = None
+    self._start = self._shown = 0.0
     self._length = 0
 
   def update(self, done, **values):
@@ -49,6 +48,8 @@ class Progress:
       **values: Numbers to show by their names.
     """
     now = time.monotonic()
+    if self._first is None:
+      self._first, self._start, self._shown = done, now, now
     if now - self._shown < self._interval and done < self._total:
       return
     self._shown = now

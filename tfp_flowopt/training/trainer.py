@@ -251,7 +251,7 @@ class Trainer:
     config = self._config
     best = self._start_values['train_optimum']
     best = best[max(best, key=int)]
-    bar = progress.Progress(config.train_steps, self.step, config.batch_size)
+    bar = progress.Progress(config.train_steps, config.batch_size)
     began = time.monotonic()
     batches = iter(
         self._train_images.batches(config.batch_size, config.seed, self.step)
