@@ -100,27 +100,38 @@ def test_without_a_certificate_the_constants_are_infinite():
     assert bounds == (math.inf, math.inf)
 
 
-def test_the_bound_of_an_affine_coupling_is_approached():
-  # One conditioner of constant L, as bad as it can be: r = t = L y1 / sqrt 2.
-  class Linear(tf.Module):
-    lipschitz = 0.7
+def test_the_bounds_of_an_affine_coupling_are_approached():
+  # The worst conditioner of constant L, at the worst point.
+  lipschitz, a, b = 5.0, 1.0, 3.0
+  s = np.sqrt(1 + a**2) - 1
+  k = np.exp(s) * (1 - (s / a) ** 2)
+  direction = lipschitz * np.array([k * b, 1.0]) / np.hypot(k * b, 1.0)
+
+  class Worst(tf.Module):
 
     def __call__(self, x):
-      x = x * 0.7 / np.sqrt(2.0)
-      return tf.concat([x, x], axis=-1)
+      return x * direction
 
+  Worst.lipschitz = lipschitz
   coupling = fo.bijectors.AffineCoupling(
-      Linear(), scale_bound=1.0, tail_bound=3.0, event_ndims=1
+      Worst(), scale_bound=a, tail_bound=b, event_ndims=1
   )
   bounds = fo.lipschitz.lipschitz_bounds(coupling)
-  for function, bound in (
-      (coupling.inverse, bounds.inverse),
-      (coupling.forward, bounds.forward),
+  first = a * np.arctanh(s / a) / direction[0]
+  y = tf.constant([[first, 1e7]], tf.float64)
+  x = tf.identity(coupling.inverse(y))
+  for function, point, bound, reached in (
+      (coupling.inverse, y, bounds.inverse, 0.98),
+      # The largest slope and the largest cross term are not at one point.
+      (coupling.forward, x, bounds.forward, 0.98 * np.exp(-a)),
   ):
-    found = adversary.largest_expansion(
-        function, (2,), num_pairs=500, num_steps=200
-    )
-    assert 0.3 * bound < found <= bound
+    with tf.GradientTape() as tape:
+      tape.watch(point)
+      value = function(point)
+    norm = np.linalg.norm(tape.batch_jacobian(value, point)[0], ord=2)
+    assert reached * bound < norm <= bound
+    found = adversary.largest_expansion(function, (2,), num_pairs=200)
+    assert found <= bound
 
 
 @pytest.mark.parametrize(

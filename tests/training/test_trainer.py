@@ -58,9 +58,10 @@ def test_what_a_run_leaves(straight):
   assert summary == fo.training.read_json(workdir / 'summary.json')
   assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
   log = rows(workdir)
-  assert [int(row['step']) for row in log] == list(range(12))
+  assert [int(row['step']) for row in log] == list(range(13))
   held_out = [row['held_out_bits_per_dim'] for row in log]
-  assert [i for i, x in enumerate(held_out) if x] == [0, 5, 10]
+  assert [i for i, x in enumerate(held_out) if x] == [0, 5, 10, 12]
+  assert float(held_out[12]) == summary['held_out_bits_per_dim']
   # Training begins at the optimum.
   assert float(log[0]['train_bits_per_dim']) == pytest.approx(
       summary['predicted'], abs=0.3
@@ -123,16 +124,26 @@ def test_a_crashed_run_goes_on_bit_for_bit(straight, tmp_path, crash_at):
     np.testing.assert_array_equal(a, b)
 
 
+def test_a_missing_file_is_named(tmp_path):
+  make_trainer(tmp_path)
+  (tmp_path / 'start.json').unlink()
+  with pytest.raises(ValueError, match=r'start\.json'):
+    make_trainer(tmp_path)
+
+
 def test_a_finished_run_changes_nothing(straight):
   workdir, summary, want = straight
+  checkpoints = sorted((workdir / 'checkpoints').iterdir())
+  written = [path.stat().st_mtime_ns for path in checkpoints]
   trainer, distribution = make_trainer(workdir)
   assert trainer.train() == summary
+  assert [path.stat().st_mtime_ns for path in checkpoints] == written
   for a, b in zip(weights(distribution), want, strict=True):
     np.testing.assert_array_equal(a, b)
   longer, _ = make_trainer(workdir, train_steps=14)
   assert longer.step == 12
   longer.train()
-  assert len(rows(workdir)) == 14
+  assert [int(row['step']) for row in rows(workdir)] == list(range(15))
 
 
 @pytest.mark.parametrize('poison', [math.nan, -math.inf])
@@ -158,7 +169,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison):
     np.testing.assert_array_equal(before, after)
   assert any(np.any(a != b) for a, b in zip(seen[1], seen[2], strict=True))
   log = rows(tmp_path)
-  assert [row['skipped_steps'] for row in log] == ['0', '0', '1', '1']
+  assert [row['skipped_steps'] for row in log] == list('00111')
   assert math.isfinite(summary['held_out_bits_per_dim'])
 
 

@@ -116,6 +116,9 @@ class InvertibleConv1x1(base.JointBijector):
       ValueError: If a matrix is not orthogonal, or a singular value not
         positive and finite.
     """
+    for name, matrix in (('left', left), ('right', right)):
+      if matrix is not None:
+        orthogonal.check_orthogonal(matrix, name)
     if singular_values is not None:
       singular_values = np.asarray(singular_values)
       if not np.all((singular_values > 0) & np.isfinite(singular_values)):

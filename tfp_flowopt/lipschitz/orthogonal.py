@@ -4,7 +4,26 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ['Orthogonal']
+__all__ = ['Orthogonal', 'check_orthogonal']
+
+
+def check_orthogonal(matrix, name):
+  """Raises a `ValueError` unless `matrix` is orthogonal up to rounding.
+
+  Args:
+    matrix: `[size, size]`.
+    name: Of the argument, for the message.
+
+  Raises:
+    ValueError: If an entry of `Q^T Q - I` is 1e-4 or more, or NaN.
+  """
+  matrix = np.asarray(matrix, np.float64)
+  error = np.abs(matrix.T @ matrix - np.eye(matrix.shape[-1])).max()
+  if not error < 1e-4:
+    raise ValueError(
+        f'Argument `{name}` must be orthogonal, |Q^T Q - I| is {error:.2g} at '
+        'its largest.'
+    )
 
 
 class Orthogonal(tf.Module):
@@ -57,12 +76,6 @@ class Orthogonal(tf.Module):
     Raises:
       ValueError: If `matrix` is not orthogonal up to float32 rounding.
     """
-    matrix = np.asarray(matrix)
-    error = np.abs(matrix.T @ matrix - np.eye(self._size)).max()
-    if not error < 1e-4:
-      raise ValueError(
-          'Argument `matrix` must be orthogonal, |Q^T Q - I| is '
-          f'{error:.2g} at its largest.'
-      )
+    check_orthogonal(matrix, 'matrix')
     self._base.assign(tf.cast(matrix, self._base.dtype))
     self._lower.assign(tf.zeros_like(self._lower))

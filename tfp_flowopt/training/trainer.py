@@ -46,13 +46,14 @@ class Trainer:
 
   Everything random depends on the seed and the step alone, and all state is in
   atomic checkpoints. So a run that is killed at any moment and started again
-  goes on where it was, with the same numbers as an uninterrupted run.
+  goes on where it was, with the same numbers as an uninterrupted run; to the
+  last bit, if `tf.config.experimental.enable_op_determinism` was called.
 
   Files in the working directory:
 
   * `checkpoints/`: the latest checkpoints;
   * `start.json`: optima and the predicted bits/dim of step 0;
-  * `training_log.csv`: a row for each step;
+  * `training_log.csv`: a row for each step, the loss before the step;
   * `curve.png`, `samples.png`: if matplotlib is installed;
   * `summary.json`: when the run is complete.
   """
@@ -74,7 +75,8 @@ class Trainer:
       config: `TrainConfig`.
 
     Raises:
-      ValueError: If the flow is initialised already.
+      ValueError: If a new run gets a flow that is initialised already, or if
+        `workdir` lacks a file of the run.
     """
     self._distribution = distribution
     self._train_images = train_images
@@ -86,6 +88,8 @@ class Trainer:
         self._workdir / 'training_log.csv', _COLUMNS
     )
     self._seconds_before = 0.0
+    self._began = time.monotonic()
+    self._saved_step = None
 
     self._variables = distribution.trainable_variables
     self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -109,7 +113,10 @@ class Trainer:
     self._held_out = held_out_images.draw(
         config.eval_images, [config.seed, _HELD_OUT]
     )
-    self._resume() or self._start()
+    if self._checkpoints.latest_checkpoint is None:
+      self._start()
+    else:
+      self._resume()
 
   @property
   def step(self):
@@ -128,23 +135,30 @@ class Trainer:
     return self._start_values
 
   def _resume(self):
-    """Loads the newest checkpoint; returns whether there was one."""
-    path = self._checkpoints.latest_checkpoint
-    if path is None:
-      return False
-    self._checkpoints.checkpoint.restore(path).assert_consumed()
-    self._start_values = files.read_json(self._workdir / 'start.json')
+    """Loads the newest checkpoint."""
+    path = self._workdir / 'start.json'
+    self._start_values = files.read_json(path)
+    if self._start_values is None:
+      raise ValueError(
+          f'Argument `workdir`: {path} is missing, but there are checkpoints. '
+          'Put it back, or use another directory.'
+      )
+    self._checkpoints.checkpoint.restore(
+        self._checkpoints.latest_checkpoint
+    ).assert_consumed()
+    self._saved_step = self.step
     self._log.truncate(self.step)
     rows = self._log.rows()
     if rows:
       self._seconds_before = float(rows[-1]['seconds'])
-    return True
 
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
     config = self._config
     images = self._train_images.draw(config.init_images, [config.seed, _INIT])
-    x = self._dequantize(images, [config.seed, _INIT])
+    x = self._dequantize(
+        images, tf.constant([config.seed, _INIT], tf.int64)
+    )
     predicted = flows.initialize_at_optimum(
         self._distribution, x.numpy(), bits=config.bits
     )
@@ -183,22 +197,24 @@ class Trainer:
     return result
 
   def _dequantize(self, images, seed):
-    noise = flows.dequantization_noise(tf.shape(images), seed)
+    # Folded, so that the noise is not the numbers that chose the crops.
+    noise = flows.dequantization_noise(
+        tf.shape(images), tf.random.experimental.stateless_fold_in(seed, 1)
+    )
     return flows.dequantize(images, self._config.bits, noise)
 
   def _save(self):
+    """Saves a checkpoint, unless this step has one: that stays untouched."""
     self._log.flush()
-    self._checkpoints.save(checkpoint_number=self._step)
+    if self._saved_step != self.step:
+      self._checkpoints.save(checkpoint_number=self._step)
+      self._saved_step = self.step
 
   @tf.function
   def _train_step(self, images):
     """One step; returns bits/dim of the batch and the gradient norm."""
     config = self._config
-    # Folded, so that the noise is not the numbers that chose the crops.
-    seed = tf.random.experimental.stateless_fold_in(
-        tf.stack([config.seed, self._step]), 1
-    )
-    x = self._dequantize(images, seed)
+    x = self._dequantize(images, tf.stack([config.seed, self._step]))
     with tf.GradientTape() as tape:
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x)),
@@ -225,10 +241,11 @@ class Trainer:
 
   def _bits_per_dim(self, images, stream):
     """Mean bits/dim of images, with the same noise at every call."""
+    seed = tf.constant([self._config.seed, stream], tf.int64)
     values = [
         self._log_likelihoods(
             images[i : i + _EVAL_BATCH],
-            tf.constant([self._config.seed - i, stream], tf.int64),
+            tf.random.experimental.stateless_fold_in(seed, i),
         ).numpy()
         for i in range(0, len(images), _EVAL_BATCH)
     ]
@@ -252,7 +269,6 @@ class Trainer:
     best = self._start_values['train_optimum']
     best = best[max(best, key=int)]
     bar = progress.Progress(config.train_steps, config.batch_size)
-    began = time.monotonic()
     batches = iter(
         self._train_images.batches(config.batch_size, config.seed, self.step)
     )
@@ -268,7 +284,7 @@ class Trainer:
           train_bits_per_dim=loss,
           gradient_norm=norm,
           skipped_steps=int(self._skipped),
-          seconds=round(self._seconds_before + time.monotonic() - began, 2),
+          seconds=self._seconds(),
       )
       self._log.append(**row)
       if math.isfinite(loss):
@@ -280,7 +296,7 @@ class Trainer:
         bar.print(
             f'step {step}: held-out {row["held_out_bits_per_dim"]:.3f} bits/dim'
         )
-        self._draw_pictures(row)
+        self._draw_pictures()
       if (step + 1) % config.checkpoint_every == 0:
         self._save()
     bar.close()
@@ -288,10 +304,14 @@ class Trainer:
 
   def _finish(self):
     held_out = self.evaluate()
-    self._save()
-    self._draw_pictures(
-        {'step': self.step, 'held_out_bits_per_dim': held_out}
+    self._log.append(
+        step=self.step,
+        held_out_bits_per_dim=held_out,
+        skipped_steps=int(self._skipped),
+        seconds=self._seconds(),
     )
+    self._save()
+    self._draw_pictures()
     summary = {
         'steps': self.step,
         'skipped_steps': int(self._skipped),
@@ -302,15 +322,20 @@ class Trainer:
     files.write_json(self._workdir / 'summary.json', summary)
     return summary
 
-  def _draw_pictures(self, last_row):
+  def _seconds(self):
+    """Seconds of training, those of earlier processes included."""
+    return round(self._seconds_before + time.monotonic() - self._began, 2)
+
+  def _draw_pictures(self):
     """Draws curve and samples, if matplotlib is there."""
-    rows = [*self._log.rows(), last_row]
+    self._log.flush()
+    rows = self._log.rows()
 
     def pairs(column):
       values = [
           (int(row['step']), float(row[column]))
           for row in rows
-          if row.get(column) not in (None, '')
+          if row[column]
       ]
       # Skipped steps have no finite loss.
       return [pair for pair in values if math.isfinite(pair[1])]
