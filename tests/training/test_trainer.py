@@ -173,6 +173,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison):
   assert math.isfinite(summary['held_out_bits_per_dim'])
 
 
+@pytest.mark.filterwarnings('ignore:Even though:UserWarning')
 def test_the_gradient_norm_is_bounded(tmp_path):
   # Adam forgets the scale of gradients, so look at what it is given.
   trainer, _ = make_trainer(tmp_path, clip_norm=1e-3, train_steps=1)
@@ -220,7 +221,7 @@ def test_noise_and_batches_differ_between_steps_and_seeds(tmp_path):
   losses = [
       row['train_bits_per_dim']
       for workdir in (tmp_path / 'a', tmp_path / 'b')
-      for row in rows(workdir)
+      for row in rows(workdir)[:3]
   ]
   assert len(set(losses)) == 6
 
