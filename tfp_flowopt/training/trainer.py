@@ -5,24 +5,20 @@ import math
 import pathlib
 import time
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt import optimum
 from tfp_flowopt.training import averaging
+from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import files
 from tfp_flowopt.training import progress
+from tfp_flowopt.training import run_pictures
 from tfp_flowopt.training import training_log
 
 __all__ = ['Trainer']
 
-_EVAL_BATCH = 128
-_BLOCK_SIZES = (1, 2, 4, 8)
-_TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
-_SAMPLES = 10
 _COLUMNS = (
     'step',
     'train_bits_per_dim',
@@ -111,7 +107,15 @@ class Trainer:
         max_to_keep=config.checkpoints_to_keep,
     )
     self._held_out = held_out_images.draw(
-        config.eval_images, [config.seed, _HELD_OUT]
+        config.eval_images, self._seed(_HELD_OUT)
+    )
+    self._evaluator = evaluation.FlowEvaluator(distribution, config.bits)
+    self._pictures = run_pictures.RunPictures(
+        self._workdir,
+        distribution,
+        train_images.draw(run_pictures.NUM_SAMPLES, self._seed(_SAMPLE)),
+        config.bits,
+        self._seed(_SAMPLE),
     )
     if self._checkpoints.latest_checkpoint is None:
       self._start()
@@ -155,53 +159,27 @@ class Trainer:
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
     config = self._config
-    images = self._train_images.draw(config.init_images, [config.seed, _INIT])
-    x = self._dequantize(
-        images, tf.constant([config.seed, _INIT], tf.int64)
-    )
+    images = self._train_images.draw(config.init_images, self._seed(_INIT))
+    x = evaluation.dequantize(images, config.bits, self._seed(_INIT))
     predicted = flows.initialize_at_optimum(
         self._distribution, x.numpy(), bits=config.bits
     )
     self._average.reset()
     self._start_values = {
         'predicted': predicted,
-        'measured': self._bits_per_dim(images, _INIT),
-        'train_optimum': self._optima(images),
-        'held_out_optimum': self._optima(self._held_out),
+        'measured': self._evaluator.bits_per_dim(images, self._seed(_INIT)),
+        'train_optimum': evaluation.pointwise_optima(images, config.bits),
+        'held_out_optimum': evaluation.pointwise_optima(
+            self._held_out, config.bits
+        ),
     }
     files.write_json(self._workdir / 'start.json', self._start_values)
     self._log.truncate(0)
     self._save()
 
-  def _optima(self, images):
-    """Bits/dim of the best pointwise linear flow, by block size."""
-    bits = self._config.bits
-    x = flows.dequantize(images, bits)
-    height, width, _ = self._distribution.event_shape
-    result = {}
-    for block_size in _BLOCK_SIZES:
-      if height % block_size or width % block_size:
-        continue
-      # Uniform noise on a bin adds a twelfth of its squared width.
-      best = optimum.likelihood_optimum(
-          x,
-          'pointwise',
-          block_size=block_size,
-          noise_variance=4.0**-bits / 12.0,
-      )
-      result[str(block_size)] = float(
-          optimum.bits_per_dim(
-              best.log_likelihood.numpy(), self._event_size, bits
-          )
-      )
-    return result
-
-  def _dequantize(self, images, seed):
-    # Folded, so that the noise is not the numbers that chose the crops.
-    noise = flows.dequantization_noise(
-        tf.shape(images), tf.random.experimental.stateless_fold_in(seed, 1)
-    )
-    return flows.dequantize(images, self._config.bits, noise)
+  def _seed(self, stream):
+    """Seed of a stream of random numbers."""
+    return tf.constant([self._config.seed, stream], tf.int64)
 
   def _save(self):
     """Saves a checkpoint, unless this step has one: that stays untouched."""
@@ -214,7 +192,9 @@ class Trainer:
   def _train_step(self, images):
     """One step; returns bits/dim of the batch and the gradient norm."""
     config = self._config
-    x = self._dequantize(images, tf.stack([config.seed, self._step]))
+    x = evaluation.dequantize(
+        images, config.bits, tf.stack([config.seed, self._step])
+    )
     with tf.GradientTape() as tape:
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x)),
@@ -234,30 +214,12 @@ class Trainer:
     self._step.assign_add(1)
     return loss, norm
 
-  @tf.function(reduce_retracing=True)
-  def _log_likelihoods(self, images, seed):
-    x = self._dequantize(images, seed)
-    return self._distribution.log_prob(x)
-
-  def _bits_per_dim(self, images, stream):
-    """Mean bits/dim of images, with the same noise at every call."""
-    seed = tf.constant([self._config.seed, stream], tf.int64)
-    values = [
-        self._log_likelihoods(
-            images[i : i + _EVAL_BATCH],
-            tf.random.experimental.stateless_fold_in(seed, i),
-        ).numpy()
-        for i in range(0, len(images), _EVAL_BATCH)
-    ]
-    mean = np.mean(np.concatenate(values), dtype=np.float64)
-    return float(
-        optimum.bits_per_dim(mean, self._event_size, self._config.bits)
-    )
-
   def evaluate(self):
     """Bits/dim of the held-out images, with averaged weights."""
     with self._average.swapped_in():
-      return self._bits_per_dim(self._held_out, _HELD_OUT)
+      return self._evaluator.bits_per_dim(
+          self._held_out, self._seed(_HELD_OUT)
+      )
 
   def train(self):
     """Trains up to `config.train_steps`, with a progress bar.
@@ -266,8 +228,7 @@ class Trainer:
       Dictionary of the results, also in `summary.json`.
     """
     config = self._config
-    best = self._start_values['train_optimum']
-    best = best[max(best, key=int)]
+    best = self._start_values['train_optimum'][self._largest_block]
     bar = progress.Progress(config.train_steps, config.batch_size)
     batches = iter(
         self._train_images.batches(config.batch_size, config.seed, self.step)
@@ -327,52 +288,19 @@ class Trainer:
     return round(self._seconds_before + time.monotonic() - self._began, 2)
 
   def _draw_pictures(self):
-    """Draws curve and samples, if matplotlib is there."""
+    """Draws curve and samples, with averaged weights."""
     self._log.flush()
-    rows = self._log.rows()
-
-    def pairs(column):
-      values = [
-          (int(row['step']), float(row[column]))
-          for row in rows
-          if row[column]
-      ]
-      # Skipped steps have no finite loss.
-      return [pair for pair in values if math.isfinite(pair[1])]
-
-    train = pairs('train_bits_per_dim')
-    data = self._train_images.draw(_SAMPLES, [self._config.seed, _SAMPLE])
-    rows_of_images = [('data', data)]
-    with self._average.swapped_in():
-      for temperature in _TEMPERATURES:
-        samples = self._samples(tf.constant(temperature))
-        rows_of_images.append((f'T = {temperature}', samples))
-    largest = max(self._start_values['train_optimum'], key=int)
-    try:
-      with files.atomic_path(self._workdir / 'samples.png') as path:
-        diagnostics.plot_samples(path, rows_of_images)
-      held_out = pairs('held_out_bits_per_dim')
-      if train and held_out:
-        with files.atomic_path(self._workdir / 'curve.png') as path:
-          diagnostics.plot_training_curve(
-              path,
-              train,
-              held_out,
-              self._start_values['train_optimum'][largest],
-              self._start_values['held_out_optimum'][largest],
-          )
-    except ImportError:
-      pass  # Pictures are an extra; the numbers are in the log.
-
-  @tf.function
-  def _samples(self, temperature):
-    x = flows.sample_at_temperature(
-        self._distribution,
-        _SAMPLES,
-        [self._config.seed, _SAMPLE],
-        temperature,
+    train, held_out = (
+        self._start_values[name][self._largest_block]
+        for name in ('train_optimum', 'held_out_optimum')
     )
-    return flows.quantize(x, self._config.bits)
+    with self._average.swapped_in():
+      self._pictures.draw(self._log.rows(), train, held_out)
+
+  @property
+  def _largest_block(self):
+    """The block size with the lowest optimum, a key of `start`."""
+    return max(self._start_values['train_optimum'], key=int)
 
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""

@@ -1,0 +1,74 @@
+"""The pictures of a run."""
+
+import math
+import pathlib
+
+import tensorflow as tf
+
+from tfp_flowopt import diagnostics
+from tfp_flowopt import flows
+from tfp_flowopt.training import files
+
+__all__ = ['RunPictures']
+
+_TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
+NUM_SAMPLES = 10
+
+
+class RunPictures:
+  """Draws `curve.png` and `samples.png`, if matplotlib is installed."""
+
+  def __init__(self, workdir, distribution, data, bits, seed):
+    """Prepares the pictures.
+
+    Args:
+      workdir: Directory to write to.
+      distribution: The flow to sample from.
+      data: uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples.
+      bits: Number of bits of an image value.
+      seed: `[2]` integers; the samples have the same latents each time.
+    """
+    self._workdir = pathlib.Path(workdir)
+    self._distribution = distribution
+    self._data = data
+    self._bits = bits
+    self._seed = seed
+
+  @tf.function
+  def _sample(self, temperature):
+    x = flows.sample_at_temperature(
+        self._distribution, NUM_SAMPLES, self._seed, temperature
+    )
+    return flows.quantize(x, self._bits)
+
+  def draw(self, log_rows, train_optimum, held_out_optimum):
+    """Draws both pictures anew.
+
+    Args:
+      log_rows: Rows of the training log.
+      train_optimum: Bits/dim of the best linear flow on training images.
+      held_out_optimum: The same on held-out images.
+    """
+    samples = [('data', self._data)]
+    for temperature in _TEMPERATURES:
+      images = self._sample(tf.constant(temperature))
+      samples.append((f'T = {temperature}', images))
+    train = _finite_pairs(log_rows, 'train_bits_per_dim')
+    held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
+    try:
+      with files.atomic_path(self._workdir / 'samples.png') as path:
+        diagnostics.plot_samples(path, samples)
+      if train and held_out:
+        with files.atomic_path(self._workdir / 'curve.png') as path:
+          diagnostics.plot_training_curve(
+              path, train, held_out, train_optimum, held_out_optimum
+          )
+    except ImportError:
+      pass  # Pictures are an extra; the numbers are in the log.
+
+
+def _finite_pairs(rows, column):
+  """Pairs (step, value); skipped steps have no finite loss."""
+  given = [row for row in rows if row[column]]
+  pairs = [(int(row['step']), float(row[column])) for row in given]
+  return [pair for pair in pairs if math.isfinite(pair[1])]
