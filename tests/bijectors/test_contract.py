@@ -114,6 +114,21 @@ def test_shapes(entry):
   assert bijector.experimental_batch_shape() == []
 
 
+@each_bijector
+def test_larger_events_and_single_events(entry):
+  bijector = entry.make(tf.float64)
+  y = data(entry, [2, 5], tf.float64)
+  ndims = bijector.inverse_min_event_ndims
+  single = bijector.inverse_log_det_jacobian(y, event_ndims=ndims)
+  single = np.broadcast_to(single, [2, 5])
+  larger = bijector.inverse_log_det_jacobian(y, event_ndims=ndims + 1)
+  np.testing.assert_allclose(
+      np.broadcast_to(larger, [2]), single.sum(axis=1), atol=1e-9
+  )
+  alone = bijector.inverse_log_det_jacobian(y[1, 2], event_ndims=ndims)
+  np.testing.assert_allclose(alone, single[1, 2], atol=1e-9)
+
+
 def joint(bijector, y):
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(
       y, event_ndims=bijector.inverse_min_event_ndims

@@ -68,7 +68,7 @@ def test_a_bad_batch_leaves_it_as_it_was(rng):
     stream.optimum()
   stream.update(x)
   before = stream.optimum().log_likelihood.numpy()
-  with pytest.raises(tf.errors.InvalidArgumentError, match='x'):
+  with pytest.raises(tf.errors.InvalidArgumentError, match='x` has non-fin'):
     stream.update(np.full([4, 3], np.nan))
   with pytest.raises(tf.errors.InvalidArgumentError, match='empty'):
     stream.update(np.zeros([0, 3]))
@@ -79,6 +79,21 @@ def test_a_bad_batch_leaves_it_as_it_was(rng):
     few = fo.AutoCorrelation('dense', 3)
     few.update(x[:3])
     few.optimum()
+
+
+@pytest.mark.parametrize('batch', [4, None])
+def test_a_bad_batch_in_a_graph_leaves_it_as_it_was(rng, batch):
+  stream = fo.AutoCorrelation('dense', 3)
+  update = tf.function(
+      stream.update, input_signature=[tf.TensorSpec([batch, 3], tf.float64)]
+  )
+  update(rng.normal(size=(4, 3)))
+  before = [v.numpy() for v in stream.variables]
+  for _ in range(20):
+    with pytest.raises(tf.errors.InvalidArgumentError, match='non-finite'):
+      update(np.full([4, 3], np.inf))
+  for value, variable in zip(before, stream.variables, strict=True):
+    np.testing.assert_array_equal(variable, value)
 
 
 @pytest.mark.parametrize(

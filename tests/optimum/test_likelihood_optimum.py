@@ -297,11 +297,14 @@ def test_duplicated_dimension_is_an_error_with_remedies(rng):
   assert np.isfinite(fo.likelihood_optimum(x, rank=2).log_likelihood)
 
 
+VALID = np.random.default_rng(0).normal(size=(9, 2))
+
+
 @pytest.mark.parametrize(
     'x, arguments, match',
     [
-        (np.full([9, 2], np.nan), {}, 'x'),
-        (np.full([9, 2], np.inf), {}, 'x'),
+        (np.full([9, 2], np.nan), {}, 'x` has non-finite'),
+        (np.full([9, 2], np.inf), {}, 'x` has non-finite'),
         (np.zeros([0, 2]), {}, 'empty'),
         (np.zeros([0, 4, 4, 1]), {'structure': 'pointwise'}, 'empty'),
         (np.zeros([5]), {}, r'\[\.\.\., N, D\]'),
@@ -315,7 +318,13 @@ def test_duplicated_dimension_is_an_error_with_remedies(rng):
         (np.zeros([9, 2]), {'lipschitz': 3.0}, 'lipschitz'),
         (np.zeros([9, 2]), {'rank': 0}, r'1\.\.2'),
         (np.zeros([9, 2]), {'rank': 3}, r'1\.\.2'),
-        (np.zeros([9, 2]), {'noise_variance': -1.0}, 'noise_variance'),
+        (VALID, {'noise_variance': -1.0}, 'noise_variance` must be'),
+        (VALID, {'noise_variance': math.nan}, 'noise_variance` must be'),
+        (VALID, {'noise_variance': math.inf}, 'noise_variance` must be'),
+        (VALID, {'noise_variance': tf.constant(-0.1)}, 'noise_variance` must'),
+        (VALID, {'noise_variance': tf.constant(math.nan)}, 'noise_variance'),
+        (VALID, {'rank': 1.5}, 'rank'),
+        (VALID, {'block_size': 2.0}, 'block_size'),
         (np.zeros([9, 2]), {'block_size': 2}, 'block_size'),
         (
             np.zeros([5, 4, 4, 1]),
@@ -334,6 +343,36 @@ def test_bad_input_is_named(x, arguments, match):
       (ValueError, tf.errors.InvalidArgumentError), match=match
   ):
     fo.likelihood_optimum(x, **arguments)
+
+
+def test_rank_out_of_range_with_an_unknown_dimension(rng):
+  @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float64)])
+  def optimum(x):
+    return fo.likelihood_optimum(x, rank=5, lipschitz=(0.1, 10.0))
+
+  assert np.isfinite(optimum(rng.normal(size=(50, 5))).log_likelihood)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='rank'):
+    optimum(rng.normal(size=(50, 4)))
+
+
+def test_a_noise_floor_below_rounding_is_no_remedy(rng):
+  x = 1e3 * rng.normal(size=(100, 4))
+  x[:, 3] = x[:, 0] + x[:, 1]
+  with pytest.raises(tf.errors.InvalidArgumentError, match='below rounding'):
+    fo.likelihood_optimum(x, noise_variance=1e-12)
+  want = numpy_optimum.optimum(x, noise_variance=1e-3)[0]
+  got = fo.likelihood_optimum(x, noise_variance=1e-3).log_likelihood
+  np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_extreme_bounds(rng):
+  x = rng.normal(size=(100, 3))
+  unbounded = fo.likelihood_optimum(x).log_likelihood
+  for upper in (1e90, 1e170, math.inf):
+    got = fo.likelihood_optimum(x, lipschitz=(1e-170, upper)).log_likelihood
+    np.testing.assert_allclose(got, unbounded, rtol=1e-12)
+  small = fo.likelihood_optimum(x, lipschitz=(0.0, 1e-170)).log_det
+  np.testing.assert_allclose(small, 3 * math.log(1e-170), rtol=1e-12)
 
 
 def test_bits_per_dim():

@@ -101,9 +101,12 @@ class AutoCorrelation(tf.Module):
         self._centered,
     )
     merged = self._moments().merge(batch)
-    self._count.assign(merged.count)
-    self._mean.assign(merged.mean)
-    self._matrix.assign(merged.matrix)
+    # In a graph the count may not depend on the values, and would be assigned
+    # although they are refused.
+    with tf.control_dependencies([merged.matrix]):
+      self._count.assign(merged.count)
+      self._mean.assign(merged.mean)
+      self._matrix.assign(merged.matrix)
 
   def _moments(self):
     return moments.Moments(

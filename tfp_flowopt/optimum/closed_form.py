@@ -121,7 +121,8 @@ def likelihood_optimum(
     ValueError: If an argument has a wrong type, shape or value.
     InvalidArgumentError: If `x` is empty or not finite; or if the optimum is
       infinite (`N <= D`, duplicated dimensions) and neither `rank`, `lipschitz`
-      nor `noise_variance` makes it finite.
+      nor `noise_variance` makes it finite. XLA drops these checks: compiled
+      with `jit_compile=True`, the result is NaN or infinite there.
   """
   with tf.name_scope(name):
     moments.check_structure(structure, block_size)

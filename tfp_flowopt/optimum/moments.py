@@ -6,6 +6,7 @@ Everything is accumulated in float64: the small eigenvalues of photographs are
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ['Moments', 'as_vectors', 'check_structure', 'vector_shape']
@@ -83,9 +84,10 @@ def check_structure(structure, block_size):
         f'Argument `structure` must be one of {_STRUCTURES}, got '
         f'{structure!r}.'
     )
-  if block_size < 1:
+  if not isinstance(block_size, (int, np.integer)) or block_size < 1:
     raise ValueError(
-        f'Argument `block_size` must be at least 1, got {block_size}.'
+        'Argument `block_size` must be an int of at least 1, got '
+        f'{block_size!r}.'
     )
   if structure == 'dense' and block_size != 1:
     raise ValueError(

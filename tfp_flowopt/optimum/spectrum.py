@@ -29,9 +29,9 @@ def check_constraint(lipschitz, noise_variance):
   Raises:
     ValueError: If a bound or the noise variance is out of range.
   """
-  if not tf.is_tensor(noise_variance) and not noise_variance >= 0:
+  if not tf.is_tensor(noise_variance) and not 0 <= noise_variance < math.inf:
     raise ValueError(
-        'Argument `noise_variance` must not be negative, got '
+        'Argument `noise_variance` must be finite and not negative, got '
         f'{noise_variance}.'
     )
   if lipschitz is None:
@@ -48,13 +48,16 @@ def check_constraint(lipschitz, noise_variance):
         'Argument `lipschitz` must be a pair (m, M) with 0 <= m <= M and '
         f'M > 0, got ({lower}, {upper}).'
     )
-  return lower, upper
+  # Beyond this the squares in the formulas overflow; no data is meant.
+  return lower, upper if upper < 1e100 else math.inf
 
 
 def check_rank(rank, dimension):
   """Raises a `ValueError` unless `rank` is `None` or in `1..dimension`."""
   if rank is None:
     return
+  if not isinstance(rank, (int, np.integer)):
+    raise ValueError(f'Argument `rank` must be a Python int, got {rank!r}.')
   if rank < 1 or (dimension is not None and rank > dimension):
     raise ValueError(
         f'Argument `rank` must be in 1..{dimension or "D"}, the dimension of '
@@ -66,11 +69,31 @@ def _tie_smallest(eigenvalues, rank):
   """Replaces all but the `rank` largest eigenvalues by their mean."""
   if rank is None or rank == eigenvalues.shape[-1]:
     return eigenvalues
-  tail = eigenvalues[..., rank:]
+  assertion = tf.debugging.assert_less_equal(
+      rank,
+      tf.shape(eigenvalues)[-1],
+      message='Argument `rank` must be in 1..D, the dimension.',
+  )
+  with tf.control_dependencies([] if assertion is None else [assertion]):
+    tail = eigenvalues[..., rank:]
   mean = tf.reduce_mean(tail, axis=-1, keepdims=True)
   return tf.concat(
       [eigenvalues[..., :rank], tf.broadcast_to(mean, tf.shape(tail))], axis=-1
   )
+
+
+def _add_noise(eigenvalues, noise_variance):
+  """Eigenvalues with a noise floor; a `Tensor` is checked as it runs."""
+  # Rounding can leave a zero eigenvalue slightly negative.
+  eigenvalues = tf.maximum(eigenvalues, 0.0)
+  if not tf.is_tensor(noise_variance):
+    return eigenvalues + noise_variance
+  noise_variance = tf.cast(noise_variance, eigenvalues.dtype)
+  message = 'Argument `noise_variance` must be finite and not negative.'
+  with tf.control_dependencies([
+      tf.debugging.assert_non_negative(noise_variance, message=message)
+  ]):
+    return eigenvalues + tf.debugging.check_numerics(noise_variance, message)
 
 
 def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
@@ -108,8 +131,8 @@ def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
             summarize=1,
         )
     )
-  # A symmetric eigenvalue is known up to eps |R|; a noise floor is exact.
-  tolerance = (0.0 if noisy else np.finfo(np.float64).eps) * (
+  # A symmetric eigenvalue is known up to eps |R|.
+  tolerance = np.finfo(np.float64).eps * (
       eigenvalues[..., :1] * tf.cast(dimension, eigenvalues.dtype)
   )
   assertions.append(
@@ -118,12 +141,13 @@ def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
           tolerance,
           message=(
               'The auto-correlation matrix of argument `x` is singular '
-              '(constant or duplicated dimensions, or too few vectors for '
-              f'`rank`): {remedy}'
+              '(constant or duplicated dimensions, too few vectors for '
+              f'`rank`, or `noise_variance` below rounding): {remedy}'
           ),
           summarize=3,
       )
   )
+  # An eager assertion that holds is None.
   with tf.control_dependencies([a for a in assertions if a is not None]):
     return tf.identity(eigenvalues)
 
@@ -149,16 +173,10 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
   """
   lower, upper = check_constraint(lipschitz, 0.0)
   eigenvalues = _tie_smallest(eigenvalues, rank)
-  # Clipping the eigenvalue, not the scale, keeps the gradient finite at 0.
-  smallest = 0.0 if upper == math.inf else upper**-2
-  largest = math.inf if lower == 0 else lower**-2
-  return -0.5 * tf.math.log(
-      tf.clip_by_value(
-          eigenvalues,
-          tf.constant(smallest, eigenvalues.dtype),
-          tf.constant(largest, eigenvalues.dtype),
-      )
-  )
+  # The floor keeps value and gradient finite at 0, where M decides.
+  log_scales = -0.5 * tf.math.log(tf.maximum(eigenvalues, 1e-300))
+  smallest = -math.inf if lower == 0 else math.log(lower)
+  return tf.clip_by_value(log_scales, smallest, math.log(upper))
 
 
 def spectral_optimum(
@@ -191,10 +209,7 @@ def spectral_optimum(
   _, upper = check_constraint(lipschitz, noise_variance)
   check_rank(rank, eigenvalues.shape[-1])
   noisy = tf.is_tensor(noise_variance) or noise_variance > 0
-  if tf.is_tensor(noise_variance):
-    noise_variance = tf.cast(noise_variance, eigenvalues.dtype)
-  # Rounding can leave a zero eigenvalue slightly negative.
-  eigenvalues = tf.maximum(eigenvalues, 0.0) + noise_variance
+  eigenvalues = _add_noise(eigenvalues, noise_variance)
   checked = _check_well_posed(
       _tie_smallest(eigenvalues, rank),
       num_vectors,
