@@ -64,7 +64,9 @@ _SEED = flags.DEFINE_integer(
 )
 
 flags.register_validator(
-    _WORKDIR, bool, message='--workdir must be the name of a directory'
+    _WORKDIR,
+    lambda value: value and not pathlib.Path(value).is_file(),
+    message='--workdir must be the name of a directory',
 )
 flags.register_validator(
     _LEARNING_RATE,
@@ -82,24 +84,22 @@ flags.register_validator(
     message='--data_dir must be a folder that exists',
 )
 flags.register_multi_flags_validator(
+    [_WORKDIR, _DATA_DIR],
+    lambda values: values['data_dir'] is None
+    or pathlib.Path(values['data_dir']).resolve()
+    not in [
+        pathlib.Path(values['workdir']).resolve(),
+        *pathlib.Path(values['workdir']).resolve().parents,
+    ],
+    message='--workdir must not be inside --data_dir: its pictures would '
+    'become data',
+)
+flags.register_multi_flags_validator(
     [_IMAGE_SIZE, _NUM_LEVELS],
     lambda values: values['image_size'] % 2 ** values['num_levels'] == 0,
     message='--image_size must be divisible by 2**num_levels',
 )
 
-# What makes a run: it can only be resumed with the same values. The other
-# flags change none of its numbers.
-_RUN_FLAGS = (
-    _DATA_DIR,
-    _IMAGE_SIZE,
-    _NUM_LEVELS,
-    _NUM_STEPS,
-    _HIDDEN_CHANNELS,
-    _BATCH_SIZE,
-    _LEARNING_RATE,
-    _EVAL_EVERY,
-    _SEED,
-)
 
 
 def _load_photographs():
@@ -149,26 +149,6 @@ def _split(images):
       f'--image_size={size} leaves nothing to hold out: give images at least '
       f'{4 * size} pixels wide, or more than one image in --data_dir.'
   )
-
-
-def _check_same_run(workdir):
-  """Refuses to go on with a run that was started with other flags."""
-  path = workdir / 'flags.json'
-  given = {flag.name: flag.value for flag in _RUN_FLAGS}
-  before = fo.training.read_json(path)
-  if before is not None:
-    different = [
-        f'--{key}: was {before.get(key)}, is {value}'
-        for key, value in given.items()
-        if before.get(key) != value
-    ]
-    if different:
-      raise app.UsageError(
-          f'{workdir} holds a run with other flags; use another --workdir, or '
-          'these flags as they were:\n  ' + '\n  '.join(different)
-      )
-  workdir.mkdir(parents=True, exist_ok=True)
-  fo.training.write_json(path, given)
 
 
 def _print_results(summary, workdir, model_path):
@@ -230,18 +210,21 @@ def main(argv):
       checkpoint_every=_CHECKPOINT_EVERY.value,
       seed=_SEED.value,
   )
+  model = {
+      'num_levels': _NUM_LEVELS.value,
+      'num_steps': _NUM_STEPS.value,
+      'hidden_channels': _HIDDEN_CHANNELS.value,
+  }
   workdir = pathlib.Path(_WORKDIR.value)
-  _check_same_run(workdir)
   distribution = fo.image_flow(
-      train_images.event_shape,
-      num_levels=_NUM_LEVELS.value,
-      num_steps=_NUM_STEPS.value,
-      hidden_channels=_HIDDEN_CHANNELS.value,
-      seed=_SEED.value,
+      train_images.event_shape, seed=_SEED.value, **model
   )
-  trainer = fo.training.Trainer(
-      distribution, train_images, held_out_images, workdir, config
-  )
+  try:
+    trainer = fo.training.Trainer(
+        distribution, train_images, held_out_images, workdir, config, model
+    )
+  except fo.training.OtherRunError as e:
+    raise app.UsageError(str(e)) from e
   if trainer.step:
     print(f'Resumed at step {trainer.step}.')
   else:

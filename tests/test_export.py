@@ -7,6 +7,7 @@ import pytest
 from support import images
 from support import registry
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
@@ -113,6 +114,17 @@ def test_what_cannot_be_exported(distribution, tmp_path):
   with pytest.raises(ValueError, match='not empty'):
     fo.export.save(distribution, tmp_path / 'b')
   assert (tmp_path / 'b' / 'precious').exists()
+  base, flow = fresh.distribution, fresh.bijector
+  wrapped = tfp.distributions.TransformedDistribution(
+      base, tfp.bijectors.Chain([flow])
+  )
+  with pytest.raises(ValueError, match='not initialised'):
+    fo.export.save(wrapped, tmp_path / 'd')
+  for bits in (0, 9):
+    with pytest.raises(ValueError, match='bits'):
+      fo.export.save(distribution, tmp_path / 'e', bits=bits)
+  with pytest.raises(ValueError, match='TransformedDistribution'):
+    fo.export.save(base, tmp_path / 'f')
   double = fo.image_flow([8, 8, 3], 2, 1, 8, dtype=tf.float64)
   double.bijector.initialized.assign(True)
   with pytest.raises(ValueError, match='float32'):

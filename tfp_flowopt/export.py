@@ -5,6 +5,7 @@ import shutil
 
 import tensorflow as tf
 
+from tfp_flowopt import bijectors
 from tfp_flowopt import flows
 from tfp_flowopt import optimum
 
@@ -63,6 +64,34 @@ class _ServedFlow(tf.Module):
     return {'images': flows.quantize(x, self._bits)}
 
 
+def _check(distribution, bits):
+  """Raises a `ValueError` for what cannot be exported."""
+  if not 1 <= bits <= 8:
+    raise ValueError(f'Argument `bits` must be in 1..8, got {bits}.')
+  if (
+      # TFP makes instances of a private base class, too.
+      getattr(distribution, 'bijector', None) is None
+      or distribution.event_shape.rank != 3
+      or not distribution.event_shape.is_fully_defined()
+  ):
+    raise ValueError(
+        'Argument `distribution` must be a TransformedDistribution of images '
+        f'[H, W, C], got {distribution}.'
+    )
+  for module in distribution.submodules:
+    # The flow may be inside a Chain or another wrapper.
+    if isinstance(module, bijectors.ImageFlow) and not module.initialized:
+      raise ValueError(
+          'Argument `distribution` is not initialised: call '
+          '`initialize_at_optimum` and train it, or load a checkpoint, first.'
+      )
+  if distribution.dtype != tf.float32:
+    raise ValueError(
+        'Argument `distribution` must be of type float32, got '
+        f'{distribution.dtype.name}.'
+    )
+
+
 def save(distribution, path, bits=8):
   """Exports an image flow as a SavedModel that needs only TensorFlow.
 
@@ -95,23 +124,13 @@ def save(distribution, path, bits=8):
     `path`, as a string.
 
   Raises:
-    ValueError: If the flow is not initialised, is not float32, or if `path`
-      holds something already.
+    ValueError: If `distribution` is of another kind, not initialised or not
+      float32, if `bits` is out of range, or if `path` holds something already.
   """
   path = pathlib.Path(path)
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise ValueError(f'Argument `path`: {path} exists and is not empty.')
-  initialized = getattr(distribution.bijector, 'initialized', None)
-  if initialized is not None and not initialized.numpy():
-    raise ValueError(
-        'Argument `distribution` is not initialised: call '
-        '`initialize_at_optimum` and train it, or load a checkpoint, first.'
-    )
-  if distribution.dtype != tf.float32:
-    raise ValueError(
-        'Argument `distribution` must be of type float32, got '
-        f'{distribution.dtype.name}.'
-    )
+  _check(distribution, bits)
   served = _ServedFlow(distribution, bits)
   images = tf.TensorSpec(
       [None, *distribution.event_shape], tf.uint8, name='images'

@@ -75,6 +75,25 @@ def test_slopes_are_bounded_and_the_density_is_continuous(raw, tail_bound):
   )
 
 
+@pytest.mark.parametrize('a', [1.0, 5.0, 16.0])
+@pytest.mark.parametrize('sign', [-1, 1])
+@pytest.mark.parametrize('tail_bound', [3.0, math.inf])
+def test_float32_keeps_its_digits_at_every_scale(a, sign, tail_bound):
+  coupling = fo.bijectors.AffineCoupling(
+      Constant(sign * 1e3, 0.0),
+      scale_bound=a,
+      tail_bound=tail_bound,
+      event_ndims=1,
+  )
+  y = np.array([0.0, 1e-9, 1e-3, 0.5, 2.0])
+  x = tf.identity(coupling.inverse(tf.cast(vectors(y), tf.float32)))
+  np.testing.assert_allclose(coupling.forward(x)[:, 1], y, rtol=2e-6)
+  ildj = coupling.inverse_log_det_jacobian(tf.cast(vectors(y), tf.float32))
+  u = y / tail_bound
+  want = np.log((np.exp(sign * a) + u * (2 + u)) / (1 + u) ** 2)
+  np.testing.assert_allclose(ildj, want, atol=1e-6, rtol=1e-5)
+
+
 def test_gradient_at_the_fixed_point():
   # x2 = t exactly: the derivative of forward there is e^-s, not 0.
   coupling = fo.bijectors.AffineCoupling(Constant(0.5, 1.0), event_ndims=1)
@@ -134,8 +153,26 @@ def test_the_bounds_of_an_affine_coupling_are_approached():
     assert found <= bound
 
 
+def test_a_constant_conditioner_is_certified_whatever_the_tails():
+  coupling = fo.bijectors.AffineCoupling(
+      Constant(0.3, 1.0), scale_bound=2.0, tail_bound=math.inf
+  )
+  np.testing.assert_allclose(
+      fo.lipschitz.lipschitz_bounds(coupling), [np.exp(2.0)] * 2
+  )
+
+
+def test_outputs_of_the_wrong_size_are_refused():
+  coupling = fo.bijectors.AdditiveCoupling(
+      lambda x: tf.concat([x, x, x], axis=-1), event_ndims=1
+  )
+  with pytest.raises(ValueError, match='outputs'):
+    coupling.inverse(tf.zeros([4, 2]))
+
+
 @pytest.mark.parametrize(
-    'arguments', [{'scale_bound': 0.0}, {'tail_bound': -1.0}]
+    'arguments',
+    [{'scale_bound': 0.0}, {'scale_bound': 99.0}, {'tail_bound': -1.0}],
 )
 def test_bad_bounds_are_named(arguments):
   with pytest.raises(ValueError, match=next(iter(arguments))):

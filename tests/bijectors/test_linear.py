@@ -31,6 +31,8 @@ def test_act_norm_normalises(rng):
   np.testing.assert_allclose(tf.math.reduce_std(z, [0, 1, 2]), 1.0)
   with pytest.raises(ValueError, match='variance'):
     bijector.initialize([0.0] * 3, [1.0, 0.0, 1.0])
+  with pytest.raises(ValueError, match='mean'):
+    bijector.initialize([0.0, np.nan, 0.0], [1.0] * 3)
 
 
 def test_scales_cannot_leave_their_range():
@@ -43,7 +45,7 @@ def test_scales_cannot_leave_their_range():
   assert np.all(np.abs(np.log(ratio)) <= 0.5 + 1e-12)
   assert np.any(np.abs(np.log(ratio)) > 0.49)
   # However large the weights, the orthogonal factors are orthogonal.
-  left = bijector.left()
+  left = bijector.left
   np.testing.assert_allclose(
       tf.matmul(left, left, transpose_a=True), np.eye(4), atol=1e-9
   )
@@ -68,11 +70,62 @@ def test_conv_is_the_matrix_it_says(rng):
         ({'left': np.ones([3, 3])}, 'left.*orthogonal'),
         ({'right': np.full([3, 3], np.nan)}, 'right.*orthogonal'),
         ({'singular_values': [1.0, 0.0, 1.0]}, 'singular_values'),
+        ({'left': np.eye(4)}, r'left.*shape \[3, 3\]'),
+        ({'shift': [0.0, np.nan, 0.0]}, 'shift'),
     ],
 )
 def test_conv_names_what_does_not_fit(arguments, match):
   with pytest.raises(ValueError, match=match):
     fo.bijectors.InvertibleConv1x1(3).initialize(**arguments)
+
+
+def test_initialising_forgets_cached_values():
+  y = tf.ones([2, 4, 4, 3])
+  act_norm = fo.bijectors.ActNorm(3)
+  conv = fo.bijectors.InvertibleConv1x1(3)
+  for bijector, initialize in (
+      (act_norm, lambda: act_norm.initialize([0.0] * 3, [9.0] * 3)),
+      (conv, lambda: conv.initialize(singular_values=[1 / 3] * 3)),
+  ):
+    kept = bijector.inverse(y)
+    bijector.inverse_log_det_jacobian(y, event_ndims=3)
+    initialize()
+    np.testing.assert_allclose(bijector.inverse(y), kept / 3, rtol=1e-6)
+    np.testing.assert_allclose(
+        bijector.inverse_log_det_jacobian(y, event_ndims=3),
+        -48 * np.log(3),
+        rtol=1e-6,
+    )
+
+
+def test_other_channels_are_refused():
+  for bijector in (
+      fo.bijectors.ActNorm(3),
+      fo.bijectors.InvertibleConv1x1(3),
+  ):
+    for function in (bijector.forward, bijector.inverse):
+      with pytest.raises(ValueError, match='shape'):
+        function(tf.zeros([1, 2, 2, 1]))
+
+
+def test_copies_cannot_change_what_the_weights_are_made_for():
+  for bijector in (
+      fo.bijectors.ActNorm(3),
+      fo.bijectors.InvertibleConv1x1(3),
+      fo.bijectors.ImageFlow([8, 8, 3], 2, 1, 8),
+  ):
+    with pytest.raises(ValueError, match='dtype'):
+      bijector.copy(dtype=tf.float64)
+    assert bijector.copy(name='other').name == 'other'
+
+
+def test_nearly_orthogonal_matrices_are_made_orthogonal():
+  bijector = fo.bijectors.InvertibleConv1x1(3, dtype=tf.float64)
+  bijector.initialize(left=(1 + 4e-5) * registry.rotation(3, 0))
+  left = bijector.left
+  np.testing.assert_allclose(
+      tf.matmul(left, left, transpose_a=True), np.eye(3), atol=1e-14
+  )
 
 
 def test_log_range_must_be_positive():
@@ -91,3 +144,6 @@ def test_factor_out_keeps_what_travels_first(rng):
     fo.bijectors.FactorOut([3, 4, 5], 6)
   with pytest.raises(ValueError, match='travel'):
     fo.bijectors.FactorOut([3, 4, 5], 3)
+  for shape in ([2, 3], [2, 2, None]):
+    with pytest.raises(ValueError, match='event_shape'):
+      fo.bijectors.FactorOut(shape)

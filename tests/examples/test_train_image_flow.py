@@ -1,5 +1,6 @@
 import csv
 import importlib.util
+import json
 import os
 import pathlib
 import signal
@@ -12,8 +13,6 @@ from absl import flags
 import pytest
 from support import images
 import tensorflow as tf
-
-import tfp_flowopt as fo
 
 BINARY = (
     pathlib.Path(__file__).parents[2] / 'examples' / 'train_image_flow.py'
@@ -88,9 +87,17 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(folder, tmp_path):
   assert len(rows(tmp_path / 'a')) == 61
   assert rows(tmp_path / 'b') == rows(tmp_path / 'a')
   a, b = (
-      fo.training.read_json(tmp_path / name / 'summary.json') for name in 'ab'
+      json.loads((tmp_path / name / 'summary.json').read_text())
+      for name in 'ab'
   )
   assert a == b
+
+  # The same workdir for something else.
+  other = start(tmp_path / 'b', *arguments, '--seed=3', '--num_steps=2')
+  text, _ = other.communicate(timeout=300)
+  assert other.returncode != 0
+  assert 'seed: was 0, is 3' in text and 'num_steps: was 1, is 2' in text
+  assert rows(tmp_path / 'b') == rows(tmp_path / 'a')
 
 
 @pytest.fixture(scope='module')
@@ -206,11 +213,13 @@ def test_crops_too_large_for_the_photographs(binary, parse, tmp_path):
   assert not workdir.exists()
 
 
-def test_another_configuration_is_refused(binary, parse, tmp_path):
-  parse(f'--workdir={tmp_path}', *SMALL)
-  binary._check_same_run(tmp_path)
-  parse(f'--workdir={tmp_path}', *SMALL, '--train_steps=7')
-  binary._check_same_run(tmp_path)
-  parse(f'--workdir={tmp_path}', *SMALL, '--batch_size=9', '--seed=3')
-  with pytest.raises(app.UsageError, match=r'(?s)batch_size.*seed'):
-    binary._check_same_run(tmp_path)
+def test_a_workdir_inside_the_data_is_refused(parse, folder):
+  for workdir in (folder, folder / 'runs' / 'a'):
+    with pytest.raises(flags.Error, match='inside --data_dir'):
+      parse(f'--workdir={workdir}', f'--data_dir={folder}')
+  parse(f'--workdir={folder}-run', f'--data_dir={folder}')
+
+
+def test_a_workdir_that_is_a_file_is_refused(parse, folder):
+  with pytest.raises(flags.Error, match='workdir'):
+    parse(f'--workdir={folder / "0.png"}')

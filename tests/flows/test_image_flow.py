@@ -153,10 +153,25 @@ def test_a_checkpoint_is_not_initialised_again(tmp_path):
 @pytest.mark.parametrize(
     'data, error, match',
     [
-        (np.zeros([5, 8, 8]), ValueError, r'shape \[N\]'),
+        (np.zeros([5, 8, 8]), ValueError, r'`data` must have shape \[N\]'),
         (np.zeros([0, 8, 8, 3]), ValueError, 'N > 0'),
-        (np.zeros([5, 8, 8, 1]), ValueError, 'shape'),
+        (np.zeros([5, 8, 8, 1]), ValueError, '`data`.*shape'),
         (np.zeros([5, 8, 8, 3], np.uint8), ValueError, 'preprocessed'),
+        (
+            tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3], np.uint8)),
+            ValueError,
+            '`data` must be preprocessed',
+        ),
+        (
+            tf.data.Dataset.from_tensors((np.zeros([5, 8, 8, 3]), [0] * 5)),
+            ValueError,
+            '`data` must hold batches',
+        ),
+        (
+            tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3])).take(0),
+            ValueError,
+            '`data` is an empty dataset',
+        ),
         (
             np.full([5, 8, 8, 3], np.nan),
             tf.errors.InvalidArgumentError,
@@ -171,9 +186,78 @@ def test_a_checkpoint_is_not_initialised_again(tmp_path):
 )
 def test_bad_data_is_named_and_leaves_the_flow(data, error, match):
   distribution = fo.image_flow([8, 8, 3], **SMALL)
+  before = [v.numpy() for v in distribution.variables]
   with pytest.raises(error, match=match):
     fo.initialize_at_optimum(distribution, data)
-  assert not distribution.bijector.initialized
+  for value, variable in zip(before, distribution.variables, strict=True):
+    np.testing.assert_array_equal(variable, value)
+
+
+def test_data_that_fail_at_the_second_pass_leave_the_flow():
+  passes = []
+
+  def generate():
+    passes.append(0)
+    if len(passes) > 1:
+      raise OSError('disk gone')
+    yield images.preprocessed(50)
+
+  data = tf.data.Dataset.from_generator(
+      generate, output_signature=tf.TensorSpec([None, 8, 8, 3])
+  )
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  before = [v.numpy() for v in distribution.variables]
+  with pytest.raises(tf.errors.OpError, match='disk gone'):
+    fo.initialize_at_optimum(distribution, data)
+  for value, variable in zip(before, distribution.variables, strict=True):
+    np.testing.assert_array_equal(variable, value)
+
+
+def test_a_flow_with_other_weights_is_refused():
+  distribution = registry.randomize(fo.image_flow([8, 8, 3], **SMALL), 0.05)
+  with pytest.raises(ValueError, match='weights that were changed'):
+    fo.initialize_at_optimum(distribution, images.preprocessed(50))
+
+
+def test_act_norm_needs_channels_that_vary():
+  for data, match in (
+      (np.zeros([20, 8, 8, 3], np.float32), 'no channel constant'),
+      (np.zeros([20, 8, 8], np.float32), '`images`'),
+  ):
+    with pytest.raises(ValueError, match=match):
+      fo.flows.initialize_act_norm(fo.image_flow([8, 8, 3], **SMALL), data)
+
+
+def test_cached_values_do_not_survive_initialisation():
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  x = images.preprocessed(300)
+  z = distribution.bijector.inverse(x)
+  distribution.bijector.inverse_log_det_jacobian(x)
+  fo.initialize_at_optimum(distribution, x)
+  fresh = distribution.bijector.inverse(tf.identity(x))
+  assert np.abs(fresh - z).max() > 1
+  np.testing.assert_array_equal(distribution.bijector.inverse(x), fresh)
+  np.testing.assert_array_equal(
+      distribution.bijector.inverse_log_det_jacobian(x),
+      distribution.bijector.inverse_log_det_jacobian(tf.identity(x)),
+  )
+
+
+@pytest.mark.parametrize(
+    'shape', [(5, 16, 4, 3), (5, 16, 16, 3), (5, 8, 8, 1), (8, 3)]
+)
+def test_images_of_another_shape_are_refused(shape):
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  flow = distribution.bijector
+  with pytest.raises(ValueError, match='shape'):
+    distribution.log_prob(tf.zeros(shape))
+  with pytest.raises(ValueError, match='shape'):
+    flow.inverse(tf.zeros(shape))
+  for size in (100, 400):
+    with pytest.raises(ValueError, match='192'):
+      flow.forward(tf.zeros([5, size]))
+  with pytest.raises(ValueError, match='shape'):
+    flow.inverse_event_shape([100, 100, 100])
 
 
 def test_constant_images_meet_the_bound_instead_of_infinity():
@@ -196,6 +280,7 @@ def test_only_an_image_flow_can_be_initialised():
         ({'event_shape': [8, 12, 3], 'num_levels': 3}, 'divisible by 8'),
         ({'event_shape': [8, 8]}, r'\[H, W, C\]'),
         ({'event_shape': [8, None, 3]}, 'fully known'),
+        ({'event_shape': [0, 8, 3]}, 'positive'),
         ({'event_shape': [8, 8, 3], 'num_levels': 0}, 'num_levels'),
         ({'event_shape': [8, 8, 3], 'num_steps': 0}, 'num_steps'),
         ({'event_shape': [8, 8, 3], 'coupling': 'spline'}, 'coupling'),

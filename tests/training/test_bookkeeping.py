@@ -88,7 +88,7 @@ def test_averages_follow_the_formula():
   with pytest.raises(RuntimeError), average.swapped_in():
     raise RuntimeError
   np.testing.assert_array_equal(variable, trained)
-  average.reset_variables()
+  average.assign_to_variables()
   np.testing.assert_allclose(variable, want, rtol=1e-5)
 
 

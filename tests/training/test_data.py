@@ -56,6 +56,25 @@ def test_too_small_images_are_named():
     training.ImageCrops([numbered(9, 9, 0), numbered(5, 3, 0)], 4)
   with pytest.raises(ValueError, match='empty'):
     training.ImageCrops([], 4)
+  with pytest.raises(ValueError, match='one C'):
+    training.ImageCrops([numbered(9, 9, 0), numbered(9, 9, 0)[..., :1]], 4)
+  with pytest.raises(ValueError, match='uint8'):
+    training.ImageCrops([np.zeros([9, 9, 3])], 4)
+
+
+def test_the_fingerprint_tells_data_apart():
+  image = numbered(9, 9, 0)
+  other = image.copy()
+  other[3, 3, 1] += 1
+  crops = [
+      training.ImageCrops([image], 4),
+      training.ImageCrops([other], 4),
+      training.ImageCrops([image], 5),
+      training.ImageCrops([image, image], 4),
+      training.ImageCrops([image.reshape(3, 27, 3)], 3),
+  ]
+  assert len({c.fingerprint for c in crops}) == 5
+  assert crops[0].fingerprint == training.ImageCrops([image], 4).fingerprint
 
 
 @pytest.fixture
@@ -69,6 +88,8 @@ def folder(tmp_path):
     image = images.smooth_noise(0, size, size + 1)
     (tmp_path / name).write_bytes(encode(image).numpy())
   (tmp_path / '.DS_Store').write_bytes(b'hidden')
+  (tmp_path / '.thumbs').mkdir()
+  (tmp_path / '.thumbs' / 'a.png').write_bytes(b'hidden')
   return tmp_path
 
 

@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 
 import numpy as np
@@ -13,9 +14,10 @@ CONFIG = {
     'batch_size': 8,
     'warmup_steps': 4,
     'eval_every': 5,
+    # Not in batches of the same sizes as init_images.
     'eval_images': 150,
     'checkpoint_every': 4,
-    'init_images': 300,
+    'init_images': 100,
 }
 
 
@@ -55,7 +57,7 @@ def straight(tmp_path_factory):
 def test_what_a_run_leaves(straight):
   workdir, summary, _ = straight
   assert summary['steps'] == 12 and summary['skipped_steps'] == 0
-  assert summary == fo.training.read_json(workdir / 'summary.json')
+  assert summary == json.loads((workdir / 'summary.json').read_text())
   assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
   log = rows(workdir)
   assert [int(row['step']) for row in log] == list(range(13))
@@ -82,7 +84,7 @@ def test_it_learns(tmp_path):
 
 def test_optima_are_those_of_the_images(straight):
   _, summary, _ = straight
-  x = images.crops(seed=0).draw(300, [0, -1])
+  x = images.crops(seed=0).draw(100, [0, -1])
   for name, best in summary['train_optimum'].items():
     got = fo.likelihood_optimum(
         fo.flows.dequantize(x),
@@ -122,6 +124,78 @@ def test_a_crashed_run_goes_on_bit_for_bit(straight, tmp_path, crash_at):
   assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
   for a, b in zip(weights(distribution), want_weights, strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_another_run_in_the_same_place_is_refused(straight):
+  workdir, _, _ = straight
+  before = (workdir / 'training_log.csv').read_bytes()
+  with pytest.raises(
+      fo.training.OtherRunError, match=r'(?s)batch_size: was 8, is 9.*seed'
+  ):
+    make_trainer(workdir, batch_size=9, seed=1)
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  with pytest.raises(fo.training.OtherRunError, match='held_out_images'):
+    fo.training.Trainer(
+        distribution,
+        images.crops(seed=0),
+        images.crops(seed=2),
+        workdir,
+        fo.training.TrainConfig(**CONFIG),
+    )
+  assert (workdir / 'training_log.csv').read_bytes() == before
+
+
+def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  fo.flows.initialize_act_norm(distribution, images.preprocessed(300))
+  before = weights(distribution)
+  trainer = fo.training.Trainer(
+      distribution,
+      images.crops(seed=0),
+      images.crops(seed=1),
+      tmp_path,
+      fo.training.TrainConfig(**CONFIG),
+      description={'start': 'ActNorm'},
+  )
+  assert trainer.start['predicted'] is None
+  assert trainer.start['settings']['start'] == 'ActNorm'
+  for a, b in zip(weights(distribution), before, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_float64_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='float32'):
+    fo.training.Trainer(
+        fo.image_flow([8, 8, 3], 2, 1, 8, dtype=tf.float64),
+        images.crops(),
+        images.crops(),
+        tmp_path / 'w',
+        fo.training.TrainConfig(**CONFIG),
+    )
+  assert not (tmp_path / 'w').exists()
+
+
+def test_the_log_neither_repeats_nor_loses_a_step(tmp_path):
+  trainer, _ = make_trainer(tmp_path, train_steps=3)
+  trainer.train()
+  trainer.train()
+  assert [row['step'] for row in rows(tmp_path)] == list('0123')
+  append = trainer._log.append
+
+  def interrupted(**row):
+    if row['step'] == 1:
+      raise KeyboardInterrupt
+    append(**row)
+
+  trainer, _ = make_trainer(tmp_path / 'other', train_steps=3)
+  append, trainer._log.append = trainer._log.append, interrupted
+  with pytest.raises(KeyboardInterrupt):
+    trainer.train()
+  with pytest.raises(RuntimeError, match='new `Trainer`'):
+    trainer.train()
+  trainer, _ = make_trainer(tmp_path / 'other', train_steps=3)
+  trainer.train()
+  assert rows(tmp_path / 'other') == rows(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -69,6 +69,8 @@ class ActNorm(base.JointBijector):
           name=name,
       )
 
+  _fixed_in_copies = ('num_channels', 'log_range', 'dtype')
+
   @property
   def log_scale(self):
     """Logarithm of the scales of `inverse`, `[num_channels]`."""
@@ -87,23 +89,30 @@ class ActNorm(base.JointBijector):
       variance: `[num_channels]`, their variances, positive.
 
     Raises:
-      ValueError: If a variance is not positive and finite.
+      ValueError: If a variance is not positive and finite, or a mean not
+        finite.
     """
     variance = np.asarray(variance)
-    if not (np.all(variance > 0) and np.all(np.isfinite(variance))):
+    if not np.all((variance > 0) & np.isfinite(variance)):
       raise ValueError(
           'Argument `variance` must be positive and finite, got '
           f'{variance}; is a channel constant?'
       )
+    if not np.all(np.isfinite(mean)):
+      raise ValueError(f'Argument `mean` must be finite, got {mean}.')
+    # What was computed with the old values must not be found again.
+    self._cache.clear()
     self._log_scale.assign(-0.5 * np.log(variance))
     self._shift.assign(tf.cast(mean, self._shift.dtype))
 
   def _forward_and_log_det(self, x):
+    x = base.check_event(x, [None, None, *self._shift.shape], self.name)
     log_scale = self.log_scale
     log_det = -base.num_positions(x) * tf.reduce_sum(log_scale)
     return x * tf.exp(-log_scale) + self._shift, log_det
 
   def _inverse_and_log_det(self, y):
+    y = base.check_event(y, [None, None, *self._shift.shape], self.name)
     log_scale = self.log_scale
     log_det = base.num_positions(y) * tf.reduce_sum(log_scale)
     return (y - self._shift) * tf.exp(log_scale), log_det

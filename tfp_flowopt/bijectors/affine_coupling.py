@@ -15,6 +15,7 @@ class AffineCoupling(coupling.Coupling):
 
   ```none
   inverse(y1, y2) = (y1, y2 + (e^s - 1) phi(y2) + t)
+                  = (y1, y2 (e^s + u) / (1 + u) + t),   u = |y2| / B
   phi(y) = y / (1 + |y| / B)        s = a tanh(r / a)       (r, t) = net(y1)
   ```
 
@@ -67,7 +68,7 @@ class AffineCoupling(coupling.Coupling):
       conditioner: Callable that maps `[..., C // 2]` to
         `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. Its
         property `lipschitz`, if it has one, must be a Lipschitz constant of it.
-      scale_bound: Positive Python `float`, the `a` above.
+      scale_bound: Positive Python `float` of at most 80, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
       event_ndims: Number of dimensions of an event, 3 for images.
@@ -75,13 +76,13 @@ class AffineCoupling(coupling.Coupling):
       name: Python `str`.
 
     Raises:
-      ValueError: If a bound is not positive.
+      ValueError: If a bound is out of range.
     """
     parameters = dict(locals())
-    if not 0 < scale_bound < math.inf:
+    if not 0 < scale_bound <= 80:
       raise ValueError(
-          'Argument `scale_bound` must be positive and finite, got '
-          f'{scale_bound}.'
+          'Argument `scale_bound` must be positive and at most 80 (float32 '
+          f'ends at e^88), got {scale_bound}.'
       )
     if not tail_bound > 0:
       raise ValueError(
@@ -108,34 +109,37 @@ class AffineCoupling(coupling.Coupling):
     raw, shift = tf.split(params, 2, axis=-1)
     return self._scale_bound * tf.tanh(raw / self._scale_bound), shift
 
-  def _log_slope(self, y, gain):
-    """Logarithm of `1 + gain phi'(y)`."""
-    return tf.math.log1p(
-        gain * tf.square(1.0 / (1.0 + tf.abs(y) / self._tail_bound))
-    )
+  def _log_slope(self, u, scale):
+    """Logarithm of `1 + (scale - 1) phi'`, exactly 0 for a scale of 1."""
+    # Without `scale - 1`: no digit of a small scale is lost.
+    # Far out the slope is 1 to the last digit; squares must not overflow.
+    u = tf.minimum(u, 1e10)
+    square = u * (2.0 + u)
+    return tf.math.log((scale + square) / (1.0 + square))
 
   def _normalize(self, y, params):
     s, shift = self._scale_and_shift(params)
-    gain = tf.math.expm1(s)
-    x = y + gain * y / (1.0 + tf.abs(y) / self._tail_bound) + shift
-    return x, self._log_slope(y, gain)
+    scale = tf.exp(s)
+    u = tf.abs(y) / self._tail_bound
+    x = y * ((scale + u) / (1.0 + u)) + shift
+    return x, self._log_slope(u, scale)
 
   def _generate(self, x, params):
     s, shift = self._scale_and_shift(params)
-    gain = tf.math.expm1(s)
+    scale = tf.exp(s)
     x = x - shift
     if math.isinf(self._tail_bound):
-      y = x / (1.0 + gain)
+      y = x / scale
     else:
       v = tf.abs(x) / self._tail_bound
-      b = 1.0 + gain - v
+      b = scale - v
       # |b| and the square root have one sign: nothing cancels. b <= 0 only
       # where v > 0; elsewhere the 1 keeps the unused branch finite.
       root = tf.abs(b) + tf.sqrt(tf.square(b) + 4.0 * v)
       y = x * tf.where(
           b > 0, 2.0 / root, 0.5 * root / tf.where(b > 0, tf.ones_like(v), v)
       )
-    return y, -self._log_slope(y, gain)
+    return y, -self._log_slope(tf.abs(y) / self._tail_bound, scale)
 
 
 @bounds.lipschitz_bounds.register
@@ -144,7 +148,8 @@ def _(bijector: AffineCoupling):
   lipschitz = coupling.conditioner_lipschitz(bijector.conditioner)
   steepest = math.sqrt(1.0 + a**2) - 1.0
   k = math.exp(steepest) * (1.0 - (steepest / a) ** 2)
-  c = lipschitz * math.hypot(k * bijector.tail_bound, 1.0)
+  # Without a cross term not even infinite tails matter (0 times inf is NaN).
+  c = lipschitz and lipschitz * math.hypot(k * bijector.tail_bound, 1.0)
   return bounds.LipschitzBounds(
       bounds.coupling_norm(math.exp(a) * c, math.exp(a)),
       bounds.coupling_norm(c, math.exp(a)),

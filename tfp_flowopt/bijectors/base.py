@@ -8,6 +8,7 @@ from tensorflow_probability.python.internal import cache_util
 
 __all__ = [
     'JointBijector',
+    'check_event',
     'forward_and_log_det',
     'inverse_and_log_det',
     'num_positions',
@@ -65,6 +66,29 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
     del dtype, num_classes
     return {}
 
+  # Arguments that the weights, which copies share, were made for.
+  _fixed_in_copies = ()
+
+  def copy(self, **override_parameters_kwargs):
+    """A bijector with the same weights and some other arguments.
+
+    Args:
+      **override_parameters_kwargs: Constructor arguments to change.
+
+    Returns:
+      A new instance that shares the weights of this one.
+
+    Raises:
+      ValueError: If an argument cannot change without other weights.
+    """
+    fixed = sorted(set(override_parameters_kwargs) & set(self._fixed_in_copies))
+    if fixed:
+      raise ValueError(
+          f'A copy of {type(self).__name__} shares its weights, so {fixed} '
+          'cannot change; make a new one.'
+      )
+    return super().copy(**override_parameters_kwargs)
+
 
 def forward_and_log_det(bijector, x):
   """`forward(x)` and its log-determinant, in one evaluation, uncached.
@@ -94,6 +118,34 @@ def inverse_and_log_det(bijector, y):
   if isinstance(bijector, JointBijector):
     return bijector._inverse_and_log_det(y)  # pylint: disable=protected-access
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
+
+
+def check_event(x, event_shape, name):
+  """Checks the last dimensions of an input.
+
+  Args:
+    x: `Tensor`.
+    event_shape: Shape that the last dimensions must have; `None` for any size.
+    name: Of the bijector, for the message.
+
+  Returns:
+    `x`, with the static shape refined; dimensions that are not known yet are
+    checked as it runs.
+
+  Raises:
+    ValueError: If the shapes are known and do not fit.
+  """
+  event_shape = tf.TensorShape(event_shape)
+  if x.shape.rank is None:
+    return x
+  batch = x.shape[: max(x.shape.rank - event_shape.rank, 0)]
+  shape = batch.concatenate(event_shape)
+  if not x.shape.is_compatible_with(shape):
+    raise ValueError(
+        f'{name} needs inputs of shape [..., '
+        f'{", ".join(str(n) for n in event_shape.as_list())}], got {x.shape}.'
+    )
+  return tf.ensure_shape(x, shape)
 
 
 def num_positions(x):

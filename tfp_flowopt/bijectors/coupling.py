@@ -63,6 +63,12 @@ class Coupling(base.JointBijector):
     first, second = tf.split(x, [channels // 2, -1], axis=-1)
     second, log_slope = transform(second, self._conditioner(first))
     y = tf.concat([first, second], axis=-1)
+    if not y.shape.is_compatible_with(x.shape):
+      raise ValueError(
+          'The conditioner of a coupling must keep all dimensions but the last '
+          'and have the number of outputs that the class says; its output '
+          f'turns shape {x.shape} into {y.shape}.'
+      )
     axes = list(range(-self.forward_min_event_ndims, 0))
     return y, tf.reduce_sum(log_slope, axis=axes)
 

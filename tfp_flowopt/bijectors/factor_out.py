@@ -48,7 +48,13 @@ class FactorOut(base.JointBijector):
       ValueError: If the number of channels does not fit.
     """
     parameters = dict(locals())
-    height, width, channels = tf.TensorShape(event_shape).as_list()
+    self._event_shape = tf.TensorShape(event_shape)
+    if self._event_shape.rank != 3 or not self._event_shape.is_fully_defined():
+      raise ValueError(
+          'Argument `event_shape` must be [H, W, C], fully known, got '
+          f'{event_shape}.'
+      )
+    channels = self._event_shape[-1]
     if num_factored is None:
       num_factored = channels
     if not 0 < num_factored <= channels:
@@ -62,7 +68,6 @@ class FactorOut(base.JointBijector):
           f'travel on; got {travel} for {channels - num_factored} channels.'
       )
     with tf.name_scope(name) as name:
-      self._event_shape = tf.TensorShape([height, width, channels])
       self._num_factored = num_factored
       self._travel = travel
       super().__init__(
@@ -103,6 +108,7 @@ class FactorOut(base.JointBijector):
     )
 
   def _forward_and_log_det(self, x):
+    x = base.check_event(x, [self._event_shape.num_elements()], self.name)
     height, width, channels = self._event_shape.as_list()
     size = height * width * self._num_factored
     travelling, factored = x[..., :-size], x[..., -size:]
@@ -117,6 +123,7 @@ class FactorOut(base.JointBijector):
     return tf.ensure_shape(y, x.shape[:-1] + [height, width, channels]), log_det
 
   def _inverse_and_log_det(self, y):
+    y = base.check_event(y, self._event_shape, self.name)
     travelling, factored = self.split(y)
     size = math.prod(self._event_shape[:2]) * self._num_factored
     factored = tf.reshape(
@@ -128,9 +135,11 @@ class FactorOut(base.JointBijector):
     return tf.concat([travelling, factored], axis=-1), log_det
 
   def _forward_event_shape(self, input_shape):
+    _check_compatible(input_shape[-1:], [self._event_shape.num_elements()])
     return input_shape[:-1].concatenate(self._event_shape)
 
   def _inverse_event_shape(self, output_shape):
+    _check_compatible(output_shape[-3:], self._event_shape)
     return output_shape[:-3].concatenate([self._event_shape.num_elements()])
 
   def _forward_event_shape_tensor(self, input_shape):
@@ -139,6 +148,11 @@ class FactorOut(base.JointBijector):
   def _inverse_event_shape_tensor(self, output_shape):
     size = self._event_shape.num_elements()
     return tf.concat([output_shape[:-3], [size]], axis=0)
+
+
+def _check_compatible(shape, expected):
+  if not shape.is_compatible_with(expected):
+    raise ValueError(f'An event must have shape {expected}, got {shape}.')
 
 
 @bounds.lipschitz_bounds.register

@@ -88,10 +88,15 @@ class FlowLevel(base.JointBijector):
     return self._factor_out
 
   @property
+  def parts_after_whitening(self):
+    """Steps and `restore` in the order of `inverse`: at first, the identity."""
+    steps = [bijector for step in self._steps for bijector in step]
+    return [*steps, self._restore]
+
+  @property
   def parts(self):
     """All bijectors in the order of direction `inverse`, but `factor_out`."""
-    steps = [bijector for step in self._steps for bijector in step]
-    return [self._squeeze, self._whiten, *steps, self._restore]
+    return [self._squeeze, self._whiten, *self.parts_after_whitening]
 
   def _forward_and_log_det(self, x):
     parts = [*self.parts, self._factor_out]

@@ -136,6 +136,20 @@ class ImageFlow(base.JointBijector):
           name=name,
       )
 
+  _fixed_in_copies = (
+      'event_shape',
+      'num_levels',
+      'num_steps',
+      'hidden_channels',
+      'coupling',
+      'scale_bound',
+      'tail_bound',
+      'conditioner_lipschitz',
+      'log_range',
+      'seed',
+      'dtype',
+  )
+
   @property
   def event_shape(self):
     """Shape of an image, `[H, W, C]`."""
@@ -159,10 +173,18 @@ class ImageFlow(base.JointBijector):
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
 
+  def mark_initialized(self):
+    """Notes that the weights were set from data, and forgets cached values."""
+    self._initialized.assign(True)
+    for bijector in (self, *self.levels):
+      bijector._cache.clear()  # pylint: disable=protected-access
+
   def _forward_and_log_det(self, x):
+    x = base.check_event(x, [self.event_size], self.name)
     return base.forward_and_log_det(self._top_level, x)
 
   def _inverse_and_log_det(self, y):
+    y = base.check_event(y, self._event_shape, self.name)
     return base.inverse_and_log_det(self._top_level, y)
 
   def _forward_event_shape(self, input_shape):
@@ -192,6 +214,10 @@ def _check(event_shape, num_levels, num_steps, coupling):
   if num_steps < 1:
     raise ValueError(
         f'Argument `num_steps` must be at least 1, got {num_steps}.'
+    )
+  if min(event_shape) < 1:
+    raise ValueError(
+        f'Argument `event_shape` must be positive, got {event_shape}.'
     )
   if math.gcd(event_shape[0], event_shape[1]) % 2**num_levels:
     raise ValueError(
@@ -227,7 +253,7 @@ def _build_level(
   for _ in range(num_steps):
     linear = build_linear('rotation')
     linear.initialize(left=_random_rotation(rng, channels))
-    rotation = linear.left().numpy() @ rotation
+    rotation = linear.left.numpy() @ rotation
     steps.append([
         act_norm.ActNorm(channels, log_range, dtype=dtype),
         linear,

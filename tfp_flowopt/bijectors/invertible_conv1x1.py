@@ -88,9 +88,17 @@ class InvertibleConv1x1(base.JointBijector):
           name=name,
       )
 
+  _fixed_in_copies = ('num_channels', 'log_range', 'dtype')
+
+  @property
   def left(self):
     """The orthogonal factor `U`, `[num_channels, num_channels]`."""
     return self._left()
+
+  @property
+  def right(self):
+    """The orthogonal factor `V`, `[num_channels, num_channels]`."""
+    return self._right()
 
   @property
   def log_singular_values(self):
@@ -113,12 +121,12 @@ class InvertibleConv1x1(base.JointBijector):
       shift: `[num_channels]`. Each argument that is `None` stays as it is.
 
     Raises:
-      ValueError: If a matrix is not orthogonal, or a singular value not
-        positive and finite.
+      ValueError: If a matrix is not orthogonal, a singular value not positive
+        and finite, or the shift not finite; nothing is changed then.
     """
     for name, matrix in (('left', left), ('right', right)):
       if matrix is not None:
-        orthogonal.check_orthogonal(matrix, name)
+        orthogonal.check_orthogonal(matrix, self._shift.shape[0], name)
     if singular_values is not None:
       singular_values = np.asarray(singular_values)
       if not np.all((singular_values > 0) & np.isfinite(singular_values)):
@@ -126,6 +134,11 @@ class InvertibleConv1x1(base.JointBijector):
             'Argument `singular_values` must be positive and finite, got '
             f'{singular_values}.'
         )
+    if shift is not None and not np.all(np.isfinite(shift)):
+      raise ValueError(f'Argument `shift` must be finite, got {shift}.')
+    # What was computed with the old values must not be found again.
+    self._cache.clear()
+    if singular_values is not None:
       self._log_singular_values.assign(np.log(singular_values))
     if left is not None:
       self._left.assign(left)
@@ -135,6 +148,7 @@ class InvertibleConv1x1(base.JointBijector):
       self._shift.assign(tf.cast(shift, self._shift.dtype))
 
   def _forward_and_log_det(self, x):
+    x = base.check_event(x, [None, None, *self._shift.shape], self.name)
     log_s = self.log_singular_values
     # Positions are rows, so this is A^-T = U diag(1/s) V^T.
     matrix = tf.linalg.matmul(
@@ -144,6 +158,7 @@ class InvertibleConv1x1(base.JointBijector):
     return y, -base.num_positions(x) * tf.reduce_sum(log_s)
 
   def _inverse_and_log_det(self, y):
+    y = base.check_event(y, [None, None, *self._shift.shape], self.name)
     log_s = self.log_singular_values
     # Positions are rows, so this is A^T = V diag(s) U^T.
     matrix = tf.linalg.matmul(

@@ -1,6 +1,7 @@
 """Explicit, data-dependent initialisation of image flows."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -44,8 +45,9 @@ def initialize_at_optimum(
       `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches. It is read
       once for each level.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
-      only guards against constant data: the noise of 8-bit dequantisation
-      keeps every `l_i^(-1/2)` under 887.
+      only guards against directions in which the data are (nearly) constant:
+      the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
+      level under 887.
     bits: Number of bits of the data before scaling by `2**-bits`.
 
   Returns:
@@ -54,24 +56,21 @@ def initialize_at_optimum(
 
   Raises:
     ValueError: If an argument has a wrong value, or if the flow is
-      initialised already (its weights would be lost).
-    InvalidArgumentError: If `data` is not finite.
+      initialised or trained already (its weights would be lost).
+    InvalidArgumentError: If `data` is not finite. The flow is unchanged after
+      an error.
   """
   flow = _uninitialized_flow(distribution)
-  dataset = _as_dataset(data, flow)
+  dataset = _as_dataset(data, flow, 'data')
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
-  for depth, level in enumerate(flow.levels):
-    arriving = flow.levels[:depth]
-    moments = _moments_at(level, arriving, dataset)
+  maps = []
+  for level in flow.levels:
+    _check_fresh(level)
+    moments = _moments_at(level, flow.levels, maps, dataset)
     eigenvalues, eigenvectors = moments.eigh()
     eigenvalues = tf.maximum(eigenvalues, 0.0)
     log_scales = optimum.optimal_log_scales(eigenvalues, lipschitz=lipschitz)
-    level.whiten.initialize(
-        left=np.eye(eigenvectors.shape[0]),
-        singular_values=tf.exp(log_scales),
-        right=eigenvectors,
-        shift=moments.mean,
-    )
+    maps.append(_WhiteningMap(moments.mean, tf.exp(log_scales), eigenvectors))
     num_factored = level.factor_out.num_factored
     squares = tf.exp(2.0 * log_scales) * eigenvalues
     height, width, _ = level.factor_out.event_shape
@@ -79,7 +78,15 @@ def initialize_at_optimum(
         tf.reduce_sum(log_scales)
         - 0.5 * tf.reduce_sum(squares[-num_factored:])
     )
-  flow.initialized.assign(True)
+  # All that can fail is behind us: the flow is changed as a whole.
+  for level, whitening in zip(flow.levels, maps, strict=True):
+    level.whiten.initialize(
+        left=np.eye(whitening.scales.shape[0]),
+        singular_values=whitening.scales,
+        right=whitening.eigenvectors,
+        shift=whitening.mean,
+    )
+  flow.mark_initialized()
   return optimum.bits_per_dim(log_likelihood, flow.event_size, bits)
 
 
@@ -94,19 +101,23 @@ def initialize_act_norm(distribution, images):
     images: Preprocessed images `[N, H, W, C]`; a few hundred are enough.
 
   Raises:
-    ValueError: If an argument has a wrong value, or if the flow is
-      initialised already.
+    ValueError: If an argument has a wrong value, a channel is constant, or if
+      the flow is initialised already.
   """
   flow = _uninitialized_flow(distribution)
-  x = tf.convert_to_tensor(images, flow.dtype, name='images')
+  (x,) = _as_dataset(images, flow, 'images', batch_size=len(images))
   for level in flow.levels:
     for part in level.parts:
       if isinstance(part, bijectors.ActNorm):
         mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+        if not np.all((variance > 0) & np.isfinite(variance)):
+          raise ValueError(
+              'Argument `images` must be finite, and no channel constant.'
+          )
         part.initialize(mean, variance)
       x, _ = bijectors.inverse_and_log_det(part, x)
     x, _ = level.factor_out.split(x)
-  flow.initialized.assign(True)
+  flow.mark_initialized()
 
 
 def _uninitialized_flow(distribution):
@@ -124,45 +135,101 @@ def _uninitialized_flow(distribution):
   return flow
 
 
-def _as_dataset(data, flow):
+def _as_dataset(data, flow, name, batch_size=_BATCH_SIZE):
   """A finite dataset of batches of images of the flow's shape and type."""
   if not isinstance(data, tf.data.Dataset):
     data = np.asarray(data)
     if data.ndim != 4 or not len(data):
       raise ValueError(
-          'Argument `data` must have shape [N] + '
+          f'Argument `{name}` must have shape [N] + '
           f'{flow.event_shape.as_list()}, N > 0, got {list(data.shape)}.'
       )
-    if not np.issubdtype(data.dtype, np.floating):
-      raise ValueError(
-          'Argument `data` must be preprocessed (floating-point, noise '
-          f'included), got {data.dtype}.'
-      )
-    data = tf.data.Dataset.from_tensor_slices(data).batch(_BATCH_SIZE)
-  if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-    raise ValueError('Argument `data` is an infinite dataset; use `take(n)`.')
+    data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+  spec = data.element_spec
   shape = tf.TensorShape([None]).concatenate(flow.event_shape)
-  if not shape.is_compatible_with(data.element_spec.shape):
+  if not isinstance(spec, tf.TensorSpec) or not shape.is_compatible_with(
+      spec.shape
+  ):
     raise ValueError(
-        f'Argument `data` must hold batches of shape {shape}, got '
-        f'{data.element_spec.shape}.'
+        f'Argument `{name}` must hold batches of shape {shape}, got {spec}.'
+    )
+  if not spec.dtype.is_floating:
+    raise ValueError(
+        f'Argument `{name}` must be preprocessed (floating-point, noise '
+        f'included), got {spec.dtype.name}.'
+    )
+  if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+    raise ValueError(
+        f'Argument `{name}` is an infinite dataset; use `take(n)`.'
     )
   return data.map(lambda x: tf.cast(x, flow.dtype))
 
 
-def _moments_at(level, levels_before, dataset):
-  """Moments of the vectors that arrive at `level.whiten`."""
+class _WhiteningMap(NamedTuple):
+  """`z_i = scales_i v_i^T (x - mean)`, all in float64."""
+
+  mean: tf.Tensor
+  scales: tf.Tensor
+  eigenvectors: tf.Tensor
+
+  def __call__(self, x):
+    z = tf.tensordot(
+        tf.cast(x, tf.float64) - self.mean, self.eigenvectors, axes=1
+    )
+    return tf.cast(z * self.scales, x.dtype)
+
+
+def _check_fresh(level):
+  """Raises a `ValueError` unless the steps of a level do nothing together.
+
+  The closed form holds for a flow whose only linear maps are the whitenings.
+
+  Args:
+    level: `FlowLevel`.
+  """
+  channels = level.factor_out.event_shape[-1]
+  x = tf.random.stateless_normal(
+      [1, 4, 4, channels], [0, 0], dtype=level.dtype
+  )
+  y, log_det = x, 0.0
+  for part in level.parts_after_whitening:
+    y, part_log_det = bijectors.inverse_and_log_det(part, y)
+    log_det += part_log_det
+  if not np.allclose(y, x, atol=1e-3) or not np.allclose(log_det, 0, atol=1e-3):
+    raise ValueError(
+        'Argument `distribution` has weights that were changed (its couplings '
+        'are not the identity); make a new one.'
+    )
+
+
+def _moments_at(level, levels, maps, dataset):
+  """Moments of the vectors that arrive at `level.whiten`.
+
+  Args:
+    level: `FlowLevel`.
+    levels: All levels.
+    maps: `_WhiteningMap`s of the levels before it.
+    dataset: Images.
+
+  Returns:
+    `Moments`.
+  """
   shape = level.factor_out.event_shape
   correlation = optimum.AutoCorrelation('pointwise', shape)
 
   @tf.function(reduce_retracing=True)
   def accumulate(x):
-    for before in levels_before:
-      for part in before.parts:
-        x, _ = bijectors.inverse_and_log_det(part, x)
-      x, _ = before.factor_out.split(x)
+    for before, whitening in zip(levels, maps, strict=False):
+      x, _ = before.factor_out.split(whitening(before.squeeze.inverse(x)))
     correlation.update(level.squeeze.inverse(x))
 
+  empty = True
   for batch in dataset:
     accumulate(batch)
+    empty = False
+  if empty:
+    raise ValueError(
+        'Argument `data` is an empty dataset, or one that can be read only '
+        'once; it is read once for each level.'
+    )
   return correlation.moments()

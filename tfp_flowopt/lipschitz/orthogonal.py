@@ -7,17 +7,24 @@ import tensorflow_probability as tfp
 __all__ = ['Orthogonal', 'check_orthogonal']
 
 
-def check_orthogonal(matrix, name):
+def check_orthogonal(matrix, size, name):
   """Raises a `ValueError` unless `matrix` is orthogonal up to rounding.
 
   Args:
     matrix: `[size, size]`.
+    size: Number of rows and columns it must have.
     name: Of the argument, for the message.
 
   Raises:
-    ValueError: If an entry of `Q^T Q - I` is 1e-4 or more, or NaN.
+    ValueError: If the shape is wrong, or if an entry of `Q^T Q - I` is 1e-4 or
+      more, or NaN.
   """
   matrix = np.asarray(matrix, np.float64)
+  if matrix.shape != (size, size):
+    raise ValueError(
+        f'Argument `{name}` must have shape [{size}, {size}], got '
+        f'{list(matrix.shape)}.'
+    )
   error = np.abs(matrix.T @ matrix - np.eye(matrix.shape[-1])).max()
   if not error < 1e-4:
     raise ValueError(
@@ -74,8 +81,11 @@ class Orthogonal(tf.Module):
       matrix: `[size, size]`.
 
     Raises:
-      ValueError: If `matrix` is not orthogonal up to float32 rounding.
+      ValueError: If `matrix` has the wrong shape or is not orthogonal up to
+        rounding.
     """
-    check_orthogonal(matrix, 'matrix')
-    self._base.assign(tf.cast(matrix, self._base.dtype))
+    check_orthogonal(matrix, self._size, 'matrix')
+    # The nearest orthogonal matrix: the rounding of `matrix` does not stay.
+    left, _, right = np.linalg.svd(np.asarray(matrix, np.float64))
+    self._base.assign(tf.cast(left @ right, self._base.dtype))
     self._lower.assign(tf.zeros_like(self._lower))

@@ -1,19 +1,17 @@
 """Training on images."""
 
 from tfp_flowopt.training.config import TrainConfig
-from tfp_flowopt.training.files import read_json
-from tfp_flowopt.training.files import write_json
 from tfp_flowopt.training.image_crops import ImageCrops
 from tfp_flowopt.training.image_crops import load_images
 from tfp_flowopt.training.image_crops import split_columns
+from tfp_flowopt.training.trainer import OtherRunError
 from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
     'ImageCrops',
+    'OtherRunError',
     'TrainConfig',
     'Trainer',
     'load_images',
-    'read_json',
     'split_columns',
-    'write_json',
 ]

@@ -38,21 +38,21 @@ class AveragedWeights(tf.Module):
   def swapped_in(self):
     """Context in which the variables hold their averages."""
     trained = [tf.identity(v) for v in self._variables]
-    self.reset_variables()
+    self.assign_to_variables()
     try:
       yield
     finally:
       for variable, value in zip(self._variables, trained, strict=True):
         variable.assign(value)
 
-  def reset_variables(self):
+  def assign_to_variables(self):
     """Assigns the averages to the variables."""
     for variable, average in zip(
         self._variables, self._averages, strict=True
     ):
       variable.assign(average)
 
-  def reset(self):
+  def restart(self):
     """Puts the averages at the present values of the variables."""
     for variable, average in zip(
         self._variables, self._averages, strict=True

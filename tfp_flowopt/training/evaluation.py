@@ -31,12 +31,21 @@ class FlowEvaluator:
       distribution: A distribution of preprocessed images.
       bits: Number of bits of an image value.
     """
-    self._distribution = distribution
+    self._event_size = distribution.event_shape.num_elements()
     self._bits = bits
 
-  @tf.function(reduce_retracing=True)
-  def _log_prob(self, images, seed):
-    return self._distribution.log_prob(dequantize(images, self._bits, seed))
+    # One graph, whatever is evaluated first: a graph traced for another batch
+    # size rounds differently, and a resumed run would differ in the last bit.
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, *distribution.event_shape], tf.uint8),
+            tf.TensorSpec([2], tf.int64),
+        ]
+    )
+    def log_prob(images, seed):
+      return distribution.log_prob(dequantize(images, bits, seed))
+
+    self._log_prob = log_prob
 
   def bits_per_dim(self, images, seed):
     """Mean bits/dim; the same seed gives the same noise.
@@ -51,13 +60,14 @@ class FlowEvaluator:
     values = [
         self._log_prob(
             images[i : i + _BATCH_SIZE],
-            tf.random.experimental.stateless_fold_in(seed, i),
+            tf.cast(
+                tf.random.experimental.stateless_fold_in(seed, i), tf.int64
+            ),
         ).numpy()
         for i in range(0, len(images), _BATCH_SIZE)
     ]
     mean = np.mean(np.concatenate(values), dtype=np.float64)
-    event_size = self._distribution.event_shape.num_elements()
-    return float(optimum.bits_per_dim(mean, event_size, self._bits))
+    return float(optimum.bits_per_dim(mean, self._event_size, self._bits))
 
 
 def pointwise_optima(images, bits):

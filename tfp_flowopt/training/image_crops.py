@@ -1,5 +1,6 @@
 """Random crops of images that are held in memory."""
 
+import hashlib
 import pathlib
 
 import numpy as np
@@ -24,11 +25,21 @@ class ImageCrops:
       crop_size: Side of the crops.
 
     Raises:
-      ValueError: If there is no image, or one is smaller than the crop.
+      ValueError: If there is no image, or one has the wrong type or number of
+        channels or is smaller than the crop.
     """
     if not images:
       raise ValueError('Argument `images` is empty.')
     for i, image in enumerate(images):
+      if image.ndim != 3 or image.shape[-1] != images[0].shape[-1]:
+        raise ValueError(
+            'Argument `images` must hold arrays [H, W, C] of one C; number '
+            f'{i} has shape {image.shape}, the first {images[0].shape}.'
+        )
+      if image.dtype != np.uint8:
+        raise ValueError(
+            f'Argument `images` must be uint8, number {i} is {image.dtype}.'
+        )
       if min(image.shape[:2]) < crop_size:
         raise ValueError(
             f'Argument `images`: number {i} has {image.shape[0]} x '
@@ -39,9 +50,11 @@ class ImageCrops:
     self._channels = images[0].shape[-1]
     shapes = np.array([image.shape[:2] for image in images], np.int64)
     choices = np.prod(shapes - crop_size + 1, axis=1)
-    self._pixels = tf.constant(
-        np.concatenate([x.reshape(-1, self._channels) for x in images])
-    )
+    pixels = np.concatenate([x.reshape(-1, self._channels) for x in images])
+    self._fingerprint = hashlib.sha256(
+        pixels.tobytes() + shapes.tobytes() + bytes([crop_size % 256])
+    ).hexdigest()[:16]
+    self._pixels = tf.constant(pixels)
     self._widths = tf.constant(shapes[:, 1])
     self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))
     self._first_choice = tf.constant(_starts(choices))
@@ -51,6 +64,11 @@ class ImageCrops:
   def event_shape(self):
     """Shape of a crop, `[S, S, C]`."""
     return [self._crop_size, self._crop_size, self._channels]
+
+  @property
+  def fingerprint(self):
+    """Short hash of the images and the crop size: the same data or not."""
+    return self._fingerprint
 
   def draw(self, num, seed):
     """Draws `num` crops.
@@ -120,7 +138,8 @@ def load_images(folder, smallest_side=1, skip_bad=False):
   """Reads all images of a folder and its subfolders, in order of their names.
 
   Args:
-    folder: Path. Files whose names begin with a dot are passed over.
+    folder: Path. Files and subfolders whose names begin with a dot are passed
+      over.
     smallest_side: Images with a smaller height or width are bad.
     skip_bad: Whether to pass over files that are no image, or too small,
       instead of stopping.
@@ -138,7 +157,8 @@ def load_images(folder, smallest_side=1, skip_bad=False):
     raise ValueError(f'No folder of images: {folder}')
   images, bad = [], []
   for path in sorted(folder.rglob('*')):
-    if path.name.startswith('.') or not path.is_file():
+    parts = path.relative_to(folder).parts
+    if any(part.startswith('.') for part in parts) or not path.is_file():
       continue
     problem = None
     try:

@@ -17,8 +17,15 @@ from tfp_flowopt.training import progress
 from tfp_flowopt.training import run_pictures
 from tfp_flowopt.training import training_log
 
-__all__ = ['Trainer']
+__all__ = ['OtherRunError', 'Trainer']
 
+# What may differ when a run goes on: none of it changes how weights move.
+_MAY_CHANGE = (
+    'train_steps',
+    'eval_every',
+    'checkpoint_every',
+    'checkpoints_to_keep',
+)
 _COLUMNS = (
     'step',
     'train_bits_per_dim',
@@ -30,6 +37,10 @@ _COLUMNS = (
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
 _INIT, _HELD_OUT, _SAMPLE = -1, -2, -3
+
+
+class OtherRunError(ValueError):
+  """The working directory holds a run with other settings or images."""
 
 
 class Trainer:
@@ -48,14 +59,20 @@ class Trainer:
   Files in the working directory:
 
   * `checkpoints/`: the latest checkpoints;
-  * `start.json`: optima and the predicted bits/dim of step 0;
+  * `start.json`: settings, optima and the predicted bits/dim of step 0;
   * `training_log.csv`: a row for each step, the loss before the step;
   * `curve.png`, `samples.png`: if matplotlib is installed;
   * `summary.json`: when the run is complete.
   """
 
   def __init__(
-      self, distribution, train_images, held_out_images, workdir, config
+      self,
+      distribution,
+      train_images,
+      held_out_images,
+      workdir,
+      config,
+      description=None,
   ):
     """Prepares a run, or resumes the one in `workdir`.
 
@@ -63,20 +80,36 @@ class Trainer:
     loads its newest checkpoint and initialises nothing.
 
     Args:
-      distribution: `tfd.TransformedDistribution` as `image_flow` makes it, not
-        initialised.
-      train_images: `ImageCrops`, or any object with `draw` and `batches`.
+      distribution: `tfd.TransformedDistribution` of float32 images, as
+        `image_flow` makes it. A new run initialises it, unless it is
+        initialised already.
+      train_images: `ImageCrops`, or any object with its methods.
       held_out_images: The same, of images that training does not see.
       workdir: Directory of the run; made if it is missing.
       config: `TrainConfig`.
+      description: Dictionary of further settings of the run, such as the size
+        of the model: numbers and strings.
 
     Raises:
-      ValueError: If a new run gets a flow that is initialised already, or if
-        `workdir` lacks a file of the run.
+      OtherRunError: If the run in `workdir` was started with other settings or
+        other images; the message names them.
+      ValueError: If `distribution` is not float32, or if `workdir` lacks a file
+        of the run.
     """
+    if distribution.dtype != tf.float32:
+      raise ValueError(
+          'Argument `distribution` must be of type float32, got '
+          f'{distribution.dtype.name}.'
+      )
     self._distribution = distribution
     self._train_images = train_images
     self._config = config
+    self._settings = {
+        **dataclasses.asdict(config),
+        **(description or {}),
+        'train_images': train_images.fingerprint,
+        'held_out_images': held_out_images.fingerprint,
+    }
     self._workdir = pathlib.Path(workdir)
     self._workdir.mkdir(parents=True, exist_ok=True)
     self._event_size = distribution.event_shape.num_elements()
@@ -132,9 +165,10 @@ class Trainer:
     """What was known before training, in bits/dim.
 
     Returns:
-      Dictionary with `predicted` (closed form, at step 0 on the initialisation
-      images), `measured` (the same by `log_prob`), and `train_optimum` and
-      `held_out_optimum`, each by block size.
+      Dictionary with `settings`; `predicted` (closed form, at step 0 on the
+      initialisation images; `None` if the flow came initialised), `measured`
+      (the same by `log_prob`), and `train_optimum` and `held_out_optimum`, each
+      by block size.
     """
     return self._start_values
 
@@ -147,6 +181,7 @@ class Trainer:
           f'Argument `workdir`: {path} is missing, but there are checkpoints. '
           'Put it back, or use another directory.'
       )
+    self._check_settings(self._start_values['settings'])
     self._checkpoints.checkpoint.restore(
         self._checkpoints.latest_checkpoint
     ).assert_consumed()
@@ -156,16 +191,33 @@ class Trainer:
     if rows:
       self._seconds_before = float(rows[-1]['seconds'])
 
+  def _check_settings(self, before):
+    """Refuses to go on with a run that was something else."""
+    different = [
+        f'{key}: was {before.get(key)}, is {value}'
+        for key, value in self._settings.items()
+        if before.get(key) != value and key not in _MAY_CHANGE
+    ]
+    if different:
+      raise OtherRunError(
+          f'Argument `workdir`: {self._workdir} holds a run with other '
+          'settings; use another directory, or these as they were:\n  '
+          + '\n  '.join(different)
+      )
+
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
     config = self._config
     images = self._train_images.draw(config.init_images, self._seed(_INIT))
     x = evaluation.dequantize(images, config.bits, self._seed(_INIT))
-    predicted = flows.initialize_at_optimum(
-        self._distribution, x.numpy(), bits=config.bits
-    )
-    self._average.reset()
+    predicted = None
+    if not self._distribution.bijector.initialized:
+      predicted = flows.initialize_at_optimum(
+          self._distribution, x.numpy(), bits=config.bits
+      )
+    self._average.restart()
     self._start_values = {
+        'settings': self._settings,
         'predicted': predicted,
         'measured': self._evaluator.bits_per_dim(images, self._seed(_INIT)),
         'train_optimum': evaluation.pointwise_optima(images, config.bits),
@@ -226,8 +278,19 @@ class Trainer:
 
     Returns:
       Dictionary of the results, also in `summary.json`.
+
+    Raises:
+      RuntimeError: If an earlier call was interrupted between a step and its
+        row in the log.
     """
     config = self._config
+    self._log.flush()
+    self._log.truncate(self.step)
+    if len(self._log.rows()) != self.step:
+      raise RuntimeError(
+          'The log does not hold every step: training was interrupted. Make a '
+          'new `Trainer`; it goes on from the latest checkpoint.'
+      )
     best = self._start_values['train_optimum'][self._largest_block]
     bar = progress.Progress(config.train_steps, config.batch_size)
     batches = iter(
@@ -278,7 +341,7 @@ class Trainer:
         'skipped_steps': int(self._skipped),
         'held_out_bits_per_dim': held_out,
         **self._start_values,
-        'config': dataclasses.asdict(self._config),
+        'settings': self._settings,
     }
     files.write_json(self._workdir / 'summary.json', summary)
     return summary
@@ -304,7 +367,7 @@ class Trainer:
 
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
-    self._average.reset_variables()
+    self._average.assign_to_variables()
 
 
 def _learning_rate(config):
