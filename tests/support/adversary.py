@@ -4,10 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def largest_expansion(function, shape, num_pairs=48, num_steps=60, seed=0):
+def largest_expansion(
+    function, shape, num_pairs=48, num_steps=60, seed=0, scale=1e4
+):
   """The largest `|f(x) - f(x')| / |x - x'|` that gradient ascent finds.
 
-  Starts at pairs of all sizes and distances, up to 1e4, and climbs in float64.
+  Starts at pairs of all sizes and distances, up to `scale`, and climbs in
+  float64.
 
   Args:
     function: Maps `[N] + shape` to a batch of events.
@@ -15,12 +18,13 @@ def largest_expansion(function, shape, num_pairs=48, num_steps=60, seed=0):
     num_pairs: Number of pairs that climb.
     num_steps: Number of steps they climb.
     seed: Python `int`.
+    scale: Size of the largest inputs.
 
   Returns:
     Python `float`.
   """
   rng = np.random.default_rng(seed)
-  sizes = np.exp(rng.uniform(np.log(1e-2), np.log(1e4), size=num_pairs))
+  sizes = np.exp(rng.uniform(np.log(1e-2), np.log(scale), size=num_pairs))
   gaps = sizes * np.exp(rng.uniform(np.log(1e-6), 0.0, size=num_pairs))
   ones = [1] * len(shape)
   x = tf.Variable(
@@ -59,11 +63,13 @@ def largest_expansion(function, shape, num_pairs=48, num_steps=60, seed=0):
   return max(float(climb()) for _ in range(num_steps))
 
 
-def largest_local_expansion(function, shape, num_points=12, seed=0):
+def largest_local_expansion(
+    function, shape, num_points=12, seed=0, scale=1e4
+):
   """The largest singular value of the Jacobian at points of all sizes."""
   rng = np.random.default_rng(seed)
   size = int(np.prod(shape))
-  sizes = np.geomspace(1e-2, 1e4, num_points)
+  sizes = np.geomspace(1e-2, scale, num_points)
   x = tf.constant(
       sizes.reshape([-1, *[1] * len(shape)])
       * rng.normal(size=(num_points, *shape))

@@ -1,5 +1,6 @@
 """ImageFlow bijector."""
 
+import functools
 import math
 
 import numpy as np
@@ -93,29 +94,19 @@ class ImageFlow(base.JointBijector):
     _check(event_shape, num_levels, num_steps, coupling)
     with tf.name_scope(name) as name:
       if top_level is None:
-
-        def build_coupling(channels, coupling_seed):
-          first, second = channels // 2, channels - channels // 2
-          outputs = second if coupling == 'additive' else 2 * second
-          conditioner = networks.ConvConditioner(
-              first,
-              hidden_channels,
-              outputs,
-              lipschitz=conditioner_lipschitz,
-              dtype=dtype,
-              seed=coupling_seed,
-          )
-          if coupling == 'additive':
-            return additive_coupling.AdditiveCoupling(conditioner)
-          return affine_coupling.AffineCoupling(
-              conditioner, scale_bound, tail_bound
-          )
-
         top_level = _build_level(
             event_shape.as_list(),
             num_levels,
             num_steps,
-            build_coupling,
+            functools.partial(
+                _build_coupling,
+                coupling=coupling,
+                hidden_channels=hidden_channels,
+                lipschitz=conditioner_lipschitz,
+                scale_bound=scale_bound,
+                tail_bound=tail_bound,
+                dtype=dtype,
+            ),
             log_range,
             dtype,
             np.random.default_rng(seed),
@@ -236,6 +227,31 @@ def _random_rotation(rng, size):
   return q * np.sign(np.diag(r))
 
 
+def _build_coupling(
+    channels,
+    seed,
+    coupling,
+    hidden_channels,
+    lipschitz,
+    scale_bound,
+    tail_bound,
+    dtype,
+):
+  """A coupling of images with `channels` channels, at first the identity."""
+  first, second = channels // 2, channels - channels // 2
+  conditioner = networks.ConvConditioner(
+      first,
+      hidden_channels,
+      second if coupling == 'additive' else 2 * second,
+      lipschitz=lipschitz,
+      dtype=dtype,
+      seed=seed,
+  )
+  if coupling == 'additive':
+    return additive_coupling.AdditiveCoupling(conditioner)
+  return affine_coupling.AffineCoupling(conditioner, scale_bound, tail_bound)
+
+
 def _build_level(
     event_shape, num_levels, num_steps, build_coupling, log_range, dtype, rng
 ):
@@ -257,7 +273,7 @@ def _build_level(
     steps.append([
         act_norm.ActNorm(channels, log_range, dtype=dtype),
         linear,
-        build_coupling(channels, int(rng.integers(2**31))),
+        build_coupling(channels, seed=int(rng.integers(2**31))),
     ])
   restore = build_linear('restore')
   restore.initialize(left=rotation.T)

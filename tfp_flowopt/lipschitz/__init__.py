@@ -1,5 +1,6 @@
 """Certified Lipschitz constants, and parametrisations that have them."""
 
+from tfp_flowopt.lipschitz import tfp_bounds  # noqa: F401, registers rules
 from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
 from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds

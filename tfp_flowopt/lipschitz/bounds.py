@@ -34,7 +34,8 @@ class LipschitzBounds(NamedTuple):
   def then(self, other):
     """Bounds of a composition with `other`, in either order."""
     return LipschitzBounds(
-        self.forward * other.forward, self.inverse * other.inverse
+        _product(self.forward, other.forward),
+        _product(self.inverse, other.inverse),
     )
 
   def beside(self, other):
@@ -47,6 +48,11 @@ class LipschitzBounds(NamedTuple):
     """Bounds with the safety factor of weights of a type (`inflation`)."""
     factor = inflation(dtype)
     return LipschitzBounds(self.forward * factor, self.inverse * factor)
+
+
+def _product(a, b):
+  """The product; infinite if a factor is, also times 0."""
+  return math.inf if math.inf in (a, b) else a * b
 
 
 ISOMETRY = LipschitzBounds(1.0, 1.0)
@@ -107,11 +113,16 @@ def coupling_norm(c, d):
 
 
 @functools.singledispatch
+def _rules(bijector):
+  raise NotImplementedError(type(bijector))
+
+
 def lipschitz_bounds(bijector):
   """Certified Lipschitz constants of a bijector and of its inverse.
 
   They are theorems about the weights as they are at the call (run it eagerly):
-  no input of any size does worse. A class joins by registering a function:
+  no input of any size does worse. Euclidean norms over events. A class joins by
+  registering a function:
 
   ```python
   @fo.lipschitz.lipschitz_bounds.register
@@ -119,8 +130,12 @@ def lipschitz_bounds(bijector):
     return fo.lipschitz.LipschitzBounds(forward=2., inverse=.5)
   ```
 
+  A subclass registers again: it may compute something else.
+
   Args:
-    bijector: A bijector whose class is registered.
+    bijector: A bijector whose class is registered: all of this library, and of
+      TFP those with constants, and compositions (`Chain`, `Invert`,
+      `Blockwise`, `JointMap`).
 
   Returns:
     `LipschitzBounds(forward, inverse)`, `inf` where there is no global
@@ -129,9 +144,15 @@ def lipschitz_bounds(bijector):
   Raises:
     TypeError: If the class is not registered.
   """
-  raise TypeError(
-      f'No Lipschitz bounds are known for {type(bijector).__name__}. Register '
-      'them with `@fo.lipschitz.lipschitz_bounds.register` on a function of '
-      'one argument annotated with the class, which returns '
-      '`LipschitzBounds(forward, inverse)`.'
-  )
+  rule = _rules.registry.get(type(bijector))
+  if rule is None:
+    raise TypeError(
+        f'No Lipschitz bounds are known for {type(bijector).__name__}. '
+        'Register them with `@fo.lipschitz.lipschitz_bounds.register` on a '
+        'function of one argument annotated with the class, which returns '
+        '`LipschitzBounds(forward, inverse)`.'
+    )
+  return rule(bijector)
+
+
+lipschitz_bounds.register = _rules.register
