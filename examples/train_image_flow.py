@@ -175,8 +175,8 @@ def _print_results(summary, workdir, model_path):
   print(
       f'Gap: {gap:+.3f} to the held-out optimum at block size {size}, '
       f'{result - train[size]:+.3f} to the training optimum\n'
-      f'     (the flow is {better} than the best linear one on the images '
-      'themselves)'
+      f'     (the flow is {better} than the best linear flow of {size}x{size} '
+      'blocks, fitted to\n     the held-out images themselves)'
   )
   if summary['skipped_steps']:
     print(f'Skipped steps (not finite): {summary["skipped_steps"]}')

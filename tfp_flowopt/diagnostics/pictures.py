@@ -20,7 +20,12 @@ def _figure(width, height):
 
 
 def plot_training_curve(
-    path, train, held_out, train_optimum=None, held_out_optimum=None
+    path,
+    train,
+    held_out,
+    train_optimum=None,
+    held_out_optimum=None,
+    optimum_name='best linear flow',
 ):
   """Draws bits/dim against steps, with the closed-form optimum as a line.
 
@@ -30,6 +35,7 @@ def plot_training_curve(
     held_out: Pairs (step, bits/dim) on held-out images, finite.
     train_optimum: Bits/dim of the best linear flow on training images.
     held_out_optimum: The same on held-out images.
+    optimum_name: Which linear flows the optima are for.
   """
   figure = _figure(7.5, 4.5)
   axes = figure.add_subplot()
@@ -59,7 +65,7 @@ def plot_training_curve(
           color=color,
           linestyle='--',
           linewidth=1,
-          label=f'best linear flow on {name} images: {value:.2f}',
+          label=f'{optimum_name}, {name} images: {value:.2f}',
       )
   for x, y, color in (
       (steps[0], values[0], _TRAIN),

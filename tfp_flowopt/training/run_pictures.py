@@ -41,13 +41,15 @@ class RunPictures:
     )
     return flows.quantize(x, self._bits)
 
-  def draw(self, log_rows, train_optimum, held_out_optimum):
+  def draw(self, log_rows, train_optimum, held_out_optimum, block_size):
     """Draws both pictures anew.
 
     Args:
       log_rows: Rows of the training log.
-      train_optimum: Bits/dim of the best linear flow on training images.
+      train_optimum: Bits/dim of the best pointwise linear flow on training
+        images.
       held_out_optimum: The same on held-out images.
+      block_size: Of the blocks that the linear flow acts on.
     """
     samples = [('data', self._data)]
     for temperature in _TEMPERATURES:
@@ -61,7 +63,12 @@ class RunPictures:
       if train and held_out:
         with files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
-              path, train, held_out, train_optimum, held_out_optimum
+              path,
+              train,
+              held_out,
+              train_optimum,
+              held_out_optimum,
+              f'best linear flow of {block_size}x{block_size} blocks',
           )
     except ImportError:
       pass  # Pictures are an extra; the numbers are in the log.

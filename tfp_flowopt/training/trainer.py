@@ -358,7 +358,9 @@ class Trainer:
         for name in ('train_optimum', 'held_out_optimum')
     )
     with self._average.swapped_in():
-      self._pictures.draw(self._log.rows(), train, held_out)
+      self._pictures.draw(
+          self._log.rows(), train, held_out, self._largest_block
+      )
 
   @property
   def _largest_block(self):
