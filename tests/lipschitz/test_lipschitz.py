@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from support import adversary
+from support import convolutions
 from support import registry
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -10,47 +11,16 @@ import tfp_flowopt as fo
 lip = fo.lipschitz
 
 
-def operator(kernel, size, padding):
-  """The convolution as a matrix, by applying it to each basis image."""
-  kh, kw, channels, _ = kernel.shape
-  basis = tf.reshape(
-      tf.eye(size * size * channels, dtype=kernel.dtype),
-      [-1, size, size, channels],
-  )
-  if padding == 'CIRCULAR':
-    rows = np.arange(-(kh // 2), size + kh - 1 - kh // 2) % size
-    columns = np.arange(-(kw // 2), size + kw - 1 - kw // 2) % size
-    basis = tf.gather(tf.gather(basis, rows, axis=1), columns, axis=2)
-    padding = 'VALID'
-  y = tf.nn.conv2d(basis, kernel, strides=1, padding=padding)
-  return tf.reshape(y, [y.shape[0], -1]).numpy()
-
-
-KERNELS = {
-    'random': lambda rng, s: rng.normal(size=s),
-    'small': lambda rng, s: 1e-3 * rng.normal(size=s),
-    'positive': lambda rng, s: rng.uniform(size=s),
-    'rank one': lambda rng, s: np.einsum(
-        'a,b,c,d->abcd', *(rng.normal(size=n) for n in s)
-    ),
-    'power law': lambda rng, s: rng.normal(size=s)
-    * np.arange(1, s[-1] + 1) ** -1.5,
-    'one tap': lambda rng, s: np.eye(s[2], s[3])
-    * (np.arange(s[0] * s[1]) == 1).reshape(s[0], s[1], 1, 1),
-    'equal taps': lambda rng, s: np.ones(s),
-    'zero': lambda rng, s: np.zeros(s),
-}
-
-
 @pytest.mark.parametrize('padding', ['SAME', 'VALID', 'CIRCULAR'])
-@pytest.mark.parametrize('name', KERNELS)
+@pytest.mark.parametrize('name', convolutions.KERNELS)
 def test_rescaled_kernels_have_norm_one(rng, name, padding):
   for shape in [(3, 3, 2, 4), (3, 3, 4, 2), (1, 3, 3, 3), (5, 5, 1, 2),
                 (2, 2, 2, 2), (1, 1, 4, 6)]:
-    kernel = lip.almost_orthogonal(tf.constant(KERNELS[name](rng, shape)))
+    raw = tf.constant(convolutions.KERNELS[name](rng, shape))
+    kernel = lip.almost_orthogonal(raw)
     assert kernel.shape == shape
     for size in (5, 6, 9):
-      norm = np.linalg.norm(operator(kernel, size, padding), ord=2)
+      norm = np.linalg.norm(convolutions.operator(kernel, size, padding), ord=2)
       assert norm <= 1 + 1e-12, (shape, size)
       if name == 'small':  # it never scales up
         assert norm < 0.5

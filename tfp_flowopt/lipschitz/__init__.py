@@ -8,6 +8,7 @@ from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
 from tfp_flowopt.lipschitz.layers import max_min
+from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
 from tfp_flowopt.lipschitz.orthogonal import Orthogonal
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     'almost_orthogonal',
     'lipschitz_bounds',
     'max_min',
+    'operator_norm_bound',
 ]

@@ -2,29 +2,14 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import gram
+
 __all__ = ['almost_orthogonal']
 
 
 def _gram_row_sums(kernel):
-  """Row sums of the absolute Gram operator, per input channel.
-
-  Args:
-    kernel: `[kh, kw, in, out]`.
-
-  Returns:
-    `[in]`: `t_i = sum over lags and j of |sum_{p,o} K[p,i,o] K[p+lag,j,o]|`.
-  """
-  height, width = kernel.shape[0], kernel.shape[1]
-  if height == width == 1:
-    gram = tf.linalg.matmul(kernel[0, 0], kernel[0, 0], transpose_b=True)
-    return tf.reduce_sum(tf.abs(gram), axis=-1)
-  images = tf.pad(
-      tf.transpose(kernel, [2, 0, 1, 3]),
-      [[0, 0], [height - 1] * 2, [width - 1] * 2, [0, 0]],
-  )
-  filters = tf.transpose(kernel, [0, 1, 3, 2])
-  gram = tf.nn.conv2d(images, filters, strides=1, padding='VALID')
-  return tf.reduce_sum(tf.abs(gram), axis=[1, 2, 3])
+  """`t_i = sum over lags and j of |G[lag, i, j]|`, `[in]`."""
+  return tf.reduce_sum(tf.abs(gram.gram_kernel(kernel)), axis=[0, 1, 3])
 
 
 def almost_orthogonal(kernel):
@@ -52,12 +37,8 @@ def almost_orthogonal(kernel):
     ValueError: If `kernel` has neither rank 2 nor 4.
   """
   if kernel.shape.rank == 2:
-    return almost_orthogonal(kernel[tf.newaxis, tf.newaxis])[0, 0]
-  if kernel.shape.rank != 4:
-    raise ValueError(
-        'Argument `kernel` must have shape [in, out] or [kh, kw, in, out], '
-        f'got {kernel.shape}.'
-    )
+    return almost_orthogonal(gram.as_convolution(kernel))[0, 0]
+  kernel = gram.as_convolution(kernel)
   if kernel.shape[2] <= kernel.shape[3]:
     sums = _gram_row_sums(kernel)[:, tf.newaxis]
   else:

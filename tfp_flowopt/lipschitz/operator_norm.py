@@ -1,0 +1,182 @@
+"""Certified operator norms of dense and convolution kernels."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import gram
+
+__all__ = ['operator_norm_bound']
+
+_PADDINGS = ('SAME', 'VALID', 'CIRCULAR')
+# Kernels with at most this many channels on the thinner side are cheap enough
+# for a fine grid.
+_THIN = 128
+# A float64 bound can meet the truth; this is more than its rounding errors.
+_ROUNDING = 1.0 + 1e-12
+
+
+def operator_norm_bound(kernel, padding='SAME', method='gram'):
+  """An upper bound of the operator norm of a kernel, for every image size.
+
+  The norm of a stride-1 convolution of images of any size, with zero padding
+  (`'SAME'`), none (`'VALID'`) or circular padding, is at most the supremum over
+  all frequencies of the spectral norm of its symbol
+
+  ```none
+  K(w) = sum_p K[p] exp(-i w p),   a matrix [in, out].
+  ```
+
+  `'gram'` bounds that from a grid of `N x N` frequencies: as `u^* K(w) v` is a
+  trigonometric polynomial of degree `k - 1` in each axis, its supremum is at
+  most `1 / cos((k - 1) pi / (2 N))` times its largest value on the grid, for
+  each axis (Ehlich & Zeller 1964). On the grid, `t` Gram matrices in a row
+  (`W -> W^* W`) give the Schatten norm
+
+  ```none
+  sigma <= |W_t|_F^(2^-t) <= c^(2^-(t+1)) sigma,   c the smaller side of K(w)
+  ```
+
+  (Delattre et al. 2023). `N` and `t` are chosen so that the bound is at most
+  1.02 times the supremum for kernels up to 128 channels on the thinner side,
+  and at most 1.12 times for wider 3x3 kernels. It is deterministic and
+  differentiable; the gradient is that of the largest frequency.
+
+  `'power'` is power iteration on the same grid. It is an **estimate from
+  below**, for diagnostics, and certifies nothing.
+
+  Args:
+    kernel: float32 or float64 `Tensor`, dense `[in, out]` or convolution
+      `[kh, kw, in, out]`. Give float64 for a certificate; a float32 bound is
+      enlarged by 1e-4, more than its rounding errors.
+    padding: `'SAME'`, `'VALID'` or `'CIRCULAR'`; the bound holds for each.
+    method: `'gram'` or `'power'`.
+
+  Returns:
+    Scalar `Tensor` of the type of `kernel`.
+
+  Raises:
+    ValueError: If an argument has a wrong value.
+  """
+  kernel = tf.convert_to_tensor(kernel, name='kernel')
+  if kernel.dtype not in (tf.float32, tf.float64):
+    raise ValueError(
+        'Argument `kernel` must be of type float32 or float64, got '
+        f'{kernel.dtype.name}.'
+    )
+  if padding not in _PADDINGS:
+    raise ValueError(
+        f'Argument `padding` must be one of {_PADDINGS}, got {padding!r}.'
+    )
+  if method not in ('gram', 'power'):
+    raise ValueError(
+        f"Argument `method` must be 'gram' or 'power', got {method!r}."
+    )
+  kernel = gram.as_convolution(kernel)
+  if kernel.shape[2] > kernel.shape[3]:
+    # The transposed operator has the same norm, and a smaller Gram matrix.
+    kernel = tf.transpose(kernel, [0, 1, 3, 2])
+
+  # A scale of 1 keeps the powers in range; a zero kernel has norm 0.
+  scale = tf.reduce_max(tf.abs(kernel))
+  kernel /= tf.where(scale > 0, scale, tf.ones_like(scale))
+  grid = _grid_sizes(kernel.shape)
+  matrices = _gram_symbols(kernel, grid)
+  if method == 'power':
+    return scale * _power_iteration(matrices)
+  log_norm = _log_gram_bound(matrices)
+  correction = math.prod(
+      1.0 / math.cos((k - 1) * math.pi / (2 * n))
+      for k, n in zip(kernel.shape[:2], grid, strict=True)
+  )
+  return (
+      scale
+      * tf.reduce_max(tf.exp(log_norm))
+      * (correction * bounds.inflation(kernel.dtype) * _ROUNDING)
+  )
+
+
+def _grid_sizes(shape):
+  """Frequencies for each axis of a kernel; one is enough for one tap."""
+  fineness = 16 if shape[2] <= _THIN else 5
+  return [max(1, fineness * (k - 1)) for k in shape[:2]]
+
+
+def _gram_symbols(kernel, grid):
+  """`K(w) K(w)^*` on the grid, `[frequencies, in, in]`, Hermitian.
+
+  Args:
+    kernel: `[kh, kw, in, out]`.
+    grid: Numbers of frequencies of each axis.
+
+  Returns:
+    Real for a 1x1 kernel, else complex. Frequencies `w` and `-w` have the same
+    norm; one of them is enough.
+  """
+  lags = gram.gram_kernel(kernel)
+  height, width, channels = lags.shape[:3]
+  if height == width == 1:
+    return lags[0]
+  phases = [
+      np.exp(
+          -2j
+          * np.pi
+          / n
+          * np.outer(np.arange(frequencies), np.arange(size) - size // 2)
+      )
+      for n, frequencies, size in zip(
+          grid, [grid[0], grid[1] // 2 + 1], [height, width], strict=True
+      )
+  ]
+  phases = np.einsum('ap,bq->abpq', *phases).reshape(-1, height * width)
+  dtype = tf.complex128 if kernel.dtype == tf.float64 else tf.complex64
+  flat = tf.cast(tf.reshape(lags, [height * width, -1]), dtype)
+  return tf.reshape(
+      tf.linalg.matmul(tf.constant(phases, dtype), flat),
+      [-1, channels, channels],
+  )
+
+
+def _log_gram_bound(matrices):
+  """Log of the Gram bound of the spectral norm, `[frequencies]`.
+
+  Args:
+    matrices: `[frequencies, c, c]`, the first Gram matrices.
+
+  Returns:
+    Real `Tensor`.
+  """
+  channels = matrices.shape[-1]
+  # c^(2^-(t+1)) <= 1.005.
+  num_grams = max(
+      1, math.ceil(math.log2(max(math.log(channels), 1e-9) / 0.005)) - 1
+  )
+  log_scale = 0.0
+  for i in range(num_grams):
+    if i:
+      matrices = tf.linalg.matmul(matrices, matrices)
+    square = tf.reduce_sum(tf.square(tf.abs(matrices)), axis=[1, 2])
+    # A frequency that the kernel does not pass at all has no logarithm.
+    tiny = 1e-30 if square.dtype == tf.float32 else 1e-280
+    norm = tf.sqrt(tf.maximum(square, tiny))
+    matrices /= tf.cast(norm, matrices.dtype)[:, tf.newaxis, tf.newaxis]
+    log_scale = 2.0 * log_scale + tf.math.log(norm)
+  return log_scale * 2.0**-num_grams
+
+
+def _power_iteration(matrices, num_steps=100):
+  """Largest singular value that power iteration finds."""
+  size = [matrices.shape[0], matrices.shape[1], 1]
+  start = tf.random.stateless_normal(
+      size, [0, 0], dtype=matrices.dtype.real_dtype
+  )
+  v = tf.cast(start, matrices.dtype)
+  for _ in range(num_steps):
+    v = tf.linalg.matmul(matrices, v)
+    norm = tf.sqrt(tf.reduce_sum(tf.square(tf.abs(v)), axis=[1, 2]))
+    divisor = tf.where(norm > 0, norm, tf.ones_like(norm))
+    v /= tf.cast(divisor, v.dtype)[:, tf.newaxis, tf.newaxis]
+  product = tf.linalg.matmul(v, tf.linalg.matmul(matrices, v), adjoint_a=True)
+  return tf.sqrt(tf.reduce_max(tf.abs(product)))
