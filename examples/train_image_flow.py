@@ -107,7 +107,7 @@ def _load_photographs():
   try:
     from sklearn import datasets
   except ImportError as e:
-    raise app.UsageError(
+    raise SystemExit(
         'The default photographs need scikit-learn and Pillow: '
         "pip install 'tfp-flowopt[examples]', or give --data_dir."
     ) from e
@@ -123,9 +123,7 @@ def _load_folder():
         skip_bad=_BAD_IMAGES.value == 'skip',
     )
   except ValueError as e:
-    raise app.UsageError(
-        f'{e}\n(--bad_images=skip passes over bad files)'
-    ) from e
+    raise SystemExit(f'{e}\n(--bad_images=skip passes over bad files)') from e
   print(f'{len(images)} images in {_DATA_DIR.value}')
   if bad:
     print(f'{len(bad)} bad files skipped:', *bad, sep='\n  ')
@@ -145,7 +143,7 @@ def _split(images):
   if len(images) > 1 and _DATA_DIR.value:
     print('The last image is held out.')
     return images[:-1], images[-1:]
-  raise app.UsageError(
+  raise SystemExit(
       f'--image_size={size} leaves nothing to hold out: give images at least '
       f'{4 * size} pixels wide, or more than one image in --data_dir.'
   )
@@ -224,7 +222,7 @@ def main(argv):
         distribution, train_images, held_out_images, workdir, config, model
     )
   except fo.training.OtherRunError as e:
-    raise app.UsageError(str(e)) from e
+    raise SystemExit(str(e)) from e
   if trainer.step:
     print(f'Resumed at step {trainer.step}.')
   else:

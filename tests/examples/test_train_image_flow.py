@@ -169,7 +169,7 @@ def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
     (bad / path.name).write_bytes(path.read_bytes())
   (bad / 'notes.txt').write_text('no image')
   workdir = tmp_path / 'w'
-  with pytest.raises(app.UsageError, match=r'notes\.txt'):
+  with pytest.raises(SystemExit, match=r'notes\.txt'):
     run_main(
         binary, parse, f'--workdir={workdir}', f'--data_dir={bad}', *SMALL
     )
@@ -187,13 +187,13 @@ def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
 def test_impossible_data(binary, parse, tmp_path):
   empty = tmp_path / 'empty'
   empty.mkdir()
-  with pytest.raises(app.UsageError, match='No images'):
+  with pytest.raises(SystemExit, match='No images'):
     run_main(
         binary, parse, f'--workdir={tmp_path / "w"}', f'--data_dir={empty}'
     )
   image = images.smooth_noise(0, 10, 10)
   (empty / 'a.png').write_bytes(tf.io.encode_png(image).numpy())
-  with pytest.raises(app.UsageError, match='leaves nothing to hold out'):
+  with pytest.raises(SystemExit, match='leaves nothing to hold out'):
     run_main(
         binary,
         parse,
@@ -208,7 +208,7 @@ def test_impossible_data(binary, parse, tmp_path):
 
 def test_crops_too_large_for_the_photographs(binary, parse, tmp_path):
   workdir = tmp_path / 'w'
-  with pytest.raises(app.UsageError, match='leaves nothing to hold out'):
+  with pytest.raises(SystemExit, match='leaves nothing to hold out'):
     run_main(binary, parse, f'--workdir={workdir}', '--image_size=256')
   assert not workdir.exists()
 

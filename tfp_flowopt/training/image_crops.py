@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -172,6 +173,8 @@ def load_images(folder, smallest_side=1, skip_bad=False):
         )
     except (OSError, tf.errors.OpError) as e:
       problem = str(getattr(e, 'message', e)).split('\n', maxsplit=1)[0]
+      # What TensorFlow adds around its message is about itself.
+      problem = re.sub(r'\{\{.*?\}\} | \[Op:.*\]', '', problem)
     if problem is None:
       images.append(image)
       continue
