@@ -120,7 +120,7 @@ def test_what_cannot_be_exported(distribution, tmp_path):
   )
   with pytest.raises(ValueError, match='not initialised'):
     fo.export.save(wrapped, tmp_path / 'd')
-  for bits in (0, 9):
+  for bits in (0, 9, 7.5):
     with pytest.raises(ValueError, match='bits'):
       fo.export.save(distribution, tmp_path / 'e', bits=bits)
   with pytest.raises(ValueError, match='TransformedDistribution'):

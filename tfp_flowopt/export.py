@@ -66,8 +66,8 @@ class _ServedFlow(tf.Module):
 
 def _check(distribution, bits):
   """Raises a `ValueError` for what cannot be exported."""
-  if not 1 <= bits <= 8:
-    raise ValueError(f'Argument `bits` must be in 1..8, got {bits}.')
+  if bits not in range(1, 9):
+    raise ValueError(f'Argument `bits` must be an int in 1..8, got {bits}.')
   if (
       # TFP makes instances of a private base class, too.
       getattr(distribution, 'bijector', None) is None

@@ -94,6 +94,20 @@ def test_float32_keeps_its_digits_at_every_scale(a, sign, tail_bound):
   np.testing.assert_allclose(ildj, want, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize('raw', [-1e3, -0.5, 1e3])
+def test_float32_has_no_nan_at_extreme_inputs(raw):
+  coupling = fo.bijectors.AffineCoupling(
+      Constant(raw, 0.0), scale_bound=40.0, tail_bound=0.1, event_ndims=1
+  )
+  x = tf.cast(vectors([0.0, 1e-38, 1.0, -1e10, 1e20, -1e38]), tf.float32)
+  for function in (coupling.forward, coupling.inverse):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = function(x)
+    assert not np.any(np.isnan(y))
+    assert not np.any(np.isnan(tape.gradient(y, x)))
+
+
 def test_gradient_at_the_fixed_point():
   # x2 = t exactly: the derivative of forward there is e^-s, not 0.
   coupling = fo.bijectors.AffineCoupling(Constant(0.5, 1.0), event_ndims=1)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from support import images
@@ -219,13 +221,28 @@ def test_a_flow_with_other_weights_is_refused():
     fo.initialize_at_optimum(distribution, images.preprocessed(50))
 
 
+def test_without_a_bound_constant_data_are_refused():
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  before = [v.numpy() for v in distribution.variables]
+  x = images.preprocessed(50).numpy()
+  x[:, 1::2] = x[:, ::2]
+  with pytest.raises(ValueError, match='`lipschitz` must bound it'):
+    fo.initialize_at_optimum(distribution, x, lipschitz=(0.0, math.inf))
+  for value, variable in zip(before, distribution.variables, strict=True):
+    np.testing.assert_array_equal(variable, value)
+  assert np.isfinite(fo.initialize_at_optimum(distribution, x))
+
+
 def test_act_norm_needs_channels_that_vary():
   for data, match in (
       (np.zeros([20, 8, 8, 3], np.float32), 'no channel constant'),
       (np.zeros([20, 8, 8], np.float32), '`images`'),
   ):
+    distribution = fo.image_flow([8, 8, 3], **SMALL)
     with pytest.raises(ValueError, match=match):
-      fo.flows.initialize_act_norm(fo.image_flow([8, 8, 3], **SMALL), data)
+      fo.flows.initialize_act_norm(distribution, data)
+    # It is as it was, and can be initialised still.
+    fo.initialize_at_optimum(distribution, images.preprocessed(50))
 
 
 def test_cached_values_do_not_survive_initialisation():

@@ -72,6 +72,12 @@ def test_wide_kernels(rng):
   assert truth <= float(bound(tf.constant(kernel, tf.float32))) <= 1.15 * truth
 
 
+def test_large_kernels_do_not_need_large_transforms(rng):
+  kernel = rng.normal(size=(31, 31, 1, 1))
+  truth = convolutions.largest_symbol_norm(kernel, 512)
+  assert truth <= float(bound(tf.constant(kernel))) <= 1.02 * truth
+
+
 def test_gradient_equals_finite_differences(rng):
   for shape in [(3, 3, 2, 4), (4, 3)]:
     kernel = tf.Variable(rng.normal(size=shape))

@@ -105,6 +105,25 @@ def test_no_constant_is_infinity_not_a_guess():
   assert bounds(tfb.Chain([tfb.Exp(), tfb.Scale(0.0)])) == (inf, inf)
 
 
+def test_weights_that_are_not_finite_have_no_certificate():
+  flow = fo.bijectors.ImageFlow([8, 8, 3], 2, 1, 8)
+  good = fo.lipschitz.lipschitz_bounds(flow)
+  assert np.all(np.isfinite(good))
+  for variable in flow.levels[1].trainable_variables:
+    before = tf.identity(variable)
+    variable.assign(tf.fill(variable.shape, math.nan))
+    with pytest.raises(ValueError, match='not finite'):
+      fo.lipschitz.lipschitz_bounds(flow)
+    variable.assign(before)
+  assert fo.lipschitz.lipschitz_bounds(flow) == good
+  for parts in ([1.0, math.nan], [math.nan, 1.0]):
+    blocks = tfb.Blockwise(
+        [tfb.Scale(part) for part in parts], block_sizes=[1, 1]
+    )
+    with pytest.raises(ValueError, match='not finite'):
+      fo.lipschitz.lipschitz_bounds(blocks)
+
+
 def test_our_bijectors_inside_tfps():
   flow = fo.bijectors.ImageFlow([8, 8, 3], 1, 1, 8)
   bounds = fo.lipschitz.lipschitz_bounds

@@ -255,6 +255,18 @@ def test_gradient_is_finite_at_equal_eigenvalues():
   np.testing.assert_allclose(tape.gradient(y, v), -x / 2, atol=1e-12)
 
 
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float64])
+def test_scales_at_an_eigenvalue_of_zero(dtype):
+  eigenvalues = tf.constant([4.0, 0.0], dtype)
+  with tf.GradientTape() as tape:
+    tape.watch(eigenvalues)
+    log_scales = fo.optimum.optimal_log_scales(eigenvalues, None, (0.0, 1e3))
+  np.testing.assert_allclose(log_scales, np.log([0.5, 1e3]), rtol=1e-6)
+  gradient = tape.gradient(log_scales, eigenvalues)
+  np.testing.assert_allclose(gradient, [-1 / 8, 0.0])
+  assert fo.optimum.optimal_log_scales(eigenvalues)[1] == math.inf
+
+
 def test_bits_per_dim():
   # A density of 1 / 2^-8 per dimension is 0 bits; half of it is 1 bit.
   assert fo.bits_per_dim(10 * math.log(256.0), 10) == pytest.approx(0)

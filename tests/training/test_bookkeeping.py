@@ -107,6 +107,8 @@ def test_averages_follow_the_formula():
         ('eval_every', 0),
         ('bits', 9),
         ('bits', 0),
+        ('bits', 7.5),
+        ('train_steps', 3.0),
         ('seed', -1),
     ],
 )

@@ -74,6 +74,9 @@ def test_the_fingerprint_tells_data_apart():
       training.ImageCrops([image.reshape(3, 27, 3)], 3),
   ]
   assert len({c.fingerprint for c in crops}) == 5
+  large = np.zeros([300, 300, 3], np.uint8)
+  a, b = (training.ImageCrops([large], size) for size in (8, 264))
+  assert a.fingerprint != b.fingerprint
   assert crops[0].fingerprint == training.ImageCrops([image], 4).fingerprint
 
 

@@ -158,6 +158,24 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
       description={'start': 'ActNorm'},
   )
   assert trainer.start['predicted'] is None
+
+  def again(description):
+    return fo.training.Trainer(
+        fo.image_flow([8, 8, 3], 2, 1, 8),
+        images.crops(seed=0),
+        images.crops(seed=1),
+        tmp_path,
+        fo.training.TrainConfig(**CONFIG),
+        description,
+    )
+
+  again({'start': 'ActNorm'})
+  with pytest.raises(fo.training.OtherRunError, match='start: was ActNorm'):
+    again(None)
+  with pytest.raises(ValueError, match=r'description.*seed'):
+    again({'seed': 3})
+  with pytest.raises(ValueError, match=r'description.*JSON'):
+    again({'start': np.int64(3)})
   assert trainer.start['settings']['start'] == 'ActNorm'
   for a, b in zip(weights(distribution), before, strict=True):
     np.testing.assert_array_equal(a, b)

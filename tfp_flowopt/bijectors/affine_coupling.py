@@ -68,7 +68,7 @@ class AffineCoupling(coupling.Coupling):
       conditioner: Callable that maps `[..., C // 2]` to
         `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. Its
         property `lipschitz`, if it has one, must be a Lipschitz constant of it.
-      scale_bound: Positive Python `float` of at most 80, the `a` above.
+      scale_bound: Positive Python `float` of at most 40, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
       event_ndims: Number of dimensions of an event, 3 for images.
@@ -79,10 +79,10 @@ class AffineCoupling(coupling.Coupling):
       ValueError: If a bound is out of range.
     """
     parameters = dict(locals())
-    if not 0 < scale_bound <= 80:
+    if not 0 < scale_bound <= 40:
       raise ValueError(
-          'Argument `scale_bound` must be positive and at most 80 (float32 '
-          f'ends at e^88), got {scale_bound}.'
+          'Argument `scale_bound` must be positive and at most 40 (the square '
+          f'of e^44 is the last in float32), got {scale_bound}.'
       )
     if not tail_bound > 0:
       raise ValueError(
@@ -112,15 +112,20 @@ class AffineCoupling(coupling.Coupling):
   def _log_slope(self, u, scale):
     """Logarithm of `1 + (scale - 1) phi'`, exactly 0 for a scale of 1."""
     # Without `scale - 1`: no digit of a small scale is lost.
-    # Far out the slope is 1 to the last digit; squares must not overflow.
-    u = tf.minimum(u, 1e10)
     square = u * (2.0 + u)
     return tf.math.log((scale + square) / (1.0 + square))
+
+  def _distance(self, x):
+    """`|x| / B`, up to where the square fits into float32.
+
+    Beyond, all slopes are 1 to the last digit.
+    """
+    return tf.minimum(tf.abs(x) / self._tail_bound, 1e18)
 
   def _normalize(self, y, params):
     s, shift = self._scale_and_shift(params)
     scale = tf.exp(s)
-    u = tf.abs(y) / self._tail_bound
+    u = self._distance(y)
     x = y * ((scale + u) / (1.0 + u)) + shift
     return x, self._log_slope(u, scale)
 
@@ -131,7 +136,7 @@ class AffineCoupling(coupling.Coupling):
     if math.isinf(self._tail_bound):
       y = x / scale
     else:
-      v = tf.abs(x) / self._tail_bound
+      v = self._distance(x)
       b = scale - v
       # |b| and the square root have one sign: nothing cancels. b <= 0 only
       # where v > 0; elsewhere the 1 keeps the unused branch finite.
@@ -139,7 +144,7 @@ class AffineCoupling(coupling.Coupling):
       y = x * tf.where(
           b > 0, 2.0 / root, 0.5 * root / tf.where(b > 0, tf.ones_like(v), v)
       )
-    return y, -self._log_slope(tf.abs(y) / self._tail_bound, scale)
+    return y, -self._log_slope(self._distance(y), scale)
 
 
 @bounds.lipschitz_bounds.register

@@ -70,7 +70,14 @@ def initialize_at_optimum(
     eigenvalues, eigenvectors = moments.eigh()
     eigenvalues = tf.maximum(eigenvalues, 0.0)
     log_scales = optimum.optimal_log_scales(eigenvalues, lipschitz=lipschitz)
-    maps.append(_WhiteningMap(moments.mean, tf.exp(log_scales), eigenvectors))
+    scales = tf.exp(log_scales)
+    in_type = tf.cast(scales, flow.dtype)
+    if not np.all(np.isfinite(in_type) & (in_type > 0)):
+      raise ValueError(
+          'Argument `data` is constant in some direction, and the optimum '
+          f'infinite: `lipschitz` must bound it, got {lipschitz}.'
+      )
+    maps.append(_WhiteningMap(moments.mean, scales, eigenvectors))
     num_factored = level.factor_out.num_factored
     squares = tf.exp(2.0 * log_scales) * eigenvalues
     height, width, _ = level.factor_out.event_shape
@@ -106,6 +113,7 @@ def initialize_act_norm(distribution, images):
   """
   flow = _uninitialized_flow(distribution)
   (x,) = _as_dataset(images, flow, 'images', batch_size=len(images))
+  statistics = []
   for level in flow.levels:
     for part in level.parts:
       if isinstance(part, bijectors.ActNorm):
@@ -114,9 +122,13 @@ def initialize_act_norm(distribution, images):
           raise ValueError(
               'Argument `images` must be finite, and no channel constant.'
           )
-        part.initialize(mean, variance)
-      x, _ = bijectors.inverse_and_log_det(part, x)
+        statistics.append((part, mean, variance))
+        x = (x - mean) * tf.math.rsqrt(variance)
+      else:
+        x, _ = bijectors.inverse_and_log_det(part, x)
     x, _ = level.factor_out.split(x)
+  for act_norm, mean, variance in statistics:
+    act_norm.initialize(mean, variance)
   flow.mark_initialized()
 
 
@@ -197,8 +209,8 @@ def _check_fresh(level):
     log_det += part_log_det
   if not np.allclose(y, x, atol=1e-3) or not np.allclose(log_det, 0, atol=1e-3):
     raise ValueError(
-        'Argument `distribution` has weights that were changed (its couplings '
-        'are not the identity); make a new one.'
+        'Argument `distribution` has weights that were changed (its steps are '
+        'not the identity); make a new one.'
     )
 
 

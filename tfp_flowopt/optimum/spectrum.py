@@ -169,12 +169,16 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
     lipschitz: `None` or `(m, M)`, the singular values allowed.
 
   Returns:
-    `Tensor` of the shape of `eigenvalues`.
+    `Tensor` of the shape of `eigenvalues`; infinite where an eigenvalue is 0
+    and `M` is infinite.
   """
   lower, upper = check_constraint(lipschitz, 0.0)
   eigenvalues = _tie_smallest(eigenvalues, rank)
-  # The floor keeps value and gradient finite at 0, where M decides.
-  log_scales = -0.5 * tf.math.log(tf.maximum(eigenvalues, 1e-300))
+  if upper < math.inf:
+    # M decides at 0; the floor keeps the gradient finite there.
+    tiny = np.finfo(eigenvalues.dtype.as_numpy_dtype).tiny
+    eigenvalues = tf.maximum(eigenvalues, tiny)
+  log_scales = -0.5 * tf.math.log(eigenvalues)
   smallest = -math.inf if lower == 0 else math.log(lower)
   return tf.clip_by_value(log_scales, smallest, math.log(upper))
 

@@ -55,6 +55,10 @@ class TrainConfig:
     )
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
+      if field.type is int and not isinstance(value, int):
+        raise ValueError(
+            f'Argument `{field.name}` must be an int, got {value!r}.'
+        )
       # `not (value > 0)`: NaN is out of range, too.
       if field.name in positive and not value > 0:
         raise ValueError(

@@ -52,9 +52,10 @@ class ImageCrops:
     shapes = np.array([image.shape[:2] for image in images], np.int64)
     choices = np.prod(shapes - crop_size + 1, axis=1)
     pixels = np.concatenate([x.reshape(-1, self._channels) for x in images])
-    self._fingerprint = hashlib.sha256(
-        pixels.tobytes() + shapes.tobytes() + bytes([crop_size % 256])
-    ).hexdigest()[:16]
+    digest = hashlib.sha256(np.ascontiguousarray(pixels))
+    digest.update(shapes)
+    digest.update(np.array([crop_size, self._channels], np.int64))
+    self._fingerprint = digest.hexdigest()[:16]
     self._pixels = tf.constant(pixels)
     self._widths = tf.constant(shapes[:, 1])
     self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))

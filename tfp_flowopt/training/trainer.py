@@ -1,6 +1,7 @@
 """The training loop."""
 
 import dataclasses
+import json
 import math
 import pathlib
 import time
@@ -104,12 +105,9 @@ class Trainer:
     self._distribution = distribution
     self._train_images = train_images
     self._config = config
-    self._settings = {
-        **dataclasses.asdict(config),
-        **(description or {}),
-        'train_images': train_images.fingerprint,
-        'held_out_images': held_out_images.fingerprint,
-    }
+    self._settings = _settings(
+        config, description or {}, train_images, held_out_images
+    )
     self._workdir = pathlib.Path(workdir)
     self._workdir.mkdir(parents=True, exist_ok=True)
     self._event_size = distribution.event_shape.num_elements()
@@ -181,7 +179,7 @@ class Trainer:
           f'Argument `workdir`: {path} is missing, but there are checkpoints. '
           'Put it back, or use another directory.'
       )
-    self._check_settings(self._start_values['settings'])
+    self._check_settings(self._start_values.get('settings', {}))
     self._checkpoints.checkpoint.restore(
         self._checkpoints.latest_checkpoint
     ).assert_consumed()
@@ -193,10 +191,11 @@ class Trainer:
 
   def _check_settings(self, before):
     """Refuses to go on with a run that was something else."""
+    now = self._settings
     different = [
-        f'{key}: was {before.get(key)}, is {value}'
-        for key, value in self._settings.items()
-        if before.get(key) != value and key not in _MAY_CHANGE
+        f'{key}: was {before.get(key)}, is {now.get(key)}'
+        for key in sorted(set(before) | set(now))
+        if before.get(key) != now.get(key) and key not in _MAY_CHANGE
     ]
     if different:
       raise OtherRunError(
@@ -370,6 +369,27 @@ class Trainer:
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
     self._average.assign_to_variables()
+
+
+def _settings(config, description, train_images, held_out_images):
+  """All that makes a run what it is, as JSON gives it back."""
+  settings = {
+      **dataclasses.asdict(config),
+      'train_images': train_images.fingerprint,
+      'held_out_images': held_out_images.fingerprint,
+  }
+  taken = sorted(set(settings) & set(description))
+  if taken:
+    raise ValueError(
+        f'Argument `description`: {taken} are settings of the trainer.'
+    )
+  try:
+    return json.loads(json.dumps({**settings, **description}))
+  except TypeError as e:
+    raise ValueError(
+        'Argument `description` must hold numbers and strings (JSON), got '
+        f'{description}.'
+    ) from e
 
 
 def _learning_rate(config):
