@@ -1,5 +1,6 @@
 """What the couplings have in common."""
 
+import abc
 import math
 
 import tensorflow as tf
@@ -45,13 +46,13 @@ class Coupling(base.JointBijector):
     """The network that conditions the transformation."""
     return self._conditioner
 
+  @abc.abstractmethod
   def _normalize(self, y, params):
     """Returns the transformed part in direction `inverse`, and log-slopes."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def _generate(self, x, params):
     """Returns the transformed part in direction `forward`, and log-slopes."""
-    raise NotImplementedError
 
   def _apply(self, transform, x):
     channels = x.shape[-1]

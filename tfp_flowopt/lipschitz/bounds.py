@@ -121,7 +121,7 @@ def coupling_norm(c, d):
 
 @functools.singledispatch
 def _rules(bijector):
-  raise NotImplementedError(type(bijector))
+  """The registered functions; each is used for its exact class only."""
 
 
 def lipschitz_bounds(bijector):

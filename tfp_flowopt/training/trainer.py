@@ -1,7 +1,5 @@
 """The training loop."""
 
-import dataclasses
-import json
 import math
 import pathlib
 import time
@@ -16,17 +14,11 @@ from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import files
 from tfp_flowopt.training import progress
 from tfp_flowopt.training import run_pictures
+from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import training_log
 
-__all__ = ['OtherRunError', 'Trainer']
+__all__ = ['Trainer']
 
-# What may differ when a run goes on: none of it changes how weights move.
-_MAY_CHANGE = (
-    'train_steps',
-    'eval_every',
-    'checkpoint_every',
-    'checkpoints_to_keep',
-)
 _COLUMNS = (
     'step',
     'train_bits_per_dim',
@@ -38,10 +30,6 @@ _COLUMNS = (
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
 _INIT, _HELD_OUT, _SAMPLE = -1, -2, -3
-
-
-class OtherRunError(ValueError):
-  """The working directory holds a run with other settings or images."""
 
 
 class Trainer:
@@ -105,8 +93,8 @@ class Trainer:
     self._distribution = distribution
     self._train_images = train_images
     self._config = config
-    self._settings = _settings(
-        config, description or {}, train_images, held_out_images
+    self._settings = run_settings.run_settings(
+        config, description, train_images, held_out_images
     )
     self._workdir = pathlib.Path(workdir)
     self._workdir.mkdir(parents=True, exist_ok=True)
@@ -179,7 +167,9 @@ class Trainer:
           f'Argument `workdir`: {path} is missing, but there are checkpoints. '
           'Put it back, or use another directory.'
       )
-    self._check_settings(self._start_values.get('settings', {}))
+    run_settings.check_same_run(
+        self._start_values.get('settings', {}), self._settings, self._workdir
+    )
     self._checkpoints.checkpoint.restore(
         self._checkpoints.latest_checkpoint
     ).assert_consumed()
@@ -188,21 +178,6 @@ class Trainer:
     rows = self._log.rows()
     if rows:
       self._seconds_before = float(rows[-1]['seconds'])
-
-  def _check_settings(self, before):
-    """Refuses to go on with a run that was something else."""
-    now = self._settings
-    different = [
-        f'{key}: was {before.get(key)}, is {now.get(key)}'
-        for key in sorted(set(before) | set(now))
-        if before.get(key) != now.get(key) and key not in _MAY_CHANGE
-    ]
-    if different:
-      raise OtherRunError(
-          f'Argument `workdir`: {self._workdir} holds a run with other '
-          'settings; use another directory, or these as they were:\n  '
-          + '\n  '.join(different)
-      )
 
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
@@ -369,27 +344,6 @@ class Trainer:
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
     self._average.assign_to_variables()
-
-
-def _settings(config, description, train_images, held_out_images):
-  """All that makes a run what it is, as JSON gives it back."""
-  settings = {
-      **dataclasses.asdict(config),
-      'train_images': train_images.fingerprint,
-      'held_out_images': held_out_images.fingerprint,
-  }
-  taken = sorted(set(settings) & set(description))
-  if taken:
-    raise ValueError(
-        f'Argument `description`: {taken} are settings of the trainer.'
-    )
-  try:
-    return json.loads(json.dumps({**settings, **description}))
-  except TypeError as e:
-    raise ValueError(
-        'Argument `description` must hold numbers and strings (JSON), got '
-        f'{description}.'
-    ) from e
 
 
 def _learning_rate(config):
