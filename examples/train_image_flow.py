@@ -101,7 +101,6 @@ flags.register_multi_flags_validator(
 )
 
 
-
 def _load_photographs():
   """The two photographs of scikit-learn (the `[examples]` extra)."""
   try:
