@@ -72,6 +72,15 @@ def _conditioner(inputs, outputs, dtype, lipschitz=2.0):
   return randomize(network)
 
 
+def _radial_scaling(dtype, **kwargs):
+  bijector = fob.RadialScaling(
+      num_terms=3, radius_range=(0.3, 3.0), dtype=dtype, **kwargs
+  )
+  # Slopes of one sign: then the constants are attained.
+  bijector.log_slopes.variables[0].assign([0.05, 0.1, 0.03])
+  return bijector
+
+
 def _factor_out(dtype):
   return fob.FactorOut(
       [4, 2, 5],
@@ -120,6 +129,12 @@ ENTRIES = {
         (3, 2, 5),
         sharp=0.1,
         num_networks=1,
+    ),
+    'RadialScaling': Entry(
+        lambda dtype: _radial_scaling(dtype, tile_size=1), (3, 2, 4), sharp=0.8
+    ),
+    'RadialScaling, tiles': Entry(
+        lambda dtype: _radial_scaling(dtype, tile_size=2), (4, 6, 3), sharp=0.8
     ),
     'FactorOut': Entry(_factor_out, (4, 2, 5), num_networks=1),
     'FactorOut, all': Entry(

@@ -11,6 +11,7 @@ from tfp_flowopt.bijectors.factor_out import FactorOut
 from tfp_flowopt.bijectors.flow_level import FlowLevel
 from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
+from tfp_flowopt.bijectors.radial_scaling import RadialScaling
 
 __all__ = [
     'ActNorm',
@@ -22,6 +23,7 @@ __all__ = [
     'ImageFlow',
     'InvertibleConv1x1',
     'JointBijector',
+    'RadialScaling',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['AffineCoupling']
@@ -39,9 +40,12 @@ class AffineCoupling(coupling.Coupling):
   **Lipschitz constants.** If `net` has the constant `L`, the lower left block
   of the Jacobian of `inverse` is `diag(e^s phi tanh'(r/a)) J_r + J_t`, at most
   `c = L sqrt((k B)^2 + 1)` with `k = max_s e^s (1 - (s/a)^2)`, attained at
-  `s = sqrt(1 + a^2) - 1`. So `inverse` has the constant `N(c, e^a)` and
-  `forward`, whose block is that times `-1/slope`, has `N(e^a c, e^a)`, where
-  `N(c, d)` is the spectral norm of `[[1, 0], [c, d]]`.
+  `s = sqrt(1 + a^2) - 1`. So `inverse` has the constant `N(c, e^a)`, where
+  `N(c, d)` is the spectral norm of `[[1, 0], [c, d]]`. The block of `forward`
+  is that times `-1/slope`. The slope is `(e^s + 2 u + u^2) / (1 + u)^2` and
+  `phi = B u / (1 + u)`, so `phi / slope = B (u + u^2) / (e^s + 2 u + u^2) <= B`
+  again: only `J_t` grows by `e^a`, and `forward` has the constant
+  `N(L sqrt((k B)^2 + e^(2 a)), e^a)`.
 
   #### Example
 
@@ -109,25 +113,12 @@ class AffineCoupling(coupling.Coupling):
     raw, shift = tf.split(params, 2, axis=-1)
     return self._scale_bound * tf.tanh(raw / self._scale_bound), shift
 
-  def _log_slope(self, u, scale):
-    """Logarithm of `1 + (scale - 1) phi'`, exactly 0 for a scale of 1."""
-    # Without `scale - 1`: no digit of a small scale is lost.
-    square = u * (2.0 + u)
-    return tf.math.log((scale + square) / (1.0 + square))
-
-  def _distance(self, x):
-    """`|x| / B`, up to where the square fits into float32.
-
-    Beyond, all slopes are 1 to the last digit.
-    """
-    return tf.minimum(tf.abs(x) / self._tail_bound, 1e18)
-
   def _normalize(self, y, params):
     s, shift = self._scale_and_shift(params)
     scale = tf.exp(s)
-    u = self._distance(y)
-    x = y * ((scale + u) / (1.0 + u)) + shift
-    return x, self._log_slope(u, scale)
+    u = soft_scaling.distance(y, self._tail_bound)
+    x = y * soft_scaling.ratio(u, scale) + shift
+    return x, soft_scaling.log_slope(u, scale)
 
   def _generate(self, x, params):
     s, shift = self._scale_and_shift(params)
@@ -136,15 +127,10 @@ class AffineCoupling(coupling.Coupling):
     if math.isinf(self._tail_bound):
       y = x / scale
     else:
-      v = self._distance(x)
-      b = scale - v
-      # |b| and the square root have one sign: nothing cancels. b <= 0 only
-      # where v > 0; elsewhere the 1 keeps the unused branch finite.
-      root = tf.abs(b) + tf.sqrt(tf.square(b) + 4.0 * v)
-      y = x * tf.where(
-          b > 0, 2.0 / root, 0.5 * root / tf.where(b > 0, tf.ones_like(v), v)
-      )
-    return y, -self._log_slope(self._distance(y), scale)
+      v = soft_scaling.distance(x, self._tail_bound)
+      y = x * soft_scaling.inverse_ratio(v, scale)
+    u = soft_scaling.distance(y, self._tail_bound)
+    return y, -soft_scaling.log_slope(u, scale)
 
 
 @bounds.lipschitz_bounds.register
@@ -153,9 +139,12 @@ def _(bijector: AffineCoupling):
   lipschitz = coupling.conditioner_lipschitz(bijector.conditioner)
   steepest = math.sqrt(1.0 + a**2) - 1.0
   k = math.exp(steepest) * (1.0 - (steepest / a) ** 2)
-  # Without a cross term not even infinite tails matter (0 times inf is NaN).
-  c = lipschitz and lipschitz * math.hypot(k * bijector.tail_bound, 1.0)
+
+  def constant(largest_shift_slope):
+    slope = math.hypot(k * bijector.tail_bound, largest_shift_slope)
+    # Without a cross term not even infinite tails matter (0 times inf is NaN).
+    return bounds.coupling_norm(lipschitz and lipschitz * slope, math.exp(a))
+
   return bounds.LipschitzBounds(
-      bounds.coupling_norm(math.exp(a) * c, math.exp(a)),
-      bounds.coupling_norm(c, math.exp(a)),
+      forward=constant(math.exp(a)), inverse=constant(1.0)
   )

@@ -8,6 +8,7 @@ from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
 from tfp_flowopt.lipschitz.layers import max_min
+from tfp_flowopt.lipschitz.log_slopes import LogSlopes
 from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
 from tfp_flowopt.lipschitz.orthogonal import Orthogonal
 
@@ -16,6 +17,7 @@ __all__ = [
     'LipschitzBounds',
     'LipschitzConv2D',
     'LipschitzDense',
+    'LogSlopes',
     'Orthogonal',
     'almost_orthogonal',
     'lipschitz_bounds',

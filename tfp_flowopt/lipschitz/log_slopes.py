@@ -1,0 +1,66 @@
+"""Log-slopes that are trained within a bound, or within a shared budget."""
+
+import math
+
+import tensorflow as tf
+
+__all__ = ['LogSlopes']
+
+# Adam moves every variable by its learning rate in a step; slopes have to
+# change by factors, weights by hundredths.
+_RATE = 10.0
+
+
+class LogSlopes(tf.Module):
+  """Trained numbers `s_j` in `(-bound, bound)`, scaled by a common factor.
+
+  ```none
+  s_j = factor() bound tanh(10 v_j / bound)
+  ```
+
+  They start at zero. `factor`, a number in [0, 1], is how a `LipschitzBudget`
+  holds many of them to one sum.
+  """
+
+  def __init__(
+      self, num_slopes, bound=4.0, dtype=tf.float32, name='log_slopes'
+  ):
+    """Creates slopes of zero.
+
+    Args:
+      num_slopes: Number of slopes.
+      bound: Positive Python `float`, bound of each of them.
+      dtype: Type of the variable.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If `bound` is not a positive number.
+    """
+    super().__init__(name=name)
+    if not 0 < bound < math.inf:
+      raise ValueError(f'Argument `bound` must be positive, got {bound}.')
+    self._bound = bound
+    self._raw = tf.Variable(tf.zeros([num_slopes], dtype), name='raw')
+    self._budget = None
+
+  @property
+  def dtype(self):
+    """Type of the slopes."""
+    return self._raw.dtype
+
+  def unscaled(self):
+    """The slopes before the common factor, `[num_slopes]`."""
+    return self._bound * tf.tanh((_RATE / self._bound) * self._raw)
+
+  def join(self, budget):
+    """Takes the common factor from a budget.
+
+    Args:
+      budget: `LipschitzBudget`.
+    """
+    self._budget = budget
+
+  def __call__(self):
+    """Returns the slopes, `[num_slopes]`."""
+    slopes = self.unscaled()
+    return slopes if self._budget is None else slopes * self._budget.factor()
