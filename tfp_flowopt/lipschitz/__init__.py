@@ -1,26 +1,32 @@
 """Certified Lipschitz constants, and parametrisations that have them."""
 
 from tfp_flowopt.lipschitz import tfp_bounds  # noqa: F401, registers rules
+from tfp_flowopt.lipschitz.activations import max_min
 from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
 from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds
 from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
+from tfp_flowopt.lipschitz.freezing import FrozenKernels
+from tfp_flowopt.lipschitz.freezing import frozen
+from tfp_flowopt.lipschitz.kernel_scopes import shared_rescaling
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
-from tfp_flowopt.lipschitz.layers import max_min
 from tfp_flowopt.lipschitz.log_slopes import LogSlopes
 from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
 from tfp_flowopt.lipschitz.orthogonal import Orthogonal
 
 __all__ = [
     'AnchoredLogScale',
+    'FrozenKernels',
     'LipschitzBounds',
     'LipschitzConv2D',
     'LipschitzDense',
     'LogSlopes',
     'Orthogonal',
     'almost_orthogonal',
+    'frozen',
     'lipschitz_bounds',
     'max_min',
     'operator_norm_bound',
+    'shared_rescaling',
 ]

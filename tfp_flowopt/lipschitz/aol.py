@@ -36,11 +36,21 @@ def almost_orthogonal(kernel):
   Raises:
     ValueError: If `kernel` has neither rank 2 nor 4.
   """
+  kernel = tf.convert_to_tensor(kernel, name='kernel')
   if kernel.shape.rank == 2:
     return almost_orthogonal(gram.as_convolution(kernel))[0, 0]
   kernel = gram.as_convolution(kernel)
+  # The squares of a large kernel are out of range, so they are those of
+  # `K / scale`: channel `i` of that is multiplied by
+  # `min(scale, t_i^-1/2)`. The result does not depend on the scale, so nor
+  # does the gradient.
+  scale = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel)), 1.0))
+  kernel /= scale
   if kernel.shape[2] <= kernel.shape[3]:
     sums = _gram_row_sums(kernel)[:, tf.newaxis]
   else:
     sums = _gram_row_sums(tf.transpose(kernel, [0, 1, 3, 2]))
-  return kernel * tf.math.rsqrt(tf.maximum(sums, 1.0))
+  # 1e-24 limits the gradient, a cube, of channels that are 1e12 times smaller
+  # than others.
+  smallest = tf.maximum(1.0 / scale / scale, 1e-24)
+  return kernel * tf.math.rsqrt(tf.maximum(sums, smallest))

@@ -1,8 +1,12 @@
 """The Gram operator of a convolution, as a kernel."""
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ['as_convolution', 'gram_kernel']
+
+# The pairs of more taps than this (5x5) take too much memory.
+_MANY_TAPS = 25
 
 
 def as_convolution(kernel):
@@ -42,10 +46,43 @@ def gram_kernel(kernel):
   Returns:
     `[2 kh - 1, 2 kw - 1, in, in]`, lags in ascending order.
   """
-  height, width = kernel.shape[0], kernel.shape[1]
-  if height == width == 1:
+  height, width, inputs, outputs = kernel.shape
+  taps = height * width
+  if taps == 1:
     gram = tf.linalg.matmul(kernel[0, 0], kernel[0, 0], transpose_b=True)
     return gram[tf.newaxis, tf.newaxis]
+  if taps > _MANY_TAPS:
+    return _gram_by_convolution(kernel)
+  # All pairs of taps at once, then the sum over those with the same lag. That
+  # is a third of the products of a convolution, which multiplies padding, too.
+  rows = tf.reshape(kernel, [taps * inputs, outputs])
+  pairs = tf.linalg.matmul(rows, rows, transpose_b=True)
+  pairs = tf.reshape(pairs, [taps, inputs, taps, inputs])
+  pairs = tf.reshape(
+      tf.transpose(pairs, [0, 2, 1, 3]), [taps**2, inputs**2]
+  )
+  same_lag = tf.constant(_pairs_of_each_lag(height, width), kernel.dtype)
+  return tf.reshape(
+      tf.linalg.matmul(same_lag, pairs),
+      [2 * height - 1, 2 * width - 1, inputs, inputs],
+  )
+
+
+def _pairs_of_each_lag(height, width):
+  """Indicator `[lags, pairs of taps]` of the pairs with a lag."""
+
+  def one_axis(size):
+    taps = np.arange(size)
+    lags = np.arange(1 - size, size)
+    return taps - taps[:, np.newaxis] == lags[:, np.newaxis, np.newaxis]
+
+  pairs = np.einsum('apq,brs->abprqs', one_axis(height), one_axis(width))
+  return pairs.reshape(-1, (height * width) ** 2)
+
+
+def _gram_by_convolution(kernel):
+  """`gram_kernel` in memory that grows with the taps, not with their square."""
+  height, width = kernel.shape[:2]
   images = tf.pad(
       tf.transpose(kernel, [2, 0, 1, 3]),
       [[0, 0], [height - 1] * 2, [width - 1] * 2, [0, 0]],

@@ -1,28 +1,16 @@
 """Linear layers with a certified Lipschitz constant."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import image_batch
-from tfp_flowopt.lipschitz import aol
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import kernel_normalization
+from tfp_flowopt.lipschitz import kernel_scopes
 
-__all__ = ['LipschitzConv2D', 'LipschitzDense', 'max_min']
-
-
-def max_min(x):
-  """MaxMin activation: sorts pairs of channels (Anil, Lucas & Grosse 2019).
-
-  1-Lipschitz, and a permutation wherever it is differentiable: it loses no
-  gradient norm.
-
-  Args:
-    x: `Tensor` `[..., C]`, `C` even; channel `i` is paired with `i + C/2`.
-
-  Returns:
-    `Tensor` of the same shape.
-  """
-  a, b = tf.split(x, 2, axis=-1)
-  return tf.concat([tf.maximum(a, b), tf.minimum(a, b)], axis=-1)
+__all__ = ['LipschitzConv2D', 'LipschitzDense', 'LipschitzLinear']
 
 
 def _initial_kernel(shape, dtype, seed):
@@ -38,36 +26,152 @@ def _initial_kernel(shape, dtype, seed):
   return tf.cast(kernel, dtype)
 
 
-class _LipschitzLinear(tf.Module):
-  """A kernel that is rescaled to operator norm 1, and a bias."""
-
-  def __init__(self, kernel_shape, zero_initial, dtype, seed, name):
-    super().__init__(name=name)
-    dtype = tf.as_dtype(dtype)
-    initial = (
-        tf.zeros(kernel_shape, dtype)
-        if zero_initial
-        else _initial_kernel(kernel_shape, dtype, seed)
+def _checked_lipschitz(lipschitz, normalization):
+  """The constant of a layer; raises a `ValueError` for a wrong one."""
+  if normalization is None:
+    if lipschitz not in (None, math.inf):
+      raise ValueError(
+          'Argument `lipschitz` must be inf (or None) with '
+          f'`normalization=None`, which bounds nothing, got {lipschitz}.'
+      )
+    return math.inf
+  if lipschitz is None:
+    return 1.0
+  # `not (... < ...)`: NaN is out of range, too.
+  if not 0 < lipschitz < math.inf:
+    raise ValueError(
+        'Argument `lipschitz` must be a positive number (for no bound, give '
+        f'`normalization=None`), got {lipschitz}.'
     )
-    self._kernel = tf.Variable(initial, name='kernel')
-    self._bias = tf.Variable(
-        tf.zeros(kernel_shape[-1:], dtype), name='bias'
+  return float(lipschitz)
+
+
+class LipschitzLinear(tf.Module):
+  """A kernel that is rescaled to a bounded operator norm, and a bias.
+
+  The base of the layers. Subclasses implement `__call__` with
+  `_check_input`, `effective_kernel` and `_add_bias`.
+  """
+
+  def __init__(
+      self,
+      kernel_shape,
+      lipschitz,
+      normalization,
+      use_bias,
+      zero_initial,
+      dtype,
+      seed,
+      name,
+  ):
+    """Creates the variables.
+
+    Args:
+      kernel_shape: Pairs of the name of an argument and a size, in the order of
+        the axes of the kernel.
+      lipschitz: See `LipschitzDense`; the same for the others.
+      normalization: See there.
+      use_bias: See there.
+      zero_initial: See there.
+      dtype: See there.
+      seed: See there.
+      name: See there.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
+    """
+    super().__init__(name=name)
+    for argument, size in kernel_shape:
+      if not size >= 1:
+        raise ValueError(
+            f'Argument `{argument}` must be at least 1, got {size}.'
+        )
+    if normalization not in kernel_normalization.NORMALIZATIONS:
+      raise ValueError(
+          'Argument `normalization` must be one of '
+          f'{tuple(kernel_normalization.NORMALIZATIONS)}, got '
+          f'{normalization!r}.'
+      )
+    dtype = tf.as_dtype(dtype)
+    if dtype not in (tf.float32, tf.float64):
+      raise ValueError(
+          'Argument `dtype` must be float32 or float64 (the constant is '
+          f'certified in no other type), got {dtype.name}.'
+      )
+    self._lipschitz = _checked_lipschitz(lipschitz, normalization)
+    self._normalization = normalization
+    self._inflation = bounds.inflation(dtype)
+    shape = [size for _, size in kernel_shape]
+    self._kernel = tf.Variable(
+        tf.zeros(shape, dtype)
+        if zero_initial
+        else _initial_kernel(shape, dtype, seed),
+        name='kernel',
+    )
+    self._bias = (
+        tf.Variable(tf.zeros(shape[-1:], dtype), name='bias')
+        if use_bias
+        else None
     )
 
   @property
   def lipschitz(self):
-    """The certified Lipschitz constant, whatever the weights are."""
-    return 1.0
+    """The certified Lipschitz constant, whatever the weights are.
+
+    With the safety factor of the type (see `bounds.inflation`); infinite
+    without normalisation.
+    """
+    return self._lipschitz * self._inflation
+
+  @property
+  def normalization(self):
+    """How the kernel is rescaled: `'aol'`, `'gram'` or `None`."""
+    return self._normalization
+
+  def rescaled_kernel(self):
+    """The rescaled kernel, computed anew from the trained one."""
+    return self._rescale(tf.convert_to_tensor(self._kernel))
 
   def effective_kernel(self):
-    """The rescaled kernel, of operator norm at most 1."""
-    return aol.almost_orthogonal(self._kernel)
+    """The rescaled kernel, of operator norm at most `lipschitz`.
+
+    Inside `shared_rescaling` it is computed once, inside `frozen` it is the
+    frozen one.
+    """
+    return kernel_scopes.scoped_kernel(self, self._kernel, self._rescale)
+
+  def _rescale(self, kernel):
+    with tf.name_scope('rescale_kernel'):
+      kernel = kernel_normalization.normalize_kernel(
+          kernel, self._normalization
+      )
+      if self._lipschitz in (1.0, math.inf):
+        return kernel
+      return self._lipschitz * kernel
+
+  def _check_input(self, x):
+    """`x` as a `Tensor`; raises a `ValueError` if its channels do not fit."""
+    x = tf.convert_to_tensor(x, self._kernel.dtype, name='x')
+    channels = self._kernel.shape[-2]
+    # conv2d takes a multiple of the channels for a grouped convolution.
+    if x.shape.rank is not None and (
+        x.shape.rank < 1 or x.shape[-1] not in (None, channels)
+    ):
+      raise ValueError(
+          f'Argument `x` must have {channels} channels, its last axis, got '
+          f'shape {x.shape}.'
+      )
+    return x
+
+  def _add_bias(self, y):
+    return y if self._bias is None else y + self._bias
 
 
-class LipschitzDense(_LipschitzLinear):
-  """Dense layer with Lipschitz constant 1, by almost-orthogonal rescaling.
+class LipschitzDense(LipschitzLinear):
+  """Dense layer with a certified Lipschitz constant.
 
-  `y = x K + b`, where `K` is the rescaled kernel (see `almost_orthogonal`).
+  `y = x L K + b`, where `K` is the kernel rescaled to operator norm 1, by
+  default by `almost_orthogonal`.
   """
 
   def __init__(
@@ -75,6 +179,9 @@ class LipschitzDense(_LipschitzLinear):
       in_features,
       out_features,
       zero_initial=False,
+      lipschitz=None,
+      normalization='aol',
+      use_bias=True,
       dtype=tf.float32,
       seed=0,
       name='lipschitz_dense',
@@ -85,24 +192,42 @@ class LipschitzDense(_LipschitzLinear):
       in_features: Size of the last axis of the input.
       out_features: Size of the last axis of the output.
       zero_initial: Whether the kernel starts at zero instead of orthonormal.
-      dtype: Type of the variables.
+      lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
+        without normalisation.
+      normalization: `'aol'`: a scale for each channel (see
+        `almost_orthogonal`); `'gram'`: one scale, 1 over the certified
+        `operator_norm_bound`; `None`: the kernel is used as it is, and has no
+        constant.
+      use_bias: Whether there is a bias `b`.
+      dtype: Type of the variables, float32 or float64.
       seed: Python `int`, of the initial kernel.
       name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
     """
     super().__init__(
-        [in_features, out_features], zero_initial, dtype, seed, name
+        [('in_features', in_features), ('out_features', out_features)],
+        lipschitz,
+        normalization,
+        use_bias,
+        zero_initial,
+        dtype,
+        seed,
+        name,
     )
 
   def __call__(self, x):
     """Maps `[..., in_features]` to `[..., out_features]`."""
-    return tf.linalg.matmul(x, self.effective_kernel()) + self._bias
+    x = self._check_input(x)
+    return self._add_bias(tf.tensordot(x, self.effective_kernel(), axes=1))
 
 
-class LipschitzConv2D(_LipschitzLinear):
-  """Convolution, stride 1, zero padding, with Lipschitz constant 1.
+class LipschitzConv2D(LipschitzLinear):
+  """Convolution, stride 1, zero padding, with a certified Lipschitz constant.
 
-  `y = K * x + b`, where `K` is the rescaled kernel (see `almost_orthogonal`).
-  The constant holds for every image size.
+  `y = L K * x + b`, where `K` is the kernel rescaled to operator norm 1, by
+  default by `almost_orthogonal`. The constant holds for every image size.
   """
 
   def __init__(
@@ -111,6 +236,9 @@ class LipschitzConv2D(_LipschitzLinear):
       out_channels,
       kernel_size=3,
       zero_initial=False,
+      lipschitz=None,
+      normalization='aol',
+      use_bias=True,
       dtype=tf.float32,
       seed=0,
       name='lipschitz_conv2d',
@@ -122,12 +250,27 @@ class LipschitzConv2D(_LipschitzLinear):
       out_channels: Size of the last axis of the output.
       kernel_size: Side of the square kernel.
       zero_initial: Whether the kernel starts at zero instead of orthonormal.
-      dtype: Type of the variables.
+      lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
+        without normalisation.
+      normalization: `'aol'`, `'gram'` or `None`, as for `LipschitzDense`.
+      use_bias: Whether there is a bias `b`.
+      dtype: Type of the variables, float32 or float64.
       seed: Python `int`, of the initial kernel.
       name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
     """
     super().__init__(
-        [kernel_size, kernel_size, in_channels, out_channels],
+        [
+            ('kernel_size', kernel_size),
+            ('kernel_size', kernel_size),
+            ('in_channels', in_channels),
+            ('out_channels', out_channels),
+        ],
+        lipschitz,
+        normalization,
+        use_bias,
         zero_initial,
         dtype,
         seed,
@@ -136,8 +279,10 @@ class LipschitzConv2D(_LipschitzLinear):
 
   def __call__(self, x):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
+    x = self._check_input(x)
     kernel = self.effective_kernel()
-    y = image_batch.on_image_batch(
-        lambda x: tf.nn.conv2d(x, kernel, strides=1, padding='SAME'), x
+    return self._add_bias(
+        image_batch.on_image_batch(
+            lambda x: tf.nn.conv2d(x, kernel, strides=1, padding='SAME'), x
+        )
     )
-    return y + self._bias

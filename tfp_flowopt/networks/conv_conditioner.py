@@ -1,7 +1,11 @@
 """The convolutional network inside a coupling."""
 
+import functools
+import math
+
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 
@@ -15,9 +19,12 @@ class ConvConditioner(tf.Module):
   y = L K3 * act(K2 * act(K1 * x + b1) + b2) + b3
   ```
 
-  The kernels are rescaled to operator norm 1, the activation is MaxMin, so `L`
-  is a Lipschitz constant for all weights and every image size. The last kernel
-  starts at zero: the output is zero, and a coupling starts as the identity.
+  The kernels are rescaled to operator norm 1, the activation is MaxMin or
+  another one with constant 1, so `L` is a Lipschitz constant for all weights
+  and every image size. The last kernel starts at zero: the output is zero, and
+  a coupling starts as the identity.
+
+  For comparisons, `L = inf` takes the kernels as they are.
   """
 
   def __init__(
@@ -26,6 +33,7 @@ class ConvConditioner(tf.Module):
       hidden_channels,
       out_channels,
       lipschitz=4.0,
+      activation='max_min',
       dtype=tf.float32,
       seed=0,
       name='conv_conditioner',
@@ -34,45 +42,48 @@ class ConvConditioner(tf.Module):
 
     Args:
       in_channels: Number of channels of the input.
-      hidden_channels: Number of channels between; even.
+      hidden_channels: Number of channels between; even for MaxMin.
       out_channels: Number of channels of the output.
-      lipschitz: Positive Python `float`, the `L` above.
+      lipschitz: Positive Python `float`, the `L` above; `inf` for no bound.
+      activation: `'max_min'` or `'relu'`.
       dtype: Type of the variables.
       seed: Python `int`, of the initial kernels.
       name: Python `str`.
 
     Raises:
-      ValueError: If `hidden_channels` is odd or `lipschitz` not positive.
+      ValueError: If `hidden_channels` is odd with MaxMin, `lipschitz` is not
+        positive, or `activation` unknown.
     """
     super().__init__(name=name)
-    if hidden_channels < 2 or hidden_channels % 2:
+    self._activation = activations.activation_function(activation)
+    if hidden_channels < 1 or (activation == 'max_min' and hidden_channels % 2):
       raise ValueError(
-          'Argument `hidden_channels` must be even (MaxMin pairs channels) '
-          f'and positive, got {hidden_channels}.'
+          'Argument `hidden_channels` must be positive, and even for MaxMin '
+          f'(which sorts pairs), got {hidden_channels}.'
       )
     if not lipschitz > 0:
       raise ValueError(
           f'Argument `lipschitz` must be positive, got {lipschitz}.'
       )
     self._lipschitz = lipschitz
-    self._first = layers.LipschitzConv2D(
-        in_channels, hidden_channels, 3, dtype=dtype, seed=seed
+    build = functools.partial(
+        layers.LipschitzConv2D,
+        normalization=None if math.isinf(lipschitz) else 'aol',
+        dtype=dtype,
     )
-    self._middle = layers.LipschitzConv2D(
-        hidden_channels, hidden_channels, 1, dtype=dtype, seed=seed + 1
-    )
-    self._last = layers.LipschitzConv2D(
-        hidden_channels, out_channels, 3, zero_initial=True, dtype=dtype
-    )
+    self._first = build(in_channels, hidden_channels, 3, seed=seed)
+    self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
+    self._last = build(hidden_channels, out_channels, 3, zero_initial=True)
     self._inflation = bounds.inflation(dtype)
 
   @property
   def lipschitz(self):
-    """Certified Lipschitz constant of the whole network."""
+    """Certified Lipschitz constant of the whole network, or infinite."""
     return self._lipschitz * self._inflation
 
   def __call__(self, x):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
-    x = layers.max_min(self._first(x))
-    x = layers.max_min(self._middle(x))
-    return self._lipschitz * self._last(x)
+    x = self._activation(self._first(x))
+    x = self._activation(self._middle(x))
+    y = self._last(x)
+    return y if math.isinf(self._lipschitz) else self._lipschitz * y

@@ -1,0 +1,115 @@
+"""Rescaled kernels without the rescaling, for evaluation and export."""
+
+import contextlib
+
+import tensorflow as tf
+
+from tfp_flowopt.lipschitz import kernel_scopes
+from tfp_flowopt.lipschitz import layers
+
+__all__ = ['FrozenKernels', 'frozen']
+
+
+class FrozenKernels:
+  """The rescaled kernels of the layers of a module, in variables of their own.
+
+  While they are in use, the layers read them instead of rescaling their trained
+  kernels. The trained kernels are neither changed nor replaced: whatever
+  happens meanwhile, the module, its variables and its checkpoints are what they
+  were. (Rescaling the trained kernels in place would not even be the same map:
+  almost-orthogonal rescaling is not idempotent.)
+
+  A function that was traced while they were in use reads them ever after, so
+  they must be kept as long as it is. `update` brings them up to date.
+
+  #### Example
+
+  ```python
+  kernels = fo.lipschitz.FrozenKernels(distribution)
+
+  @tf.function
+  def log_prob(x):
+    with kernels.in_use():
+      return distribution.log_prob(x)  # no rescaling in this graph
+
+  log_prob(x)
+  ...  # after more training
+  kernels.update()
+  log_prob(x)
+  ```
+  """
+
+  def __init__(self, module):
+    """Freezes the kernels as they are now.
+
+    Args:
+      module: `tf.Module`, such as a layer, a network, a bijector or a
+        distribution.
+
+    Raises:
+      ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+    """
+    if not isinstance(module, tf.Module):
+      raise ValueError(
+          f'Argument `module` must be a tf.Module, got {type(module).__name__}.'
+      )
+    if tf.inside_function():
+      raise ValueError(
+          'Argument `module` cannot be frozen inside a tf.function: that makes '
+          'variables. Freeze it before.'
+      )
+    self._kernels = {
+        layer: tf.Variable(
+            layer.rescaled_kernel(), trainable=False, name='frozen_kernel'
+        )
+        for layer in (module, *module.submodules)
+        if isinstance(layer, layers.LipschitzLinear)
+        # Nothing to save where nothing is computed.
+        and layer.normalization is not None
+    }
+
+  @property
+  def variables(self):
+    """The frozen kernels, a list of variables."""
+    return list(self._kernels.values())
+
+  def update(self):
+    """Freezes the kernels as they are now, in the same variables."""
+    for layer, variable in self._kernels.items():
+      variable.assign(layer.rescaled_kernel())
+
+  def in_use(self):
+    """Context in which the layers use these kernels, in this thread.
+
+    They are not trained there: their gradients are `None`.
+
+    Returns:
+      Context manager.
+    """
+    return kernel_scopes.using_frozen(self._kernels)
+
+
+@contextlib.contextmanager
+def frozen(module):
+  """Context in which the layers of a module use their rescaled kernels frozen.
+
+  Values are the same, and graphs traced in it contain no rescaling. Training
+  inside has no effect on the kernels in use; see `FrozenKernels`.
+
+  ```python
+  with fo.lipschitz.frozen(distribution) as kernels:
+    function = tf.function(distribution.log_prob).get_concrete_function(spec)
+  ```
+
+  Args:
+    module: `tf.Module`.
+
+  Yields:
+    The `FrozenKernels`; keep them as long as functions traced here.
+
+  Raises:
+    ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+  """
+  kernels = FrozenKernels(module)
+  with kernels.in_use():
+    yield kernels

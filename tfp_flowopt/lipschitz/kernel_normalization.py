@@ -1,0 +1,49 @@
+"""The ways to keep the operator norm of a kernel below 1."""
+
+import tensorflow as tf
+
+from tfp_flowopt.lipschitz import aol
+from tfp_flowopt.lipschitz import operator_norm
+
+__all__ = ['NORMALIZATIONS', 'normalize_kernel']
+
+
+def _divided_by_norm(kernel):
+  """`K / max(1, bound)`, with a certified bound of its operator norm."""
+  # A division, not a product with the reciprocal, whose gradient would square
+  # the bound: a kernel of 1e30 is out of range then.
+  return kernel / tf.maximum(operator_norm.operator_norm_bound(kernel), 1.0)
+
+
+NORMALIZATIONS = {
+    'aol': aol.almost_orthogonal,
+    'gram': _divided_by_norm,
+    None: tf.identity,
+}
+
+
+def normalize_kernel(kernel, method):
+  """A kernel of operator norm at most 1, for every image size.
+
+  * `'aol'`: `almost_orthogonal`, a scale for each channel. It wastes least.
+  * `'gram'`: `K min(1, 1 / s)`, `s` the certified `operator_norm_bound`, one
+    scale for all channels. The gradient goes through `s`.
+  * `None`: the kernel as it is, of any norm.
+
+  Args:
+    kernel: float32 or float64 `Tensor`, dense `[in, out]` or convolution
+      `[kh, kw, in, out]`.
+    method: A key of `NORMALIZATIONS`.
+
+  Returns:
+    `Tensor` of the same shape.
+
+  Raises:
+    ValueError: If there is no such method.
+  """
+  if method not in NORMALIZATIONS:
+    raise ValueError(
+        f'Argument `normalization` must be one of {tuple(NORMALIZATIONS)}, got '
+        f'{method!r}.'
+    )
+  return NORMALIZATIONS[method](kernel)
