@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import flows
+from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 
 __all__ = ['save']
@@ -15,11 +16,13 @@ __all__ = ['save']
 _NOISE_SEED = (0, 0)
 
 
-class _ServedFlow(tf.Module):
-  """The signatures of an exported flow."""
+class _ServedFlow:
+  """The signatures of an exported flow.
+
+  Not a `tf.Module`: what is only needed for training is not to be saved.
+  """
 
   def __init__(self, distribution, bits):
-    super().__init__(name='served_flow')
     self._distribution = distribution
     self._bits = bits
 
@@ -92,8 +95,21 @@ def _check(distribution, bits):
     )
 
 
+def _variables_read_by(functions):
+  """The variables that concrete functions read, each once."""
+  variables = {
+      id(variable): variable
+      for function in functions
+      for variable in function.graph.variables
+  }
+  return list(variables.values())
+
+
 def save(distribution, path, bits=8):
   """Exports an image flow as a SavedModel that needs only TensorFlow.
+
+  It holds what serving needs: the rescaled kernels of Lipschitz layers, and
+  neither the trained ones nor the rescaling. The distribution is not changed.
 
   Its signatures take named tensors and return dictionaries, with any number
   of images `N`:
@@ -140,19 +156,23 @@ def save(distribution, path, bits=8):
       tf.float32,
       name='latents',
   )
-  signatures = {
-      'log_prob': tf.function(served.log_prob).get_concrete_function(images),
-      'encode': tf.function(served.encode).get_concrete_function(images),
-      'decode': tf.function(served.decode).get_concrete_function(latents),
-      'sample': tf.function(served.sample).get_concrete_function(
-          tf.TensorSpec([], tf.int32, name='num_samples'),
-          tf.TensorSpec([2], tf.int32, name='seed'),
-          tf.TensorSpec([], tf.float32, name='temperature'),
-      ),
-  }
+  root = tf.Module(name='served_flow')
+  with lipschitz.frozen(distribution):
+    signatures = {
+        'log_prob': tf.function(served.log_prob).get_concrete_function(images),
+        'encode': tf.function(served.encode).get_concrete_function(images),
+        'decode': tf.function(served.decode).get_concrete_function(latents),
+        'sample': tf.function(served.sample).get_concrete_function(
+            tf.TensorSpec([], tf.int32, name='num_samples'),
+            tf.TensorSpec([2], tf.int32, name='seed'),
+            tf.TensorSpec([], tf.float32, name='temperature'),
+        ),
+    }
+    # Functions do not keep variables; the frozen kernels have no other owner.
+    root.weights = _variables_read_by(signatures.values())
   # A reader never sees a half-written model.
   unfinished = path.with_name(f'.tmp-{path.name}')
   shutil.rmtree(unfinished, ignore_errors=True)
-  tf.saved_model.save(served, str(unfinished), signatures=signatures)
+  tf.saved_model.save(root, str(unfinished), signatures=signatures)
   unfinished.rename(path)
   return str(path)

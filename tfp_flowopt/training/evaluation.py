@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import flows
+from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 
 __all__ = ['FlowEvaluator', 'dequantize', 'pointwise_optima']
@@ -22,7 +23,11 @@ def dequantize(images, bits, seed):
 
 
 class FlowEvaluator:
-  """Evaluates a distribution on sets of images."""
+  """Evaluates a distribution on sets of images.
+
+  The kernels of Lipschitz layers are rescaled once an evaluation, not once a
+  batch, and kept beside the trained ones.
+  """
 
   def __init__(self, distribution, bits):
     """Creates the evaluator.
@@ -33,6 +38,7 @@ class FlowEvaluator:
     """
     self._event_size = distribution.event_shape.num_elements()
     self._bits = bits
+    self._kernels = lipschitz.FrozenKernels(distribution)
 
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
@@ -43,7 +49,8 @@ class FlowEvaluator:
         ]
     )
     def log_prob(images, seed):
-      return distribution.log_prob(dequantize(images, bits, seed))
+      with self._kernels.in_use():
+        return distribution.log_prob(dequantize(images, bits, seed))
 
     self._log_prob = log_prob
 
@@ -57,6 +64,7 @@ class FlowEvaluator:
     Returns:
       Python `float`.
     """
+    self._kernels.update()
     values = [
         self._log_prob(
             images[i : i + _BATCH_SIZE],

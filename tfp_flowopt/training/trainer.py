@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfp_flowopt import flows
+from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.training import averaging
 from tfp_flowopt.training import evaluation
@@ -221,7 +222,7 @@ class Trainer:
     x = evaluation.dequantize(
         images, config.bits, tf.stack([config.seed, self._step])
     )
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as tape, lipschitz.shared_rescaling():
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x)),
           self._event_size,
