@@ -105,6 +105,48 @@ def test_the_result_does_not_depend_on_the_rest_of_the_batch(
   np.testing.assert_allclose(together[4:], alone, rtol=1e-5)
 
 
+def rescalings(graph_def):
+  """Number of operations of a kind that only rescaling uses here."""
+  nodes = list(graph_def.node)
+  for function in graph_def.library.function:
+    nodes.extend(function.node_def)
+  return sum(node.op == 'Rsqrt' for node in nodes)
+
+
+def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
+  before = [v.numpy() for v in distribution.variables]
+  path = fo.export.save(distribution, tmp_path / 'model')
+  loaded = tf.saved_model.load(path)
+  for function in loaded.signatures.values():
+    assert rescalings(function.graph.as_graph_def()) == 0
+  unfrozen = tf.function(distribution.log_prob).get_concrete_function(
+      tf.TensorSpec([None, 8, 8, 3])
+  )
+  assert rescalings(unfrozen.graph.as_graph_def()) == 6  # it would be seen
+
+  saved = [
+      tf.train.load_variable(f'{path}/variables/variables', name)
+      for name, shape in tf.train.list_variables(f'{path}/variables/variables')
+      if len(shape) == 4
+  ]
+  layers = [
+      m
+      for m in distribution.submodules
+      if isinstance(m, fo.lipschitz.LipschitzConv2D)
+  ]
+  assert len(saved) == len(layers) == 6
+  for layer in layers:
+    kernel = layer.effective_kernel().numpy()
+    assert any(np.array_equal(kernel, other) for other in saved)
+  # The flow itself goes on as it was.
+  for variable, value in zip(distribution.variables, before, strict=True):
+    np.testing.assert_array_equal(variable, value)
+  x = images.preprocessed(4)
+  with fo.lipschitz.frozen(distribution):
+    frozen = distribution.log_prob(tf.identity(x))
+  np.testing.assert_allclose(distribution.log_prob(x), frozen, rtol=1e-6)
+
+
 def test_what_cannot_be_exported(distribution, tmp_path):
   fresh = fo.image_flow([8, 8, 3], 2, 1, 8)
   with pytest.raises(ValueError, match='not initialised'):

@@ -8,6 +8,7 @@ from support import images
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import evaluation
 
 CONFIG = {
     'train_steps': 12,
@@ -303,6 +304,43 @@ def test_evaluation_uses_averaged_weights(tmp_path):
   assert trainer.evaluate() == before
   trainer.use_averaged_weights()
   assert trainer.evaluate() == before
+
+
+def test_kernels_are_rescaled_once_a_step_and_not_in_evaluation(tmp_path):
+  trainer, distribution = make_trainer(tmp_path, train_steps=1)
+  before = trainer.evaluate()
+  for variable in distribution.trainable_variables:
+    variable.assign_add(0.1 * tf.ones_like(variable))
+  trainer._average.restart()
+  # New weights are seen, and the values are those of the flow itself.
+  images_ = trainer._held_out[:100]
+  seed = tf.constant([0, 3], tf.int64)
+  got = trainer._evaluator._log_prob(images_, seed)
+  trainer._evaluator.bits_per_dim(images_, seed)
+  updated = trainer._evaluator._log_prob(images_, seed)
+  want = distribution.log_prob(evaluation.dequantize(images_, 8, seed))
+  np.testing.assert_allclose(updated, want, rtol=1e-5)
+  assert np.abs(got - want).max() > 1e-2
+  assert trainer.evaluate() != before
+
+  def rescalings(function, *args):
+    graph = function.get_concrete_function(*args).graph
+    return [
+        sum(
+            op.type == kind and 'rescale_kernel' in op.name
+            for op in graph.get_operations()
+        )
+        for kind in ('Rsqrt', 'RsqrtGrad')
+    ]
+
+  batch = trainer._held_out[:8]
+  # Two levels of one step with three layers; also with the flow used twice.
+  assert rescalings(trainer._train_step, batch) == [6, 6]
+  assert rescalings(trainer._evaluator._log_prob) == [0, 0]
+  twice, distribution = make_trainer(tmp_path / 'twice')
+  log_prob = distribution.log_prob
+  distribution.log_prob = lambda x: log_prob(x) + log_prob(tf.identity(x))
+  assert rescalings(twice._train_step, batch) == [6, 6]
 
 
 def test_noise_and_batches_differ_between_steps_and_seeds(tmp_path):
