@@ -1,6 +1,15 @@
 """What a flow does, made visible."""
 
+from tfp_flowopt.diagnostics.balance import volume_balance
+from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
+from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.pictures import plot_samples
 from tfp_flowopt.diagnostics.pictures import plot_training_curve
 
-__all__ = ['plot_samples', 'plot_training_curve']
+__all__ = [
+    'LocalLipschitz',
+    'local_lipschitz',
+    'plot_samples',
+    'plot_training_curve',
+    'volume_balance',
+]

@@ -1,0 +1,61 @@
+"""Whether a flow expands volume as much as its base distribution wants."""
+
+import tensorflow as tf
+
+__all__ = ['volume_balance']
+
+
+def volume_balance(distribution, x):
+  """How far a flow is from the best global scale of its latents.
+
+  ```none
+  balance = E|z|^2 / D - 1,   z = inverse(x),  standard normal base
+  ```
+
+  Scaling the latents, `z -> c z`, changes the mean log-likelihood by
+  `D log c - (c^2 - 1) E|z|^2 / 2`, whose slope at `c = 1` is `-D balance`. So
+
+  * 0: no scale does better. It is 0 at every optimum over a family of flows
+    that is closed under scaling, such as that of `initialize_at_optimum`;
+  * positive: `inverse` **expands** too much, latents are larger than the base
+    expects;
+  * negative: it **contracts** too much.
+
+  The best scale is `(1 + balance)^(-1/2)`, and gains
+  `D/2 (balance - log(1 + balance))` nats per event. For other bases it is
+  `-E[z . grad log p_Z(z)] / D - 1`, with the same meaning of 0 and of the sign;
+  for the standard normal that is the formula above.
+
+  Args:
+    distribution: `tfd.TransformedDistribution` by a bijector of single tensors;
+      its base has a density that is differentiable at the latents.
+    x: `Tensor` `[N] + event_shape`, the data.
+
+  Returns:
+    Scalar `Tensor` of the type of `x`, the mean over the batch.
+
+  Raises:
+    ValueError: If `distribution` is not transformed, or the batch is empty.
+  """
+  base = getattr(distribution, 'distribution', None)
+  bijector = getattr(distribution, 'bijector', None)
+  if base is None or bijector is None:
+    raise ValueError(
+        'Argument `distribution` must be a TransformedDistribution, got '
+        f'{distribution}.'
+    )
+  x = tf.convert_to_tensor(x, dtype=distribution.dtype, name='x')
+  if x.shape.rank in (None, 0) or x.shape[0] == 0:
+    raise ValueError(
+        'Argument `x` must have a batch axis, and an event at least, got '
+        f'shape {x.shape}.'
+    )
+  z = tf.identity(bijector.inverse(tf.identity(x)))
+  with tf.GradientTape() as tape:
+    tape.watch(z)
+    log_density = base.log_prob(z)
+  score = tape.gradient(
+      log_density, z, unconnected_gradients=tf.UnconnectedGradients.ZERO
+  )
+  # The mean over events and dimensions: E[z . score] / D.
+  return -tf.reduce_mean(z * score) - 1.0
