@@ -14,6 +14,7 @@ from tfp_flowopt.lipschitz.layers import LipschitzDense
 from tfp_flowopt.lipschitz.log_slopes import LogSlopes
 from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
 from tfp_flowopt.lipschitz.orthogonal import Orthogonal
+from tfp_flowopt.lipschitz.reconstruction import reconstruction_error_bound
 
 __all__ = [
     'AnchoredLogScale',
@@ -29,4 +30,5 @@ __all__ = [
     'max_min',
     'operator_norm_bound',
     'shared_rescaling',
+    'reconstruction_error_bound',
 ]

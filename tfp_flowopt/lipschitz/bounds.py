@@ -49,10 +49,79 @@ class LipschitzBounds(NamedTuple):
     factor = inflation(dtype)
     return LipschitzBounds(self.forward * factor, self.inverse * factor)
 
+  def log_det_range(self, event_size):
+    """Range of `inverse_log_det_jacobian` that the bounds leave.
+
+    Every singular value of the Jacobian of `inverse`, at every input, lies in
+    `[1 / forward, inverse]`, and the determinant is the product of `D` of them:
+
+    ```none
+    -D log forward <= log|det d inverse / dy| <= D log inverse
+    ```
+
+    It holds for the function as such; a log-determinant that float32 computes
+    has a rounding error on top.
+
+    Args:
+      event_size: Number of dimensions `D` of an event, `H W C` for images.
+
+    Returns:
+      Pair of Python `float`s, in nats per event; infinite where a bound is.
+
+    Raises:
+      ValueError: If `event_size` is not a positive integer, or a bound is
+        negative or NaN.
+    """
+    size = _checked_size(event_size)
+    return -size * _log(self.forward), size * _log(self.inverse)
+
+  def max_log_likelihood(self, event_size):
+    """The largest log-density that any event can have, standard normal base.
+
+    ```none
+    log p(x) = -|z|^2 / 2 - D/2 log(2 pi) + log|det d inverse / dx|
+             <= D (log inverse - 1/2 log(2 pi)),   z = inverse(x)
+    ```
+
+    So a flow with a finite bound cannot collapse to infinite likelihood, on
+    whatever data: the negative log-likelihood is at least minus this.
+
+    Args:
+      event_size: Number of dimensions `D` of an event, `H W C` for images.
+
+    Returns:
+      Python `float`, nats per event; infinite if `inverse` is.
+
+    Raises:
+      ValueError: If `event_size` is not a positive integer, or a bound is
+        negative or NaN.
+    """
+    _, largest = self.log_det_range(event_size)
+    return largest - 0.5 * event_size * math.log(2.0 * math.pi)
+
 
 def _product(a, b):
   """The product; infinite if a factor is, also times 0."""
   return math.inf if math.inf in (a, b) else a * b
+
+
+def _log(bound):
+  """Logarithm of a bound; of 0, which collapses space, minus infinity."""
+  if not bound >= 0:
+    raise ValueError(
+        f'A Lipschitz bound must not be negative or NaN, got {bound}.'
+    )
+  return math.log(bound) if bound > 0 else -math.inf
+
+
+def _checked_size(event_size):
+  """A positive integer, or a `ValueError`."""
+  if not isinstance(event_size, (int, np.integer)) or event_size < 1:
+    raise ValueError(
+        'Argument `event_size` must be a positive integer, got '
+        f'{event_size!r}.'
+    )
+  return int(event_size)
 
 
 ISOMETRY = LipschitzBounds(1.0, 1.0)

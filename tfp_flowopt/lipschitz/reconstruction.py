@@ -1,0 +1,111 @@
+"""How far floating-point arithmetic can come back from where it went."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['reconstruction_error_bound']
+
+_UNIT_ROUND_OFF = {
+    tf.bfloat16: 2.0**-8,
+    tf.float16: 2.0**-11,
+    tf.float32: 2.0**-24,
+    tf.float64: 2.0**-53,
+}
+
+
+def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
+  """Bounds the error of recomputing the input of layers from their output.
+
+  Layers `1..n` map a value `x_0` to `x_n`, each by its `inverse`, `x_k =
+  f_k(x_(k-1))`; then each `forward`, `g_k`, in turn maps back, to `y_0`. In
+  exact arithmetic `y_0 = x_0`. In floating point with unit round-off `u`,
+  **if** each layer is mixed stable with constant `c` in both directions (its
+  computed value is the exact value at an input that is off by at most `c u`,
+  itself off by at most `c u`, relative and in the Euclidean norm of an event):
+
+  ```none
+  |computed f(x) - f(x)| <= c u (Lip(f) |x| + |f(x)|),   the same for g,
+  ```
+
+  then, with `F_k, G_k` the Lipschitz constants of `f_k` and `g_k`, and `x_k`
+  the values as they were computed, the errors `e_k = |y_k - x_k|` satisfy
+
+  ```none
+  d_k     = c u (F_k |x_(k-1)| + |x_k|) / (1 - c u)      error of f_k
+  a_k     = G_k (e_k + d_k)                              amplified by g_k
+  e_(k-1) <= a_k + c u (G_k (|x_k| + e_k) + |x_(k-1)| + a_k),    e_n = 0.
+  ```
+
+  The first line also bounds `|f_k(x_(k-1))|` by `|x_k| + d_k`, the last one
+  `|g_k(y_k)|` by `|x_(k-1)| + a_k`; nothing of higher order is left out. To
+  first order it is the sum over `k` of rounding errors at `x_k`, amplified by
+  `G_1 ... G_k`. The constants of the layers are certificates; **`c` is an
+  assumption** about arithmetic. Summing `m` products in any order has `c <= m`
+  in the worst case, and about `sqrt(m)` as a rule (Higham 2002, ch. 3). The
+  default covers this library's layers on CPU up to 64 channels or so. Numbers
+  inside a layer that are much larger than its input and output (a shift that
+  nearly cancels, say) need a larger one.
+
+  Args:
+    layers: List of bijectors or `LipschitzBounds`, in the order of direction
+      `inverse` (`FlowLevel.parts`, say).
+    norms: Euclidean norms of the values as computed, `x_0` to `x_n`: `[n + 1]`,
+      or `[n + 1, N]` for a batch of events.
+    dtype: Floating-point type of the arithmetic. Where a GPU may use
+      TensorFloat-32, give `tf.float16`: it has the same unit round-off.
+    rounding: The `c` above, a positive number.
+
+  Returns:
+    Python `float`, or array `[N]`: bound of `|y_0 - x_0|`; infinite if a layer
+    has no finite constants.
+
+  Raises:
+    ValueError: If an argument has a wrong value.
+    TypeError: If the bounds of a layer are not known (`lipschitz_bounds`).
+  """
+  unit = _UNIT_ROUND_OFF.get(tf.as_dtype(dtype))
+  if unit is None:
+    raise ValueError(
+        'Argument `dtype` must be one of '
+        f'{[t.name for t in _UNIT_ROUND_OFF]}, got {dtype}.'
+    )
+  error = rounding * unit
+  if not 0 < error < 0.5:
+    raise ValueError(
+        'Argument `rounding` must be positive and less than half of 1/u = '
+        f'{1 / unit:g}, got {rounding}.'
+    )
+  norms = np.asarray(norms, np.float64)
+  if norms.ndim not in (1, 2) or len(norms) != len(layers) + 1:
+    raise ValueError(
+        f'Argument `norms` must have shape [n + 1] or [n + 1, N] for n = '
+        f'{len(layers)} layers, got {list(norms.shape)}.'
+    )
+  if not np.all((norms >= 0) & np.isfinite(norms)):
+    raise ValueError(
+        'Argument `norms` must be finite and not negative, got '
+        f'{norms.min()} to {norms.max()}.'
+    )
+  constants = [
+      layer
+      if isinstance(layer, bounds.LipschitzBounds)
+      else bounds.lipschitz_bounds(layer)
+      for layer in layers
+  ]
+  total = np.zeros(norms.shape[1:])
+  if not np.all(np.isfinite(constants)):
+    total += math.inf
+  else:
+    for k in reversed(range(len(layers))):
+      forward, inverse = constants[k]
+      before, after = norms[k], norms[k + 1]
+      rounded = error * (inverse * before + after) / (1.0 - error)
+      amplified = forward * (total + rounded)
+      total = amplified + error * (
+          forward * (after + total) + before + amplified
+      )
+  return total if total.ndim else float(total)
