@@ -14,6 +14,8 @@ _PADDINGS = ('SAME', 'VALID', 'CIRCULAR')
 # Kernels with at most this many channels on the thinner side are cheap enough
 # for a fine grid.
 _THIN = 128
+# Entries of Gram matrices that are held at a time, 256 MB in complex128.
+_CHUNK = 2**24
 # A float64 bound can meet the truth; this is more than its rounding errors.
 _ROUNDING = 1.0 + 1e-12
 
@@ -84,17 +86,22 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   scale = tf.reduce_max(tf.abs(kernel))
   kernel /= tf.where(scale > 0, scale, tf.ones_like(scale))
   grid = _grid_sizes(kernel.shape)
-  matrices = _gram_symbols(kernel, grid)
+  lags = gram.gram_kernel(kernel)
   if method == 'power':
-    return scale * _power_iteration(matrices)
-  log_norm = _log_gram_bound(matrices)
+    return scale * _largest_on_grid(lags, grid, _power_iteration)[0]
+  # The gradient is that of the largest frequency, so only there is it needed:
+  # the memory does not grow with the number of frequencies.
+  _, row, column = _largest_on_grid(
+      tf.stop_gradient(lags), grid, _log_gram_bound
+  )
+  log_norm = _log_gram_bound(_gram_symbols(lags, grid, row, column))
   correction = math.prod(
       1.0 / math.cos((k - 1) * math.pi / (2 * n))
       for k, n in zip(kernel.shape[:2], grid, strict=True)
   )
   return (
       scale
-      * tf.reduce_max(tf.exp(log_norm))
+      * tf.exp(log_norm[0])
       * (correction * bounds.inflation(kernel.dtype) * _ROUNDING)
   )
 
@@ -105,34 +112,81 @@ def _grid_sizes(shape):
   return [max(1, fineness * (k - 1)) for k in shape[:2]]
 
 
-def _gram_symbols(kernel, grid):
-  """`K(w) K(w)^*` on the grid, `[frequencies, in, in]`, Hermitian.
+def _largest_on_grid(lags, grid, norms):
+  """The largest norm on the grid, and where, a few rows at a time.
 
   Args:
-    kernel: `[kh, kw, in, out]`.
+    lags: Gram kernel, `[2 kh - 1, 2 kw - 1, in, in]`.
     grid: Numbers of frequencies of each axis.
+    norms: Maps matrices `[frequencies, in, in]` to norms `[frequencies]`.
 
   Returns:
-    Real for a 1x1 kernel, else complex. Frequencies `w` and `-w` have the same
-    norm; one of them is enough.
+    Scalar norm, its row and its column, `[1]`. Frequencies `w` and `-w` have
+    the same norm: half of the columns are enough.
   """
-  lags = gram.gram_kernel(kernel)
+  num_rows, num_columns = grid[0], grid[1] // 2 + 1
+  columns = tf.range(num_columns)
+
+  def of_rows(rows):
+    values = norms(_gram_symbols(lags, grid, rows, columns))
+    best = tf.argmax(values, output_type=tf.int32)
+    return values[best], rows[best // num_columns], best % num_columns
+
+  size = max(1, _CHUNK // (num_columns * lags.shape[2] ** 2))
+  if size >= num_rows:
+    best, row, column = of_rows(tf.range(num_rows))
+    return best, [row], [column]
+  # The last chunk overlaps the one before it, so that all have one shape.
+  num_chunks = math.ceil(num_rows / size)
+
+  def chunk(i, *best):
+    start = tf.minimum(i * size, num_rows - size)
+    found = of_rows(start + tf.range(size))
+    better = found[0] > best[0]
+    return (
+        i + 1,
+        *(tf.where(better, a, b) for a, b in zip(found, best, strict=True)),
+    )
+
+  least = tf.constant(-math.inf, lags.dtype)
+  _, best, row, column = tf.while_loop(
+      lambda i, *_: i < num_chunks,
+      chunk,
+      (0, least, 0, 0),
+      parallel_iterations=1,
+      maximum_iterations=num_chunks,
+  )
+  return best, [row], [column]
+
+
+def _gram_symbols(lags, grid, rows, columns):
+  """`K(w) K(w)^*` at some rows and columns of the grid, Hermitian.
+
+  Args:
+    lags: Gram kernel, `[2 kh - 1, 2 kw - 1, in, in]`.
+    grid: Numbers of frequencies of each axis.
+    rows: Indices of frequencies of the first axis.
+    columns: Indices of frequencies of the second axis.
+
+  Returns:
+    `[rows * columns, in, in]`, real for a 1x1 kernel, else complex.
+  """
   height, width, channels = lags.shape[:3]
   if height == width == 1:
     return lags[0]
-  dtype = tf.complex128 if kernel.dtype == tf.float64 else tf.complex64
-  rows = tf.constant(_phases(grid[0], grid[0], height), dtype)
-  columns = tf.constant(_phases(grid[1] // 2 + 1, grid[1], width), dtype)
+  dtype = tf.complex128 if lags.dtype == tf.float64 else tf.complex64
+  rows = tf.gather(tf.constant(_phases(grid[0], height), dtype), rows)
+  columns = tf.gather(tf.constant(_phases(grid[1], width), dtype), columns)
   # One axis at a time: the transform of both would be a large matrix.
   symbols = tf.einsum('ap,pqij->aqij', rows, tf.cast(lags, dtype))
   symbols = tf.einsum('bq,aqij->abij', columns, symbols)
   return tf.reshape(symbols, [-1, channels, channels])
 
 
-def _phases(num_frequencies, period, num_lags):
-  """`exp(-2 pi i f lag / period)`, lags centred: `[num_frequencies, lags]`."""
+def _phases(period, num_lags):
+  """`exp(-2 pi i f lag / period)`, lags centred: `[period, lags]`."""
   lags = np.arange(num_lags) - num_lags // 2
-  angles = np.outer(np.arange(num_frequencies), lags) * (2 * np.pi / period)
+  angles = np.outer(np.arange(period), lags) * (2 * np.pi / period)
   return np.exp(-1j * angles)
 
 
@@ -164,10 +218,10 @@ def _log_gram_bound(matrices):
 
 
 def _power_iteration(matrices, num_steps=100):
-  """Largest singular value that power iteration finds."""
-  size = [matrices.shape[0], matrices.shape[1], 1]
+  """Largest singular values that power iteration finds, `[frequencies]`."""
+  # One start for all frequencies, however they are shared out.
   start = tf.random.stateless_normal(
-      size, [0, 0], dtype=matrices.dtype.real_dtype
+      [1, matrices.shape[1], 1], [0, 0], dtype=matrices.dtype.real_dtype
   )
   v = tf.cast(start, matrices.dtype)
   for _ in range(num_steps):
@@ -176,4 +230,4 @@ def _power_iteration(matrices, num_steps=100):
     divisor = tf.where(norm > 0, norm, tf.ones_like(norm))
     v /= tf.cast(divisor, v.dtype)[:, tf.newaxis, tf.newaxis]
   product = tf.linalg.matmul(v, tf.linalg.matmul(matrices, v), adjoint_a=True)
-  return tf.sqrt(tf.reduce_max(tf.abs(product)))
+  return tf.sqrt(tf.abs(product[:, 0, 0]))
