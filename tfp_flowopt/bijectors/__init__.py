@@ -12,6 +12,7 @@ from tfp_flowopt.bijectors.flow_level import FlowLevel
 from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
+from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
 
 __all__ = [
     'ActNorm',
@@ -24,6 +25,7 @@ __all__ = [
     'InvertibleConv1x1',
     'JointBijector',
     'RadialScaling',
+    'LipschitzResidual',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

@@ -1,0 +1,265 @@
+"""What the bijectors with an explicit inverse and a solved forward share."""
+
+import abc
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import fixed_point
+from tfp_flowopt.internal import flat_events
+from tfp_flowopt.internal import linearization
+from tfp_flowopt.internal import stochastic_log_det
+
+__all__ = ['ImplicitBijector']
+
+
+class ImplicitBijector(base.JointBijector):
+  """`inverse` is a formula; `forward` solves it to a certified error.
+
+  Subclasses implement `_map`, the formula `f`, `_map_and_log_det`, and the
+  constants `_step`, `_contraction` and `_forward_lipschitz` such that
+  `y -> y - step (f(y) - x)` contracts by `contraction < 1`, and `forward` has
+  the Lipschitz constant `forward_lipschitz`.
+
+  `forward` stops when
+
+  ```none
+  |y_hat - y| <= Lip(forward) |f(y_hat) - x| <= tolerance max(1, |x|)
+  ```
+
+  or when rounding lets the residual fall no further, or after
+  `max_iterations`. Its gradient is that of the implicit function, by one linear
+  solve of the same kind. It may be taken once (second derivatives raise an
+  error).
+
+  The methods of a `tfb.Bijector` take a `seed`, an integer or a pair, for
+  log-determinants that are random; by default the constructor's, which gives
+  the same probes at every call.
+  """
+
+  def __init__(
+      self,
+      event_ndims,
+      seed,
+      tolerance,
+      max_iterations,
+      dtype,
+      validate_args,
+      parameters,
+      name,
+  ):
+    """Creates the bijector.
+
+    Args:
+      event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
+        images.
+      seed: Default seed of random log-determinants.
+      tolerance: Positive Python `float`, the certified error of `forward`
+        relative to `max(1, |x|)`; `None` for 32 times the resolution of the
+        type.
+      max_iterations: Python `int`, the most steps of the solver.
+      dtype: Type of the weights, or `None`.
+      validate_args: Python `bool`.
+      parameters: Python `dict` of the subclass's constructor arguments.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
+    """
+    if event_ndims < 1:
+      raise ValueError(
+          f'Argument `event_ndims` must be at least 1, got {event_ndims}.'
+      )
+    if tolerance is not None and not 0 < tolerance < math.inf:
+      raise ValueError(
+          f'Argument `tolerance` must be positive, got {tolerance}.'
+      )
+    if max_iterations < 1:
+      raise ValueError(
+          f'Argument `max_iterations` must be at least 1, got {max_iterations}.'
+      )
+    stochastic_log_det.seed_tensor(seed)
+    self._seed = seed
+    self._tolerance = tolerance
+    self._max_iterations = max_iterations
+    super().__init__(
+        forward_min_event_ndims=event_ndims,
+        dtype=dtype,
+        validate_args=validate_args,
+        parameters=parameters,
+        name=name,
+    )
+
+  @abc.abstractmethod
+  def _map(self, y):
+    """Returns `f(y) = inverse(y)` for any number of batch dimensions."""
+
+  @abc.abstractmethod
+  def _map_and_log_det(self, y, seed):
+    """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
+
+  @property
+  @abc.abstractmethod
+  def _dense_jacobian(self):
+    """Whether events are so small that Jacobians may be dense."""
+
+  @property
+  @abc.abstractmethod
+  def _step(self):
+    """Step size with which the plain iteration contracts."""
+
+  @property
+  @abc.abstractmethod
+  def _contraction(self):
+    """Its factor."""
+
+  @property
+  @abc.abstractmethod
+  def _forward_lipschitz(self):
+    """Certified Lipschitz constant of `forward`."""
+
+  def forward_with_error(self, x):
+    """`forward(x)` and a certified bound of its error.
+
+    Args:
+      x: `Tensor` `[batch..., event]`.
+
+    Returns:
+      `y_hat`, and `[batch...]` with `Lip(forward) |f(y_hat) - x|` plus an
+      allowance for the rounding of that residual. The Euclidean distance of
+      `y_hat` to the exact solution is at most this.
+    """
+    x = tf.convert_to_tensor(x, dtype=self.dtype, name='x')
+    y, residual_norm = self._solve(x)
+    axes = list(range(-self.forward_min_event_ndims, 0))
+    magnitude = sum(
+        tf.sqrt(tf.reduce_sum(tf.square(t), axis=axes)) for t in (x, y)
+    )
+    rounding = 4.0 * _resolution(x.dtype) * magnitude
+    return y, self._forward_lipschitz * (residual_norm + rounding)
+
+  def _flat_solve(self, residual, x, start):
+    """Solves for a batch of any shape.
+
+    Args:
+      residual: Maps `y` like `x` to what must become 0, unscaled.
+      x: `[batch..., event]`, the right-hand side.
+      start: `[batch..., event]`.
+
+    Returns:
+      The solution, a constant, and the norms of its residuals, `[batch...]`.
+    """
+    ndims = self.forward_min_event_ndims
+    batch_shape = tf.shape(x)[: x.shape.rank - ndims]
+
+    def flat(t):
+      return flat_events.flatten(t, ndims)
+
+    def unflat(t):
+      return flat_events.unflatten(t, x)
+
+    tolerance = self._tolerance or 32.0 * _resolution(x.dtype)
+    right = flat(x)
+    scale = tf.maximum(tf.norm(right, axis=-1), 1.0)
+    target = scale * (self._step * tolerance / self._forward_lipschitz)
+
+    def solve(point):
+      y, norm, _ = fixed_point.solve(
+          lambda t: self._step * flat(residual(unflat(t))),
+          point,
+          self._contraction,
+          target,
+          self._max_iterations,
+      )
+      return y, norm / self._step
+
+    # The first residual is taken outside of what is not recorded.
+    y, norm = linearization.without_gradient(
+        solve, (flat(start), self._step * flat(residual(start)))
+    )
+    return unflat(y), tf.reshape(norm, batch_shape)
+
+  def _solve(self, x):
+    """Returns `forward(x)`, differentiable, and the norms of its residuals."""
+    solution, norm = self._flat_solve(
+        lambda y: self._map(y) - x, x, self._start(x)
+    )
+    # The formula once more at the solution: `x` and the weights get their
+    # gradients through the residual, which the Jacobian's inverse carries on.
+    value, adjoint = self._map_and_adjoint(solution)
+
+    @tf.custom_gradient
+    def newton(residual):
+      def gradient(upstream):
+        return tf.raw_ops.PreventGradient(
+            input=-adjoint(upstream),
+            message='`forward` has first derivatives only.',
+        )
+
+      return tf.zeros_like(residual), gradient
+
+    return solution + newton(value - x), norm
+
+  def _map_and_adjoint(self, y):
+    """`f(y)`, and the function `u -> J^-T u` at `y`."""
+    if self._dense_jacobian:
+      ndims = self.forward_min_event_ndims
+      value, jacobian = linearization.value_and_jacobian(self._map, y, ndims)
+      # The transposed inverse acts on rows from the right.
+      inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
+
+      def dense(u):
+        shape = tf.concat([tf.shape(u)[: u.shape.rank - ndims], [-1]], axis=0)
+        rows = tf.linalg.matvec(
+            inverse, tf.reshape(u, shape), transpose_a=True
+        )
+        return flat_events.unflatten(rows, u)
+
+      return value, dense
+    linear = linearization.Linearization(self._map, y)
+
+    def solved(u):
+      # Another contraction, with the transposed Jacobian.
+      return self._flat_solve(
+          lambda v: linear.vjp(v) - u, u, self._step * u
+      )[0]
+
+    return linear.value, solved
+
+  def _start(self, x):
+    """Where the iteration starts."""
+    return x
+
+  def _seed_of(self, seed):
+    return stochastic_log_det.seed_tensor(
+        self._seed if seed is None else seed
+    )
+
+  def _forward_and_log_det(self, x, seed=None):
+    y, _ = self._solve(x)
+    _, log_det = self._map_and_log_det(y, self._seed_of(seed))
+    return y, -log_det
+
+  def _inverse_and_log_det(self, y, seed=None):
+    return self._map_and_log_det(y, self._seed_of(seed))
+
+  # TFP passes the keyword arguments of its public methods on to these.
+  def _augmented_forward(self, x, seed=None):
+    y, fldj = self._forward_and_log_det(x, seed)
+    return y, {'ildj': -fldj}
+
+  def _augmented_inverse(self, y, seed=None):
+    x, ildj = self._inverse_and_log_det(y, seed)
+    return x, {'ildj': ildj}
+
+  def _forward_log_det_jacobian(self, x, seed=None):
+    return self._forward_and_log_det(x, seed)[1]
+
+  def _inverse_log_det_jacobian(self, y, seed=None):
+    return self._inverse_and_log_det(y, seed)[1]
+
+
+def _resolution(dtype):
+  """Distance of 1 to the next number."""
+  return 2.0**-52 if dtype == tf.float64 else 2.0**-23

@@ -1,0 +1,264 @@
+"""LipschitzResidual bijector."""
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.bijectors import implicit
+from tfp_flowopt.internal import dense_log_det
+from tfp_flowopt.internal import flat_events
+from tfp_flowopt.internal import lanczos
+from tfp_flowopt.internal import linearization
+from tfp_flowopt.internal import power_series
+from tfp_flowopt.internal import stochastic_log_det
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['LipschitzResidual']
+
+_LOG_DETS = ('exact', 'series', 'roulette', 'lanczos')
+
+
+class LipschitzResidual(implicit.ImplicitBijector):
+  """Adds a contraction to its input: an invertible residual network.
+
+  ```none
+  inverse(y) = y + g(y),   Lip(g) <= L < 1
+  forward(x) = the fixed point of y -> x - g(y)
+  ```
+
+  (Behrmann et al. 2019; Chen et al. 2019.) All dimensions change at once, and
+  the network may be any that certifies its constant. `forward` is solved to a
+  certified error (`ImplicitBijector`, `forward_with_error`).
+
+  **Lipschitz constants.** `1 + L` inverse, `1 / (1 - L)` forward.
+
+  **Log-determinant** of `I + J`, `J` the Jacobian of `g`, in nats:
+
+  * `'exact'`: the dense Jacobian, by QR. For small events: it costs as much as
+    `D` evaluations.
+  * `'series'`: the first `num_terms` of `sum (-1)^(k+1) tr(J^k) / k`, with
+    random probes for the traces (Hutchinson 1990). What is left out is bounded
+    (`series_bias_bound`).
+  * `'roulette'`: without bias. After `num_terms` terms each next one is
+    computed with probability `1 - stop_probability`, and divided by the
+    probability that it is reached. Its variance is finite for all weights if
+    `stop_probability < 1 - L^2`. One draw serves all samples of a call.
+  * `'lanczos'`: quadrature of `1/2 log` of `(I+J)^T (I+J)` with `num_terms`
+    products, for evaluation: its error falls much faster than that of the
+    series for `L` near 1.
+
+  All can be trained with: their gradients are estimates of the exact one with
+  the memory of one evaluation (`internal/stochastic_log_det.py`). The random
+  ones take a seed at each call:
+
+  ```python
+  network = fo.networks.DenseConditioner(
+      2, 32, 2, lipschitz=0.9, activation='smooth_max_min')
+  bijector = fo.bijectors.LipschitzResidual(network, log_det='roulette')
+  y = tf.ones([5, 2])
+  x = bijector.inverse(y, seed=[0, 1])
+  bijector.inverse_log_det_jacobian(y, seed=[0, 1])  # of the same evaluation
+  bijector.forward_with_error(x)
+  ```
+
+  A distribution passes them on: `log_prob(y, bijector_kwargs={'seed': seed})`.
+  """
+
+  def __init__(
+      self,
+      network,
+      event_ndims=1,
+      log_det='exact',
+      num_terms=8,
+      num_probes=1,
+      stop_probability=None,
+      seed=0,
+      tolerance=None,
+      max_iterations=5000,
+      validate_args=False,
+      name='lipschitz_residual',
+  ):
+    """Creates the bijector.
+
+    Args:
+      network: Callable, the `g` above: maps `[..., event]` to the same shape,
+        for any number of batch dimensions, each element of the batch alone.
+        Its property `lipschitz` must be a Lipschitz constant of it, below 1. A
+        `tf.Module`'s variables are tracked.
+      event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
+        images.
+      log_det: `'exact'`, `'series'`, `'roulette'` or `'lanczos'`.
+      num_terms: Terms of the series, terms before the roulette begins, or
+        steps of Lanczos.
+      num_probes: Random probes whose mean is taken.
+      stop_probability: Of the roulette, in (0, 1 - L^2); by default half of
+        that.
+      seed: Python `int` or pair, the seed of calls that give none. It gives the
+        same probes each time: for training, give each call its own.
+      tolerance: Positive Python `float`, the certified error of `forward`
+        relative to `max(1, |x|)`; by default 32 times the resolution of the
+        type.
+      max_iterations: Python `int`, the most steps of the solver. It stops by
+        itself at the number that plain iteration needs for the tolerance.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
+    """
+    parameters = dict(locals())
+    lipschitz = coupling.conditioner_lipschitz(network)
+    if not 0 <= lipschitz < 1:
+      raise ValueError(
+          'Argument `network` must certify a constant below 1 as '
+          f'`network.lipschitz`, got {lipschitz}.'
+      )
+    if log_det not in _LOG_DETS:
+      raise ValueError(
+          f'Argument `log_det` must be one of {_LOG_DETS}, got {log_det!r}.'
+      )
+    for key, value in (('num_terms', num_terms), ('num_probes', num_probes)):
+      if value < 1:
+        raise ValueError(f'Argument `{key}` must be at least 1, got {value}.')
+    most = 1.0 - lipschitz**2
+    if stop_probability is None:
+      stop_probability = 0.5 * most
+    elif not 0 < stop_probability < most:
+      raise ValueError(
+          'Argument `stop_probability` must be in (0, 1 - L^2) = (0, '
+          f'{most:.6g}) for a finite variance, got {stop_probability}.'
+      )
+    with tf.name_scope(name) as name:
+      self._network = network
+      self._lipschitz = lipschitz
+      self._log_det = log_det
+      self._num_terms = num_terms
+      self._num_probes = num_probes
+      self._stop_probability = stop_probability
+      super().__init__(
+          event_ndims,
+          seed,
+          tolerance,
+          max_iterations,
+          None,
+          validate_args,
+          parameters,
+          name,
+      )
+
+  @property
+  def network(self):
+    """The residual branch `g`."""
+    return self._network
+
+  @property
+  def lipschitz(self):
+    """The certified constant `L` of the residual branch."""
+    return self._lipschitz
+
+  def series_bias_bound(self, event_size):
+    """Bound of what `'series'` leaves out, in nats for an event.
+
+    Args:
+      event_size: Number `D` of dimensions of an event.
+
+    Returns:
+      Python `float`, `D L^(n+1) / ((n+1) (1-L))` with `n = num_terms`.
+    """
+    return power_series.series_bias_bound(
+        event_size, self._lipschitz, self._num_terms
+    )
+
+  @property
+  def _dense_jacobian(self):
+    return self._log_det == 'exact'
+
+  @property
+  def _step(self):
+    return 1.0
+
+  @property
+  def _contraction(self):
+    return self._lipschitz
+
+  @property
+  def _forward_lipschitz(self):
+    return 1.0 / (1.0 - self._lipschitz)
+
+  def _branch(self, y):
+    value = self._network(y)
+    if not value.shape.is_compatible_with(y.shape):
+      raise ValueError(
+          'Argument `network` must keep the shape of its input; it turns '
+          f'{y.shape} into {value.shape}.'
+      )
+    return value
+
+  def _map(self, y):
+    return y + self._branch(y)
+
+  def _map_and_log_det(self, y, seed):
+    ndims = self.forward_min_event_ndims
+    if self._log_det == 'exact':
+      value, jacobian = linearization.value_and_jacobian(
+          self._branch, y, ndims
+      )
+      identity = tf.eye(jacobian.shape[-1], dtype=y.dtype)
+      return y + value, dense_log_det.log_abs_det(identity + jacobian)
+    probes = stochastic_log_det.rademacher(self._num_probes, y, seed)
+    if self._log_det == 'lanczos':
+      estimator = self._lanczos
+    else:
+      estimator = self._series(seed)
+    value, log_det = stochastic_log_det.value_and_log_det(
+        self._branch, y, ndims, probes, estimator
+    )
+    return y + value, log_det
+
+  def _series(self, seed):
+    """The estimator of `'series'` or `'roulette'`."""
+    num_terms, going_on = self._num_terms, 1.0
+    if self._log_det == 'roulette':
+      # Not the seed of the probes, of which it must be independent.
+      num_terms = power_series.num_roulette_terms(
+          self._num_terms,
+          self._stop_probability,
+          tf.random.experimental.stateless_fold_in(seed, 1),
+      )
+      going_on = 1.0 - self._stop_probability
+
+    def weight(k):
+      return going_on ** -tf.maximum(k - self._num_terms, 0.0)
+
+    return lambda linear, probes: power_series.power_series(
+        linear, probes, self.forward_min_event_ndims, num_terms, weight
+    )
+
+  def _lanczos(self, linear, probes):
+    """The estimator of `'lanczos'`: `log det(I + J) = 1/2 log det A`."""
+
+    def matvec(rows):
+      v = flat_events.unflatten(rows, probes)
+      v += linear.jvp(v)
+      v += linear.vjp(v)
+      return flat_events.flatten(v, self.forward_min_event_ndims)
+
+    log_det, solution = lanczos.log_quadrature(
+        matvec,
+        flat_events.flatten(probes, self.forward_min_event_ndims),
+        self._num_terms,
+        (1.0 - self._lipschitz) ** 2,
+        (1.0 + self._lipschitz) ** 2,
+    )
+    batch_ndims = probes.shape.rank - self.forward_min_event_ndims
+    solution = flat_events.unflatten(solution, probes)
+    # (I + J)^-T = (I + J) A^-1.
+    return (
+        tf.reshape(0.5 * log_det, tf.shape(probes)[:batch_ndims]),
+        solution + linear.jvp(solution),
+    )
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: LipschitzResidual):
+  lipschitz = bijector.lipschitz
+  return bounds.LipschitzBounds(1.0 / (1.0 - lipschitz), 1.0 + lipschitz)

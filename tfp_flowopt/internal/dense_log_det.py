@@ -1,0 +1,43 @@
+"""Log-determinants of small dense matrices, where XLA has no determinant."""
+
+import tensorflow as tf
+
+__all__ = ['log_abs_det', 'log_det_spd']
+
+
+@tf.custom_gradient
+def log_abs_det(matrix):
+  """`log|det A|` by QR, with the gradient `A^-T`.
+
+  Args:
+    matrix: `[..., D, D]`, not singular.
+
+  Returns:
+    `[...]`.
+  """
+  _, upper = tf.linalg.qr(matrix)
+  log_det = tf.reduce_sum(
+      tf.math.log(tf.abs(tf.linalg.diag_part(upper))), axis=-1
+  )
+
+  def gradient(upstream):
+    # From the argument again, so that this can be differentiated, too.
+    inverse = tf.linalg.inv(matrix)
+    return upstream[..., tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(
+        inverse
+    )
+
+  return log_det, gradient
+
+
+def log_det_spd(matrix):
+  """`log det A` of a symmetric positive definite matrix, by Cholesky.
+
+  Args:
+    matrix: `[..., D, D]`.
+
+  Returns:
+    `[...]`.
+  """
+  diagonal = tf.linalg.diag_part(tf.linalg.cholesky(matrix))
+  return 2.0 * tf.reduce_sum(tf.math.log(diagonal), axis=-1)
