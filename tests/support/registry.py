@@ -104,6 +104,12 @@ def _residual_of_images(dtype):
   return fob.LipschitzResidual(network, event_ndims=3)
 
 
+def _convex(dtype, layer, **kwargs):
+  bijector = fob.ConvexPotentialResidual(layer, **kwargs)
+  assert bijector.dtype == dtype
+  return randomize(bijector, scale=0.5)
+
+
 def _factor_out(dtype):
   return fob.FactorOut(
       [4, 2, 5],
@@ -161,6 +167,20 @@ ENTRIES = {
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
     'LipschitzResidual, images': Entry(
         _residual_of_images, (3, 2, 2), sharp=0.3
+    ),
+    'ConvexPotentialResidual': Entry(
+        lambda dtype: _convex(
+            dtype, fo.lipschitz.LipschitzDense(3, 5, dtype=dtype)
+        ),
+        (3,),
+        sharp=0.5,
+    ),
+    'ConvexPotentialResidual, images': Entry(
+        lambda dtype: _convex(
+            dtype, fo.lipschitz.LipschitzConv2D(2, 3, dtype=dtype)
+        ),
+        (3, 2, 2),
+        sharp=0.3,
     ),
     'FactorOut': Entry(_factor_out, (4, 2, 5), num_networks=1),
     'FactorOut, all': Entry(

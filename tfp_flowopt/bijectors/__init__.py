@@ -6,6 +6,9 @@ from tfp_flowopt.bijectors.affine_coupling import AffineCoupling
 from tfp_flowopt.bijectors.base import JointBijector
 from tfp_flowopt.bijectors.base import forward_and_log_det
 from tfp_flowopt.bijectors.base import inverse_and_log_det
+from tfp_flowopt.bijectors.convex_potential_residual import (
+    ConvexPotentialResidual,
+)
 from tfp_flowopt.bijectors.depth_to_space import DepthToSpace
 from tfp_flowopt.bijectors.factor_out import FactorOut
 from tfp_flowopt.bijectors.flow_level import FlowLevel
@@ -18,6 +21,7 @@ __all__ = [
     'ActNorm',
     'AdditiveCoupling',
     'AffineCoupling',
+    'ConvexPotentialResidual',
     'DepthToSpace',
     'FactorOut',
     'FlowLevel',

@@ -5,7 +5,6 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.bijectors import implicit
 from tfp_flowopt.internal import dense_log_det
-from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import power_series
@@ -236,26 +235,20 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def _lanczos(self, linear, probes):
     """The estimator of `'lanczos'`: `log det(I + J) = 1/2 log det A`."""
 
-    def matvec(rows):
-      v = flat_events.unflatten(rows, probes)
+    def matvec(v):
       v += linear.jvp(v)
-      v += linear.vjp(v)
-      return flat_events.flatten(v, self.forward_min_event_ndims)
+      return v + linear.vjp(v)
 
     log_det, solution = lanczos.log_quadrature(
         matvec,
-        flat_events.flatten(probes, self.forward_min_event_ndims),
+        probes,
+        self.forward_min_event_ndims,
         self._num_terms,
         (1.0 - self._lipschitz) ** 2,
         (1.0 + self._lipschitz) ** 2,
     )
-    batch_ndims = probes.shape.rank - self.forward_min_event_ndims
-    solution = flat_events.unflatten(solution, probes)
     # (I + J)^-T = (I + J) A^-1.
-    return (
-        tf.reshape(0.5 * log_det, tf.shape(probes)[:batch_ndims]),
-        solution + linear.jvp(solution),
-    )
+    return 0.5 * log_det, solution + linear.jvp(solution)
 
 
 @bounds.lipschitz_bounds.register

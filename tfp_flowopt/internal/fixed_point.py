@@ -34,8 +34,7 @@ def solve(residual, start, contraction, target, max_iterations):
     The best iterate `[N, D]`, the norm of its residual `[N]`, and the number
     of steps.
   """
-  y, r = start
-  norm = _norm(r)
+  norm = _norm(start[1])
   # What plain steps alone would need, from here; a proposal that is refused
   # costs a step, too.
   ratio = tf.reduce_max(
@@ -45,7 +44,6 @@ def solve(residual, start, contraction, target, max_iterations):
   needed = 2.0 * tf.math.ceil(tf.math.log(ratio) / rate) + _PATIENCE
   # Compared as floats: what an infinite start needs does not fit an integer.
   limit = tf.cast(tf.minimum(needed, float(max_iterations)), tf.int32)
-  history = tf.zeros_like(y)[:, tf.newaxis] + tf.zeros([MEMORY, 1], y.dtype)
 
   def active(norm, stalled):
     # False for a residual that is not a number: it will not become one.
@@ -55,43 +53,36 @@ def solve(residual, start, contraction, target, max_iterations):
     del best
     return (i < limit) & tf.reduce_any(active(best_norm, stalled))
 
-  def step(i, best, best_norm, stalled, y, r, plain, dy, dr):
-    moving = active(best_norm, stalled)
-    new_y = tf.where(
-        plain[:, tf.newaxis], y - r, _anderson(y, r, dy, dr)
-    )
+  def step(i, best, best_norm, stalled, pair, norm, plain, history):
+    y, r = tf.unstack(pair, axis=1)
+    new_y = _where(plain, y - r, _anderson(pair, history))
     new_r = residual(new_y)
     new_norm = _norm(new_r)
-    taken = moving & (plain | (new_norm <= contraction * _norm(r)))
+    moving = active(best_norm, stalled)
+    taken = moving & (plain | (new_norm <= contraction * norm))
     better = taken & (new_norm < best_norm)
-
-    def where(condition, a, b):
-      return tf.where(condition[:, tf.newaxis], a, b)
-
-    def remember(change, history):
-      return tf.where(
-          taken[:, tf.newaxis, tf.newaxis],
-          tf.concat([change[:, tf.newaxis], history[:, :-1]], axis=1),
-          history,
-      )
-
+    new_pair = tf.stack([new_y, new_r], axis=1)
+    change = tf.expand_dims(_unit(new_pair - pair, 0.0), 1)
     return (
         i + 1,
-        where(better, new_y, best),
+        _where(better, new_y, best),
         tf.where(better, new_norm, best_norm),
         tf.where(better, 0, stalled + 1),
-        where(taken, new_y, y),
-        where(taken, new_r, r),
+        _where(taken, new_pair, pair),
+        tf.where(taken, new_norm, norm),
         ~taken,
-        remember(new_y - y, dy),
-        remember(new_r - r, dr),
+        _where(taken, tf.concat([change, history[:, :-1]], axis=1), history),
     )
 
+  pair = tf.stack(start, axis=1)
+  history = tf.zeros_like(pair)[:, tf.newaxis] + tf.zeros(
+      [MEMORY, 1, 1], pair.dtype
+  )
   zeros = tf.zeros_like(norm, tf.int32)
   num_steps, best, best_norm, *_ = tf.while_loop(
       going_on,
       step,
-      [tf.constant(0), y, norm, zeros, y, r, zeros > 0, history, history],
+      [tf.constant(0), start[0], norm, zeros, pair, norm, zeros > 0, history],
   )
   return best, best_norm, num_steps
 
@@ -100,35 +91,58 @@ def _norm(x):
   return tf.sqrt(tf.reduce_sum(tf.square(x), axis=-1))
 
 
-def _anderson(y, r, dy, dr):
-  """The step from the combination of the last iterates of least residual.
+def _where(condition, a, b):
+  """`tf.where` for each sample, `condition` of shape `[N]`."""
+  ones = [1] * (a.shape.rank - 1)
+  return tf.where(tf.reshape(condition, [-1, *ones]), a, b)
+
+
+def _residual_part(pair):
+  """The pair `[..., 2, D]` with 0 for the iterate."""
+  return pair * tf.constant([[0.0], [1.0]], pair.dtype)
+
+
+def _unit(change, smallest):
+  """A change of (iterate, residual) per unit of residual.
 
   Args:
-    y: `[N, D]`, iterate.
-    r: `[N, D]`, its residual.
-    dy: `[N, MEMORY, D]`, the last changes of the iterate; 0 where none yet.
-    dr: The same of the residual.
+    change: `[..., 2, D]`.
+    smallest: Python `float`; changes of a residual below become 0.
+
+  Returns:
+    `[..., 2, D]`.
+  """
+  square = tf.reduce_sum(
+      change * _residual_part(change), axis=[-2, -1], keepdims=True
+  )
+  # False for what is not a number, too.
+  usable = (square > smallest**2) & (square < square.dtype.max)
+  scale = tf.math.rsqrt(tf.where(usable, square, tf.ones_like(square)))
+  return tf.where(usable, change * scale, tf.zeros_like(change))
+
+
+def _anderson(pair, history):
+  """The step from the combination of the last iterates of least residual.
+
+  Gram-Schmidt, the newest change first: each direction is taken out of the
+  residual, and the iterate moves along. What the newer ones span up to rounding
+  is left out.
+
+  Args:
+    pair: `[N, 2, D]`, iterate and residual.
+    history: `[N, MEMORY, 2, D]`, their last changes, per unit of residual; 0
+      where there is none yet.
 
   Returns:
     `[N, D]`.
   """
-  # Gram-Schmidt, the newest change first. A direction that the newer ones span
-  # up to rounding is left out. (Written out: it compiles in no time.)
-  smallest = 1e-5 if y.dtype == tf.float32 else 1e-12
-  floor = smallest * _norm(dr)
-  zeros = tf.zeros_like(y)
+  smallest = 1e-5 if pair.dtype == tf.float32 else 1e-12
+  vectors = tf.concat([history, tf.expand_dims(pair, 1)], axis=1)
   for i in range(MEMORY):
-    length = _norm(dr[:, i])
-    usable = (length > floor[:, i]) & (length < length.dtype.max)
-    divisor = tf.where(usable, length, tf.ones_like(length))[:, tf.newaxis]
-    direction = tf.where(usable[:, tf.newaxis], dr[:, i] / divisor, zeros)
-    change = tf.where(usable[:, tf.newaxis], dy[:, i] / divisor, zeros)
-    # Both `r` and `y` move along, so that `r` loses this direction.
-    share = tf.reduce_sum(r * direction, axis=-1, keepdims=True)
-    r -= share * direction
-    y -= share * change
-    if i + 1 < MEMORY:
-      overlap = tf.linalg.matvec(dr, direction)[:, :, tf.newaxis]
-      dr -= overlap * direction[:, tf.newaxis]
-      dy -= overlap * change[:, tf.newaxis]
+    direction = _unit(vectors[:, i : i + 1], smallest)
+    overlap = tf.reduce_sum(
+        vectors * _residual_part(direction), axis=[2, 3], keepdims=True
+    )
+    vectors -= overlap * direction
+  y, r = tf.unstack(vectors[:, -1], axis=1)
   return y - r

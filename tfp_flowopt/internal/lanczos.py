@@ -2,10 +2,14 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import flat_events
+
 __all__ = ['log_quadrature']
 
 
-def log_quadrature(matvec, probes, num_steps, smallest, largest):
+def log_quadrature(
+    matvec, probes, event_ndims, num_steps, smallest, largest
+):
   """`v^T log(A) v` and `A^-1 v` for a symmetric positive definite `A`.
 
   After `m` steps from `v` (Lanczos 1950, orthogonalised against all vectors,
@@ -20,15 +24,34 @@ def log_quadrature(matvec, probes, num_steps, smallest, largest):
   `log det A`. The second is what conjugate gradients find.
 
   Args:
-    matvec: Maps `[N, D]` to `A` times each row (each has its own `A`).
-    probes: `[N, D]`, the `v` above, not zero.
+    matvec: Maps `v`, like the probes, to `A v`; each event has its own `A`.
+    probes: `[num_probes, batch..., event]`, the `v` above, not zero.
+    event_ndims: Number of dimensions of an event.
     num_steps: Python `int`, the `m` above.
     smallest: Positive Python `float` that no eigenvalue is below, by theorem.
     largest: Python `float` that no eigenvalue is above.
 
   Returns:
-    `[N]`, and `[N, D]`.
+    `[num_probes, batch...]`, and a `Tensor` like the probes.
   """
+
+  def rows_matvec(rows):
+    v = matvec(flat_events.unflatten(rows, probes))
+    return flat_events.flatten(v, event_ndims)
+
+  rows = flat_events.flatten(probes, event_ndims)
+  log_det, solution = _log_quadrature(
+      rows_matvec, rows, num_steps, smallest, largest
+  )
+  batch_shape = tf.shape(probes)[: probes.shape.rank - event_ndims]
+  return (
+      tf.reshape(log_det, batch_shape),
+      flat_events.unflatten(solution, probes),
+  )
+
+
+def _log_quadrature(matvec, probes, num_steps, smallest, largest):
+  """The same for rows: `matvec` and `probes` are of shape `[N, D]`."""
   dtype = probes.dtype
   length = tf.norm(probes, axis=-1)
   unit = probes / length[:, tf.newaxis]
