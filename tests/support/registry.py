@@ -164,6 +164,7 @@ ENTRIES = {
     ),
     'RadialScaling, tiles': Entry(
         lambda dtype: _radial_scaling(dtype, tile_size=2), (4, 6, 3), sharp=0.8
+    ),
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
     'LipschitzResidual, images': Entry(
         _residual_of_images, (3, 2, 2), sharp=0.3

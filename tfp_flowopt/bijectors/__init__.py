@@ -14,8 +14,8 @@ from tfp_flowopt.bijectors.factor_out import FactorOut
 from tfp_flowopt.bijectors.flow_level import FlowLevel
 from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
-from tfp_flowopt.bijectors.radial_scaling import RadialScaling
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
+from tfp_flowopt.bijectors.radial_scaling import RadialScaling
 
 __all__ = [
     'ActNorm',
@@ -28,8 +28,8 @@ __all__ = [
     'ImageFlow',
     'InvertibleConv1x1',
     'JointBijector',
-    'RadialScaling',
     'LipschitzResidual',
+    'RadialScaling',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]
