@@ -91,8 +91,8 @@ def test_kernels_of_all_sizes(rng, normalization, dtype, scale):
     raw[:, :, 1] *= 1e-3
     layer = conv(scale * raw, dtype, normalization=normalization)
     if scale > 1:
-      # Beside numbers of this size a channel of zeros, and a tiny one.
-      raw[:, :, 0] = [[[0.0], [1e-35], [0.0]]]
+      # Beside numbers of this size, channels of zeros.
+      raw[:, :, 0] = raw[..., 0] = 0.0
       mixed = conv(scale * raw, dtype, normalization=normalization)
     else:
       mixed = layer
