@@ -1,0 +1,75 @@
+"""The search for wrong operator norms, on fewer and smaller kernels."""
+
+import math
+
+import kernel_families
+import lipschitz_adversary
+import numpy as np
+import pytest
+from support import convolutions
+import symbol_norm
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+def test_no_kernel_exceeds_its_certificate():
+  ratios, violations = lipschitz_adversary.search(203, max_channels=6, seed=1)
+  assert not violations
+  assert set(ratios) == set(kernel_families.FAMILIES)
+  for checks in ratios.values():
+    # The bound is tight; so the search would have found one that is too low.
+    assert min(checks['bound, float64']) > 1 / 1.02
+    assert max(checks['bound, float64']) > 0.995
+
+
+def test_the_search_finds_wrong_claims(monkeypatch):
+  kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 4))
+
+  def wrong():
+    results = lipschitz_adversary.examine(kernel, np.random.default_rng(0))
+    return {check for check, ratio in results if not ratio <= 1 + 1e-12}
+
+  assert not wrong()
+  right = fo.lipschitz.operator_norm_bound
+  monkeypatch.setattr(
+      fo.lipschitz, 'operator_norm_bound', lambda k: 0.97 * right(k)
+  )
+  assert 'bound, float64' in wrong()
+  monkeypatch.setattr(
+      fo.lipschitz, 'operator_norm_bound', lambda k: math.nan * right(k)
+  )
+  assert 'bound, SAME' in wrong()
+  monkeypatch.setattr(fo.lipschitz, 'almost_orthogonal', lambda k: k)
+  assert {'rescaled, float32', 'rescaled, CIRCULAR'} <= wrong()
+
+
+@pytest.mark.parametrize('family', kernel_families.FAMILIES)
+def test_the_supremum_is_that_of_a_fine_grid(rng, family):
+  for shape in [(3, 3, 2, 4), (1, 4, 3, 2), (7, 2, 1, 2), (1, 1, 3, 3)]:
+    kernel = kernel_families.make_kernel(family, rng, shape)
+    found, upper = symbol_norm.symbol_supremum(kernel)
+    fine = convolutions.largest_symbol_norm(kernel, 512)
+    assert fine * (1 - 1e-12) <= found <= fine * (1 + 1e-3)
+    assert found <= upper * (1 + 1e-12) <= 1.04 * found
+
+
+def test_lanczos_is_the_norm(rng, monkeypatch):
+  kernel = kernel_families.make_kernel('power law', rng, (3, 3, 20, 30))
+  exact = symbol_norm.symbol_supremum(kernel)
+  monkeypatch.setattr(symbol_norm, '_DENSE', 10)
+  np.testing.assert_allclose(
+      symbol_norm.symbol_supremum(kernel), exact, rtol=1e-9
+  )
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID', 'CIRCULAR'])
+def test_operators_are_those_of_tensorflow(rng, padding):
+  for shape in [(3, 3, 2, 4), (4, 2, 3, 1), (1, 5, 1, 2)]:
+    kernel = rng.normal(size=shape)
+    matrix = convolutions.operator(tf.constant(kernel), 6, padding)
+    want = np.linalg.norm(matrix, ord=2)
+    exact = symbol_norm.operator_norm(kernel, 6, 6, padding)
+    power = symbol_norm.operator_norm(kernel, 6, 6, padding, largest_dense=0)
+    assert exact == pytest.approx(want, rel=1e-12)
+    assert want * (1 - 1e-4) < power <= want * (1 + 1e-12)
