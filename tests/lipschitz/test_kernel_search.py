@@ -72,4 +72,4 @@ def test_operators_are_those_of_tensorflow(rng, padding):
     exact = symbol_norm.operator_norm(kernel, 6, 6, padding)
     power = symbol_norm.operator_norm(kernel, 6, 6, padding, largest_dense=0)
     assert exact == pytest.approx(want, rel=1e-12)
-    assert want * (1 - 1e-4) < power <= want * (1 + 1e-12)
+    assert want * (1 - 3e-3) < power <= want * (1 + 1e-12)
