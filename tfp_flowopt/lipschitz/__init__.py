@@ -2,6 +2,7 @@
 
 from tfp_flowopt.lipschitz import tfp_bounds  # noqa: F401, registers rules
 from tfp_flowopt.lipschitz.activations import max_min
+from tfp_flowopt.lipschitz.activations import smooth_max_min
 from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
 from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds
@@ -29,6 +30,7 @@ __all__ = [
     'lipschitz_bounds',
     'max_min',
     'operator_norm_bound',
-    'shared_rescaling',
     'reconstruction_error_bound',
+    'shared_rescaling',
+    'smooth_max_min',
 ]

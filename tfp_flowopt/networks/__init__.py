@@ -1,7 +1,6 @@
 """Networks built of Lipschitz layers."""
 
-from tfp_flowopt.networks.activations import smooth_max_min
 from tfp_flowopt.networks.conv_conditioner import ConvConditioner
 from tfp_flowopt.networks.dense_conditioner import DenseConditioner
 
-__all__ = ['ConvConditioner', 'DenseConditioner', 'smooth_max_min']
+__all__ = ['ConvConditioner', 'DenseConditioner']

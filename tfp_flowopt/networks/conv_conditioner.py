@@ -16,7 +16,7 @@ class ConvConditioner(tf.Module):
   """Three convolutions (3x3, 1x1, 3x3) with a certified Lipschitz constant.
 
   ```none
-  y = L K3 * act(K2 * act(K1 * x + b1) + b2) + b3
+  y = L (K3 * act(K2 * act(K1 * x + b1) + b2) + b3)
   ```
 
   The kernels are rescaled to operator norm 1, the activation is MaxMin or
@@ -45,7 +45,7 @@ class ConvConditioner(tf.Module):
       hidden_channels: Number of channels between; even for MaxMin.
       out_channels: Number of channels of the output.
       lipschitz: Positive Python `float`, the `L` above; `inf` for no bound.
-      activation: `'max_min'` or `'relu'`.
+      activation: `'max_min'`, `'smooth_max_min'` or `'relu'`.
       dtype: Type of the variables.
       seed: Python `int`, of the initial kernels.
       name: Python `str`.

@@ -4,9 +4,9 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
-from tfp_flowopt.networks import activations
 
 __all__ = ['DenseConditioner']
 
@@ -46,7 +46,7 @@ class DenseConditioner(tf.Module):
       out_features: Size of the last axis of the output.
       num_hidden_layers: Number of hidden layers, at least 1.
       lipschitz: Positive Python `float`, the `L` above.
-      activation: `'max_min'` or `'smooth_max_min'`.
+      activation: `'max_min'`, `'smooth_max_min'` or `'relu'`.
       zero_initial: Whether the last kernel starts at zero, and so the output.
       dtype: Type of the variables.
       seed: Python `int`, of the initial kernels.
@@ -71,13 +71,8 @@ class DenseConditioner(tf.Module):
           'Argument `lipschitz` must be positive and finite, got '
           f'{lipschitz}.'
       )
-    if activation not in activations.ACTIVATIONS:
-      raise ValueError(
-          'Argument `activation` must be one of '
-          f'{sorted(activations.ACTIVATIONS)}, got {activation!r}.'
-      )
     self._lipschitz = lipschitz
-    self._activation = activations.ACTIVATIONS[activation]
+    self._activation = activations.activation_function(activation)
     sizes = [in_features, *[hidden_features] * num_hidden_layers, out_features]
     self._layers = [
         layers.LipschitzDense(
