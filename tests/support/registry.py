@@ -117,16 +117,17 @@ def _factor_out(dtype):
       travel=fob.ImageFlow(
           [4, 2, 2], num_levels=1, num_steps=1, hidden_channels=4, dtype=dtype
       ),
+      scaling=_radial_scaling(dtype, tile_size=2),
   )
 
 
 def _image_flow(dtype, **kwargs):
+  kwargs.setdefault('lipschitz_budget', 2.0)
   flow = fob.ImageFlow(
       [8, 4, 2],
       num_levels=2,
       num_steps=2,
       hidden_channels=6,
-      conditioner_lipschitz=0.5,
       dtype=dtype,
       **kwargs,
   )
@@ -183,6 +184,12 @@ ENTRIES = {
         (3, 2, 2),
         sharp=0.3,
     ),
+    'ScalingCascade': Entry(
+        lambda dtype: randomize(
+            fob.ScalingCascade(3, (2, 1), num_terms=2, dtype=dtype), scale=0.1
+        ),
+        (4, 2, 3),
+    ),
     'FactorOut': Entry(_factor_out, (4, 2, 5), num_networks=1),
     'FactorOut, all': Entry(
         lambda dtype: fob.FactorOut([2, 3, 4]), (2, 3, 4), sharp=1.0
@@ -191,6 +198,13 @@ ENTRIES = {
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=2
     ),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=4),
+    'ImageFlow, no budget': Entry(
+        lambda dtype: _image_flow(
+            dtype, lipschitz_budget=None, conditioner_lipschitz=0.5
+        ),
+        (8, 4, 2),
+        num_networks=4,
+    ),
     'ImageFlow, additive': Entry(
         lambda dtype: _image_flow(dtype, coupling='additive'),
         (8, 4, 2),

@@ -11,11 +11,13 @@ from tfp_flowopt.bijectors.convex_potential_residual import (
 )
 from tfp_flowopt.bijectors.depth_to_space import DepthToSpace
 from tfp_flowopt.bijectors.factor_out import FactorOut
+from tfp_flowopt.bijectors.flow_bounds import FlowBounds
 from tfp_flowopt.bijectors.flow_level import FlowLevel
 from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
+from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
 
 __all__ = [
     'ActNorm',
@@ -24,12 +26,14 @@ __all__ = [
     'ConvexPotentialResidual',
     'DepthToSpace',
     'FactorOut',
+    'FlowBounds',
     'FlowLevel',
     'ImageFlow',
     'InvertibleConv1x1',
     'JointBijector',
     'LipschitzResidual',
     'RadialScaling',
+    'ScalingCascade',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

@@ -8,7 +8,10 @@ from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
 
-__all__ = ['AffineCoupling']
+__all__ = ['AffineCoupling', 'constants_within']
+
+# What the scale takes of a coupling's constant; the network gets the rest.
+_SCALE_SHARE = 0.3
 
 
 class AffineCoupling(coupling.Coupling):
@@ -133,12 +136,39 @@ class AffineCoupling(coupling.Coupling):
     return y, -soft_scaling.log_slope(u, scale)
 
 
+def _steepest_scale(a):
+  """`k = max_s e^s (1 - (s/a)^2)` over `|s| <= a`."""
+  s = math.sqrt(1.0 + a**2) - 1.0
+  return math.exp(s) * (1.0 - (s / a) ** 2)
+
+
+def constants_within(log_lipschitz, tail_bound):
+  """Constants with which a coupling has at most a given Lipschitz constant.
+
+  `N(c, d) = e^b` is solved by `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
+
+  Args:
+    log_lipschitz: Positive Python `float`, the `b` above: the logarithm of the
+      constant in both directions.
+    tail_bound: The coupling's `tail_bound`.
+
+  Returns:
+    `scale_bound` of the coupling and `lipschitz` of its conditioner.
+  """
+  a = _SCALE_SHARE * log_lipschitz
+  # With differences of exponentials: b may be very small.
+  square = -math.expm1(-2.0 * log_lipschitz) * (
+      math.exp(2.0 * a) * math.expm1(2.0 * (log_lipschitz - a))
+  )
+  slope = math.hypot(_steepest_scale(a) * tail_bound, math.exp(a))
+  return a, math.sqrt(square) / slope
+
+
 @bounds.lipschitz_bounds.register
 def _(bijector: AffineCoupling):
   a = bijector.scale_bound
   lipschitz = coupling.conditioner_lipschitz(bijector.conditioner)
-  steepest = math.sqrt(1.0 + a**2) - 1.0
-  k = math.exp(steepest) * (1.0 - (steepest / a) ** 2)
+  k = _steepest_scale(a)
 
   def constant(largest_shift_slope):
     slope = math.hypot(k * bijector.tail_bound, largest_shift_slope)

@@ -9,6 +9,7 @@ from tensorflow_probability.python.internal import cache_util
 __all__ = [
     'JointBijector',
     'check_event',
+    'compose',
     'forward_and_log_det',
     'inverse_and_log_det',
     'num_positions',
@@ -118,6 +119,24 @@ def inverse_and_log_det(bijector, y):
   if isinstance(bijector, JointBijector):
     return bijector._inverse_and_log_det(y)  # pylint: disable=protected-access
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
+
+
+def compose(evaluate, bijectors, x):
+  """Applies bijectors in turn.
+
+  Args:
+    evaluate: `forward_and_log_det` or `inverse_and_log_det`.
+    bijectors: Iterable of bijectors.
+    x: `Tensor`.
+
+  Returns:
+    The last value, and the sum of the log-determinants in nats per event.
+  """
+  total = tf.zeros([], x.dtype)
+  for bijector in bijectors:
+    x, log_det = evaluate(bijector, x)
+    total += log_det
+  return x, total
 
 
 def check_event(x, event_shape, name):

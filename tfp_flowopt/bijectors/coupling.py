@@ -6,6 +6,9 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import operator_norm
 
 __all__ = ['Coupling', 'conditioner_lipschitz']
 
@@ -81,5 +84,20 @@ class Coupling(base.JointBijector):
 
 
 def conditioner_lipschitz(conditioner):
-  """The certified constant of a conditioner; infinite if it states none."""
-  return getattr(conditioner, 'lipschitz', math.inf)
+  """The certified constant of a conditioner; infinite if it states none.
+
+  Of a linear layer it is the norm of its kernel as it is, which may be well
+  below the constant that the layer states for all kernels.
+
+  Args:
+    conditioner: As a `Coupling` takes it.
+
+  Returns:
+    Python `float`.
+  """
+  stated = getattr(conditioner, 'lipschitz', math.inf)
+  if not isinstance(conditioner, layers.LipschitzLinear):
+    return stated
+  kernel = conditioner.effective_kernel()
+  norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
+  return min(stated, float(norm) * bounds.inflation(kernel.dtype))

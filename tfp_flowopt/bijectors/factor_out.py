@@ -22,7 +22,8 @@ class FactorOut(base.JointBijector):
   where `travel` is a flow of the same kind on `C - F` channels. The first part
   of the latent is what travelled furthest.
 
-  Lipschitz constants: the larger of 1 and those of `travel`.
+  Lipschitz constants: the larger of those of `scaling` and of `travel`, for
+  they act side by side.
   """
 
   def __init__(
@@ -30,6 +31,7 @@ class FactorOut(base.JointBijector):
       event_shape,
       num_factored=None,
       travel=None,
+      scaling=None,
       validate_args=False,
       name='factor_out',
   ):
@@ -41,6 +43,8 @@ class FactorOut(base.JointBijector):
         ones. By default all.
       travel: A bijector that maps `[..., H W (C - F)]` to
         `[..., H, W, C - F]`; `None` if all channels are factored out.
+      scaling: A bijector of images `[..., H, W, F]` that the factored channels
+        pass last in direction `inverse`; by default none.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -70,6 +74,7 @@ class FactorOut(base.JointBijector):
     with tf.name_scope(name) as name:
       self._num_factored = num_factored
       self._travel = travel
+      self._scaling = scaling
       super().__init__(
           forward_min_event_ndims=1,
           inverse_min_event_ndims=3,
@@ -88,6 +93,11 @@ class FactorOut(base.JointBijector):
   def travel(self):
     """The bijector of the channels that travel on, or `None`."""
     return self._travel
+
+  @property
+  def scaling(self):
+    """The bijector of the channels that are factored out, or `None`."""
+    return self._scaling
 
   @property
   def num_factored(self):
@@ -116,23 +126,37 @@ class FactorOut(base.JointBijector):
         factored,
         tf.concat([tf.shape(x)[:-1], [height, width, self._num_factored]], 0),
     )
+    scalings = [] if self._scaling is None else [self._scaling]
+    factored, log_det = base.compose(
+        base.forward_and_log_det, scalings, factored
+    )
     if self._travel is None:
-      return factored, tf.zeros([], x.dtype)
-    travelling, log_det = base.forward_and_log_det(self._travel, travelling)
+      return factored, log_det
+    travelling, travel_log_det = base.forward_and_log_det(
+        self._travel, travelling
+    )
     y = tf.concat([travelling, factored], axis=-1)
-    return tf.ensure_shape(y, x.shape[:-1] + [height, width, channels]), log_det
+    y = tf.ensure_shape(y, x.shape[:-1] + [height, width, channels])
+    return y, log_det + travel_log_det
 
   def _inverse_and_log_det(self, y):
     y = base.check_event(y, self._event_shape, self.name)
     travelling, factored = self.split(y)
+    scalings = [] if self._scaling is None else [self._scaling]
+    factored, log_det = base.compose(
+        base.inverse_and_log_det, scalings, factored
+    )
     size = math.prod(self._event_shape[:2]) * self._num_factored
     factored = tf.reshape(
         factored, tf.concat([tf.shape(y)[:-3], [size]], axis=0)
     )
     if self._travel is None:
-      return factored, tf.zeros([], y.dtype)
-    travelling, log_det = base.inverse_and_log_det(self._travel, travelling)
-    return tf.concat([travelling, factored], axis=-1), log_det
+      return factored, log_det
+    travelling, travel_log_det = base.inverse_and_log_det(
+        self._travel, travelling
+    )
+    x = tf.concat([travelling, factored], axis=-1)
+    return x, log_det + travel_log_det
 
   def _forward_event_shape(self, input_shape):
     _check_compatible(input_shape[-1:], [self._event_shape.num_elements()])
@@ -157,6 +181,8 @@ def _check_compatible(shape, expected):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: FactorOut):
-  if bijector.travel is None:
-    return bounds.ISOMETRY
-  return bounds.ISOMETRY.beside(bounds.lipschitz_bounds(bijector.travel))
+  sides = [
+      bounds.ISOMETRY if side is None else bounds.lipschitz_bounds(side)
+      for side in (bijector.scaling, bijector.travel)
+  ]
+  return sides[0] if bijector.travel is None else sides[0].beside(sides[1])

@@ -14,9 +14,12 @@ class FlowLevel(base.JointBijector):
   In direction `inverse`, from an image to a flat latent:
 
   ```none
-  squeeze -> whiten -> (ActNorm -> 1x1 -> coupling) x K -> restore -> factor out
+  scaling -> squeeze -> whiten -> (ActNorm -> 1x1 -> couplings) x K -> restore
+         -> factor out
   ```
 
+  `scaling`, of the channels that came from a finer level, and that of
+  `factor_out`, of those that leave, scale them by their local energy.
   `whiten` is the linear map that `initialize_at_optimum` puts at the
   closed-form optimum. The steps rotate the channels between couplings;
   `restore` undoes their rotations, so that the order of the whitened channels
@@ -31,6 +34,7 @@ class FlowLevel(base.JointBijector):
       steps,
       restore,
       factor_out,
+      scaling=None,
       validate_args=False,
       name='flow_level',
   ):
@@ -43,6 +47,7 @@ class FlowLevel(base.JointBijector):
         direction `inverse`.
       restore: `InvertibleConv1x1`.
       factor_out: `FactorOut`.
+      scaling: `ScalingCascade` of the images that arrive; by default none.
       validate_args: Python `bool`.
       name: Python `str`.
     """
@@ -53,6 +58,7 @@ class FlowLevel(base.JointBijector):
       self._steps = steps
       self._restore = restore
       self._factor_out = factor_out
+      self._scaling = scaling
       super().__init__(
           forward_min_event_ndims=1,
           inverse_min_event_ndims=3,
@@ -88,6 +94,11 @@ class FlowLevel(base.JointBijector):
     return self._factor_out
 
   @property
+  def scaling(self):
+    """The `ScalingCascade` of the images that arrive, or `None`."""
+    return self._scaling
+
+  @property
   def parts_after_whitening(self):
     """Steps and `restore` in the order of `inverse`: at first, the identity."""
     steps = [bijector for step in self._steps for bijector in step]
@@ -96,15 +107,18 @@ class FlowLevel(base.JointBijector):
   @property
   def parts(self):
     """All bijectors in the order of direction `inverse`, but `factor_out`."""
-    return [self._squeeze, self._whiten, *self.parts_after_whitening]
+    scaling = [] if self._scaling is None else [self._scaling]
+    return [
+        *scaling, self._squeeze, self._whiten, *self.parts_after_whitening
+    ]
 
   def _forward_and_log_det(self, x):
     parts = [*self.parts, self._factor_out]
-    return _compose(base.forward_and_log_det, reversed(parts), x)
+    return base.compose(base.forward_and_log_det, reversed(parts), x)
 
   def _inverse_and_log_det(self, y):
     parts = [*self.parts, self._factor_out]
-    return _compose(base.inverse_and_log_det, parts, y)
+    return base.compose(base.inverse_and_log_det, parts, y)
 
   def _forward_event_shape(self, input_shape):
     return self._squeeze.forward_event_shape(
@@ -125,15 +139,6 @@ class FlowLevel(base.JointBijector):
     return self._factor_out.inverse_event_shape_tensor(
         self._squeeze.inverse_event_shape_tensor(output_shape)
     )
-
-
-def _compose(evaluate, bijectors, x):
-  """Applies `evaluate` of each bijector in turn, and adds log-determinants."""
-  total = tf.zeros([], x.dtype)
-  for bijector in bijectors:
-    x, log_det = evaluate(bijector, x)
-    total += log_det
-  return x, total
 
 
 @bounds.lipschitz_bounds.register

@@ -1,20 +1,13 @@
 """ImageFlow bijector."""
 
-import functools
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt import networks
-from tfp_flowopt.bijectors import act_norm
-from tfp_flowopt.bijectors import additive_coupling
-from tfp_flowopt.bijectors import affine_coupling
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import depth_to_space
-from tfp_flowopt.bijectors import factor_out
-from tfp_flowopt.bijectors import flow_level
-from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import flow_bounds
+from tfp_flowopt.bijectors import flow_builder
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['ImageFlow']
@@ -27,16 +20,24 @@ class ImageFlow(base.JointBijector):
 
   `forward` maps a flat latent `[..., H W C]` to an image `[..., H, W, C]`, as
   `tfb.Glow` does, and can take its place. Each level (`FlowLevel`) squeezes the
-  image, applies `num_steps` steps of ActNorm, 1x1 convolution and coupling,
-  and factors out half of its channels.
+  image, applies `num_steps` steps of ActNorm, 1x1 convolution and couplings,
+  and factors out half of its channels. Both halves are then scaled by their
+  local energy (`ScalingCascade`).
 
   A new flow only rearranges pixels: `log_prob` works, and every coupling is the
   identity. `tfp_flowopt.initialize_at_optimum` then puts the first linear map
   of each level at the optimum for the data. That is an explicit call; whether
   it was made is kept in `initialized`, which checkpoints save.
 
-  Each `log_prob` evaluates each network once. The whole flow is bi-Lipschitz,
-  with constants that `lipschitz_bounds` certifies.
+  **Lipschitz constants.** The flow is made of linear maps, whose constants the
+  data choose, and of non-linear ones: couplings and scalings. With
+  `lipschitz_budget=beta` the non-linear part has a Lipschitz constant of at
+  most `e^beta`, and so has its inverse, whatever training does. The couplings
+  have fixed shares of `beta`; `LipschitzBudget` shares out the rest along each
+  path through the levels. `bounds_by_part` certifies both parts, and
+  `lipschitz_bounds` the whole flow.
+
+  Each `log_prob` evaluates each network once.
 
   #### Example
 
@@ -55,9 +56,11 @@ class ImageFlow(base.JointBijector):
       num_steps=8,
       hidden_channels=128,
       coupling='affine',
-      scale_bound=1.0,
-      tail_bound=3.0,
-      conditioner_lipschitz=4.0,
+      lipschitz_budget=7.0,
+      scale_bound=None,
+      tail_bound=None,
+      conditioner_lipschitz=None,
+      tile_sizes=(4, 2, 1),
       log_range=1.0,
       seed=0,
       top_level=None,
@@ -74,9 +77,17 @@ class ImageFlow(base.JointBijector):
       num_steps: Number of steps at each resolution.
       hidden_channels: Width of the networks in the couplings, even.
       coupling: `'affine'` or `'additive'`.
-      scale_bound: Bound of the log-slopes of an affine coupling.
-      tail_bound: Where the scaling of an affine coupling levels off.
-      conditioner_lipschitz: Lipschitz constant of each network.
+      lipschitz_budget: Positive Python `float`, the `beta` above, in nats;
+        `None` for couplings and scalings with constants of their own.
+      scale_bound: Bound of the log-slopes of an affine coupling. A budget
+        chooses it; without one, 1 by default.
+      tail_bound: Where the scaling of an affine coupling levels off. A budget
+        chooses it; without one, 3 by default.
+      conditioner_lipschitz: Lipschitz constant of each network. A budget
+        chooses it; without one, 4 by default, and `inf` for no bound.
+      tile_sizes: Sides of the tiles of each `ScalingCascade`, in positions;
+        where they do not divide an image, their greatest common divisor with
+        its sides takes their place. Empty for no cascades.
       log_range: The scales and singular values of the linear maps can be
         trained within a factor `exp(log_range)` of their initial values.
       seed: Python `int`, of the rotations and the initial networks.
@@ -92,25 +103,28 @@ class ImageFlow(base.JointBijector):
     parameters = dict(locals())
     event_shape = tf.TensorShape(event_shape)
     _check(event_shape, num_levels, num_steps, coupling)
+    _check_budget(
+        lipschitz_budget,
+        scale_bound=scale_bound,
+        tail_bound=tail_bound,
+        conditioner_lipschitz=conditioner_lipschitz,
+    )
     with tf.name_scope(name) as name:
       if top_level is None:
-        top_level = _build_level(
-            event_shape.as_list(),
-            num_levels,
-            num_steps,
-            functools.partial(
-                _build_coupling,
-                coupling=coupling,
-                hidden_channels=hidden_channels,
-                lipschitz=conditioner_lipschitz,
-                scale_bound=scale_bound,
-                tail_bound=tail_bound,
-                dtype=dtype,
-            ),
-            log_range,
-            dtype,
-            np.random.default_rng(seed),
-        )
+        top_level = flow_builder.FlowBuilder(
+            num_levels=num_levels,
+            num_steps=num_steps,
+            hidden_channels=hidden_channels,
+            coupling=coupling,
+            lipschitz_budget=lipschitz_budget,
+            scale_bound=_or_default(scale_bound, 1.0),
+            tail_bound=_or_default(tail_bound, 3.0),
+            conditioner_lipschitz=_or_default(conditioner_lipschitz, 4.0),
+            tile_sizes=tuple(tile_sizes),
+            log_range=log_range,
+            dtype=dtype,
+            rng=np.random.default_rng(seed),
+        ).build(event_shape.as_list())
       if initialized is None:
         initialized = tf.Variable(False, trainable=False, name='initialized')
       # A copy shares the weights instead of making new ones.
@@ -133,9 +147,11 @@ class ImageFlow(base.JointBijector):
       'num_steps',
       'hidden_channels',
       'coupling',
+      'lipschitz_budget',
       'scale_bound',
       'tail_bound',
       'conditioner_lipschitz',
+      'tile_sizes',
       'log_range',
       'seed',
       'dtype',
@@ -163,6 +179,14 @@ class ImageFlow(base.JointBijector):
   def initialized(self):
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
+
+  def bounds_by_part(self):
+    """Certified constants of the linear and of the non-linear part.
+
+    Returns:
+      `FlowBounds`.
+    """
+    return flow_bounds.bounds_by_part(self._top_level)
 
   def mark_initialized(self):
     """Notes that the weights were set from data, and forgets cached values."""
@@ -221,82 +245,25 @@ def _check(event_shape, num_levels, num_steps, coupling):
     )
 
 
-def _random_rotation(rng, size):
-  """A Haar-distributed orthogonal matrix."""
-  q, r = np.linalg.qr(rng.normal(size=(size, size)))
-  return q * np.sign(np.diag(r))
+def _or_default(value, default):
+  return default if value is None else value
 
 
-def _build_coupling(
-    channels,
-    seed,
-    coupling,
-    hidden_channels,
-    lipschitz,
-    scale_bound,
-    tail_bound,
-    dtype,
-):
-  """A coupling of images with `channels` channels, at first the identity."""
-  first, second = channels // 2, channels - channels // 2
-  conditioner = networks.ConvConditioner(
-      first,
-      hidden_channels,
-      second if coupling == 'additive' else 2 * second,
-      lipschitz=lipschitz,
-      dtype=dtype,
-      seed=seed,
-  )
-  if coupling == 'additive':
-    return additive_coupling.AdditiveCoupling(conditioner)
-  return affine_coupling.AffineCoupling(conditioner, scale_bound, tail_bound)
-
-
-def _build_level(
-    event_shape, num_levels, num_steps, build_coupling, log_range, dtype, rng
-):
-  """A level, and through its `FactorOut` all coarser ones."""
-  height, width, channels = event_shape
-  height, width, channels = height // 2, width // 2, 4 * channels
-
-  def build_linear(name):
-    return invertible_conv1x1.InvertibleConv1x1(
-        channels, log_range, dtype=dtype, name=name
+def _check_budget(lipschitz_budget, **constants):
+  """Raises a `ValueError` for a budget that is none, or is not alone."""
+  if lipschitz_budget is None:
+    return
+  if not 0 < lipschitz_budget < math.inf:
+    raise ValueError(
+        'Argument `lipschitz_budget` must be a positive number, or None for no '
+        f'budget, got {lipschitz_budget}.'
     )
-
-  steps = []
-  rotation = np.eye(channels)
-  for _ in range(num_steps):
-    linear = build_linear('rotation')
-    linear.initialize(left=_random_rotation(rng, channels))
-    rotation = linear.left.numpy() @ rotation
-    steps.append([
-        act_norm.ActNorm(channels, log_range, dtype=dtype),
-        linear,
-        build_coupling(channels, seed=int(rng.integers(2**31))),
-    ])
-  restore = build_linear('restore')
-  restore.initialize(left=rotation.T)
-
-  travel, num_factored = None, channels
-  if num_levels > 1:
-    num_factored = channels - channels // 2
-    travel = _build_level(
-        [height, width, channels // 2],
-        num_levels - 1,
-        num_steps,
-        build_coupling,
-        log_range,
-        dtype,
-        rng,
-    )
-  return flow_level.FlowLevel(
-      depth_to_space.DepthToSpace(2),
-      build_linear('whiten'),
-      steps,
-      restore,
-      factor_out.FactorOut([height, width, channels], num_factored, travel),
-  )
+  for name, value in constants.items():
+    if value is not None:
+      raise ValueError(
+          f'Argument `{name}` is chosen by the budget: give it, or '
+          f'`lipschitz_budget`, got {value} and {lipschitz_budget}.'
+      )
 
 
 @bounds.lipschitz_bounds.register

@@ -14,6 +14,7 @@ def image_flow(
     num_steps=8,
     hidden_channels=128,
     coupling='affine',
+    lipschitz_budget=7.0,
     seed=0,
     dtype=tf.float32,
     name='image_flow',
@@ -39,6 +40,9 @@ def image_flow(
     num_steps: Number of steps at each resolution.
     hidden_channels: Width of the networks in the couplings, even.
     coupling: `'affine'` or `'additive'`.
+    lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
+      constants of the non-linear part and of its inverse stays below it,
+      whatever training does; `None` for no budget. See `bijectors.ImageFlow`.
     seed: Python `int`, of the rotations and the initial networks.
     dtype: Type of the variables and of the images.
     name: Python `str`.
@@ -56,6 +60,7 @@ def image_flow(
       num_steps=num_steps,
       hidden_channels=hidden_channels,
       coupling=coupling,
+      lipschitz_budget=lipschitz_budget,
       seed=seed,
       dtype=dtype,
       **kwargs,

@@ -7,6 +7,7 @@ from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
 from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds
 from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
+from tfp_flowopt.lipschitz.budget import LipschitzBudget
 from tfp_flowopt.lipschitz.freezing import FrozenKernels
 from tfp_flowopt.lipschitz.freezing import frozen
 from tfp_flowopt.lipschitz.kernel_scopes import shared_rescaling
@@ -21,6 +22,7 @@ __all__ = [
     'AnchoredLogScale',
     'FrozenKernels',
     'LipschitzBounds',
+    'LipschitzBudget',
     'LipschitzConv2D',
     'LipschitzDense',
     'LogSlopes',

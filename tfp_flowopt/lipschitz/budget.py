@@ -6,6 +6,9 @@ import tensorflow as tf
 
 __all__ = ['LipschitzBudget']
 
+# The factor is a float32 number; it must not round above what is left.
+_ROUNDING = 1.0 - 1e-6
+
 
 class LipschitzBudget(tf.Module):
   """Holds the log-slopes along each path through a flow to one sum.
@@ -66,11 +69,11 @@ class LipschitzBudget(tf.Module):
       slopes.join(self)
 
   def factor(self):
-    """The common factor of all slopes, a scalar `Tensor` in (0, 1]."""
+    """The common factor of all slopes, a scalar `Tensor` in (0, 1)."""
     factors = []
     for available, log_slopes in self._paths:
       total = 0.5 * tf.add_n(
           [tf.reduce_sum(tf.abs(slopes.unscaled())) for slopes in log_slopes]
       )
-      factors.append(available / tf.maximum(total, available))
+      factors.append(_ROUNDING * available / tf.maximum(total, available))
     return tf.reduce_min(tf.stack(factors))

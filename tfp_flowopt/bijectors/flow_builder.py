@@ -1,0 +1,209 @@
+"""Builds the levels of an `ImageFlow`."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfp_flowopt import networks
+from tfp_flowopt.bijectors import act_norm
+from tfp_flowopt.bijectors import additive_coupling
+from tfp_flowopt.bijectors import affine_coupling
+from tfp_flowopt.bijectors import depth_to_space
+from tfp_flowopt.bijectors import factor_out
+from tfp_flowopt.bijectors import flow_level
+from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import scaling_cascade
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import budget as budget_lib
+from tfp_flowopt.lipschitz import layers
+
+__all__ = ['FlowBuilder']
+
+# What the couplings get of a budget, and how much less at each coarser level;
+# the rest goes to the scaling cascades. Chosen by measurement: see
+# docs/lipschitz.md.
+_COUPLING_SHARE = 0.4
+_SHARE_RATIO = 1.0 / 3.0
+# The tail bound of couplings within a budget.
+_TAIL_BOUND = 1.0
+# The linear couplings; a filter that predicts one half of the channels from
+# the other needs no more.
+_LINEAR_LIPSCHITZ = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowBuilder:
+  """The arguments of `ImageFlow` that its levels are built from.
+
+  See there for their meaning. `build` is called once.
+  """
+
+  num_levels: int
+  num_steps: int
+  hidden_channels: int
+  coupling: str
+  lipschitz_budget: float | None
+  scale_bound: float
+  tail_bound: float
+  conditioner_lipschitz: float
+  tile_sizes: tuple
+  log_range: float
+  dtype: object
+  rng: np.random.Generator
+
+  def build(self, event_shape):
+    """Builds all levels.
+
+    Args:
+      event_shape: `[H, W, C]`.
+
+    Returns:
+      The finest `FlowLevel`, which holds the others.
+    """
+    top = self._build_level(list(event_shape), 0, None)
+    if self.lipschitz_budget is not None:
+      self._share_budget(top)
+    return top
+
+  def _build_level(self, event_shape, index, scaling):
+    """A level, and through its `FactorOut` all coarser ones.
+
+    Args:
+      event_shape: Shape of the images that arrive, `[H, W, C]`.
+      index: 0 for the finest level.
+      scaling: `ScalingCascade` of what arrives, or `None`.
+
+    Returns:
+      `FlowLevel`.
+    """
+    height, width, channels = event_shape
+    height, width, channels = height // 2, width // 2, 4 * channels
+    steps = []
+    rotation = np.eye(channels)
+    for _ in range(self.num_steps):
+      linear = self._linear(channels, 'rotation')
+      linear.initialize(left=_random_rotation(self.rng, channels))
+      rotation = linear.left.numpy() @ rotation
+      steps.append([
+          act_norm.ActNorm(channels, self.log_range, dtype=self.dtype),
+          linear,
+          self._linear_coupling(channels),
+          self._coupling(channels, index),
+      ])
+    restore = self._linear(channels, 'restore')
+    restore.initialize(left=rotation.T)
+
+    travel, num_factored = None, channels
+    if index + 1 < self.num_levels:
+      num_factored = channels - channels // 2
+      shape = [height, width, channels // 2]
+      travel = self._build_level(shape, index + 1, self._scaling(shape))
+    return flow_level.FlowLevel(
+        depth_to_space.DepthToSpace(2),
+        self._linear(channels, 'whiten'),
+        steps,
+        restore,
+        factor_out.FactorOut(
+            [height, width, channels],
+            num_factored,
+            travel,
+            self._scaling([height, width, num_factored]),
+        ),
+        scaling,
+    )
+
+  def _linear(self, channels, name):
+    return invertible_conv1x1.InvertibleConv1x1(
+        channels, self.log_range, dtype=self.dtype, name=name
+    )
+
+  def _scaling(self, event_shape):
+    """A `ScalingCascade` of images of a shape, or `None` without tiles."""
+    side = math.gcd(*event_shape[:2])
+    sizes = [math.gcd(side, size) for size in self.tile_sizes]
+    sizes = list(dict.fromkeys(sizes))
+    if not sizes:
+      return None
+    return scaling_cascade.ScalingCascade(
+        event_shape[-1], sizes, log_range=self.log_range, dtype=self.dtype
+    )
+
+  def _linear_coupling(self, channels):
+    """A coupling that predicts linearly, at first the identity."""
+    first, second = channels // 2, channels - channels // 2
+    return additive_coupling.AdditiveCoupling(
+        layers.LipschitzConv2D(
+            first,
+            second,
+            zero_initial=True,
+            lipschitz=_LINEAR_LIPSCHITZ,
+            use_bias=False,
+            dtype=self.dtype,
+        ),
+        name='linear_coupling',
+    )
+
+  def _coupling(self, channels, index):
+    """A coupling of level `index`, at first the identity."""
+    first, second = channels // 2, channels - channels // 2
+    scale_bound, tail_bound = self.scale_bound, self.tail_bound
+    lipschitz = self.conditioner_lipschitz
+    if self.lipschitz_budget is not None:
+      share = self._coupling_log_lipschitz(index)
+      if self.coupling == 'affine':
+        tail_bound = _TAIL_BOUND
+        scale_bound, lipschitz = affine_coupling.constants_within(
+            share, tail_bound
+        )
+      else:
+        lipschitz = 2.0 * math.sinh(share)
+      # The network states its constant with the safety factor.
+      lipschitz /= bounds.inflation(self.dtype)
+    conditioner = networks.ConvConditioner(
+        first,
+        self.hidden_channels,
+        second if self.coupling == 'additive' else 2 * second,
+        lipschitz=lipschitz,
+        dtype=self.dtype,
+        seed=int(self.rng.integers(2**31)),
+    )
+    if self.coupling == 'additive':
+      return additive_coupling.AdditiveCoupling(conditioner)
+    return affine_coupling.AffineCoupling(conditioner, scale_bound, tail_bound)
+
+  def _coupling_log_lipschitz(self, index):
+    """What one coupling of level `index` may use of the budget."""
+    share = _COUPLING_SHARE if self.tile_sizes else 1.0
+    weights = _SHARE_RATIO ** np.arange(self.num_levels)
+    weight = weights[index] / weights.sum()
+    return self.lipschitz_budget * share * weight / self.num_steps
+
+  def _share_budget(self, top):
+    """Gives what the couplings leave to the cascades, path by path."""
+    if not self.tile_sizes:
+      return
+    budget = budget_lib.LipschitzBudget(self.lipschitz_budget)
+    passed, fixed, level = [], 0.0, top
+    for index in range(self.num_levels):
+      fixed += self.num_steps * self._coupling_log_lipschitz(index)
+      path = passed + _log_slopes(level.factor_out.scaling)
+      # The certificate of each cascade's part has the safety factor.
+      safety = len(path) * math.log(bounds.inflation(self.dtype))
+      budget.add_path(path, fixed + safety)
+      level = level.factor_out.travel
+      if level is not None:
+        passed = passed + _log_slopes(level.scaling)
+
+
+def _log_slopes(cascade):
+  """The `LogSlopes` of a `ScalingCascade`."""
+  return [
+      part.log_slopes for part in cascade.parts if hasattr(part, 'log_slopes')
+  ]
+
+
+def _random_rotation(rng, size):
+  """A Haar-distributed orthogonal matrix."""
+  q, r = np.linalg.qr(rng.normal(size=(size, size)))
+  return q * np.sign(np.diag(r))
