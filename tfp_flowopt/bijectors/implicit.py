@@ -206,10 +206,10 @@ class ImplicitBijector(base.JointBijector):
     if self._dense_jacobian:
       ndims = self.forward_min_event_ndims
       value, jacobian = linearization.value_and_jacobian(self._map, y, ndims)
-      # The transposed inverse acts on rows from the right.
-      inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
 
       def dense(u):
+        # Here, not above: TensorFlow refuses to invert what is not a number.
+        inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
         shape = tf.concat([tf.shape(u)[: u.shape.rank - ndims], [-1]], axis=0)
         rows = tf.linalg.matvec(
             inverse, tf.reshape(u, shape), transpose_a=True

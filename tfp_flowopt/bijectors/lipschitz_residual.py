@@ -42,8 +42,8 @@ class LipschitzResidual(implicit.ImplicitBijector):
     probability that it is reached. Its variance is finite for all weights if
     `stop_probability < 1 - L^2`. One draw serves all samples of a call.
   * `'lanczos'`: quadrature of `1/2 log` of `(I+J)^T (I+J)` with `num_terms`
-    products, for evaluation: its error falls much faster than that of the
-    series for `L` near 1.
+    products, for evaluation: its error falls at least as fast as that of a
+    series of twice the terms (both as a power of `L` for the worst branch).
 
   All can be trained with: their gradients are estimates of the exact one with
   the memory of one evaluation (`internal/stochastic_log_det.py`). The random

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from support import probes
+from support import registry
+import tensorflow as tf
+
+import tfp_flowopt as fo
+from tfp_flowopt.internal import stochastic_log_det
+
+
+def make(size=4, units=6, scale=0.7, seed=0, **kwargs):
+  layer = fo.lipschitz.LipschitzDense(size, units, dtype=tf.float64)
+  bijector = fo.bijectors.ConvexPotentialResidual(layer, **kwargs)
+  return registry.randomize(bijector, scale, seed)
+
+
+def points(num=3, size=4, seed=0):
+  return tf.constant(np.random.default_rng(seed).normal(size=(num, size)))
+
+
+def jacobians(bijector, y):
+  size = int(np.prod(y.shape[1:]))
+  with tf.GradientTape() as tape:
+    tape.watch(y)
+    x = bijector.inverse(y)
+  return tf.reshape(tape.batch_jacobian(x, y), [-1, size, size]).numpy()
+
+
+def convolution(kernel_size=3):
+  layer = fo.lipschitz.LipschitzConv2D(
+      2, 3, kernel_size=kernel_size, dtype=tf.float64
+  )
+  return registry.randomize(
+      fo.bijectors.ConvexPotentialResidual(layer, 0.2, 5.0), 0.7
+  )
+
+
+@pytest.mark.parametrize('kind', ['dense', 'convolution', 'even kernel'])
+def test_jacobians_are_symmetric_and_bounded(kind):
+  if kind == 'dense':
+    bijector, shape = make(smallest=0.2, largest=5.0), (8, 4)
+  else:
+    bijector = convolution(2 if kind == 'even kernel' else 3)
+    shape = (8, 4, 3, 2)
+  y = tf.constant(3.0 * np.random.default_rng(0).normal(size=shape))
+  matrices = jacobians(bijector, y)
+  np.testing.assert_allclose(
+      matrices, np.swapaxes(matrices, 1, 2), atol=1e-12
+  )
+  values = np.linalg.eigvalsh(matrices)
+  assert values.min() >= 0.2 - 1e-12 and values.max() <= 5.0 + 1e-12
+  assert values.max() - values.min() > 0.5
+
+
+def test_both_bounds_are_attained():
+  # Far out all units are on, or all off.
+  layer = fo.lipschitz.LipschitzDense(2, 2, dtype=tf.float64)
+  bijector = fo.bijectors.ConvexPotentialResidual(layer, 0.1, 7.0)
+  on = layer.effective_kernel().numpy().sum(axis=1) * 100.0
+  matrices = jacobians(bijector, tf.constant([on, -on]))
+  np.testing.assert_allclose(matrices[0], 7.0 * np.eye(2), atol=1e-9)
+  np.testing.assert_allclose(matrices[1], 0.1 * np.eye(2), atol=1e-9)
+
+
+def test_a_new_one_is_near_the_identity():
+  layer = fo.lipschitz.LipschitzDense(3, 3, dtype=tf.float64)
+  bijector = fo.bijectors.ConvexPotentialResidual(layer)
+  np.testing.assert_allclose(bijector.inverse(tf.zeros([1, 3], tf.float64)), 0)
+  matrix = jacobians(bijector, tf.zeros([1, 3], tf.float64))[0]
+  np.testing.assert_allclose(matrix, np.eye(3), atol=1e-9)
+
+
+@pytest.mark.parametrize('units', [1, 3, 4, 9])
+def test_both_sides_of_sylvester(units):
+  bijector = make(4, units, smallest=0.1, largest=3.0)
+  y = points()
+  want = np.linalg.slogdet(jacobians(bijector, y))[1]
+  np.testing.assert_allclose(
+      bijector.inverse_log_det_jacobian(tf.identity(y)), want, atol=1e-10
+  )
+
+
+@pytest.mark.parametrize('units', [2, 6])
+def test_gradients_where_units_are_off(units):
+  bijector = make(4, units)
+  y = tf.constant(-1e4 * np.ones([2, 4]))
+  with tf.GradientTape() as tape:
+    tape.watch(y)
+    value = tf.reduce_sum(bijector.inverse_log_det_jacobian(y))
+  gradients = tape.gradient(value, [y, *bijector.trainable_variables])
+  assert all(np.all(np.isfinite(g)) for g in gradients)
+
+
+def test_lanczos_equals_the_exact_one_with_weighted_gradients():
+  exact = make()
+  estimated = exact.copy(log_det='lanczos', num_terms=4)
+  variables = exact.trainable_variables
+  weights = tf.constant([1.0, -2.0, 5.0], tf.float64)
+
+  def run(log_det):
+    x = points()
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      value = log_det(x)
+      loss = tf.reduce_sum(weights * value)
+    return [value, *tape.gradient(loss, [x, *variables])]
+
+  got = run(
+      lambda x: stochastic_log_det.value_and_log_det(
+          estimated._map,
+          x,
+          1,
+          probes.orthogonal_probes(x),
+          estimated._lanczos,
+      )[1]
+  )
+  want = run(exact.inverse_log_det_jacobian)
+  for a, b in zip(got, want, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_lanczos_of_images_is_unbiased():
+  exact = convolution()
+  estimated = exact.copy(log_det='lanczos', num_terms=16)
+  y = tf.constant(np.random.default_rng(0).normal(size=(2, 3, 4, 2)))
+  log_det = tf.function(
+      lambda seed: estimated.inverse_log_det_jacobian(y, seed=seed)
+  )
+  got = np.stack([log_det(tf.constant([0, i])) for i in range(200)])
+  want = exact.inverse_log_det_jacobian(tf.identity(y))
+  error = got.std(axis=0, ddof=1) / np.sqrt(len(got))
+  assert np.all(error > 0)
+  assert np.all(np.abs(got.mean(axis=0) - want) < 4.5 * error)
+
+
+@pytest.mark.parametrize('condition', [4.0, 100.0, 1e4])
+def test_solutions_are_within_their_bounds(condition):
+  bijector = make(smallest=condition**-0.5, largest=condition**0.5)
+  y = 10.0 * points(6)
+  x = tf.identity(bijector.inverse(y))
+  back, bound = bijector.forward_with_error(x)
+  error = np.linalg.norm(back - y, axis=1)
+  assert np.all(error <= bound)
+  assert np.all(bound < 1e-12 * condition * 100)
+  loose = bijector.copy(tolerance=1e-3)
+  back, bound = loose.forward_with_error(x)
+  error = np.linalg.norm(back - y, axis=1)
+  scale = np.maximum(1.0, np.linalg.norm(x, axis=1))
+  assert np.all(error <= bound) and np.all(bound <= 1.01e-3 * scale)
+
+
+def test_gradients_of_the_solution_do_not_depend_on_the_solver():
+  exact = make()
+  variables = exact.trainable_variables
+  x, weights = points(), points(seed=1)
+  results = []
+  for bijector in (exact, exact.copy(log_det='lanczos')):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      loss = tf.reduce_sum(weights * bijector.forward(tf.identity(x)))
+    results.append(tape.gradient(loss, [x, *variables]))
+  for a, b in zip(*results, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-11)
+  # And is the inverse of the Jacobian, which is symmetric.
+  y = tf.identity(exact.forward(x))
+  want = np.linalg.solve(
+      jacobians(exact, y), weights.numpy()[..., np.newaxis]
+  )[..., 0]
+  np.testing.assert_allclose(results[0][0], want, atol=1e-10)
+
+
+def test_bad_arguments():
+  layer = fo.lipschitz.LipschitzDense(2, 2)
+  bijector = fo.bijectors.ConvexPotentialResidual
+  for kwargs in (
+      {'smallest': 0.0},
+      {'smallest': 2.0},
+      {'largest': np.inf},
+      {'largest': np.nan},
+      {'log_det': 'series'},
+      {'num_terms': 0},
+      {'num_probes': 0},
+      {'tolerance': -1.0},
+      {'seed': 'a'},
+  ):
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+      bijector(layer, **kwargs)
+
+  class Wide(fo.lipschitz.LipschitzDense):
+    lipschitz = 2.0
+
+  with pytest.raises(ValueError, match=r'`layer`.*at most 1'):
+    bijector(Wide(2, 2))
+  with pytest.raises(ValueError, match='layer'):
+    bijector(layer).copy(layer=layer)
