@@ -1,0 +1,49 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+BINARY = pathlib.Path(__file__).parents[2] / 'examples' / 'density_2d.py'
+
+
+def test_all_models_learn_and_their_densities_integrate_to_one(tmp_path):
+  picture, results = tmp_path / 'd.png', tmp_path / 'd.json'
+  run = subprocess.run(
+      [
+          sys.executable,
+          BINARY,
+          '--dataset=eight_gaussians',
+          '--train_steps=60',
+          '--num_blocks=3',
+          '--hidden=16',
+          '--grid=120',
+          f'--picture={picture}',
+          f'--results={results}',
+      ],
+      capture_output=True,
+      text=True,
+      timeout=300,
+      check=False,
+      env={
+          **os.environ,
+          'TF_CPP_MIN_LOG_LEVEL': '3',
+          'PYTHONPATH': str(BINARY.parents[1]),
+      },
+  )
+  assert run.returncode == 0, run.stderr
+  runs = json.loads(results.read_text())
+  assert [r['model'] for r in runs] == ['affine', 'residual', 'convex']
+  for result in runs:
+    assert result['trained'] > result['start'] + 0.05, result
+    assert abs(result['integral'] - 1.0) < 0.01, result
+    assert all(np.isfinite(v) for v in result['lipschitz'].values())
+    assert result['model'] in run.stdout
+  image = tf.io.decode_png(picture.read_bytes())
+  assert image.shape == [154, 4 * 154, 3]
+  # Each panel is a picture, not one colour.
+  for panel in np.split(image.numpy(), 4, axis=1):
+    assert panel[10:-10, 10:-10].std() > 10
