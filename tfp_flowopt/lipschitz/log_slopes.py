@@ -12,14 +12,16 @@ _RATE = 10.0
 
 
 class LogSlopes(tf.Module):
-  """Trained numbers `s_j` in `(-bound, bound)`, scaled by a common factor.
+  """Trained numbers `s_j` that stay bounded, each alone or all together.
 
   ```none
-  s_j = factor() bound tanh(10 v_j / bound)
+  s_j = bound tanh(10 v_j / bound)      alone
+  s_j = factor() 10 v_j                 within a LipschitzBudget
   ```
 
-  They start at zero. `factor`, a number in [0, 1], is how a `LipschitzBudget`
-  holds many of them to one sum.
+  They start at zero. A budget's `factor` holds a sum over many of them, so none
+  needs a bound of its own; one would end the competition for the budget as soon
+  as all have reached it.
   """
 
   def __init__(
@@ -29,7 +31,7 @@ class LogSlopes(tf.Module):
 
     Args:
       num_slopes: Number of slopes.
-      bound: Positive Python `float`, bound of each of them.
+      bound: Positive Python `float`, bound of each of them without a budget.
       dtype: Type of the variable.
       name: Python `str`.
 
@@ -50,7 +52,10 @@ class LogSlopes(tf.Module):
 
   def unscaled(self):
     """The slopes before the common factor, `[num_slopes]`."""
-    return self._bound * tf.tanh((_RATE / self._bound) * self._raw)
+    slopes = _RATE * self._raw
+    if self._budget is not None:
+      return slopes
+    return self._bound * tf.tanh(slopes / self._bound)
 
   def join(self, budget):
     """Takes the common factor from a budget.
