@@ -1,0 +1,129 @@
+"""RadialScaling beyond the contract, and cascades of it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+def make(log_slopes, radii, tile_size=1, dtype=tf.float64):
+  """A bijector with given parameters."""
+  bijector = fo.bijectors.RadialScaling(
+      tile_size, len(log_slopes), slope_bound=30.0, dtype=dtype
+  )
+  slopes, log_radii = bijector.trainable_variables
+  if 'radii' in slopes.name:
+    slopes, log_radii = log_radii, slopes
+  # What `LogSlopes` and the guard of the radii do, undone.
+  slopes.assign(3.0 * np.arctanh(np.array(log_slopes) / 30.0))
+  log_radii.assign(20.0 * np.arctanh(np.log(radii) / 20.0))
+  return bijector
+
+
+def reference(y, log_slopes, radii, tile_size):
+  """The formula, tile by tile, in numpy."""
+  x = np.array(y)
+  for i in range(0, y.shape[1], tile_size):
+    for j in range(0, y.shape[2], tile_size):
+      tile = x[:, i : i + tile_size, j : j + tile_size]
+      for s, radius in zip(log_slopes, radii, strict=True):
+        r = np.sqrt(np.mean(tile**2, axis=(1, 2, 3), keepdims=True))
+        tile *= (np.exp(s) + r / radius) / (1 + r / radius)
+  return x
+
+
+@pytest.mark.parametrize('tile_size', [1, 2])
+def test_it_is_the_formula(rng, tile_size):
+  log_slopes, radii = [1.5, -0.7, 3.0], [0.1, 1.0, 5.0]
+  y = np.exp(rng.normal(size=(5, 1, 1, 1))) * rng.normal(size=(5, 4, 6, 3))
+  x = make(log_slopes, radii, tile_size).inverse(y)
+  np.testing.assert_allclose(
+      x, reference(y, log_slopes, radii, tile_size), rtol=1e-12
+  )
+
+
+def test_the_jacobian_has_two_eigenvalues(rng):
+  bijector = make([1.2, 0.4], [0.3, 2.0])
+  y = tf.constant(rng.normal(size=(1, 1, 1, 6)))
+  with tf.GradientTape() as tape:
+    tape.watch(y)
+    x = bijector.inverse(y)
+  jacobian = tape.jacobian(x, y).numpy().reshape(6, 6)
+  np.testing.assert_allclose(jacobian, jacobian.T, atol=1e-12)
+  eigenvalues = np.linalg.eigvalsh(jacobian)
+  ratio = x.numpy().ravel()[0] / y.numpy().ravel()[0]
+  # Across the radius the ratio, five times; along it less, the slope.
+  np.testing.assert_allclose(eigenvalues[1:], ratio, rtol=1e-12)
+  assert 1 < eigenvalues[0] < ratio < np.exp(1.6)
+
+
+def test_it_makes_a_scale_mixture_more_gaussian(rng):
+  """Training finds the radial map of a Gaussian scale mixture."""
+  strengths = np.exp(rng.uniform(-3, 0, size=(400, 4, 4, 1)))
+  y = tf.constant(strengths * rng.normal(size=(400, 4, 4, 12)), tf.float32)
+  distribution = fo.bijectors.ScalingCascade(12, (1,))
+  optimizer = tf.keras.optimizers.Adam(0.02)
+
+  def negative_log_likelihood():
+    x = distribution.inverse(tf.identity(y))
+    log_det = distribution.inverse_log_det_jacobian(tf.identity(y))
+    squares = tf.reduce_sum(tf.square(x), axis=[1, 2, 3])
+    return tf.reduce_mean(0.5 * squares - log_det) / (4 * 4 * 12)
+
+  @tf.function
+  def step():
+    with tf.GradientTape() as tape:
+      loss = negative_log_likelihood()
+    variables = distribution.trainable_variables
+    optimizer.apply_gradients(
+        zip(tape.gradient(loss, variables), variables, strict=True)
+    )
+
+  optimizer.build(distribution.trainable_variables)
+  for _ in range(300):
+    step()
+  # With the strengths known it would be 0.5 + E log strength = -1; the best
+  # linear map reaches 0.5 + log(rms strength).
+  linear = 0.5 + 0.5 * np.log(np.mean(strengths**2))
+  assert negative_log_likelihood() < linear - 0.35
+
+
+@pytest.mark.parametrize('log_slope', [-25.0, 25.0])
+def test_extreme_inputs_stay_finite(log_slope):
+  bijector = make([log_slope], [1.0], tile_size=2, dtype=tf.float32)
+  sizes = np.array([0.0, 1e-38, 1e-20, 1.0, 1e15, 1e18], np.float32)
+  y = tf.constant(sizes[:, None, None, None] * np.ones((6, 2, 2, 3), 'f'))
+  for function in (bijector.inverse, bijector.forward):
+    with tf.GradientTape() as tape:
+      tape.watch(y)
+      value = function(y)
+    assert np.all(np.isfinite(value))
+    assert np.all(np.isfinite(tape.gradient(value, y)))
+  assert np.all(np.isfinite(bijector.inverse_log_det_jacobian(y)))
+
+
+def test_tiles_must_fit():
+  with pytest.raises(ValueError, match='tile_size'):
+    fo.bijectors.RadialScaling(tile_size=4).inverse(tf.zeros([1, 4, 6, 3]))
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        {'tile_size': 0},
+        {'num_terms': 0},
+        {'slope_bound': 0.0},
+        {'radius_range': (0.0, 1.0)},
+        {'radius_range': (2.0, 1.0)},
+    ],
+)
+def test_bad_arguments_are_named(arguments):
+  name = next(iter(arguments)).replace('slope_', '')
+  with pytest.raises(ValueError, match=name):
+    fo.bijectors.RadialScaling(**arguments)
+
+
+def test_a_cascade_needs_tiles():
+  with pytest.raises(ValueError, match='tile_sizes'):
+    fo.bijectors.ScalingCascade(3, ())
