@@ -7,6 +7,7 @@ it is started again with the same flags.
   python examples/train_image_flow.py --workdir=/tmp/flow
 """
 
+import math
 import pathlib
 
 from absl import app
@@ -43,6 +44,13 @@ _NUM_STEPS = flags.DEFINE_integer(
 )
 _HIDDEN_CHANNELS = flags.DEFINE_integer(
     'hidden_channels', 64, 'Width of the networks, even.', lower_bound=2
+)
+_LIPSCHITZ_BUDGET = flags.DEFINE_float(
+    'lipschitz_budget',
+    7.0,
+    'Bound of the logarithm of the Lipschitz constants of the non-linear part '
+    'and of its inverse; 0 for no budget.',
+    lower_bound=0.0,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 32, 'Images in a step.', lower_bound=1
@@ -188,6 +196,21 @@ def _print_results(summary, workdir, model_path):
       print(f'  {name:<11}{path}')
 
 
+def _print_constants(flow):
+  """The certified constants of the trained flow, as logarithms."""
+  linear, nonlinear = flow.bounds_by_part()
+  print('\nCertified Lipschitz constants, logarithms:')
+  for name, bounds in (
+      ('non-linear part', nonlinear),
+      ('linear part', linear),
+      ('whole flow', fo.lipschitz.lipschitz_bounds(flow)),
+  ):
+    print(
+        f'  {name:<16} to images {math.log(bounds.forward):6.2f}, '
+        f'to latents {math.log(bounds.inverse):6.2f}'
+    )
+
+
 def main(argv):
   """Trains, evaluates and exports."""
   if len(argv) > 1:
@@ -211,6 +234,7 @@ def main(argv):
       'num_levels': _NUM_LEVELS.value,
       'num_steps': _NUM_STEPS.value,
       'hidden_channels': _HIDDEN_CHANNELS.value,
+      'lipschitz_budget': _LIPSCHITZ_BUDGET.value or None,
   }
   workdir = pathlib.Path(_WORKDIR.value)
   distribution = fo.image_flow(
@@ -237,6 +261,7 @@ def main(argv):
     model_path.parent.mkdir(exist_ok=True)
     fo.export.save(distribution, model_path, bits=config.bits)
   _print_results(summary, workdir, model_path)
+  _print_constants(distribution.bijector)
 
 
 if __name__ == '__main__':
