@@ -8,6 +8,7 @@ from support import registry
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import gram
 
 lip = fo.lipschitz
@@ -199,10 +200,70 @@ def test_bad_sizes_and_inputs_are_named():
     lip.LipschitzDense(2, 4)(tf.zeros([3, 5]))
 
 
-def test_max_min_needs_pairs():
+@pytest.mark.parametrize('function', [lip.max_min, lip.smooth_max_min])
+def test_max_min_needs_pairs(function):
   for shape in [(2, 3), (1,), ()]:
     with pytest.raises(ValueError, match='even number of channels'):
-      lip.max_min(tf.zeros(shape))
+      function(tf.zeros(shape))
+
+
+@pytest.mark.parametrize('name', activations.ACTIVATIONS)
+def test_activations_have_the_constant_one(rng, name):
+  function = activations.activation_function(name, 6, 'width')
+  # Near the corners, on them and far away.
+  x = tf.constant(
+      np.concatenate([s * rng.normal(size=(20, 6)) for s in (0, 0.05, 1, 1e3)])
+  )
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = function(x)
+  singular_values = np.linalg.svd(
+      tape.batch_jacobian(y, x), compute_uv=False
+  )
+  assert np.all(singular_values <= 1 + 1e-12)
+  np.testing.assert_allclose(singular_values.max(), 1.0)
+  if name == 'max_min':  # it loses no gradient norm, not even in ties
+    np.testing.assert_allclose(singular_values, 1.0)
+
+
+def test_smooth_max_min_is_max_min_with_a_round_corner(rng):
+  x = tf.constant(rng.normal(size=(100, 6)))
+  difference = np.abs(lip.smooth_max_min(x) - lip.max_min(x))
+  assert 0.05 < difference.max() <= 0.1
+  # The slope is continuous at the corner, where that of MaxMin jumps by 1.
+  at = tf.constant([[-1e-6, 1e-6], [1e-6, -1e-6]], tf.float64)
+  for function, jump in ((lip.max_min, 1.0), (lip.smooth_max_min, 0.0)):
+    with tf.GradientTape() as tape:
+      tape.watch(at)
+      y = function(at)
+    left, right = tape.batch_jacobian(y, at)
+    np.testing.assert_allclose(np.abs(left - right).max(), jump, atol=1e-4)
+
+
+def test_the_conditioner_is_its_formula(rng):
+  network = fo.networks.ConvConditioner(
+      2, 4, 3, lipschitz=2.5, dtype=tf.float64
+  )
+  registry.randomize(network, 1.0)
+  (b1, k1), (b3, k3), (b2, k2) = (
+      layer.trainable_variables
+      for layer in (network._first, network._last, network._middle)
+  )
+
+  def layer(x, kernel, bias):
+    matrix = convolutions.operator(lip.almost_orthogonal(kernel), 4, 'SAME')
+    return (x.reshape(5, -1) @ matrix).reshape(5, 4, 4, -1) + bias.numpy()
+
+  def act(x):
+    return np.concatenate([
+        np.maximum(x[..., :2], x[..., 2:]), np.minimum(x[..., :2], x[..., 2:])
+    ], axis=-1)
+
+  x = rng.normal(size=(5, 4, 4, 2))
+  y = layer(act(layer(act(layer(x, k1, b1)), k2, b2)), k3, 0 * b3)
+  np.testing.assert_allclose(
+      network(tf.constant(x)), 2.5 * y + b3.numpy(), atol=1e-12
+  )
 
 
 @pytest.mark.parametrize('activation', ['max_min', 'relu'])
@@ -226,8 +287,11 @@ def test_the_activation_is_the_one_asked_for():
   assert network('relu', 5)(x).shape == [2, 4, 4, 3]
   with pytest.raises(ValueError, match=r"activation.*'tanh'"):
     network('tanh', 6)
-  with pytest.raises(ValueError, match='hidden_channels'):
-    network('max_min', 5)
+  for activation, width in (('max_min', 5), ('smooth_max_min', 5), ('relu', 0)):
+    with pytest.raises(ValueError, match=f'hidden_channels.*got {width}'):
+      network(activation, width)
+    with pytest.raises(ValueError, match=f'hidden_features.*got {width}'):
+      fo.networks.DenseConditioner(2, width, 3, activation=activation)
 
 
 def test_a_network_without_bounds():

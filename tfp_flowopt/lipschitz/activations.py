@@ -16,7 +16,7 @@ _CORNER = 0.1
 def max_min(x):
   """MaxMin activation: sorts pairs of channels (Anil, Lucas & Grosse 2019).
 
-  1-Lipschitz, and a permutation wherever it is differentiable: it loses no
+  1-Lipschitz, and its Jacobian is a permutation, also in ties: it loses no
   gradient norm.
 
   Args:
@@ -29,11 +29,14 @@ def max_min(x):
     ValueError: If `C` is odd.
   """
   a, b = _pairs(x)
-  return tf.concat([tf.maximum(a, b), tf.minimum(a, b)], axis=-1)
+  # Not tf.maximum and tf.minimum: where a = b both have the gradient of `a`,
+  # which is no permutation, of norm sqrt(2).
+  swap = a < b
+  return tf.concat([tf.where(swap, b, a), tf.where(swap, a, b)], axis=-1)
 
 
 def _pairs(x):
-  """The two halves of the channels."""
+  """The two halves of the channels; a `ValueError` for an odd number."""
   x = tf.convert_to_tensor(x, name='x')
   if x.shape.rank == 0 or (x.shape.rank and (x.shape[-1] or 0) % 2):
     raise ValueError(
@@ -73,23 +76,32 @@ ACTIVATIONS = {
     'relu': tf.nn.relu,
     'smooth_max_min': smooth_max_min,
 }
+_PAIRING = ('max_min', 'smooth_max_min')
 
 
-def activation_function(name):
-  """The 1-Lipschitz activation of a name.
+def activation_function(name, width, argument):
+  """The 1-Lipschitz activation of a name, for layers of some width.
 
   Args:
     name: `'max_min'`, `'relu'` or `'smooth_max_min'`.
+    width: Number of channels that it will act on.
+    argument: Name of the argument that `width` comes from, for the message.
 
   Returns:
-    Function of a `Tensor` `[..., C]` that keeps its shape.
+    Function of a `Tensor` `[..., width]` that keeps its shape.
 
   Raises:
-    ValueError: If there is no such activation.
+    ValueError: If there is no such activation, or `width` is not positive, or
+      odd for an activation that pairs channels.
   """
   if name not in ACTIVATIONS:
     raise ValueError(
         f'Argument `activation` must be one of {tuple(ACTIVATIONS)}, got '
         f'{name!r}.'
+    )
+  if width < 1 or (name in _PAIRING and width % 2):
+    raise ValueError(
+        f'Argument `{argument}` must be positive, and even for MaxMin (which '
+        f'sorts pairs), got {width}.'
     )
   return ACTIVATIONS[name]

@@ -55,12 +55,9 @@ class ConvConditioner(tf.Module):
         positive, or `activation` unknown.
     """
     super().__init__(name=name)
-    self._activation = activations.activation_function(activation)
-    if hidden_channels < 1 or (activation == 'max_min' and hidden_channels % 2):
-      raise ValueError(
-          'Argument `hidden_channels` must be positive, and even for MaxMin '
-          f'(which sorts pairs), got {hidden_channels}.'
-      )
+    self._activation = activations.activation_function(
+        activation, hidden_channels, 'hidden_channels'
+    )
     if not lipschitz > 0:
       raise ValueError(
           f'Argument `lipschitz` must be positive, got {lipschitz}.'
@@ -73,7 +70,14 @@ class ConvConditioner(tf.Module):
     )
     self._first = build(in_channels, hidden_channels, 3, seed=seed)
     self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
-    self._last = build(hidden_channels, out_channels, 3, zero_initial=True)
+    # Its kernel has the factor `L`, its bias has none.
+    self._last = build(
+        hidden_channels,
+        out_channels,
+        3,
+        zero_initial=True,
+        lipschitz=lipschitz,
+    )
     self._inflation = bounds.inflation(dtype)
 
   @property
@@ -85,5 +89,4 @@ class ConvConditioner(tf.Module):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
     x = self._activation(self._first(x))
     x = self._activation(self._middle(x))
-    y = self._last(x)
-    return y if math.isinf(self._lipschitz) else self._lipschitz * y
+    return self._last(x)

@@ -42,7 +42,7 @@ class DenseConditioner(tf.Module):
 
     Args:
       in_features: Size of the last axis of the input.
-      hidden_features: Width of the hidden layers; even.
+      hidden_features: Width of the hidden layers; even for MaxMin.
       out_features: Size of the last axis of the output.
       num_hidden_layers: Number of hidden layers, at least 1.
       lipschitz: Positive Python `float`, the `L` above.
@@ -56,11 +56,9 @@ class DenseConditioner(tf.Module):
       ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
-    if hidden_features < 2 or hidden_features % 2:
-      raise ValueError(
-          'Argument `hidden_features` must be even (the activation pairs '
-          f'features) and positive, got {hidden_features}.'
-      )
+    self._activation = activations.activation_function(
+        activation, hidden_features, 'hidden_features'
+    )
     if num_hidden_layers < 1:
       raise ValueError(
           'Argument `num_hidden_layers` must be at least 1, got '
@@ -72,7 +70,6 @@ class DenseConditioner(tf.Module):
           f'{lipschitz}.'
       )
     self._lipschitz = lipschitz
-    self._activation = activations.activation_function(activation)
     sizes = [in_features, *[hidden_features] * num_hidden_layers, out_features]
     self._layers = [
         layers.LipschitzDense(
