@@ -11,19 +11,20 @@ import tfp_flowopt as fo
 lip = fo.lipschitz
 
 
-@pytest.mark.parametrize('padding', ['SAME', 'VALID', 'CIRCULAR'])
 @pytest.mark.parametrize('name', convolutions.KERNELS)
-def test_rescaled_kernels_have_norm_one(rng, name, padding):
+def test_rescaled_kernels_have_norm_one(rng, name):
   for shape in [(3, 3, 2, 4), (3, 3, 4, 2), (1, 3, 3, 3), (5, 5, 1, 2),
                 (2, 2, 2, 2), (1, 1, 4, 6)]:
     raw = tf.constant(convolutions.KERNELS[name](rng, shape))
     kernel = lip.almost_orthogonal(raw)
     assert kernel.shape == shape
-    for size in (5, 6, 9):
-      norm = np.linalg.norm(convolutions.operator(kernel, size, padding), ord=2)
-      assert norm <= 1 + 1e-12, (shape, size)
-      if name == 'small':  # it never scales up
-        assert norm < 0.5
+    for padding in ('SAME', 'VALID', 'CIRCULAR'):
+      for size in (5, 6):
+        matrix = convolutions.operator(kernel, size, padding)
+        norm = np.linalg.norm(matrix, ord=2)
+        assert norm <= 1 + 1e-12, (shape, padding, size)
+        if name == 'small':  # it never scales up
+          assert norm < 0.5
 
 
 def test_an_orthonormal_kernel_is_kept():

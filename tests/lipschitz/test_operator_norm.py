@@ -15,26 +15,31 @@ SHAPES = [(3, 3, 2, 4), (3, 3, 5, 2), (1, 3, 3, 3), (5, 5, 1, 2), (2, 2, 2, 2),
 @pytest.mark.parametrize('name', convolutions.KERNELS)
 def test_between_the_truth_and_two_percent_more(rng, name):
   for shape in SHAPES:
-    for _ in range(5):
-      kernel = convolutions.KERNELS[name](rng, shape)
-      truth, _ = symbol_norm.symbol_supremum(kernel)
-      got = float(bound(tf.constant(kernel)))
-      assert truth * (1 - 1e-12) <= got <= 1.02 * truth
-      got = float(bound(tf.constant(kernel, tf.float32)))
-      assert truth <= got <= 1.021 * truth
-      estimate = float(bound(tf.constant(kernel), method='power'))
-      assert 0.8 * truth <= estimate <= truth * (1 + 1e-9)
+    kernel = convolutions.KERNELS[name](rng, shape)
+    truth, _ = symbol_norm.symbol_supremum(kernel)
+    got = float(bound(tf.constant(kernel)))
+    assert truth * (1 - 1e-12) <= got <= 1.02 * truth
+    got = float(bound(tf.constant(kernel, tf.float32)))
+    assert truth <= got <= 1.021 * truth
 
 
-@pytest.mark.parametrize('padding', ['SAME', 'VALID', 'CIRCULAR'])
 @pytest.mark.parametrize('name', convolutions.KERNELS)
-def test_above_every_image_size(rng, name, padding):
-  for shape in SHAPES:
+def test_power_iteration_is_from_below(rng, name):
+  kernel = convolutions.KERNELS[name](rng, (3, 3, 2, 4))
+  truth, _ = symbol_norm.symbol_supremum(kernel)
+  estimate = float(bound(tf.constant(kernel), method='power'))
+  assert 0.8 * truth <= estimate <= truth * (1 + 1e-9)
+
+
+@pytest.mark.parametrize('name', convolutions.KERNELS)
+def test_above_every_image_size(rng, name):
+  for shape in SHAPES[:6]:
     kernel = tf.constant(convolutions.KERNELS[name](rng, shape))
-    limit = float(bound(kernel, padding))
-    for size in (7, 8, 10):
-      matrix = convolutions.operator(kernel, size, padding)
-      assert np.linalg.norm(matrix, ord=2) <= limit * (1 + 1e-12)
+    for padding in ('SAME', 'VALID', 'CIRCULAR'):
+      limit = float(bound(kernel, padding))
+      for size in (5, 8):
+        matrix = convolutions.operator(kernel, size, padding)
+        assert np.linalg.norm(matrix, ord=2) <= limit * (1 + 1e-12)
 
 
 def test_a_circular_norm_does_not_bound_zero_padding():
@@ -75,7 +80,7 @@ def test_wide_kernels(rng):
 
 def test_large_kernels_do_not_need_large_transforms(rng):
   kernel = rng.normal(size=(31, 31, 1, 1))
-  truth = convolutions.largest_symbol_norm(kernel, 512)
+  truth, _ = symbol_norm.symbol_supremum(kernel, 4)
   assert truth <= float(bound(tf.constant(kernel))) <= 1.02 * truth
 
 
