@@ -49,7 +49,7 @@ def test_scalings_attain_the_range_and_the_likelihood():
 def test_no_image_is_likelier_than_the_bound():
   distribution = fo.image_flow(
       [8, 8, 2], num_levels=2, num_steps=1, hidden_channels=4,
-      dtype=tf.float64, conditioner_lipschitz=0.3,
+      dtype=tf.float64, lipschitz_budget=1.0,
   )
   registry.randomize(distribution.bijector, 0.2)
   most = lip.lipschitz_bounds(distribution.bijector).max_log_likelihood(128)
@@ -148,7 +148,13 @@ def same_weights(make, scale=0.2):
 
 def make_flow(dtype):
   return fo.bijectors.ImageFlow(
-      [8, 8, 2], num_levels=2, num_steps=2, hidden_channels=6, dtype=dtype
+      [8, 8, 2],
+      num_levels=2,
+      num_steps=2,
+      hidden_channels=6,
+      lipschitz_budget=None,
+      tile_sizes=(),
+      dtype=dtype,
   )
 
 

@@ -296,7 +296,12 @@ def test_the_activation_is_the_one_asked_for():
 
 def test_a_network_without_bounds():
   flow = fo.bijectors.ImageFlow(
-      [8, 8, 3], 2, 1, 8, conditioner_lipschitz=math.inf
+      [8, 8, 3],
+      2,
+      1,
+      8,
+      lipschitz_budget=None,
+      conditioner_lipschitz=math.inf,
   )
   registry.randomize(flow)
   assert fo.lipschitz.lipschitz_bounds(flow) == (math.inf, math.inf)
