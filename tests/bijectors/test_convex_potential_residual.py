@@ -70,7 +70,7 @@ def test_a_new_one_is_near_the_identity():
   np.testing.assert_allclose(matrix, np.eye(3), atol=1e-9)
 
 
-@pytest.mark.parametrize('units', [1, 3, 4, 9])
+@pytest.mark.parametrize('units', [1, 4, 9])
 def test_both_sides_of_sylvester(units):
   bijector = make(4, units, smallest=0.1, largest=3.0)
   y = points()
@@ -133,17 +133,18 @@ def test_lanczos_of_images_is_unbiased():
   assert np.all(np.abs(got.mean(axis=0) - want) < 4.5 * error)
 
 
-@pytest.mark.parametrize('condition', [4.0, 100.0, 1e4])
+@pytest.mark.parametrize('condition', [10.0, 1e4])
 def test_solutions_are_within_their_bounds(condition):
   bijector = make(smallest=condition**-0.5, largest=condition**0.5)
   y = 10.0 * points(6)
   x = tf.identity(bijector.inverse(y))
-  back, bound = bijector.forward_with_error(x)
+  # In graphs: eager loops are slow.
+  back, bound = tf.function(bijector.forward_with_error)(x)
   error = np.linalg.norm(back - y, axis=1)
   assert np.all(error <= bound)
   assert np.all(bound < 1e-12 * condition * 100)
   loose = bijector.copy(tolerance=1e-3)
-  back, bound = loose.forward_with_error(x)
+  back, bound = tf.function(loose.forward_with_error)(x)
   error = np.linalg.norm(back - y, axis=1)
   scale = np.maximum(1.0, np.linalg.norm(x, axis=1))
   assert np.all(error <= bound) and np.all(bound <= 1.01e-3 * scale)
@@ -162,7 +163,7 @@ def test_gradients_of_the_solution_do_not_depend_on_the_solver():
   for a, b in zip(*results, strict=True):
     np.testing.assert_allclose(a, b, atol=1e-11)
   # And is the inverse of the Jacobian, which is symmetric.
-  y = tf.identity(exact.forward(x))
+  y = tf.identity(tf.function(exact.forward)(x))
   want = np.linalg.solve(
       jacobians(exact, y), weights.numpy()[..., np.newaxis]
   )[..., 0]

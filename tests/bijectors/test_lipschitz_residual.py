@@ -33,6 +33,11 @@ def contractions(size, lipschitz):
   }
 
 
+def solve(bijector, x):
+  """`forward_with_error(x)`, in a graph: eager loops are slow."""
+  return tf.function(bijector.forward_with_error)(x)
+
+
 def network(size=4, lipschitz=0.8, scale=0.4, dtype=tf.float64):
   return registry.randomize(
       fo.networks.DenseConditioner(
@@ -51,7 +56,7 @@ def points(num=3, size=4, seed=0):
   return tf.constant(np.random.default_rng(seed).normal(size=(num, size)))
 
 
-@pytest.mark.parametrize('lipschitz', [0.9, 0.97, 0.98, 0.99])
+@pytest.mark.parametrize('lipschitz', [0.9, 0.99])
 @pytest.mark.parametrize('dtype', [tf.float32, tf.float64])
 def test_worst_contractions_are_solved_to_the_tolerance(lipschitz, dtype):
   # What rounding permits: an ulp of `y`, up to `1 / (1-L)` as large as `x`,
@@ -61,20 +66,22 @@ def test_worst_contractions_are_solved_to_the_tolerance(lipschitz, dtype):
   )
   tolerance = 8.0 * float(resolution) / (1 - lipschitz) ** 2
   sizes = np.array([0.1, 1.0, 1.0, 9.0, 99.0])[:, np.newaxis]
-  x = tf.constant(sizes * np.random.default_rng(0).normal(size=(5, 6)), dtype)
-  for matrix in contractions(6, lipschitz).values():
-    bijector = fo.bijectors.LipschitzResidual(
-        Linear(matrix, lipschitz, dtype), tolerance=tolerance
-    )
-    y, bound = bijector.forward_with_error(x)
-    stored = np.float64(bijector.network.matrix)
-    want = np.linalg.solve(np.eye(6) + stored, np.float64(x).T).T
-    error = np.linalg.norm(y - want, axis=1)
-    scale = np.maximum(1.0, np.linalg.norm(x, axis=1))
-    assert np.all(error <= tolerance * scale)
-    assert np.all(error <= bound)
-    # And the bound is worth something.
-    assert np.all(bound <= 10 * tolerance * scale)
+  x = sizes * np.random.default_rng(0).normal(size=(5, 6))
+  # One after the other along a dimension of the batch.
+  matrices = np.stack(list(contractions(6, lipschitz).values()))[:, np.newaxis]
+  x = tf.constant(np.broadcast_to(x, [3, 5, 6]), dtype)
+  bijector = fo.bijectors.LipschitzResidual(
+      Linear(matrices, lipschitz, dtype), tolerance=tolerance
+  )
+  y, bound = solve(bijector, x)
+  stored = np.float64(bijector.network.matrix)
+  want = np.linalg.solve(np.eye(6) + stored, np.float64(x)[..., np.newaxis])
+  error = np.linalg.norm(y - want[..., 0], axis=-1)
+  scale = np.maximum(1.0, np.linalg.norm(x, axis=-1))
+  assert np.all(error <= tolerance * scale)
+  assert np.all(error <= bound)
+  # And the bound is worth something.
+  assert np.all(bound <= 10 * tolerance * scale)
 
 
 def test_a_loose_tolerance_stops_early_and_says_so():
@@ -85,7 +92,7 @@ def test_a_loose_tolerance_stops_early_and_says_so():
     bijector = fo.bijectors.LipschitzResidual(
         Linear(matrix, 0.95), tolerance=tolerance
     )
-    y, bound = bijector.forward_with_error(x)
+    y, bound = solve(bijector, x)
     want = np.linalg.solve(np.eye(6) + matrix, x.numpy().T).T
     errors.append(np.linalg.norm(y - want, axis=1).max())
     scale = np.maximum(1.0, np.linalg.norm(x, axis=1))
@@ -111,8 +118,9 @@ def test_a_sample_does_not_depend_on_the_others():
   bijector = fo.bijectors.LipschitzResidual(network())
   x = points(4)
   spoiled = tf.concat([x[:2], [[np.nan] * 4], 1e9 * x[3:]], axis=0)
-  y = bijector.forward(spoiled).numpy()
-  np.testing.assert_allclose(y[:2], bijector.forward(x)[:2], rtol=1e-12)
+  forward = tf.function(bijector.forward)
+  y = forward(spoiled).numpy()
+  np.testing.assert_allclose(y[:2], forward(x)[:2], rtol=1e-12)
   assert np.all(np.isnan(y[2])) and np.all(np.isfinite(y[3]))
 
 
@@ -172,7 +180,7 @@ def test_value_and_weighted_gradients_are_those_of_the_exact_one(log_det):
     np.testing.assert_allclose(a, b, atol=1e-10)
 
 
-@pytest.mark.parametrize('num_terms', [1, 4, 20])
+@pytest.mark.parametrize('num_terms', [1, 20])
 def test_bias_of_the_series(num_terms):
   lipschitz, size = 0.9, 6
   bijector = fo.bijectors.LipschitzResidual(
@@ -324,7 +332,7 @@ def test_gradients_of_the_solution(log_det):
 
   got = gradients(x)
   # By the implicit function theorem, dense, in numpy.
-  y = tf.identity(bijector.forward(x))
+  y = tf.identity(tf.function(bijector.forward)(x))
   with tf.GradientTape() as tape:
     tape.watch(y)
     value = y + branch(y)

@@ -79,6 +79,8 @@ def _radial_scaling(dtype, **kwargs):
   # Slopes of one sign: then the constants are attained.
   bijector.log_slopes.variables[0].assign([0.05, 0.1, 0.03])
   return bijector
+
+
 class ConvBranch(tf.Module):
   """A convolutional network of constant `lipschitz`, smooth."""
 
@@ -130,6 +132,7 @@ def _image_flow(dtype, **kwargs):
       num_levels=2,
       num_steps=2,
       hidden_channels=6,
+      tile_sizes=(2,),
       dtype=dtype,
       **kwargs,
   )
@@ -170,7 +173,7 @@ ENTRIES = {
     ),
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
     'LipschitzResidual, images': Entry(
-        _residual_of_images, (3, 2, 2), sharp=0.3
+        _residual_of_images, (2, 2, 2), sharp=0.3
     ),
     'ConvexPotentialResidual': Entry(
         lambda dtype: _convex(
@@ -183,7 +186,7 @@ ENTRIES = {
         lambda dtype: _convex(
             dtype, fo.lipschitz.LipschitzConv2D(2, 3, dtype=dtype)
         ),
-        (3, 2, 2),
+        (2, 2, 2),
         sharp=0.3,
     ),
     'ScalingCascade': Entry(
@@ -200,15 +203,10 @@ ENTRIES = {
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=2
     ),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=4),
-    'ImageFlow, no budget': Entry(
+    'ImageFlow, additive, no budget': Entry(
         lambda dtype: _image_flow(
-            dtype, lipschitz_budget=None, conditioner_lipschitz=0.5
+            dtype, coupling='additive', lipschitz_budget=None
         ),
-        (8, 4, 2),
-        num_networks=4,
-    ),
-    'ImageFlow, additive': Entry(
-        lambda dtype: _image_flow(dtype, coupling='additive'),
         (8, 4, 2),
         num_networks=4,
     ),
