@@ -30,37 +30,6 @@ def test_certified_constant_against_an_adversary(activation, num_hidden_layers):
   assert 0.3 * network.lipschitz < found <= network.lipschitz * (1 + 1e-9)
 
 
-<<<<<<< HEAD
-=======
-def test_smooth_max_min():
-  rng = np.random.default_rng(0)
-  sizes = np.geomspace(1e-3, 1e3, 200)[:, np.newaxis]
-  x = tf.constant(sizes * rng.normal(size=(200, 4)))
-  with tf.GradientTape() as tape:
-    tape.watch(x)
-    y = fo.lipschitz.smooth_max_min(x)
-  jacobian = tape.batch_jacobian(y, x).numpy()
-  norms = np.linalg.norm(jacobian, ord=2, axis=(1, 2))
-  assert norms.max() <= 1 + 1e-12
-  # Away from the corner it is MaxMin and loses nothing.
-  far = np.abs(x[:, :2] - x[:, 2:]).min(axis=1) > 10
-  np.testing.assert_allclose(
-      np.abs(np.linalg.det(jacobian[far])), 1, atol=1e-2
-  )
-  np.testing.assert_allclose(y, fo.lipschitz.max_min(x), atol=0.11)
-  # The Jacobian has no jump: along a line, its steps shrink with the grid's.
-  jumps = []
-  for num in (1001, 2001):
-    line = tf.constant(np.linspace(-1, 1, num)[:, None] * [[1.0, -1.0]])
-    with tf.GradientTape() as tape:
-      tape.watch(line)
-      larger = fo.lipschitz.smooth_max_min(line)[:, 0]
-    slopes = tape.gradient(larger, line).numpy()
-    jumps.append(np.abs(np.diff(slopes, axis=0)).max())
-  assert jumps[1] < 0.6 * jumps[0]
-
-
->>>>>>> 68ad8b2 (Tests of the solver run in graphs, and all contractions in one batch)
 def test_starts_at_zero_and_takes_single_vectors():
   network = fo.networks.DenseConditioner(3, 4, 2)
   assert np.all(network(tf.ones([5, 7, 3])) == 0)
