@@ -81,29 +81,11 @@ def _radial_scaling(dtype, **kwargs):
   return bijector
 
 
-class ConvBranch(tf.Module):
-  """A convolutional network of constant `lipschitz`, smooth."""
-
-  def __init__(self, channels, lipschitz, dtype):
-    super().__init__()
-    self.lipschitz = lipschitz
-    self._first = fo.lipschitz.LipschitzConv2D(channels, 4, dtype=dtype)
-    self._last = fo.lipschitz.LipschitzConv2D(4, channels, dtype=dtype)
-
-  def __call__(self, x):
-    return self.lipschitz * self._last(tf.sin(self._first(x)))
-
-
 def _residual(dtype):
   network = fo.networks.DenseConditioner(
       3, 6, 3, lipschitz=0.7, activation='smooth_max_min', dtype=dtype
   )
   return fob.LipschitzResidual(randomize(network))
-
-
-def _residual_of_images(dtype):
-  network = randomize(ConvBranch(2, 0.6, dtype))
-  return fob.LipschitzResidual(network, event_ndims=3)
 
 
 def _convex(dtype, layer, **kwargs):
@@ -172,9 +154,6 @@ ENTRIES = {
         lambda dtype: _radial_scaling(dtype, tile_size=2), (4, 6, 3), sharp=0.8
     ),
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
-    'LipschitzResidual, images': Entry(
-        _residual_of_images, (2, 2, 2), sharp=0.3
-    ),
     'ConvexPotentialResidual': Entry(
         lambda dtype: _convex(
             dtype, fo.lipschitz.LipschitzDense(3, 5, dtype=dtype)
