@@ -18,7 +18,7 @@ def test_all_models_learn_and_their_densities_integrate_to_one(tmp_path):
           BINARY,
           '--dataset=eight_gaussians',
           '--train_steps=60',
-          '--num_blocks=3',
+          '--num_blocks=2',
           '--hidden=16',
           '--grid=120',
           f'--picture={picture}',
