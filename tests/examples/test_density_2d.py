@@ -17,6 +17,7 @@ def test_all_models_learn_and_their_densities_integrate_to_one(tmp_path):
           sys.executable,
           BINARY,
           '--dataset=eight_gaussians',
+          *(f'--model={model}' for model in ('affine', 'residual', 'convex')),
           '--train_steps=60',
           '--num_blocks=2',
           '--hidden=16',
