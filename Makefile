@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ setuptools.setup(
         # Two photographs to train on, and pictures; Pillow decodes the former.
         'examples': ['matplotlib', 'pillow', 'scikit-learn'],
         # scikit-learn is also the reference the optimum is tested against.
-        'dev': ['matplotlib', 'pillow', 'pytest', 'ruff', 'scikit-learn',
-                'setuptools'],
+        'dev': ['matplotlib', 'pillow', 'pytest', 'pytest-xdist', 'ruff',
+                'scikit-learn', 'setuptools'],
     },
 )

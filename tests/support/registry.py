@@ -99,7 +99,12 @@ def _factor_out(dtype):
       [4, 2, 5],
       num_factored=3,
       travel=fob.ImageFlow(
-          [4, 2, 2], num_levels=1, num_steps=1, hidden_channels=4, dtype=dtype
+          [4, 2, 2],
+          num_levels=1,
+          num_steps=1,
+          hidden_channels=4,
+          tile_sizes=(),
+          dtype=dtype,
       ),
       scaling=_radial_scaling(dtype, tile_size=2),
   )
@@ -160,13 +165,6 @@ ENTRIES = {
         ),
         (3,),
         sharp=0.5,
-    ),
-    'ConvexPotentialResidual, images': Entry(
-        lambda dtype: _convex(
-            dtype, fo.lipschitz.LipschitzConv2D(2, 3, dtype=dtype)
-        ),
-        (2, 2, 2),
-        sharp=0.3,
     ),
     'ScalingCascade': Entry(
         lambda dtype: randomize(
