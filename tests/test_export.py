@@ -122,7 +122,7 @@ def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
   unfrozen = tf.function(distribution.log_prob).get_concrete_function(
       tf.TensorSpec([None, 8, 8, 3])
   )
-  assert rescalings(unfrozen.graph.as_graph_def()) == 6  # it would be seen
+  assert rescalings(unfrozen.graph.as_graph_def()) == 8  # it would be seen
 
   saved = [
       tf.train.load_variable(f'{path}/variables/variables', name)
@@ -134,7 +134,7 @@ def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
       for m in distribution.submodules
       if isinstance(m, fo.lipschitz.LipschitzConv2D)
   ]
-  assert len(saved) == len(layers) == 6
+  assert len(saved) == len(layers) == 8
   for layer in layers:
     kernel = layer.effective_kernel().numpy()
     assert any(np.array_equal(kernel, other) for other in saved)
