@@ -334,13 +334,14 @@ def test_kernels_are_rescaled_once_a_step_and_not_in_evaluation(tmp_path):
     ]
 
   batch = trainer._held_out[:8]
-  # Two levels of one step with three layers; also with the flow used twice.
+  # Two levels of one step with four layers, one of them the linear coupling;
+  # also with the flow used twice.
   assert rescalings(trainer._train_step, batch) == [8, 8]
   assert rescalings(trainer._evaluator._log_prob) == [0, 0]
   twice, distribution = make_trainer(tmp_path / 'twice')
   log_prob = distribution.log_prob
   distribution.log_prob = lambda x: log_prob(x) + log_prob(tf.identity(x))
-  assert rescalings(twice._train_step, batch) == [6, 6]
+  assert rescalings(twice._train_step, batch) == [8, 8]
 
 
 def test_noise_and_batches_differ_between_steps_and_seeds(tmp_path):
