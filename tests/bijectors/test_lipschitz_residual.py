@@ -406,3 +406,18 @@ def test_bad_arguments():
   wide = Linear(np.ones([3, 2]), 0.5)
   with pytest.raises(ValueError, match='keep the shape'):
     make(wide, log_det='series').inverse(points(3, 2))
+
+
+def test_the_constant_holds_for_weights_that_come_later():
+  """A layer that starts at zero has norm 0 then, not ever after."""
+  layer = fo.lipschitz.LipschitzDense(
+      2, 2, zero_initial=True, lipschitz=0.9, dtype=tf.float64
+  )
+  bijector = fo.bijectors.LipschitzResidual(layer)
+  layer.trainable_variables[-1].assign(-5.0 * np.eye(2))
+  bounds = fo.lipschitz.lipschitz_bounds(bijector)
+  np.testing.assert_allclose(bounds, [10.0, 1.9])
+  x = tf.constant([[1.0, -2.0]], tf.float64)
+  y, error = bijector.forward_with_error(x)
+  # y - 0.9 y = x.
+  assert np.linalg.norm(y - 10.0 * x) <= error[0] < 1e-10

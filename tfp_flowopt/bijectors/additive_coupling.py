@@ -61,6 +61,6 @@ class AdditiveCoupling(coupling.Coupling):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: AdditiveCoupling):
-  lipschitz = coupling.conditioner_lipschitz(bijector.conditioner)
+  lipschitz = coupling.current_lipschitz(bijector.conditioner)
   constant = bounds.coupling_norm(lipschitz, 1.0)
   return bounds.LipschitzBounds(constant, constant)

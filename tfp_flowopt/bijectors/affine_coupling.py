@@ -167,7 +167,7 @@ def constants_within(log_lipschitz, tail_bound):
 @bounds.lipschitz_bounds.register
 def _(bijector: AffineCoupling):
   a = bijector.scale_bound
-  lipschitz = coupling.conditioner_lipschitz(bijector.conditioner)
+  lipschitz = coupling.current_lipschitz(bijector.conditioner)
   k = _steepest_scale(a)
 
   def constant(largest_shift_slope):

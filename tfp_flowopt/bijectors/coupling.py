@@ -10,7 +10,7 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import operator_norm
 
-__all__ = ['Coupling', 'conditioner_lipschitz']
+__all__ = ['Coupling', 'conditioner_lipschitz', 'current_lipschitz']
 
 
 class Coupling(base.JointBijector):
@@ -84,18 +84,31 @@ class Coupling(base.JointBijector):
 
 
 def conditioner_lipschitz(conditioner):
-  """The certified constant of a conditioner; infinite if it states none.
-
-  Of a linear layer it is the norm of its kernel as it is, which may be well
-  below the constant that the layer states for all kernels.
+  """The constant that a conditioner states for all its weights.
 
   Args:
     conditioner: As a `Coupling` takes it.
 
   Returns:
-    Python `float`.
+    Python `float`; infinite if it states none.
   """
-  stated = getattr(conditioner, 'lipschitz', math.inf)
+  return getattr(conditioner, 'lipschitz', math.inf)
+
+
+def current_lipschitz(conditioner):
+  """A constant of a conditioner with its weights as they are.
+
+  Of a linear layer it is the norm of its kernel, which may be well below the
+  constant that it states for all kernels. For certificates only: what is kept
+  for later must hold for later weights, too (`conditioner_lipschitz`).
+
+  Args:
+    conditioner: As a `Coupling` takes it.
+
+  Returns:
+    Python `float`; infinite if no constant is known.
+  """
+  stated = conditioner_lipschitz(conditioner)
   if not isinstance(conditioner, layers.LipschitzLinear):
     return stated
   kernel = conditioner.effective_kernel()
