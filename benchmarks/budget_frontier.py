@@ -30,7 +30,7 @@ _PICTURE = flags.DEFINE_string(
     'picture', None, 'PNG file to write; needs matplotlib.'
 )
 _BUDGETS = flags.DEFINE_list(
-    'budgets', ['1', '2', '4', '7', '10', '14', 'none'], 'In nats, or none.'
+    'budgets', ['4', '7', '10', '16', 'none'], 'In nats, or none.'
 )
 _TRAIN_STEPS = flags.DEFINE_integer('train_steps', 600, 'Of each run.')
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 4, 'Flow steps of a level.')
