@@ -62,6 +62,12 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   def _inverse_log_det_jacobian(self, y):
     return self._inverse_and_log_det(y)[1]
 
+  def _get_parameterization(self):
+    # TFP hashes it at each look-up in the cache, and takes bijectors of equal
+    # arguments for equal. Ours hold weights of their own, and other bijectors:
+    # going through all of those took half of the time to trace a flow.
+    return id(self)
+
   @classmethod
   def _parameter_properties(cls, dtype, num_classes=None):
     del dtype, num_classes
