@@ -27,6 +27,9 @@ _COUPLING_SHARE = 0.45
 _SHARE_RATIO = 1.0 / 3.0
 # The tail bound of couplings within a budget.
 _TAIL_BOUND = 1.0
+# No coupling gets more, in nats, however few there are to share a budget: a
+# network of constant 4 needs no more, one of 1e5 would only be hard to train.
+_LARGEST_COUPLING = 2.25
 # The linear couplings; a filter that predicts one half of the channels from
 # the other needs no more.
 _LINEAR_LIPSCHITZ = 1.0
@@ -176,8 +179,11 @@ class FlowBuilder:
     """What one coupling of level `index` may use of the budget."""
     share = _COUPLING_SHARE if self.tile_sizes else 1.0
     weights = _SHARE_RATIO ** np.arange(self.num_levels)
-    weight = weights[index] / weights.sum()
-    return self.lipschitz_budget * share * weight / self.num_steps
+    weight = float(weights[index] / weights.sum())
+    return min(
+        self.lipschitz_budget * share * weight / self.num_steps,
+        _LARGEST_COUPLING,
+    )
 
   def _share_budget(self, top):
     """Gives what the couplings leave to the cascades, path by path."""
