@@ -1,5 +1,7 @@
 """RadialScaling beyond the contract, and cascades of it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,10 +9,14 @@ import tensorflow as tf
 import tfp_flowopt as fo
 
 
-def make(log_slopes, radii, tile_size=1, dtype=tf.float64):
+def make(log_slopes, radii, tile_size=1, num_groups=1, dtype=tf.float64):
   """A bijector with given parameters."""
   bijector = fo.bijectors.RadialScaling(
-      tile_size, len(log_slopes), slope_bound=30.0, dtype=dtype
+      tile_size,
+      len(log_slopes),
+      slope_bound=30.0,
+      num_groups=num_groups,
+      dtype=dtype,
   )
   slopes, log_radii = bijector.trainable_variables
   if 'radii' in slopes.name:
@@ -21,25 +27,31 @@ def make(log_slopes, radii, tile_size=1, dtype=tf.float64):
   return bijector
 
 
-def reference(y, log_slopes, radii, tile_size):
+def reference(y, log_slopes, radii, tile_size, num_groups):
   """The formula, tile by tile, in numpy."""
   x = np.array(y)
-  for i in range(0, y.shape[1], tile_size):
-    for j in range(0, y.shape[2], tile_size):
-      tile = x[:, i : i + tile_size, j : j + tile_size]
-      for s, radius in zip(log_slopes, radii, strict=True):
-        r = np.sqrt(np.mean(tile**2, axis=(1, 2, 3), keepdims=True))
-        tile *= (np.exp(s) + r / radius) / (1 + r / radius)
+  group = y.shape[3] // num_groups
+  corners = itertools.product(
+      range(0, y.shape[1], tile_size),
+      range(0, y.shape[2], tile_size),
+      range(0, y.shape[3], group),
+  )
+  for i, j, c in corners:
+    tile = x[:, i : i + tile_size, j : j + tile_size, c : c + group]
+    for s, radius in zip(log_slopes, radii, strict=True):
+      r = np.sqrt(np.mean(tile**2, axis=(1, 2, 3), keepdims=True))
+      tile *= (np.exp(s) + r / radius) / (1 + r / radius)
   return x
 
 
 @pytest.mark.parametrize('tile_size', [1, 2])
-def test_it_is_the_formula(rng, tile_size):
+@pytest.mark.parametrize('num_groups', [1, 2, 6])
+def test_it_is_the_formula(rng, tile_size, num_groups):
   log_slopes, radii = [1.5, -0.7, 3.0], [0.1, 1.0, 5.0]
-  y = np.exp(rng.normal(size=(5, 1, 1, 1))) * rng.normal(size=(5, 4, 6, 3))
-  x = make(log_slopes, radii, tile_size).inverse(y)
+  y = np.exp(rng.normal(size=(5, 1, 1, 1))) * rng.normal(size=(5, 4, 6, 6))
+  x = make(log_slopes, radii, tile_size, num_groups).inverse(y)
   np.testing.assert_allclose(
-      x, reference(y, log_slopes, radii, tile_size), rtol=1e-12
+      x, reference(y, log_slopes, radii, tile_size, num_groups), rtol=1e-12
   )
 
 
@@ -106,12 +118,25 @@ def test_extreme_inputs_stay_finite(log_slope):
 def test_tiles_must_fit():
   with pytest.raises(ValueError, match='tile_size'):
     fo.bijectors.RadialScaling(tile_size=4).inverse(tf.zeros([1, 4, 6, 3]))
+  with pytest.raises(ValueError, match='num_groups'):
+    fo.bijectors.RadialScaling(num_groups=2).inverse(tf.zeros([1, 4, 6, 3]))
+
+
+def test_channels_alone_cost_no_more_than_one():
+  """Groups act side by side: the constants are those of one of them."""
+  one, many = (
+      fo.lipschitz.lipschitz_bounds(make([1.0, 0.5], [1.0, 2.0], 2, groups))
+      for groups in (1, 6)
+  )
+  assert one == many
+  np.testing.assert_allclose(one.inverse, np.exp(1.5))
 
 
 @pytest.mark.parametrize(
     'arguments',
     [
         {'tile_size': 0},
+        {'num_groups': 0},
         {'num_terms': 0},
         {'slope_bound': 0.0},
         {'radius_range': (0.0, 1.0)},

@@ -156,6 +156,11 @@ ENTRIES = {
     'RadialScaling, tiles': Entry(
         lambda dtype: _radial_scaling(dtype, tile_size=2), (4, 6, 3), sharp=0.8
     ),
+    'RadialScaling, groups': Entry(
+        lambda dtype: _radial_scaling(dtype, tile_size=2, num_groups=2),
+        (2, 4, 4),
+        sharp=0.8,
+    ),
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
     'ConvexPotentialResidual': Entry(
         lambda dtype: _convex(

@@ -1,5 +1,6 @@
 """RadialScaling bijector."""
 
+import functools
 import math
 
 import numpy as np
@@ -19,7 +20,8 @@ _TINY = 1e-30
 class RadialScaling(base.JointBijector):
   """Scales each tile of an image by a function of its own energy.
 
-  With `r_0` the root mean square of the `n = T T C` values of a tile,
+  A tile is `T x T` positions of one of `G` groups of consecutive channels. With
+  `r_0` the root mean square of its `n = T T C / G` values,
 
   ```none
   inverse(y) = y m_1(r_0) m_2(r_1) ... m_J(r_(J-1)),    r_j = r_(j-1) m_j
@@ -31,7 +33,9 @@ class RadialScaling(base.JointBijector):
   to Gaussian scale mixtures, locally white noise of a strength that varies from
   place to place; for a spherically symmetric density such a map of the radius
   is all that is needed to make it Gaussian, and it does so without a network
-  ("radial Gaussianization": Lyu & Simoncelli 2009).
+  ("radial Gaussianization": Lyu & Simoncelli 2009). With a group for each
+  channel and `T = 1` it is a curve for each value, which makes marginals
+  Gaussian; the groups act side by side, so many cost no more than one.
 
   The Jacobian of a tile is symmetric, with the eigenvalue `r_J / r_0` in the
   `n - 1` directions across the radius, and the slope of `r_0 -> r_J` along it:
@@ -61,6 +65,7 @@ class RadialScaling(base.JointBijector):
       num_terms=4,
       slope_bound=4.0,
       radius_range=(0.03, 3.0),
+      num_groups=1,
       log_slopes=None,
       log_radii=None,
       dtype=tf.float32,
@@ -76,6 +81,8 @@ class RadialScaling(base.JointBijector):
       slope_bound: Positive Python `float`, bound of each `|s_j|`.
       radius_range: The smallest and the largest of the initial `B_j`, which
         are geometrically spaced; root mean squares of the values.
+      num_groups: Number of groups of channels, the `G` above; it must divide
+        the number of channels.
       log_slopes: `lipschitz.LogSlopes` to share; by default a new one.
       log_radii: `tf.Variable` `[J]` to share, the logarithms of the `B_j`; by
         default a new one.
@@ -100,6 +107,10 @@ class RadialScaling(base.JointBijector):
           'Argument `radius_range` must be two positive numbers in ascending '
           f'order, got {radius_range}.'
       )
+    if num_groups < 1:
+      raise ValueError(
+          f'Argument `num_groups` must be at least 1, got {num_groups}.'
+      )
     with tf.name_scope(name) as name:
       if log_slopes is None:
         log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
@@ -111,7 +122,7 @@ class RadialScaling(base.JointBijector):
       # A copy shares the weights instead of making new ones.
       parameters.update(log_slopes=log_slopes, log_radii=log_radii)
       self._tile_size = tile_size
-      self._num_terms = num_terms
+      self._num_groups = num_groups
       self._log_slopes = log_slopes
       self._log_radii = log_radii
       super().__init__(
@@ -134,66 +145,131 @@ class RadialScaling(base.JointBijector):
     """The `LogSlopes` module of the `s_j`."""
     return self._log_slopes
 
-  def _terms(self):
-    """`(e^(s_j), B_j)` for each term, in the order of `inverse`."""
-    # A bound far beyond any data keeps training from leaving float32.
-    radii = tf.exp(20.0 * tf.tanh(self._log_radii / 20.0))
-    scales = tf.exp(self._log_slopes())
-    return list(
-        zip(tf.unstack(scales), tf.unstack(radii), strict=True)
-    )
+  @property
+  def num_groups(self):
+    """Number of groups of channels."""
+    return self._num_groups
 
   def _forward_and_log_det(self, x):
-    r, size = self._radius(x)
-    total, log_det = tf.ones_like(r), tf.zeros_like(r)
-    for scale, radius in reversed(self._terms()):
-      ratio = soft_scaling.inverse_ratio(
-          soft_scaling.distance(r, radius), scale
-      )
-      r *= ratio
-      total *= ratio
-      log_det -= _log_det(soft_scaling.distance(r, radius), scale, size)
-    return x * self._at_positions(total), tf.reduce_sum(log_det, axis=[-2, -1])
+    return self._scale(_undo_terms, x)
 
   def _inverse_and_log_det(self, y):
-    r, size = self._radius(y)
-    total, log_det = tf.ones_like(r), tf.zeros_like(r)
-    for scale, radius in self._terms():
-      u = soft_scaling.distance(r, radius)
-      ratio = soft_scaling.ratio(u, scale)
-      log_det += _log_det(u, scale, size)
-      r *= ratio
-      total *= ratio
-    return y * self._at_positions(total), tf.reduce_sum(log_det, axis=[-2, -1])
+    return self._scale(_apply_terms, y)
 
-  def _radius(self, x):
-    """Root mean square of each tile, `[..., H/T, W/T]`, and a tile's size."""
+  def _scale(self, terms, x):
+    """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
-    t = self._tile_size
-    height, width = x.shape[-3:-1]
+    tiles = self._tiles(x)
+    # Channels first: the memory is contiguous there.
+    square = tf.reduce_mean(tf.square(tiles), axis=-1, keepdims=True)
+    square = tf.reduce_mean(square, axis=[2, 4], keepdims=True)
+    # The root has no gradient at 0, where none is needed.
+    radius = tf.sqrt(tf.maximum(square, _TINY))
+    # A bound far beyond any data keeps training from leaving float32.
+    log_radii = 20.0 * tf.tanh(self._log_radii / 20.0)
+    slopes = self._log_slopes()
+    ratio, log_det = _shared_graph(terms, slopes.shape[0], x.dtype)(
+        tf.reshape(radius, [-1]),
+        tf.exp(slopes),
+        tf.exp(log_radii),
+        tf.cast(tf.size(x) // tf.maximum(tf.size(radius), 1), x.dtype),
+    )
+    y = tiles * tf.reshape(ratio, tf.shape(radius))
+    log_det = tf.reduce_sum(
+        tf.reshape(log_det, tf.shape(radius)), axis=list(range(1, 7))
+    )
+    return (
+        tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape),
+        tf.ensure_shape(
+            tf.reshape(log_det, tf.shape(x)[:-3]), x.shape[:-3]
+        ),
+    )
+
+  def _tiles(self, x):
+    """`x` as `[batch, H/T, T, W/T, T, G, C/G]`."""
+    t, g = self._tile_size, self._num_groups
+    height, width, channels = x.shape[-3:]
     if (height or 0) % t or (width or 0) % t:
       raise ValueError(
           f'{self.name} needs a height and width divisible by its `tile_size` '
           f'{t}, got shape {x.shape}.'
       )
+    if (channels or 0) % g:
+      raise ValueError(
+          f'{self.name} needs a number of channels divisible by its '
+          f'`num_groups` {g}, got shape {x.shape}.'
+      )
     shape = tf.shape(x)
-    square = tf.reshape(
-        tf.reduce_mean(tf.square(x), axis=-1),
-        tf.concat(
-            [shape[:-3], [shape[-3] // t, t, shape[-2] // t, t]], axis=0
-        ),
+    height, width, channels = shape[-3], shape[-2], shape[-1]
+    return tf.reshape(
+        x,
+        tf.stack([
+            tf.reduce_prod(shape[:-3]),
+            height // t, t, width // t, t, g, channels // g,
+        ]),
     )
-    square = tf.reduce_mean(square, axis=[-3, -1])
-    # The root has no gradient at 0, where none is needed.
-    radius = tf.sqrt(tf.maximum(square, _TINY))
-    return radius, tf.cast(t * t * shape[-1], x.dtype)
 
-  def _at_positions(self, tiles):
-    """One value for each tile to one for each position, `[..., H, W, 1]`."""
-    t = self._tile_size
-    if t > 1:
-      tiles = tf.repeat(tf.repeat(tiles, t, axis=-2), t, axis=-1)
-    return tiles[..., tf.newaxis]
+
+@functools.cache
+def _shared_graph(terms, num_terms, dtype):
+  """`terms` as one graph that all scalings of a flow call.
+
+  Dozens of scalings of some terms each would else be most of the operations of
+  a flow, and of the time to trace it.
+
+  Args:
+    terms: `_apply_terms` or `_undo_terms`.
+    num_terms: Number of terms.
+    dtype: Type of all arguments.
+
+  Returns:
+    `tf.function`.
+  """
+  return tf.function(
+      terms,
+      input_signature=[
+          tf.TensorSpec(shape, dtype)
+          for shape in ([None], [num_terms], [num_terms], [])
+      ],
+      autograph=False,
+  )
+
+
+def _apply_terms(r, scales, radii, size):
+  """All terms, in the order of `inverse`.
+
+  Args:
+    r: Radii of tiles, `[N]`.
+    scales: The `e^(s_j)`, `[J]`.
+    radii: The `B_j`, `[J]`.
+    size: Number of values of a tile.
+
+  Returns:
+    The ratios to scale the tiles by, and the log-determinants, `[N]`.
+  """
+  total, log_det = tf.ones_like(r), tf.zeros_like(r)
+  for scale, radius in zip(
+      tf.unstack(scales), tf.unstack(radii), strict=True
+  ):
+    u = soft_scaling.distance(r, radius)
+    ratio = soft_scaling.ratio(u, scale)
+    log_det += _log_det(u, scale, size)
+    r *= ratio
+    total *= ratio
+  return total, log_det
+
+
+def _undo_terms(r, scales, radii, size):
+  """The same for `forward`: the inverses of all terms, the last one first."""
+  total, log_det = tf.ones_like(r), tf.zeros_like(r)
+  for scale, radius in zip(
+      reversed(tf.unstack(scales)), reversed(tf.unstack(radii)), strict=True
+  ):
+    ratio = soft_scaling.inverse_ratio(soft_scaling.distance(r, radius), scale)
+    r *= ratio
+    total *= ratio
+    log_det -= _log_det(soft_scaling.distance(r, radius), scale, size)
+  return total, log_det
 
 
 def _log_det(u, scale, size):

@@ -13,9 +13,12 @@ __all__ = ['ScalingCascade']
 class ScalingCascade(base.JointBijector):
   """Scales an image by its local energy, from large tiles to small ones.
 
-  For each tile size an `ActNorm` and a `RadialScaling`, in this order in
-  direction `inverse`. Large tiles measure their energy well and take most of
-  its variation; small ones what is left, at their own place.
+  For each tile size, in direction `inverse`, a `RadialScaling` of all channels
+  together and one of each channel alone, each behind an `ActNorm`. Large tiles
+  measure their energy well and take most of its variation; small ones what is
+  left, at their own place. Channels alone (edges in one direction, colour) take
+  what they do not share; the last one, of single values, makes their marginals
+  more Gaussian.
 
   Lipschitz constants: the products of those of the parts.
 
@@ -63,12 +66,17 @@ class ScalingCascade(base.JointBijector):
       if parts is None:
         parts = []
         for tile_size in tile_sizes:
-          parts.append(act_norm.ActNorm(num_channels, log_range, dtype=dtype))
-          parts.append(
-              radial_scaling.RadialScaling(
-                  tile_size, num_terms, slope_bound, dtype=dtype
-              )
-          )
+          for num_groups in sorted({1, num_channels}):
+            parts += [
+                act_norm.ActNorm(num_channels, log_range, dtype=dtype),
+                radial_scaling.RadialScaling(
+                    tile_size,
+                    num_terms,
+                    slope_bound,
+                    num_groups=num_groups,
+                    dtype=dtype,
+                ),
+            ]
       # A copy shares the weights instead of making new ones.
       parameters.update(parts=parts)
       self._parts = parts
