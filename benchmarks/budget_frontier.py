@@ -3,7 +3,9 @@
 Trains the same flow from the same start with several budgets, and without any,
 for the same number of steps, each of which takes the same time: the budget only
 changes constants. Prints held-out bits/dim beside the certified constants and
-those found at images, and writes JSON and a picture.
+those found at images, and writes JSON and a picture. Rows that the JSON file
+holds already, of the same settings, are not measured again: a run that was cut
+short goes on, and parts measured side by side can be put together.
 
   python benchmarks/budget_frontier.py --output=budget_frontier.json
 """
@@ -167,23 +169,45 @@ def _draw(rows, path):
   figure.savefig(path, dpi=100)
 
 
+def _measured(path, settings):
+  """The rows that a file of the same settings holds."""
+  if not path.exists():
+    return []
+  before = json.loads(path.read_text(encoding='utf-8'))
+  if before.get('settings') != settings:
+    raise app.UsageError(
+        f'--output: {path} holds other settings, {before.get("settings")}, '
+        f'not {settings}.'
+    )
+  return before['rows']
+
+
 def main(argv):
   """Trains, prints, writes."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   logging.set_verbosity(logging.WARNING)
+  settings = {
+      flag.name: flag.value
+      for flag in (_TRAIN_STEPS, _NUM_STEPS, _HIDDEN_CHANNELS, _IMAGE_SIZE,
+                   _SEED, _DATA_DIR)
+  }
+  path = pathlib.Path(_OUTPUT.value)
+  rows = _measured(path, settings)
   train, held_out = _photographs()
-  rows = []
   for name in _BUDGETS.value:
     budget = None if name == 'none' else float(name)
+    if budget in [row['budget'] for row in rows]:
+      continue
     with tempfile.TemporaryDirectory() as workdir:
       rows.append(_run(budget, train, held_out, workdir))
     # After each run: a long measurement that is cut short is not lost.
-    _print_table(rows)
-    pathlib.Path(_OUTPUT.value).write_text(
-        json.dumps({'train_steps': _TRAIN_STEPS.value, 'rows': rows}, indent=2)
-        + '\n'
+    rows.sort(key=lambda row: row['budget'] or math.inf)
+    path.write_text(
+        json.dumps({'settings': settings, 'rows': rows}, indent=2) + '\n',
+        encoding='utf-8',
     )
+  _print_table(rows)
   if _PICTURE.value:
     _draw(rows, _PICTURE.value)
 
