@@ -60,11 +60,11 @@ def test_no_image_is_likelier_than_the_bound():
   def ascend():
     with tf.GradientTape() as tape:
       value = distribution.log_prob(tf.identity(x))
-    x.assign_add(0.01 * tape.gradient(value, x))
+    x.assign_add(0.001 * tape.gradient(value, x))
     return value
 
   values = [float(ascend()[0]) for _ in range(50)]
-  assert values[0] < values[-1] <= most
+  assert values[0] < max(values) <= most
 
 
 def test_infinite_bounds_leave_the_log_determinant_open():

@@ -157,7 +157,7 @@ ENTRIES = {
         lambda dtype: _radial_scaling(dtype, tile_size=2), (4, 6, 3), sharp=0.8
     ),
     'RadialScaling, groups': Entry(
-        lambda dtype: _radial_scaling(dtype, tile_size=2, num_groups=2),
+        lambda dtype: _radial_scaling(dtype, tile_size=1, num_groups=2),
         (2, 4, 4),
         sharp=0.8,
     ),

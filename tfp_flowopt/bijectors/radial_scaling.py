@@ -160,9 +160,8 @@ class RadialScaling(base.JointBijector):
     """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
     tiles = self._tiles(x)
-    # Channels first: the memory is contiguous there.
-    square = tf.reduce_mean(tf.square(tiles), axis=-1, keepdims=True)
-    square = tf.reduce_mean(square, axis=[2, 4], keepdims=True)
+    square = tf.reduce_mean(tf.square(tiles), axis=[2, 4], keepdims=True)
+    square = self._mean_of_groups(square)
     # The root has no gradient at 0, where none is needed.
     radius = tf.sqrt(tf.maximum(square, _TINY))
     # A bound far beyond any data keeps training from leaving float32.
@@ -174,9 +173,13 @@ class RadialScaling(base.JointBijector):
         tf.exp(log_radii),
         tf.cast(tf.size(x) // tf.maximum(tf.size(radius), 1), x.dtype),
     )
-    y = tiles * tf.reshape(ratio, tf.shape(radius))
+    ratio = tf.reshape(ratio, tf.shape(radius))
+    if 1 < self._num_groups < x.shape[-1]:
+      # One value for each channel: TensorFlow broadcasts no more axes.
+      ratio = tf.repeat(ratio, x.shape[-1] // self._num_groups, axis=-1)
+    y = tiles * ratio
     log_det = tf.reduce_sum(
-        tf.reshape(log_det, tf.shape(radius)), axis=list(range(1, 7))
+        tf.reshape(log_det, tf.shape(radius)), axis=list(range(1, 6))
     )
     return (
         tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape),
@@ -186,7 +189,7 @@ class RadialScaling(base.JointBijector):
     )
 
   def _tiles(self, x):
-    """`x` as `[batch, H/T, T, W/T, T, G, C/G]`."""
+    """`x` as `[batch, H/T, T, W/T, T, C]`."""
     t, g = self._tile_size, self._num_groups
     height, width, channels = x.shape[-3:]
     if (height or 0) % t or (width or 0) % t:
@@ -194,20 +197,24 @@ class RadialScaling(base.JointBijector):
           f'{self.name} needs a height and width divisible by its `tile_size` '
           f'{t}, got shape {x.shape}.'
       )
-    if (channels or 0) % g:
+    if channels is None or channels % g:
       raise ValueError(
-          f'{self.name} needs a number of channels divisible by its '
+          f'{self.name} needs a known number of channels, divisible by its '
           f'`num_groups` {g}, got shape {x.shape}.'
       )
     shape = tf.shape(x)
-    height, width, channels = shape[-3], shape[-2], shape[-1]
+    height, width = shape[-3] // t, shape[-2] // t
     return tf.reshape(
         x,
-        tf.stack([
-            tf.reduce_prod(shape[:-3]),
-            height // t, t, width // t, t, g, channels // g,
-        ]),
+        tf.stack([tf.reduce_prod(shape[:-3]), height, t, width, t, channels]),
     )
+
+  def _mean_of_groups(self, x):
+    """The mean over the channels of each group, `[..., C]` to `[..., G]`."""
+    if self._num_groups == x.shape[-1]:
+      return x
+    shape = tf.concat([tf.shape(x)[:-1], [self._num_groups, -1]], axis=0)
+    return tf.reduce_mean(tf.reshape(x, shape), axis=-1)
 
 
 @functools.cache
