@@ -23,7 +23,7 @@ __all__ = ['FlowBuilder']
 # What the couplings get of a budget, and how much less at each coarser level;
 # the rest goes to the scaling cascades. Chosen by measurement: see
 # docs/lipschitz.md.
-_COUPLING_SHARE = 0.45
+_COUPLING_SHARE = 0.3
 _SHARE_RATIO = 1.0 / 3.0
 # The tail bound of couplings within a budget.
 _TAIL_BOUND = 1.0

@@ -160,7 +160,9 @@ class RadialScaling(base.JointBijector):
     """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
     tiles = self._tiles(x)
-    square = tf.reduce_mean(tf.square(tiles), axis=[2, 4], keepdims=True)
+    square = tf.square(tiles)
+    if self._tile_size > 1:
+      square = tf.reduce_mean(square, axis=[2, 4], keepdims=True)
     square = self._mean_of_groups(square)
     # The root has no gradient at 0, where none is needed.
     radius = tf.sqrt(tf.maximum(square, _TINY))
@@ -171,7 +173,9 @@ class RadialScaling(base.JointBijector):
         tf.reshape(radius, [-1]),
         tf.exp(slopes),
         tf.exp(log_radii),
-        tf.cast(tf.size(x) // tf.maximum(tf.size(radius), 1), x.dtype),
+        tf.constant(
+            self._tile_size**2 * x.shape[-1] // self._num_groups, x.dtype
+        ),
     )
     ratio = tf.reshape(ratio, tf.shape(radius))
     if 1 < self._num_groups < x.shape[-1]:
@@ -202,17 +206,16 @@ class RadialScaling(base.JointBijector):
           f'{self.name} needs a known number of channels, divisible by its '
           f'`num_groups` {g}, got shape {x.shape}.'
       )
-    shape = tf.shape(x)
-    height, width = shape[-3] // t, shape[-2] // t
-    return tf.reshape(
-        x,
-        tf.stack([tf.reduce_prod(shape[:-3]), height, t, width, t, channels]),
-    )
+    if height is None or width is None:
+      height, width = tf.unstack(tf.shape(x)[-3:-1])
+    return tf.reshape(x, [-1, height // t, t, width // t, t, channels])
 
   def _mean_of_groups(self, x):
     """The mean over the channels of each group, `[..., C]` to `[..., G]`."""
     if self._num_groups == x.shape[-1]:
       return x
+    if self._num_groups == 1:
+      return tf.reduce_mean(x, axis=-1, keepdims=True)
     shape = tf.concat([tf.shape(x)[:-1], [self._num_groups, -1]], axis=0)
     return tf.reduce_mean(tf.reshape(x, shape), axis=-1)
 

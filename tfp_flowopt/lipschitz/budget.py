@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
+
+from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 
 __all__ = ['LipschitzBudget']
 
@@ -46,7 +49,9 @@ class LipschitzBudget(tf.Module):
           f'{log_lipschitz}.'
       )
     self._log_lipschitz = log_lipschitz
+    # Pairs of what is left of the budget, and the slopes that share it.
     self._paths = []
+    self._members = []
 
   def add_path(self, log_slopes, fixed=0.0):
     """Adds a path; its slopes are multiplied by the common factor from now on.
@@ -66,14 +71,22 @@ class LipschitzBudget(tf.Module):
       )
     self._paths.append((self._log_lipschitz - fixed, list(log_slopes)))
     for slopes in log_slopes:
+      if slopes not in self._members:
+        self._members.append(slopes)
       slopes.join(self)
 
   def factor(self):
     """The common factor of all slopes, a scalar `Tensor` in (0, 1)."""
-    factors = []
-    for available, log_slopes in self._paths:
-      total = 0.5 * tf.add_n(
-          [tf.reduce_sum(tf.abs(slopes.unscaled())) for slopes in log_slopes]
-      )
-      factors.append(_ROUNDING * available / tf.maximum(total, available))
-    return tf.reduce_min(tf.stack(factors))
+    # One tensor of all slopes: each of them calls this, and a sum over each
+    # member of each path was most of the graph of a flow.
+    sizes = tf.abs(log_slopes_lib.unscaled(self._members))
+    on_path = np.repeat(
+        [[m in path for m in self._members] for _, path in self._paths],
+        [m.num_slopes for m in self._members],
+        axis=1,
+    )
+    totals = tf.linalg.matvec(tf.constant(0.5 * on_path, sizes.dtype), sizes)
+    available = tf.constant([a for a, _ in self._paths], sizes.dtype)
+    return tf.reduce_min(
+        _ROUNDING * available / tf.maximum(totals, available)
+    )

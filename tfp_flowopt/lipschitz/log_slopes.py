@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-__all__ = ['LogSlopes']
+__all__ = ['LogSlopes', 'unscaled']
 
 # Adam moves every variable by its learning rate in a step; slopes have to
 # change by factors, weights by hundredths.
@@ -50,12 +50,10 @@ class LogSlopes(tf.Module):
     """Type of the slopes."""
     return self._raw.dtype
 
-  def unscaled(self):
-    """The slopes before the common factor, `[num_slopes]`."""
-    slopes = _RATE * self._raw
-    if self._budget is not None:
-      return slopes
-    return self._bound * tf.tanh(slopes / self._bound)
+  @property
+  def num_slopes(self):
+    """Number of slopes."""
+    return self._raw.shape[0]
 
   def join(self, budget):
     """Takes the common factor from a budget.
@@ -67,5 +65,19 @@ class LogSlopes(tf.Module):
 
   def __call__(self):
     """Returns the slopes, `[num_slopes]`."""
-    slopes = self.unscaled()
-    return slopes if self._budget is None else slopes * self._budget.factor()
+    if self._budget is None:
+      return self._bound * tf.tanh(_RATE * self._raw / self._bound)
+    return unscaled([self]) * self._budget.factor()
+
+
+def unscaled(modules):
+  """The slopes of modules before the common factor of their budget.
+
+  Args:
+    modules: List of `LogSlopes`.
+
+  Returns:
+    `Tensor` of all their slopes, one after the other.
+  """
+  raw = [module._raw for module in modules]  # pylint: disable=protected-access
+  return _RATE * tf.concat(raw, axis=0)
