@@ -47,7 +47,7 @@ _HIDDEN_CHANNELS = flags.DEFINE_integer(
 )
 _LIPSCHITZ_BUDGET = flags.DEFINE_float(
     'lipschitz_budget',
-    16.0,
+    7.0,
     'Bound of the logarithm of the Lipschitz constants of the non-linear part '
     'and of its inverse; 0 for no budget.',
     lower_bound=0.0,

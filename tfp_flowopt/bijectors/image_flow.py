@@ -56,7 +56,7 @@ class ImageFlow(base.JointBijector):
       num_steps=8,
       hidden_channels=128,
       coupling='affine',
-      lipschitz_budget=16.0,
+      lipschitz_budget=7.0,
       scale_bound=None,
       tail_bound=None,
       conditioner_lipschitz=None,

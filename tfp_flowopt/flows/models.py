@@ -14,7 +14,7 @@ def image_flow(
     num_steps=8,
     hidden_channels=128,
     coupling='affine',
-    lipschitz_budget=16.0,
+    lipschitz_budget=7.0,
     seed=0,
     dtype=tf.float32,
     name='image_flow',
