@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+# To rewrite a small graph takes longer than to run it. The example binaries,
+# in processes of their own, are tested with rewriting.
+tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+
 
 @pytest.fixture(autouse=True)
 def _seed():

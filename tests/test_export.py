@@ -57,7 +57,7 @@ print(json.dumps(result))
 @pytest.fixture(scope='module')
 def distribution():
   result = fo.image_flow(
-      [8, 8, 3], num_levels=2, num_steps=1, hidden_channels=8
+      [8, 8, 3], num_levels=2, num_steps=1, hidden_channels=8, tile_sizes=(2,)
   )
   fo.initialize_at_optimum(result, images.preprocessed(300))
   return registry.randomize(result, scale=0.05)
@@ -148,7 +148,7 @@ def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
 
 
 def test_what_cannot_be_exported(distribution, tmp_path):
-  fresh = fo.image_flow([8, 8, 3], 2, 1, 8)
+  fresh = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,))
   with pytest.raises(ValueError, match='not initialised'):
     fo.export.save(fresh, tmp_path / 'a')
   (tmp_path / 'b').mkdir()
@@ -167,7 +167,7 @@ def test_what_cannot_be_exported(distribution, tmp_path):
       fo.export.save(distribution, tmp_path / 'e', bits=bits)
   with pytest.raises(ValueError, match='TransformedDistribution'):
     fo.export.save(base, tmp_path / 'f')
-  double = fo.image_flow([8, 8, 3], 2, 1, 8, dtype=tf.float64)
+  double = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,), dtype=tf.float64)
   double.bijector.initialized.assign(True)
   with pytest.raises(ValueError, match='float32'):
     fo.export.save(double, tmp_path / 'c')

@@ -23,7 +23,7 @@ CONFIG = {
 
 
 def make_trainer(workdir, **overrides):
-  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,))
   trainer = fo.training.Trainer(
       distribution,
       images.crops(seed=0),
@@ -142,7 +142,7 @@ def test_another_run_in_the_same_place_is_refused(straight):
       fo.training.OtherRunError, match=r'(?s)batch_size: was 8, is 9.*seed'
   ):
     make_trainer(workdir, batch_size=9, seed=1)
-  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,))
   with pytest.raises(fo.training.OtherRunError, match='held_out_images'):
     fo.training.Trainer(
         distribution,
@@ -155,7 +155,7 @@ def test_another_run_in_the_same_place_is_refused(straight):
 
 
 def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
-  distribution = fo.image_flow([8, 8, 3], 2, 1, 8)
+  distribution = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,))
   fo.flows.initialize_act_norm(distribution, images.preprocessed(300))
   before = weights(distribution)
   trainer = fo.training.Trainer(
@@ -170,7 +170,7 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
 
   def again(description):
     return fo.training.Trainer(
-        fo.image_flow([8, 8, 3], 2, 1, 8),
+        fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,)),
         images.crops(seed=0),
         images.crops(seed=1),
         tmp_path,
@@ -193,7 +193,7 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
 def test_float64_is_refused(tmp_path):
   with pytest.raises(ValueError, match='float32'):
     fo.training.Trainer(
-        fo.image_flow([8, 8, 3], 2, 1, 8, dtype=tf.float64),
+        fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,), dtype=tf.float64),
         images.crops(),
         images.crops(),
         tmp_path / 'w',

@@ -86,7 +86,7 @@ def local_lipschitz(bijector, x, num_steps=32, seed=(0, 0)):
 
   # A graph even where the caller has none: op by op, the same small network
   # some hundred times would take minutes.
-  @tf.function
+  @tf.function(autograph=False)
   def estimate(x, seed):
     seeds = tf.random.split(seed, 2)
     z = bijector.inverse(tf.identity(x))

@@ -229,7 +229,7 @@ def _moments_at(level, levels, maps, dataset):
   shape = level.factor_out.event_shape
   correlation = optimum.AutoCorrelation('pointwise', shape)
 
-  @tf.function(reduce_retracing=True)
+  @tf.function(reduce_retracing=True, autograph=False)
   def accumulate(x):
     for before, whitening in zip(levels, maps, strict=False):
       x, _ = before.factor_out.split(whitening(before.squeeze.inverse(x)))

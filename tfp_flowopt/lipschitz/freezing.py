@@ -27,7 +27,7 @@ class FrozenKernels:
   ```python
   kernels = fo.lipschitz.FrozenKernels(distribution)
 
-  @tf.function
+  @tf.function(autograph=False)
   def log_prob(x):
     with kernels.in_use():
       return distribution.log_prob(x)  # no rescaling in this graph

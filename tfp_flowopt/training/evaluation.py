@@ -43,6 +43,7 @@ class FlowEvaluator:
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None, *distribution.event_shape], tf.uint8),
             tf.TensorSpec([2], tf.int64),

@@ -34,7 +34,7 @@ class RunPictures:
     self._bits = bits
     self._seed = seed
 
-  @tf.function
+  @tf.function(autograph=False)
   def _sample(self, temperature):
     x = flows.sample_at_temperature(
         self._distribution, NUM_SAMPLES, self._seed, temperature

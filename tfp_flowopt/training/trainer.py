@@ -215,7 +215,7 @@ class Trainer:
       self._checkpoints.save(checkpoint_number=self._step)
       self._saved_step = self.step
 
-  @tf.function
+  @tf.function(autograph=False)
   def _train_step(self, images):
     """One step; returns bits/dim of the batch and the gradient norm."""
     config = self._config
@@ -230,14 +230,19 @@ class Trainer:
       )
     gradients = tape.gradient(loss, self._variables)
     gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
-    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
-    if finite:
+
+    def update():
       self._optimizer.apply_gradients(
           zip(gradients, self._variables, strict=True)
       )
       self._average.update()
-    else:
-      self._skipped.assign_add(1)
+      return tf.constant(0, self._skipped.dtype)
+
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    # Not autograph: it would translate the whole flow for one condition.
+    self._skipped.assign_add(
+        tf.cond(finite, update, lambda: tf.constant(1, self._skipped.dtype))
+    )
     self._step.assign_add(1)
     return loss, norm
 
