@@ -21,7 +21,7 @@ def scaled(factor, size=5):
 
 def test_zero_at_the_optimum():
   x = images.preprocessed(600)
-  flow = fo.image_flow([8, 8, 3], num_levels=2, num_steps=1, hidden_channels=8)
+  flow = fo.image_flow([8, 8, 3], 2, 1, 8, tile_sizes=(2,))
   # Pixels in [-0.5, 0.5) as they are: too small for the base.
   assert float(volume_balance(flow, x)) < -0.5
   fo.initialize_at_optimum(flow, x)

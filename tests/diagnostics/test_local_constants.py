@@ -31,7 +31,12 @@ def data(entry, num, scale=1.0):
 
 def small_flow(dtype):
   flow = fo.bijectors.ImageFlow(
-      [8, 4, 2], num_levels=2, num_steps=1, hidden_channels=4, dtype=dtype
+      [8, 4, 2],
+      num_levels=2,
+      num_steps=1,
+      hidden_channels=4,
+      tile_sizes=(2,),
+      dtype=dtype,
   )
   return registry.randomize(flow, 0.2)
 

@@ -9,7 +9,12 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
-SMALL = {'num_levels': 2, 'num_steps': 2, 'hidden_channels': 8}
+SMALL = {
+    'num_levels': 2,
+    'num_steps': 2,
+    'hidden_channels': 8,
+    'tile_sizes': (2,),
+}
 
 
 def bits_per_dim(distribution, x):
