@@ -19,7 +19,7 @@ BINARY = (
 )
 SMALL = [
     '--image_size=8',
-    '--num_levels=2',
+    '--num_levels=1',
     '--num_steps=1',
     '--hidden_channels=8',
     '--batch_size=8',
