@@ -100,9 +100,9 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(folder, tmp_path):
   assert rows(tmp_path / 'b') == rows(tmp_path / 'a')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def binary():
-  """The binary as a module; its flags stay defined."""
+  """The binary as a module: once a process, for its flags stay defined."""
   spec = importlib.util.spec_from_file_location('train_image_flow', BINARY)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
