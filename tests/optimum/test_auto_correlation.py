@@ -99,7 +99,8 @@ def test_a_bad_batch_in_a_graph_leaves_it_as_it_was(rng, batch):
 @pytest.mark.parametrize(
     'arguments, match',
     [
-        (('individual', (4, 4, 3)), 'individual'),
+        (('spectral', (4, 4, 3)), 'individual'),
+        (('circulant', (4, 4)), r'\[H, W, C\]'),
         (('dense', (4, 4, 3)), r'\[D\]'),
         (('pointwise', (4, 3)), r'\[H, W, C\]'),
         (('pointwise', (4, None, 3)), 'fully known'),

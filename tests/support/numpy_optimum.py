@@ -37,3 +37,17 @@ def blocks(x, k):
       for j in range(0, w, k)
   ]
   return np.stack(rows, axis=1)
+
+
+def shifted(x):
+  """[N, H, W, C] in all circular shifts, flat: [N H W, H W C].
+
+  The optimum of dense maps for it is that of block-circulant matrices for x:
+  its covariance is their projection, and no Fourier transform is in it.
+  """
+  n, h, w, _ = x.shape
+  return np.concatenate([
+      np.roll(x, (i, j), axis=(1, 2)).reshape(n, -1)
+      for i in range(h)
+      for j in range(w)
+  ])

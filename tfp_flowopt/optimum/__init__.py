@@ -3,13 +3,17 @@
 from tfp_flowopt.optimum.auto_correlation import AutoCorrelation
 from tfp_flowopt.optimum.closed_form import LikelihoodOptimum
 from tfp_flowopt.optimum.closed_form import likelihood_optimum
+from tfp_flowopt.optimum.linear_flow import LinearFlow
+from tfp_flowopt.optimum.linear_flow import standard_error
 from tfp_flowopt.optimum.spectrum import optimal_log_scales
 from tfp_flowopt.optimum.units import bits_per_dim
 
 __all__ = [
     'AutoCorrelation',
     'LikelihoodOptimum',
+    'LinearFlow',
     'bits_per_dim',
     'likelihood_optimum',
     'optimal_log_scales',
+    'standard_error',
 ]

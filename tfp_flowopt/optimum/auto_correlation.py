@@ -2,19 +2,24 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.optimum import circulant
 from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import individual
+from tfp_flowopt.optimum import linear_flow
+from tfp_flowopt.optimum import moment_variables
 from tfp_flowopt.optimum import moments
+from tfp_flowopt.optimum import structures
 
 __all__ = ['AutoCorrelation']
 
 
 class AutoCorrelation(tf.Module):
-  """Accumulates the auto-correlation matrix of a stream, in constant memory.
+  """Accumulates the second moments of a stream, in constant memory.
 
   After any number of `update` calls, `optimum()` equals `likelihood_optimum` of
-  all the batches together. The state is three float64 variables, saved by
-  `tf.train.Checkpoint`; batches are merged pairwise, so a mean far from zero
-  costs no accuracy.
+  all the batches together (for `'individual'`: its mean over the images). The
+  state is three float64 variables, saved by `tf.train.Checkpoint`; batches are
+  merged pairwise, so a mean far from zero costs no accuracy.
 
   #### Examples
 
@@ -24,6 +29,23 @@ class AutoCorrelation(tf.Module):
     moments.update(batch)
   moments.optimum(noise_variance=1 / (12 * 256**2)).log_likelihood
   ```
+
+  #### Many replicas
+
+  Created in the scope of a `tf.distribute.Strategy`, each replica adds its
+  batches to moments of its own; `all_reduce` adds those of all replicas to what
+  they have in common. Only that is read and saved, so call `all_reduce` first.
+
+  ```python
+  with strategy.scope():
+    moments = fo.AutoCorrelation('dense', 784)
+
+  @tf.function
+  def read(iterator, num_batches):
+    for _ in tf.range(num_batches):
+      strategy.run(moments.update, args=(next(iterator),))
+    strategy.run(moments.all_reduce)
+  ```
   """
 
   def __init__(
@@ -32,27 +54,31 @@ class AutoCorrelation(tf.Module):
       event_shape,
       centered=True,
       block_size=1,
+      rank=None,
+      lipschitz=None,
+      noise_variance=0.0,
+      bias_correction=False,
       name='auto_correlation',
   ):
     """Creates an empty accumulator.
 
     Args:
-      structure: `'dense'` or `'pointwise'`, see `likelihood_optimum`.
+      structure: See `likelihood_optimum`.
       event_shape: Shape of one event, `[D]` or `[H, W, C]`, fully known.
       centered: Whether the mean is removed.
-      block_size: Side of the blocks that make a vector (images only).
+      block_size: Side of the blocks that make a vector, see
+        `likelihood_optimum`.
+      rank: For `'individual'` only, where each image's optimum is found as it
+        arrives; for other structures it is an argument of `optimum`.
+      lipschitz: As `rank`.
+      noise_variance: As `rank`.
+      bias_correction: As `rank`.
       name: Python `str`.
 
     Raises:
       ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
-    if structure == 'individual':
-      raise ValueError(
-          'Argument `structure`: each image has its own matrix in structure '
-          '"individual", there is nothing to accumulate; average '
-          '`likelihood_optimum(batch, "individual")` instead.'
-      )
     self._event_shape = tf.TensorShape(
         [event_shape] if isinstance(event_shape, int) else event_shape
     )
@@ -61,23 +87,44 @@ class AutoCorrelation(tf.Module):
           'Argument `event_shape` must be fully known, got '
           f'{self._event_shape}.'
       )
-    self._num_positions, dimension = moments.vector_shape(
+    self._num_positions, dimension = structures.vector_shape(
         structure, self._event_shape, block_size
     )
     self._structure = structure
     self._centered = centered
     self._block_size = block_size
-    self._count = tf.Variable(
-        tf.zeros([], tf.float64), trainable=False, name='count'
+    self._constraint = {
+        'rank': rank,
+        'lipschitz': lipschitz,
+        'noise_variance': noise_variance,
+        'bias_correction': bias_correction,
+    }
+    if structure != 'individual':
+      _check_default(self._constraint, f'structure "{structure}"', 'optimum')
+    template = moments.Moments(None, None, None)
+    shapes = [dimension], [dimension, dimension]
+    if structure == 'individual':
+      shapes = [2 + dimension], [2 + dimension, 2 + dimension]
+    elif structure == 'circulant':
+      width = self._event_shape[1]
+      self._num_positions = 1
+      template = circulant.CirculantMoments(None, None, None, width)
+      shapes = circulant.CirculantMoments.shapes(self._event_shape)
+    # Every replica assigns the same there, after `all_reduce`.
+    self._common = moment_variables.MomentVariables(
+        template,
+        *shapes,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
-    self._mean = tf.Variable(
-        tf.zeros([dimension], tf.float64), trainable=False, name='mean'
-    )
-    self._matrix = tf.Variable(
-        tf.zeros([dimension, dimension], tf.float64),
-        trainable=False,
-        name='matrix',
-    )
+    self._tracked = self._common.variables
+    self._own = None
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+      self._own = moment_variables.MomentVariables(
+          template,
+          *shapes,
+          synchronization=tf.VariableSynchronization.ON_READ,
+          aggregation=tf.VariableAggregation.NONE,
+      )
 
   def update(self, x):
     """Adds a batch of events.
@@ -86,9 +133,11 @@ class AutoCorrelation(tf.Module):
       x: float32 or float64 `Tensor`, `[N] + event_shape`.
 
     Raises:
-      ValueError: If `x` has the wrong type or shape.
+      ValueError: If `x` has the wrong type or shape, or on one of many
+        replicas if this object was not created in the strategy's scope.
       InvalidArgumentError: If `x` is empty, NaN or infinite; the accumulated
-        moments are unchanged then.
+        moments are unchanged then. Under XLA, which drops such checks, they
+        become NaN.
     """
     x = tf.convert_to_tensor(x, name='x')
     if not x.shape[1:].is_compatible_with(self._event_shape):
@@ -96,45 +145,135 @@ class AutoCorrelation(tf.Module):
           f'Argument `x` must have shape [N] + {self._event_shape}, got '
           f'{x.shape}.'
       )
-    batch = moments.Moments.of(
-        moments.as_vectors(x, self._structure, self._block_size),
-        self._centered,
-    )
-    merged = self._moments().merge(batch)
-    # In a graph the count may not depend on the values, and would be assigned
-    # although they are refused.
-    with tf.control_dependencies([merged.matrix]):
-      self._count.assign(merged.count)
-      self._mean.assign(merged.mean)
-      self._matrix.assign(merged.matrix)
+    if self._structure == 'individual':
+      x = structures.checked_data(x, self._structure, self._block_size)
+      batch = individual.individual_statistics(
+          x, self._centered, self._block_size, **self._constraint
+      )
+    else:
+      batch, _ = closed_form.moments_and_positions(
+          x, self._structure, self._centered, self._block_size, None
+      )
+    variables = self._own if self._on_one_of_many() else self._common
+    variables.assign(variables.read().merge(batch))
 
-  def _moments(self):
-    return moments.Moments(
-        tf.identity(self._count),
-        tf.identity(self._mean),
-        tf.identity(self._matrix),
-    )
+  def merge(self, other):
+    """Adds what another accumulator has seen, and leaves that as it is.
 
-  def moments(self):
-    """The `Moments` of the vectors seen so far.
-
-    Returns:
-      An object with `count`, `mean` `[D]`, `matrix` `[D, D]` and the method
-      `eigh()`, in float64.
+    Args:
+      other: `AutoCorrelation` made with the same arguments.
 
     Raises:
-      InvalidArgumentError: Before the first `update`.
+      ValueError: If `other` was made with other arguments.
     """
+    for name in (
+        '_structure',
+        '_event_shape',
+        '_centered',
+        '_block_size',
+        '_constraint',
+    ):
+      mine, its = getattr(self, name), getattr(other, name, None)
+      if mine != its:
+        raise ValueError(
+            f'Argument `other` must have the same {name[1:]}, {mine}, got '
+            f'{its}.'
+        )
+    self._common.assign(self._moments().merge(other._moments()))
+
+  def all_reduce(self):
+    """Adds what each replica has seen to the moments that all share.
+
+    In replica context (`strategy.run(moments.all_reduce)`); called outside,
+    it does that itself. On one replica there is nothing to do. May be called
+    again after more updates.
+
+    Raises:
+      ValueError: On one of many replicas if this object was not created in
+        the strategy's scope.
+    """
+    if tf.distribute.in_cross_replica_context():
+      if self._own is not None:
+        tf.distribute.get_strategy().run(self.all_reduce)
+      return
+    if self._on_one_of_many():
+      self._common.assign(
+          self._common.read().merge(self._own.read().all_reduce())
+      )
+      self._own.clear()
+
+  def _on_one_of_many(self):
+    """Whether this is the context of one of several replicas."""
+    if tf.distribute.in_cross_replica_context():
+      return False
+    if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+      return False
+    if self._own is None:
+      raise ValueError(
+          f'"{self.name}" is used on several replicas: create it in the scope '
+          'of their strategy (`with strategy.scope():`).'
+      )
+    return True
+
+  def _moments(self):
+    """What all replicas share, behind a check that it is all there is."""
+    if self._own is None:
+      return self._common.read()
+    count = self._own.variables['count']
+    counts = [count]
+    if tf.distribute.in_cross_replica_context():
+      strategy = tf.distribute.get_strategy()
+      counts = strategy.experimental_local_results(count)
+    check = tf.debugging.assert_equal(
+        tf.add_n([tf.identity(c) for c in counts]),
+        tf.constant(0.0, tf.float64),
+        message=(
+            'Replicas have seen data that is not shared yet: call '
+            '`AutoCorrelation.all_reduce` first.'
+        ),
+    )
+    with tf.control_dependencies([] if check is None else [check]):
+      return self._common.read()
+
+  @property
+  def count(self):
+    """Number of events seen (and shared), a float64 scalar."""
+    events = self._moments().count
+    if self._structure == 'pointwise':
+      events /= self._num_positions
+    return events
+
+  def moments(self):
+    """The moments of the data seen so far.
+
+    Returns:
+      An object with `count` (vectors), `mean` `[D]`, `matrix` `[D, D]` and the
+      method `eigh()`, in float64. For `'circulant'` the cross-spectral
+      matrices, see `CirculantMoments`; for `'individual'` mean and covariance
+      of the optima.
+
+    Raises:
+      InvalidArgumentError: Before the first `update`, or if `all_reduce` is
+        due.
+    """
+    result = self._moments()
     with tf.control_dependencies([
         tf.debugging.assert_positive(
-            self._count,
+            result.count,
             message='No data: call `AutoCorrelation.update` first.',
         )
     ]):
-      return self._moments()
+      # Anew, behind the assertion.
+      return self._common.read()
 
   def optimum(
-      self, rank=None, lipschitz=None, noise_variance=0.0, dtype=tf.float64
+      self,
+      rank=None,
+      lipschitz=None,
+      noise_variance=0.0,
+      frequency_pool=None,
+      bias_correction=False,
+      dtype=tf.float64,
   ):
     """The optimum of the likelihood for the data seen so far.
 
@@ -142,21 +281,85 @@ class AutoCorrelation(tf.Module):
       rank: See `likelihood_optimum`.
       lipschitz: See `likelihood_optimum`.
       noise_variance: See `likelihood_optimum`.
+      frequency_pool: See `likelihood_optimum`.
+      bias_correction: See `likelihood_optimum`.
       dtype: Type of the result.
 
     Returns:
-      `LikelihoodOptimum`, log_* in nats per event.
+      `LikelihoodOptimum`, log_* in nats per event, scalars. For `'individual'`
+      their means over the images, and geometric means of the eigenvalues.
 
     Raises:
-      ValueError: If an argument is out of range.
+      ValueError: If an argument is out of range, or for `'individual'`, where
+        the constructor has them, not the default.
       InvalidArgumentError: Before the first `update`, or if the optimum is
         infinite, as for `likelihood_optimum`.
     """
+    circulant.check_frequency_pool(frequency_pool, self._structure)
+    constraint = {
+        'rank': rank,
+        'lipschitz': lipschitz,
+        'noise_variance': noise_variance,
+        'bias_correction': bias_correction,
+    }
+    data_moments = self.moments()
+    if self._structure == 'individual':
+      _check_default(constraint, 'structure "individual"', 'the constructor')
+      return individual.mean_individual_optimum(data_moments, dtype)
     return closed_form.optimum_of_moments(
-        self.moments(),
+        _with_pool(data_moments, frequency_pool),
         self._num_positions,
-        rank=rank,
-        lipschitz=lipschitz,
-        noise_variance=noise_variance,
+        self._centered,
+        **constraint,
         dtype=dtype,
     )
+
+  def linear_flow(
+      self, lipschitz=None, noise_variance=0.0, frequency_pool=None
+  ):
+    """The flow that reaches the optimum, to evaluate on other data.
+
+    Args:
+      lipschitz: See `likelihood_optimum`.
+      noise_variance: See `likelihood_optimum`.
+      frequency_pool: See `likelihood_optimum`.
+
+    Returns:
+      `LinearFlow`.
+
+    Raises:
+      ValueError: If an argument is out of range, or for `'individual'`, which
+        has no flow for new data.
+      InvalidArgumentError: As `optimum`.
+    """
+    circulant.check_frequency_pool(frequency_pool, self._structure)
+    if self._structure == 'individual':
+      raise ValueError(
+          'Structure "individual" has a matrix for each image, and no flow for '
+          'other images.'
+      )
+    return linear_flow.optimal_linear_flow(
+        _with_pool(self.moments(), frequency_pool),
+        self._num_positions,
+        self._structure,
+        self._centered,
+        self._block_size,
+        lipschitz,
+        noise_variance,
+    )
+
+
+def _with_pool(data_moments, frequency_pool):
+  if frequency_pool is None:
+    return data_moments
+  return data_moments.with_pool(frequency_pool)
+
+
+def _check_default(constraint, where, place):
+  """Raises a `ValueError` unless each part of a constraint is the default."""
+  for name, value in constraint.items():
+    if tf.is_tensor(value) or value not in (None, 0.0, False):
+      raise ValueError(
+          f'Argument `{name}` is to be given to {place} for {where}, got '
+          f'{value!r}.'
+      )

@@ -1,11 +1,14 @@
 """The closed-form optimum of the likelihood of linear flows."""
 
 import collections
+import math
 
 import tensorflow as tf
 
+from tfp_flowopt.optimum import circulant
 from tfp_flowopt.optimum import moments
 from tfp_flowopt.optimum import spectrum
+from tfp_flowopt.optimum import structures
 
 __all__ = ['LikelihoodOptimum', 'likelihood_optimum', 'optimum_of_moments']
 
@@ -23,29 +26,99 @@ class LikelihoodOptimum(
     log_det: `[B...]`, log|det A| of the optimal normalising map, in nats per
       event.
     eigenvalues: `[B..., D]`, the eigenvalues of the auto-correlation matrix
-      (noise floor included), in descending order.
+      (noise floor included), in descending order; for `'circulant'`
+      `[H W C]`, those of all frequencies.
   """
 
   __slots__ = ()
 
 
 def optimum_of_moments(
-    data_moments, num_positions, rank, lipschitz, noise_variance, dtype
+    data_moments,
+    num_positions,
+    centered,
+    rank,
+    lipschitz,
+    noise_variance,
+    bias_correction,
+    dtype,
 ):
   """The optimum from `Moments`; `num_positions` vectors make an event."""
-  log_likelihood, log_det, eigenvalues = spectrum.spectral_optimum(
-      data_moments.eigenvalues(),
-      tf.cast(data_moments.count, tf.int64),
-      rank=rank,
-      lipschitz=lipschitz,
-      noise_variance=noise_variance,
+  free = spectrum.check_constraint(lipschitz, noise_variance) == (0.0, math.inf)
+  values = data_moments.spectrum()
+  dimension = values.eigenvalues.shape[-1]
+  spectrum.check_rank(rank, dimension)
+  # One direction beyond the rank shares its scale with none.
+  if rank is None or (dimension is not None and rank >= dimension - 1):
+    rank = None
+  free = free and rank is None
+  noise = spectrum.checked_noise(noise_variance)
+  if bias_correction:
+    _check_correctable(free, noise_variance)
+  eigenvalues, checks = spectrum.well_posed(
+      values, data_moments, rank, lipschitz, noise
   )
+  with tf.control_dependencies(checks):
+    if free:
+      log_det = -0.5 * data_moments.log_det(noise)
+      if bias_correction:
+        log_det += 0.5 * data_moments.log_det_bias(centered)
+      size = tf.cast(tf.shape(eigenvalues)[-1], tf.float64)
+      log_likelihood = log_det - 0.5 * size * math.log(2.0 * math.pi * math.e)
+    else:
+      log_likelihood, log_det = spectrum.spectral_optimum(
+          tf.identity(eigenvalues), rank=rank, lipschitz=lipschitz
+      )
+    eigenvalues = tf.identity(eigenvalues)
   num_positions = tf.cast(num_positions, tf.float64)
   return LikelihoodOptimum(
       tf.cast(num_positions * log_likelihood, dtype),
       tf.cast(num_positions * log_det, dtype),
       tf.cast(eigenvalues, dtype),
   )
+
+
+def _check_correctable(free, noise_variance):
+  """Raises a `ValueError` where the bias has no closed form."""
+  if not free:
+    raise ValueError(
+        'Argument `bias_correction` is known for the free optimum only, not '
+        'with a `rank` or with `lipschitz` bounds.'
+    )
+  if tf.is_tensor(noise_variance) or noise_variance > 0:
+    raise ValueError(
+        'Argument `bias_correction` needs noise that was drawn and is part of '
+        f'the data: `noise_variance` must be 0, got {noise_variance}.'
+    )
+
+
+def moments_and_positions(x, structure, centered, block_size, frequency_pool):
+  """Moments of data, and the number of their vectors in an event.
+
+  Args:
+    x: See `likelihood_optimum`.
+    structure: See `likelihood_optimum`.
+    centered: See `likelihood_optimum`.
+    block_size: See `likelihood_optimum`.
+    frequency_pool: See `likelihood_optimum`.
+
+  Returns:
+    `Moments`, and an integer or a scalar `Tensor`.
+
+  Raises:
+    ValueError: If `x` has a wrong type or shape.
+    InvalidArgumentError: If `x` is empty or not finite.
+  """
+  x = structures.checked_data(x, structure, block_size)
+  if structure == 'circulant':
+    images = circulant.CirculantMoments.of(x, centered)
+    return images.with_pool(frequency_pool), 1
+  num_positions = 1
+  if structure != 'dense':
+    shape = tf.shape(x)
+    num_positions = (shape[1] // block_size) * (shape[2] // block_size)
+  vectors = structures.as_vectors(x, structure, block_size)
+  return moments.Moments.of(vectors, centered), num_positions
 
 
 def likelihood_optimum(
@@ -56,6 +129,8 @@ def likelihood_optimum(
     lipschitz=None,
     noise_variance=0.0,
     block_size=1,
+    frequency_pool=None,
+    bias_correction=False,
     name='likelihood_optimum',
 ):
   """The optimum of the likelihood over linear flows, in closed form.
@@ -82,10 +157,27 @@ def likelihood_optimum(
   * `'pointwise'`: one matrix shared by all positions of all images, a 1x1
     convolution after `space_to_depth(block_size)`.
   * `'individual'`: one such matrix for each image, which may depend on the
-    image (dynamic linear flows); never below `'pointwise'` on average.
+    image (dynamic linear flows); never below `'pointwise'` on average, where
+    both are uncentred or `b` is shared.
+  * `'circulant'`: any convolution with circular padding and kernels of any
+    size, at full resolution: one `C x C` matrix for each frequency of the 2-D
+    Fourier transform. It is the `'dense'` optimum of the images in all their
+    circular shifts, without a matrix of `H W C` rows; `b` is one number for
+    each channel.
+
+  On the same images `pointwise (block_size 1) <= circulant <= dense`.
 
   It is differentiable in `x` (also where eigenvalues coincide) and works in a
-  `tf.function` with an unknown number of events. Computed in float64.
+  `tf.function` with unknown shapes, under XLA, and in a SavedModel. Computed in
+  float64. XLA finds eigenvalues, and what depends on a `rank` or on `lipschitz`
+  bounds, to about 1e-6 of the largest one only; the free optimum needs none
+  and is exact there too.
+
+  **How many data are enough?** `L*` is that of the sample, and better than what
+  the same flow reaches on new data. For Gaussian vectors `bias_correction`
+  removes the bias of `L*`; it is about `D^2 / (4 N)` nats for one `D x D`
+  matrix, so with `N < 10 D` vectors it is `D / 40` nats at least: distrust
+  `L*` there, and compare with `LinearFlow.log_prob` of held-out data.
 
   #### Examples
 
@@ -99,45 +191,59 @@ def likelihood_optimum(
   Args:
     x: float32 or float64 `Tensor`: `[B..., N, D]` for `'dense'`,
       `[N, H, W, C]` for the other structures.
-    structure: `'dense'`, `'pointwise'` or `'individual'`.
+    structure: `'dense'`, `'pointwise'`, `'individual'` or `'circulant'`.
     centered: Whether the flow has a shift: `b` is the mean of the vectors (of
       each image's own vectors for `'individual'`) rather than zero.
-    rank: Python `int` in `1..D` (`D = block_size**2 C` for images): only so
-      many directions are free, the others share one scale. `None`: all are.
+    rank: Python `int` in `1..D` (`D = block_size**2 C` for `'pointwise'` and
+      `'individual'`, `H W C` for `'circulant'`): only so many directions are
+      free, the others share one scale. `None`: all are.
     lipschitz: `None`, or a pair `(m, M)` with `0 <= m <= M`: the singular
       values that `A` may have, so that `Lip(f) <= M`, `Lip(f^-1) <= 1/m`.
     noise_variance: Variance of independent noise that `x` does not hold yet,
       added to each eigenvalue: `bin_width**2 / 12` for uniform dequantisation.
-    block_size: Side of the square blocks that make a vector (images only);
-      must divide height and width.
+    block_size: Side of the square blocks that make a vector (`'pointwise'`
+      and `'individual'` only); must divide height and width.
+    frequency_pool: For `'circulant'` with few images. `None`: each frequency
+      has its own matrix, which needs `N > C`. An int `p`: cells of `p x p`
+      frequencies and their mirror images share one real matrix, a smaller
+      family of convolutions; with one cell, `p > max(H, W) / 2`, it is
+      `'pointwise'`.
+    bias_correction: Whether to subtract the bias of `L*` and `log_det` for
+      Gaussian data whose vectors are independent:
+      `-1/2 (sum_i psi((n + 1 - i)/2) + D log(2/N))`, `n = N - centered`, for
+      each `D x D` matrix (for a complex one, `sum_i psi(N - i) - C log N`).
+      The eigenvalues are left as they are.
     name: Python `str`, name scope of the operations.
 
   Returns:
     `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)` in the type of
-    `x`; log_* in nats per event, of shape `[B...]` for `'dense'`, `[]` for
-    `'pointwise'`, `[N]` for `'individual'`.
+    `x`; log_* in nats per event, of shape `[B...]` for `'dense'`, `[N]` for
+    `'individual'`, `[]` otherwise.
 
   Raises:
-    ValueError: If an argument has a wrong type, shape or value.
+    ValueError: If an argument has a wrong type, shape or value, or
+      `bias_correction` is asked for together with `rank`, `lipschitz` or
+      `noise_variance`.
     InvalidArgumentError: If `x` is empty or not finite; or if the optimum is
       infinite (`N <= D`, duplicated dimensions) and neither `rank`, `lipschitz`
       nor `noise_variance` makes it finite. XLA drops these checks: compiled
       with `jit_compile=True`, the result is NaN or infinite there.
   """
   with tf.name_scope(name):
-    moments.check_structure(structure, block_size)
+    structures.check_structure(structure, block_size)
     spectrum.check_constraint(lipschitz, noise_variance)
+    circulant.check_frequency_pool(frequency_pool, structure)
     x = tf.convert_to_tensor(x, name='x')
-    vectors = moments.as_vectors(x, structure, block_size)
-    num_positions = 1
-    if structure != 'dense':
-      shape = tf.shape(x)
-      num_positions = (shape[1] // block_size) * (shape[2] // block_size)
+    data_moments, num_positions = moments_and_positions(
+        x, structure, centered, block_size, frequency_pool
+    )
     return optimum_of_moments(
-        moments.Moments.of(vectors, centered),
+        data_moments,
         num_positions,
+        centered,
         rank=rank,
         lipschitz=lipschitz,
         noise_variance=noise_variance,
+        bias_correction=bias_correction,
         dtype=x.dtype,
     )

@@ -1,17 +1,30 @@
-"""Second moments of data, and the views of an image they are taken of.
+"""Second moments of data.
 
 Everything is accumulated in float64: the small eigenvalues of photographs are
 1e-6 of the largest, below the rounding error of a float32 moment.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['Moments', 'as_vectors', 'check_structure', 'vector_shape']
+from tfp_flowopt.optimum import finite_samples
 
-_STRUCTURES = ('dense', 'pointwise', 'individual')
+__all__ = ['Moments', 'Spectrum']
+
+
+class Spectrum(NamedTuple):
+  """The eigenvalues of an auto-correlation matrix.
+
+  Attributes:
+    eigenvalues: `[..., D]`, in descending order.
+    rounding: `[..., D]`, what rounding may have made of an eigenvalue of 0.
+  """
+
+  eigenvalues: tf.Tensor
+  rounding: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,144 +63,115 @@ class Moments:
     numbers, so data with a mean far from zero lose nothing.
 
     Args:
-      other: `Moments` of the same shape.
+      other: Moments of the same kind and shape.
 
     Returns:
-      `Moments`.
+      Moments of that kind.
     """
     count = self.count + other.count
-    weight = other.count / count
+    # Of two empty sets: nothing.
+    weight = tf.math.divide_no_nan(other.count, count)
     shift = other.mean - self.mean
-    outer = shift[..., :, tf.newaxis] * shift[..., tf.newaxis, :]
-    return Moments(
-        count,
-        self.mean + weight * shift,
-        (1.0 - weight) * self.matrix
+    return dataclasses.replace(
+        self,
+        count=count,
+        mean=self.mean + weight * shift,
+        matrix=(1.0 - weight) * self.matrix
         + weight * other.matrix
-        + weight * (1.0 - weight) * outer,
+        + weight * (1.0 - weight) * self._outer(shift),
     )
 
-  def eigenvalues(self):
-    """Eigenvalues of `matrix`, `[..., D]`, in descending order."""
-    return tf.linalg.eigvalsh(self.matrix)[..., ::-1]
+  def all_reduce(self):
+    """Moments of the vectors of all replicas. In replica context.
+
+    First the mean of all, then the moments about it: as in `merge`, no large
+    numbers are subtracted.
+
+    Returns:
+      Moments of the same kind, the same on each replica.
+    """
+    context = tf.distribute.get_replica_context()
+
+    def total(x):
+      return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+    count = total(self.count)
+    weight = tf.math.divide_no_nan(self.count, count)
+    mean = total(weight * self.mean)
+    matrix = total(weight * (self.matrix + self._outer(self.mean - mean)))
+    return dataclasses.replace(self, count=count, mean=mean, matrix=matrix)
+
+  def _outer(self, shift):
+    """What a shift of the mean adds to `matrix`."""
+    return shift[..., :, tf.newaxis] * shift[..., tf.newaxis, :]
+
+  def fewest_vectors(self):
+    """The smallest number of vectors behind a block, and their dimension."""
+    return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
+
+  # `matrix` stands for symmetric blocks, whose eigenvalues together are those
+  # of the auto-correlation matrix. Here it is one block itself; a subclass may
+  # hold more in another layout, and overrides what follows.
+
+  def blocks(self):
+    """The symmetric blocks, `[..., K, K]`."""
+    return self.matrix
+
+  def pooled(self, values):
+    """Eigenvalues of the blocks `[..., K]` as one spectrum, `[..., D]`."""
+    return values
+
+  def summed(self, values):
+    """The sum over the blocks of one value for each; the blocks themselves."""
+    return values
+
+  def squares(self, vectors, precision):
+    """`(x - mean)^T P (x - mean)` of vectors `[N, D]`, `[N]`."""
+    vectors = tf.cast(vectors, tf.float64) - self.mean
+    return tf.reduce_sum(vectors * tf.matmul(vectors, precision), axis=-1)
+
+  def log_det_bias(self, centered):
+    """The bias of `log_det()` for Gaussian data, in nats."""
+    return finite_samples.wishart_log_det_bias(
+        self.count, tf.shape(self.matrix)[-1], centered
+    )
+
+  def spectrum(self):
+    """The `Spectrum` of the auto-correlation matrix."""
+    blocks = self.blocks()
+    values = tf.linalg.eigvalsh(blocks)
+    # A symmetric eigenvalue is known up to eps |R|.
+    size = tf.cast(tf.shape(blocks)[-1], values.dtype)
+    rounding = np.finfo(np.float64).eps * size * values[..., -1:]
+    values, rounding = (
+        self.pooled(x) for x in (values, rounding + tf.zeros_like(values))
+    )
+    order = tf.argsort(values, direction='DESCENDING')
+    return Spectrum(
+        *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
+          for x in (values, rounding))
+    )
+
+  def log_det(self, noise_variance=0.0):
+    """`log det(R + noise_variance I)` `[...]`, by Cholesky.
+
+    Not from eigenvalues: XLA finds those to 1e-6 of the largest only, and
+    those that coincide have eigenvectors without gradient.
+
+    Args:
+      noise_variance: Number or scalar float64 `Tensor`.
+
+    Returns:
+      float64 `Tensor` `[...]`, in nats.
+    """
+    blocks = self.blocks()
+    diagonal = tf.linalg.diag_part(blocks) + noise_variance
+    factor = tf.linalg.cholesky(tf.linalg.set_diag(blocks, diagonal))
+    return self.summed(
+        2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), axis=-1)
+    )
 
   def eigh(self):
     """Eigenvalues `[..., D]`, descending, and eigenvectors (columns)."""
     eigenvalues, eigenvectors = tf.linalg.eigh(self.matrix)
     return eigenvalues[..., ::-1], eigenvectors[..., ::-1]
-
-
-def check_structure(structure, block_size):
-  """Raises a `ValueError` for an unknown structure or a bad block size."""
-  if structure not in _STRUCTURES:
-    raise ValueError(
-        f'Argument `structure` must be one of {_STRUCTURES}, got '
-        f'{structure!r}.'
-    )
-  if not isinstance(block_size, (int, np.integer)) or block_size < 1:
-    raise ValueError(
-        'Argument `block_size` must be an int of at least 1, got '
-        f'{block_size!r}.'
-    )
-  if structure == 'dense' and block_size != 1:
-    raise ValueError(
-        'Argument `block_size` applies to images, structure "dense" needs '
-        f'block_size=1, got {block_size}.'
-    )
-
-
-def vector_shape(structure, event_shape, block_size):
-  """The vectors that a structure sees in one event.
-
-  Args:
-    structure: See `likelihood_optimum`.
-    event_shape: Shape of an event, `[D]` or `[H, W, C]`; entries may be
-      `None`.
-    block_size: See `likelihood_optimum`.
-
-  Returns:
-    num_vectors: Number of vectors in an event, or `None` if not known.
-    dimension: Their dimension, or `None` if not known.
-
-  Raises:
-    ValueError: If the event does not fit the structure.
-  """
-  event_shape = tf.TensorShape(event_shape).as_list()
-  check_structure(structure, block_size)
-  if structure == 'dense':
-    if len(event_shape) != 1:
-      raise ValueError(
-          'Structure "dense" needs events of shape [D], got '
-          f'{event_shape}; flatten images first.'
-      )
-    return 1, event_shape[0]
-  if len(event_shape) != 3:
-    raise ValueError(
-        f'Structure "{structure}" needs events of shape [H, W, C], got '
-        f'{event_shape}.'
-    )
-  height, width, channels = event_shape
-  for name, size in (('height', height), ('width', width)):
-    if size is not None and size % block_size:
-      raise ValueError(
-          f'Argument `block_size` ({block_size}) must divide the {name} of '
-          f'the images ({size}).'
-      )
-  positions = None
-  if height is not None and width is not None:
-    positions = (height // block_size) * (width // block_size)
-  dimension = None if channels is None else channels * block_size**2
-  return positions, dimension
-
-
-def as_vectors(x, structure, block_size):
-  """Views `x` as the vectors that the linear map of a structure acts on.
-
-  Args:
-    x: Floating-point `Tensor`; see `likelihood_optimum` for its shape.
-    structure: See `likelihood_optimum`.
-    block_size: See `likelihood_optimum`.
-
-  Returns:
-    `Tensor` `[..., number of vectors, dimension]`: dense as it is, pointwise
-    `[N H W / k^2, k^2 C]`, individual `[N, H W / k^2, k^2 C]`.
-
-  Raises:
-    ValueError: If `x` is not floating-point or has the wrong rank.
-    InvalidArgumentError: If `x` is empty, NaN or infinite.
-  """
-  x = tf.convert_to_tensor(x, name='x')
-  if x.dtype not in (tf.float32, tf.float64):
-    raise ValueError(
-        'Argument `x` must be of type float32 or float64, got '
-        f'{x.dtype.name}.'
-    )
-  if structure == 'dense':
-    if x.shape.rank is None or x.shape.rank < 2:
-      raise ValueError(
-          'Argument `x` must have shape [..., N, D] for structure "dense", '
-          f'got {x.shape}.'
-      )
-    vector_shape(structure, x.shape[-1:], block_size)
-  else:
-    if x.shape.rank != 4:
-      raise ValueError(
-          'Argument `x` must have shape [N, H, W, C] for structure '
-          f'"{structure}", got {x.shape}.'
-      )
-    vector_shape(structure, x.shape[1:], block_size)
-  with tf.control_dependencies([
-      tf.debugging.assert_positive(
-          tf.size(x), message=f'Argument `x` is empty, its shape is {x.shape}.'
-      )
-  ]):
-    x = tf.debugging.check_numerics(x, 'Argument `x` has non-finite entries')
-  if structure == 'dense':
-    return x
-  if block_size > 1:
-    x = tf.nn.space_to_depth(x, block_size)
-  shape = tf.shape(x)
-  channels = x.shape[-1] if x.shape[-1] is not None else shape[-1]
-  if structure == 'pointwise':
-    return tf.reshape(x, [-1, channels])
-  return tf.reshape(x, [shape[0], -1, channels])

@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = [
-  'check_constraint',
-  'check_rank',
-  'optimal_log_scales',
-  'spectral_optimum',
+    'check_constraint',
+    'check_rank',
+    'checked_noise',
+    'optimal_log_scales',
+    'spectral_optimum',
+    'well_posed',
 ]
 
 
@@ -65,6 +67,19 @@ def check_rank(rank, dimension):
     )
 
 
+def checked_noise(noise_variance):
+  """A noise variance; a `Tensor` in float64, checked as it runs."""
+  if not tf.is_tensor(noise_variance):
+    return noise_variance
+  message = 'Argument `noise_variance` must be finite and not negative.'
+  with tf.control_dependencies([
+      tf.debugging.assert_non_negative(noise_variance, message=message)
+  ]):
+    return tf.debugging.check_numerics(
+        tf.cast(noise_variance, tf.float64), message
+    )
+
+
 def _tie_smallest(eigenvalues, rank):
   """Replaces all but the `rank` largest eigenvalues by their mean."""
   if rank is None or rank == eigenvalues.shape[-1]:
@@ -82,48 +97,39 @@ def _tie_smallest(eigenvalues, rank):
   )
 
 
-def _add_noise(eigenvalues, noise_variance):
-  """Eigenvalues with a noise floor; a `Tensor` is checked as it runs."""
-  # Rounding can leave a zero eigenvalue slightly negative.
-  eigenvalues = tf.maximum(eigenvalues, 0.0)
-  if not tf.is_tensor(noise_variance):
-    return eigenvalues + noise_variance
-  noise_variance = tf.cast(noise_variance, eigenvalues.dtype)
-  message = 'Argument `noise_variance` must be finite and not negative.'
-  with tf.control_dependencies([
-      tf.debugging.assert_non_negative(noise_variance, message=message)
-  ]):
-    return eigenvalues + tf.debugging.check_numerics(noise_variance, message)
-
-
-def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
-  """Asserts that the optimum is finite.
+def well_posed(spectrum, moments, rank, lipschitz, noise_variance):
+  """Eigenvalues with the noise floor, and whether the optimum is finite.
 
   Args:
-    eigenvalues: `[..., D]`, descending, as they enter the formula.
-    num_vectors: Scalar integer `Tensor`, vectors behind each matrix.
-    rank: `None` or `int`; smaller than `D` if it is a remedy.
-    bounded: Whether the scales have a finite upper bound.
-    noisy: Whether a noise floor was added (Python `bool`).
+    spectrum: `Spectrum` of the data.
+    moments: The `Moments` behind it.
+    rank: See `likelihood_optimum`.
+    lipschitz: See `likelihood_optimum`.
+    noise_variance: As `checked_noise` returns it.
 
   Returns:
-    `eigenvalues`, behind the assertions.
+    eigenvalues: `[..., D]`, descending.
+    checks: List of assertions.
   """
-  if bounded:
-    return eigenvalues
+  # Rounding can leave a zero eigenvalue slightly negative.
+  eigenvalues = tf.maximum(spectrum.eigenvalues, 0.0) + noise_variance
+  _, upper = check_constraint(lipschitz, 0.0)
+  if upper < math.inf:
+    return eigenvalues, []
   remedy = (
       'the likelihood of a linear flow is unbounded there. Give more data, '
       '`noise_variance` > 0 (a noise floor), `lipschitz=(m, M)` with a finite '
-      'M (a bound), or a smaller `rank` (probabilistic PCA).'
+      'M (a bound), or a smaller `rank` (probabilistic PCA); for structure '
+      '"circulant" also a `frequency_pool`.'
   )
-  dimension = tf.shape(eigenvalues)[-1]
-  assertions = []
-  reduced = rank is not None and rank != eigenvalues.shape[-1]
-  if not noisy and not reduced:
-    assertions.append(
+  checks = []
+  noisy = tf.is_tensor(noise_variance) or noise_variance > 0
+  if not noisy and rank in (None, eigenvalues.shape[-1]):
+    count, size = moments.fewest_vectors()
+    checks.append(
         tf.debugging.assert_greater(
-            num_vectors,
-            tf.cast(dimension, num_vectors.dtype),
+            count,
+            size,
             message=(
                 'Argument `x` has too few vectors (N) for their dimension '
                 f'(D), need N > D: {remedy}'
@@ -131,14 +137,10 @@ def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
             summarize=1,
         )
     )
-  # A symmetric eigenvalue is known up to eps |R|.
-  tolerance = np.finfo(np.float64).eps * (
-      eigenvalues[..., :1] * tf.cast(dimension, eigenvalues.dtype)
-  )
-  assertions.append(
+  checks.append(
       tf.debugging.assert_greater(
-          eigenvalues,
-          tolerance,
+          _tie_smallest(eigenvalues, rank),
+          _tie_smallest(spectrum.rounding, rank),
           message=(
               'The auto-correlation matrix of argument `x` is singular '
               '(constant or duplicated dimensions, too few vectors for '
@@ -148,8 +150,7 @@ def _check_well_posed(eigenvalues, num_vectors, rank, bounded, noisy):
       )
   )
   # An eager assertion that holds is None.
-  with tf.control_dependencies([a for a in assertions if a is not None]):
-    return tf.identity(eigenvalues)
+  return eigenvalues, [check for check in checks if check is not None]
 
 
 def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
@@ -183,9 +184,7 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
   return tf.clip_by_value(log_scales, smallest, math.log(upper))
 
 
-def spectral_optimum(
-    eigenvalues, num_vectors, rank=None, lipschitz=None, noise_variance=0.0
-):
+def spectral_optimum(eigenvalues, rank=None, lipschitz=None):
   """The optimal log-likelihood and log-determinant for one linear map.
 
   ```none
@@ -195,38 +194,21 @@ def spectral_optimum(
 
   Args:
     eigenvalues: Floating-point `Tensor` `[..., D]`, descending, of the
-      auto-correlation matrices.
-    num_vectors: Integer `Tensor`, the number of vectors behind each matrix.
+      auto-correlation matrices, noise floor included.
     rank: `None` or Python `int`, see `likelihood_optimum`.
     lipschitz: `None` or `(m, M)`, see `likelihood_optimum`.
-    noise_variance: Python number or scalar `Tensor`, added to each eigenvalue.
 
   Returns:
     log_likelihood: `[...]`, nats per vector.
     log_det: `[...]`, nats per vector.
-    eigenvalues: `[..., D]`, the eigenvalues with the noise floor.
-
-  Raises:
-    ValueError: If `rank`, `lipschitz` or `noise_variance` is out of range.
-    InvalidArgumentError: If the optimum is infinite.
   """
-  _, upper = check_constraint(lipschitz, noise_variance)
-  check_rank(rank, eigenvalues.shape[-1])
-  noisy = tf.is_tensor(noise_variance) or noise_variance > 0
-  eigenvalues = _add_noise(eigenvalues, noise_variance)
-  checked = _check_well_posed(
-      _tie_smallest(eigenvalues, rank),
-      num_vectors,
-      rank,
-      bounded=upper < math.inf,
-      noisy=noisy,
-  )
-  log_scales = optimal_log_scales(checked, lipschitz=lipschitz)
+  eigenvalues = _tie_smallest(eigenvalues, rank)
+  log_scales = optimal_log_scales(eigenvalues, lipschitz=lipschitz)
   dimension = tf.cast(tf.shape(eigenvalues)[-1], eigenvalues.dtype)
   log_det = tf.reduce_sum(log_scales, axis=-1)
   log_likelihood = (
       log_det
-      - 0.5 * tf.reduce_sum(tf.exp(2.0 * log_scales) * checked, axis=-1)
+      - 0.5 * tf.reduce_sum(tf.exp(2.0 * log_scales) * eigenvalues, axis=-1)
       - 0.5 * dimension * math.log(2.0 * math.pi)
   )
-  return log_likelihood, log_det, eigenvalues
+  return log_likelihood, log_det

@@ -1,0 +1,283 @@
+"""Second moments of images, frequency by frequency."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.optimum import finite_samples
+from tfp_flowopt.optimum import moments
+
+__all__ = ['CirculantMoments', 'check_frequency_pool']
+
+
+def check_frequency_pool(frequency_pool, structure):
+  """Raises a `ValueError` unless `frequency_pool` suits the structure."""
+  if frequency_pool is None:
+    return
+  if structure != 'circulant':
+    raise ValueError(
+        'Argument `frequency_pool` applies to structure "circulant" only, got '
+        f'{frequency_pool!r} for "{structure}".'
+    )
+  if not isinstance(frequency_pool, (int, np.integer)) or frequency_pool < 1:
+    raise ValueError(
+        'Argument `frequency_pool` must be None or an int of at least 1, got '
+        f'{frequency_pool!r}.'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CirculantMoments(moments.Moments):
+  """The cross-spectral matrices `S(w) = E[x^(w) x^(w)^H]` of images.
+
+  `x^` is the orthonormal 2-D Fourier transform, a vector in `C^C` for each
+  frequency `w`; the blocks of the block-circulant matrix nearest to the
+  images' second moments are diagonalised by it.
+
+  A Hermitian matrix is `C^2` real numbers: real parts on and below the
+  diagonal, imaginary parts above it. The frequencies are those of a real
+  transform, half of the plane; the others are conjugates.
+
+  Attributes:
+    count: Scalar float64 `Tensor`, the number of images.
+    mean: `[C]`, of each channel over all positions, as the bias of a
+      convolution; zeros when not centred.
+    matrix: `[C, C, H, W // 2 + 1]` float64 `Tensor`, `S(w)` as above.
+    width: `W`, number or scalar `Tensor`.
+    frequency_pool: `None`, or the side of the cells of frequencies that share
+      one matrix (see `likelihood_optimum`).
+  """
+
+  width: int | tf.Tensor
+  frequency_pool: int | None = None
+
+  @classmethod
+  def of(cls, images, centered):
+    """Moments of images `[N, H, W, C]`."""
+    images = tf.cast(images, tf.float64)
+    mean = tf.reduce_mean(images, axis=[0, 1, 2])
+    if centered:
+      images = images - mean
+    else:
+      mean = tf.zeros_like(mean)
+    count = tf.cast(tf.shape(images)[0], tf.float64)
+    width = images.shape[2]
+    if width is None:
+      width = tf.shape(images)[2]
+    return cls(count, mean, _packed_products(*_spectra(images)), width)
+
+  @staticmethod
+  def shapes(event_shape):
+    """Shapes of `mean` and `matrix` for images `[H, W, C]`."""
+    height, width, channels = event_shape
+    return [channels], [channels, channels, height, width // 2 + 1]
+
+  def with_pool(self, frequency_pool):
+    """The same moments, to be pooled."""
+    return dataclasses.replace(self, frequency_pool=frequency_pool)
+
+  def fewest_vectors(self):
+    """The images behind a frequency (a cell: times its size), and `C`."""
+    count, channels = self.count, tf.cast(tf.shape(self.mean)[0], tf.float64)
+    if self.frequency_pool is not None:
+      count *= tf.reduce_min(self._cell_sizes())
+    return count, channels
+
+  def _outer(self, shift):
+    # A constant is at frequency zero alone, and real there.
+    height, half_width = tf.unstack(tf.shape(self.matrix)[2:])
+    outer = super()._outer(shift) * tf.cast(height * self.width, tf.float64)
+    return tf.pad(
+        tf.linalg.band_part(outer, -1, 0)[..., tf.newaxis, tf.newaxis],
+        [[0, 0], [0, 0], [0, height - 1], [0, half_width - 1]],
+    )
+
+  def blocks(self):
+    """The symmetric blocks.
+
+    Without pools `[H, W // 2 + 1, 2 C, 2 C]`: with `S = A + i B`
+
+    ```none
+    [[A, -B], [B, A]]
+    ```
+
+    has each eigenvalue of `S` twice. (XLA's eigenvalues of complex matrices
+    are wrong on CPU in TensorFlow 2.21.) With pools `[G, C, C]`: the mean of
+    `S` over a cell and its mirror images, which is real.
+    """
+    packed = tf.transpose(self.matrix, [2, 3, 0, 1])
+    lower = tf.linalg.band_part(packed, -1, 0)
+    diagonal = tf.linalg.diag_part(packed)
+    real = tf.linalg.set_diag(
+        lower + tf.linalg.matrix_transpose(lower), diagonal
+    )
+    if self.frequency_pool is not None:
+      cells, weights = self._cells(), self._column_weights()
+      weighted = real * weights[:, tf.newaxis, tf.newaxis]
+      size = tf.shape(real)[-1]
+      return tf.math.unsorted_segment_sum(
+          tf.reshape(weighted, [-1, size, size]),
+          tf.reshape(cells, [-1]),
+          tf.reduce_prod(self._num_cells()),
+      ) / self._cell_sizes()[:, tf.newaxis, tf.newaxis]
+    upper = packed - lower
+    imaginary = upper - tf.linalg.matrix_transpose(upper)
+    return tf.concat(
+        [
+            tf.concat([real, -imaginary], axis=-1),
+            tf.concat([imaginary, real], axis=-1),
+        ],
+        axis=-2,
+    )
+
+  def pooled(self, values):
+    """Eigenvalues of the blocks as those of all frequencies, `[H W C]`."""
+    if self.frequency_pool is not None:
+      height = tf.shape(self.matrix)[2]
+      cells = self._cells(tf.range(height), tf.range(self.width))
+      return tf.reshape(tf.gather(values, cells), [-1])
+    # A folded column stands for two frequencies, which have the eigenvalues
+    # of `S` once each; in the others one of each pair is too many.
+    folded, single = self._split_columns(values)
+    single = 0.5 * (single[..., 0::2] + single[..., 1::2])
+    return tf.concat(
+        [tf.reshape(folded, [-1]), tf.reshape(single, [-1])], axis=0
+    )
+
+  def summed(self, values):
+    """The sum of one value of each block over all frequencies."""
+    if self.frequency_pool is not None:
+      return tf.reduce_sum(self._cell_sizes() * values)
+    # Each eigenvalue is twice in a block.
+    return 0.5 * tf.reduce_sum(self._column_weights() * values)
+
+  def squares(self, images, precision):
+    """`sum_w x^(w)^H P(w) x^(w)` of images `[N, H, W, C]`, `[N]`."""
+    real, imaginary = (
+        tf.transpose(part, [0, 2, 3, 1])
+        for part in _spectra(tf.cast(images, tf.float64) - self.mean)
+    )
+    if self.frequency_pool is not None:
+      # A real matrix acts on both parts alike.
+      precision = tf.gather(precision, self._cells())
+      vectors = tf.stack([real, imaginary], axis=-1)
+    else:
+      vectors = tf.concat([real, imaginary], axis=-1)[..., tf.newaxis]
+    squares = tf.reduce_sum(
+        vectors * tf.linalg.matmul(precision, vectors), axis=[-2, -1]
+    )
+    return tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
+
+  def log_det_bias(self, centered):
+    """The bias of `log_det()` for stationary Gaussian images, in nats."""
+    height = tf.shape(self.matrix)[2]
+    channels = tf.shape(self.matrix)[0]
+
+    def real_bias(count, centered):
+      return finite_samples.wishart_log_det_bias(count, channels, centered)
+
+    if self.frequency_pool is not None:
+      # A cell of m frequencies has m real vectors for each image.
+      sizes = self._cell_sizes()
+      counts = sizes * self.count
+      biases = [
+          real_bias(counts[:1], centered),  # frequency zero is in this cell
+          real_bias(counts[1:], False),
+      ]
+      return tf.reduce_sum(sizes * tf.concat(biases, axis=0))
+    # Self-conjugate frequencies have real coefficients.
+    num_real = (2 - height % 2) * (2 - self.width % 2)
+    num_complex = tf.cast(height * self.width - num_real, tf.float64)
+    return (
+        real_bias(self.count, centered)
+        + tf.cast(num_real - 1, tf.float64) * real_bias(self.count, False)
+        + num_complex
+        * finite_samples.complex_wishart_log_det_bias(self.count, channels)
+    )
+
+  def _split_columns(self, x):
+    """`x` `[H, W // 2 + 1, ...]` as folded columns, and the one or two not."""
+    num_folded = (self.width - 1) // 2
+    return (
+        x[:, 1 : num_folded + 1],
+        tf.concat([x[:, :1], x[:, num_folded + 1 :]], axis=1),
+    )
+
+  def _column_weights(self):
+    """How many frequencies a column stands for, `[W // 2 + 1]`."""
+    column = tf.range(self.width // 2 + 1)
+    folded = (column > 0) & (2 * column < self.width)
+    return 1.0 + tf.cast(folded, tf.float64)
+
+  def _num_cells(self):
+    """Rows and columns of cells; the last ones hold what is left over."""
+    height = tf.shape(self.matrix)[2]
+    return [
+        tf.maximum((size // 2 + 1) // self.frequency_pool, 1)
+        for size in (height, self.width)
+    ]
+
+  def _cells(self, rows=None, columns=None):
+    """The cell of each frequency, counted row by row."""
+    height, width = tf.shape(self.matrix)[2], self.width
+    if rows is None:
+      rows, columns = tf.range(height), tf.range(width // 2 + 1)
+    num_rows, num_columns = self._num_cells()
+    row, column = (
+        tf.minimum(tf.minimum(x, size - x) // self.frequency_pool, num - 1)
+        for x, size, num in (
+            (rows, height, num_rows),
+            (columns, width, num_columns),
+        )
+    )
+    return row[:, tf.newaxis] * num_columns + column
+
+  def _cell_sizes(self):
+    """The number of frequencies of the whole plane in each cell, `[G]`."""
+    cells = self._cells()
+    weights = tf.broadcast_to(self._column_weights(), tf.shape(cells))
+    return tf.math.unsorted_segment_sum(
+        tf.reshape(weights, [-1]),
+        tf.reshape(cells, [-1]),
+        tf.reduce_prod(self._num_cells()),
+    )
+
+
+def _spectra(images):
+  """Real and imaginary parts of the orthonormal half-plane transform.
+
+  Args:
+    images: float64 `Tensor` `[N, H, W, C]`.
+
+  Returns:
+    Two `[N, C, H, W // 2 + 1]`.
+  """
+  shape = tf.shape(images)
+  scale = tf.math.rsqrt(tf.cast(shape[1] * shape[2], tf.float64))
+  spectra = tf.signal.rfft2d(scale * tf.transpose(images, [0, 3, 1, 2]))
+  return tf.math.real(spectra), tf.math.imag(spectra)
+
+
+def _packed_products(real, imaginary):
+  """The mean over images of `x_i conj(x_j)`, packed.
+
+  Args:
+    real: `[N, C, H, W // 2 + 1]`.
+    imaginary: Of the same shape.
+
+  Returns:
+    `[C, C, H, W // 2 + 1]`: real parts for `i >= j`, imaginary for `i < j`.
+  """
+  a, b = real[:, :, tf.newaxis], imaginary[:, :, tf.newaxis]
+  channels = tf.shape(real)[1]
+  lower = tf.range(channels)[:, tf.newaxis] >= tf.range(channels)
+  return tf.where(
+      lower[..., tf.newaxis, tf.newaxis],
+      tf.reduce_mean(
+          a * real[:, tf.newaxis] + b * imaginary[:, tf.newaxis], axis=0
+      ),
+      tf.reduce_mean(
+          b * real[:, tf.newaxis] - a * imaginary[:, tf.newaxis], axis=0
+      ),
+  )

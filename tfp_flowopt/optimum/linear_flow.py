@@ -1,0 +1,149 @@
+"""The optimal linear flow itself: its density of new data."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import spectrum
+from tfp_flowopt.optimum import structures
+
+__all__ = ['LinearFlow', 'standard_error']
+
+
+class LinearFlow:
+  """The linear flow at the optimum for some data.
+
+  ```none
+  log p(x) = log|det A*| - |A* (x - b*)|^2 / 2 - D/2 log(2 pi)
+  ```
+
+  Its mean over the data that it was fitted to is their optimum `L*`; over
+  held-out data it says what the best linear flow really reaches there.
+
+  #### Examples
+
+  ```python
+  moments = fo.AutoCorrelation('circulant', (64, 64, 3))
+  moments.update(train_images)
+  flow = moments.linear_flow(noise_variance=1 / (12 * 256**2))
+  values = flow.log_prob(test_images)             # [N], nats
+  tf.reduce_mean(values), fo.optimum.standard_error(values)
+  ```
+  """
+
+  def __init__(
+      self, data_moments, optimum, structure, block_size, lipschitz, noise
+  ):
+    """Creates the flow; `AutoCorrelation.linear_flow` is the way to it.
+
+    Args:
+      data_moments: `Moments` of the data.
+      optimum: Their `LikelihoodOptimum` under the constraint, float64.
+      structure: See `likelihood_optimum`; not `'individual'`.
+      block_size: See `likelihood_optimum`.
+      lipschitz: See `likelihood_optimum`.
+      noise: Noise variance, a number or a float64 scalar.
+    """
+    self._moments = data_moments
+    self._structure = structure
+    self._block_size = block_size
+    self._noise = noise
+    self._log_det = optimum.log_det
+    eigenvalues, eigenvectors = tf.linalg.eigh(data_moments.blocks())
+    log_scales = spectrum.optimal_log_scales(
+        tf.maximum(eigenvalues, 0.0) + noise, lipschitz=lipschitz
+    )
+    # A^T A, block by block.
+    self._precision = tf.linalg.matmul(
+        eigenvectors * tf.exp(2.0 * log_scales)[..., tf.newaxis, :],
+        eigenvectors,
+        transpose_b=True,
+    )
+
+  @property
+  def log_det(self):
+    """`log|det A*|`, a float64 scalar, in nats per event."""
+    return self._log_det
+
+  def log_prob(self, x):
+    """Log-likelihood of each event, the mean over the noise not drawn yet.
+
+    Args:
+      x: float32 or float64 `Tensor`, `[N, D]` for `'dense'`, else
+        `[N, H, W, C]`.
+
+    Returns:
+      float64 `Tensor` `[N]`, nats per event.
+
+    Raises:
+      ValueError: If `x` has the wrong type or shape.
+      InvalidArgumentError: If `x` is empty or not finite.
+    """
+    x = structures.checked_data(x, self._structure, self._block_size)
+    if self._structure == 'circulant':
+      vectors, count = x, 1
+    else:
+      vectors = structures.as_vectors(x, self._structure, self._block_size)
+      count = tf.shape(vectors)[0] // tf.shape(x)[0]
+    squares = self._moments.squares(vectors, self._precision)
+    # Independent noise adds tr(A^T A) times its variance to E|z|^2.
+    squares += self._noise * self._moments.summed(
+        tf.linalg.trace(self._precision)
+    )
+    # The positions of an image together.
+    squares = tf.reduce_sum(tf.reshape(squares, [-1, count]), axis=-1)
+    size = tf.cast(tf.size(x[0]), tf.float64)
+    return self._log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
+
+
+def standard_error(log_prob):
+  """Standard error of a mean log-likelihood.
+
+  Of `LinearFlow.log_prob` of the data that the flow was fitted to, it is the
+  standard error of the optimum `L*`: `L*` is stationary in the flow, so with
+  other data it moves, to first order, as the mean of a fixed flow does. It is
+  right for any distribution and for images whose positions depend on each
+  other; Gaussian data `[N, D]` have `sqrt(D / (2 N))`. It says nothing of the
+  bias (`bias_correction`).
+
+  Args:
+    log_prob: Floating-point `Tensor` `[N]` of independent events, `N > 1`.
+
+  Returns:
+    Scalar `Tensor`: standard deviation (`N - 1`) over `sqrt(N)`.
+  """
+  log_prob = tf.convert_to_tensor(log_prob)
+  count = tf.cast(tf.size(log_prob), log_prob.dtype)
+  variance = tf.math.reduce_variance(log_prob)
+  return tf.sqrt(variance / (count - 1.0))
+
+
+def optimal_linear_flow(
+    data_moments,
+    num_positions,
+    structure,
+    centered,
+    block_size,
+    lipschitz,
+    noise_variance,
+):
+  """The `LinearFlow` of `Moments`, see `AutoCorrelation.linear_flow`."""
+  best = closed_form.optimum_of_moments(
+      data_moments,
+      num_positions,
+      centered,
+      rank=None,
+      lipschitz=lipschitz,
+      noise_variance=noise_variance,
+      bias_correction=False,
+      dtype=tf.float64,
+  )
+  return LinearFlow(
+      data_moments,
+      best,
+      structure,
+      block_size,
+      lipschitz,
+      spectrum.checked_noise(noise_variance),
+  )
