@@ -7,7 +7,7 @@ import tfp_flowopt as fo
 
 def images(rng, n):
   x = rng.normal(size=(n, 4, 6, 3))
-  return x + np.roll(x, 1, axis=1) + [1.0, 2.0, 3.0]
+  return x + 0.5 * np.roll(x, 1, axis=1) + [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize('centered', [True, False])
@@ -46,19 +46,129 @@ def test_dense_with_a_large_mean(rng):
   assert stream.optimum(dtype=tf.float32).log_det.dtype == tf.float32
 
 
-def test_checkpoint_restores_it(rng, tmp_path):
-  x = rng.normal(size=(50, 3))
-  stream = fo.AutoCorrelation('dense', 3)
-  stream.update(x[:20])
-  path = tf.train.Checkpoint(stream=stream).save(str(tmp_path / 'c'))
-  other = fo.AutoCorrelation('dense', 3)
-  tf.train.Checkpoint(stream=other).restore(path).assert_consumed()
-  other.update(x[20:])
-  np.testing.assert_allclose(
-      other.optimum().log_likelihood,
-      fo.likelihood_optimum(x).log_likelihood,
-      rtol=1e-12,
+@pytest.mark.parametrize('centered', [True, False])
+@pytest.mark.parametrize('structure', ['dense', 'individual', 'circulant'])
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_every_structure_in_batches(rng, structure, centered, dtype):
+  x = images(rng, 23).astype(dtype)
+  x = x[:, 0, :2].reshape(23, -1) if structure == 'dense' else x
+  options = {'lipschitz': (0.1, 3.0), 'noise_variance': 0.01}
+  at_start = options if structure == 'individual' else {}
+  at_end = {} if structure == 'individual' else options
+  stream = fo.AutoCorrelation(structure, x.shape[1:], centered, **at_start)
+  update = tf.function(
+      stream.update,
+      input_signature=[tf.TensorSpec([None, *x.shape[1:]], dtype)],
   )
+  for batch in np.split(x, [1, 8, 20]):
+    update(batch)
+  assert stream.count == 23
+  want = fo.likelihood_optimum(
+      x.astype(np.float64), structure, centered, **options
+  )
+  got = stream.optimum(**at_end)
+  if structure == 'individual':
+    want = fo.LikelihoodOptimum(
+        np.mean(want.log_likelihood),
+        np.mean(want.log_det),
+        np.exp(np.mean(np.log(want.eigenvalues), axis=0)),
+    )
+  for a, b in zip(got, want, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+@pytest.mark.parametrize('structure', ['dense', 'pointwise', 'circulant'])
+def test_a_mean_of_1e4_costs_nothing(rng, structure):
+  x = rng.normal(size=(60, 4, 6, 2))
+  x = x[:, 0].reshape(60, -1) if structure == 'dense' else x
+  streams = [fo.AutoCorrelation(structure, x.shape[1:]) for _ in range(2)]
+  # Each batch has a mean of its own, too.
+  drift = np.linspace(0.0, 1.0, 6)
+  for batch, shift in zip(np.split(x, 6), drift, strict=True):
+    streams[0].update(batch + shift)
+    streams[1].update(batch + shift + 1e4)
+  np.testing.assert_allclose(
+      streams[1].optimum().eigenvalues,
+      streams[0].optimum().eigenvalues,
+      rtol=1e-9,
+  )
+
+
+@pytest.mark.parametrize('structure', ['pointwise', 'individual', 'circulant'])
+def test_merge(rng, structure):
+  x = images(rng, 20)
+  streams = [fo.AutoCorrelation(structure, (4, 6, 3)) for _ in range(4)]
+  whole, first, second, empty = streams
+  whole.update(x)
+  first.update(x[:7])
+  second.update(x[7:])
+  first.merge(empty)
+  first.merge(second)
+  empty.merge(first)
+  for stream in (first, empty):
+    for a, b in zip(stream.optimum(), whole.optimum(), strict=True):
+      np.testing.assert_allclose(a, b, rtol=1e-11)
+  assert second.count == 13
+  with pytest.raises(ValueError, match='centered'):
+    first.merge(fo.AutoCorrelation(structure, (4, 6, 3), centered=False))
+  with pytest.raises(ValueError, match='structure'):
+    first.merge(fo.AutoCorrelation('dense', 3))
+  with pytest.raises(ValueError, match='other'):
+    first.merge(None)
+
+
+@pytest.mark.parametrize('structure', ['pointwise', 'individual', 'circulant'])
+def test_a_bad_batch_leaves_every_structure_as_it_was(rng, structure):
+  stream = fo.AutoCorrelation(structure, (4, 6, 3))
+  stream.update(images(rng, 9))
+  before = [v.numpy() for v in stream.variables]
+  bad = images(rng, 4)
+  bad[2, 1, 1, 1] = np.nan
+  for batch, error in (
+      (bad, tf.errors.InvalidArgumentError),
+      (bad[:0], tf.errors.InvalidArgumentError),
+      (np.ones([4, 4, 5, 3]), ValueError),
+      (np.ones([4, 4, 6, 3], np.int32), ValueError),
+  ):
+    with pytest.raises(error, match='x'):
+      stream.update(batch)
+  if structure == 'individual':
+    with pytest.raises(tf.errors.InvalidArgumentError, match='singular'):
+      stream.update(np.ones([4, 4, 6, 3]))  # a constant image has no optimum
+  for value, variable in zip(before, stream.variables, strict=True):
+    np.testing.assert_array_equal(variable, value)
+  # Fewer images than channels are no error in a stream.
+  stream.update(images(rng, 1))
+  assert np.isfinite(stream.optimum().log_likelihood)
+
+
+def test_where_the_constraint_is_given(rng):
+  stream = fo.AutoCorrelation('individual', (4, 6, 3), noise_variance=0.1)
+  stream.update(images(rng, 3))
+  for options in ({'rank': 1}, {'lipschitz': (0, 1)}, {'noise_variance': 0.1}):
+    with pytest.raises(ValueError, match='given to the constructor'):
+      stream.optimum(**options)
+    with pytest.raises(ValueError, match='given to optimum'):
+      fo.AutoCorrelation('circulant', (4, 6, 3), **options)
+  with pytest.raises(ValueError, match='circulant'):
+    stream.optimum(frequency_pool=2)
+  with pytest.raises(ValueError, match='matrix for each image'):
+    stream.linear_flow()
+
+
+@pytest.mark.parametrize('structure', ['pointwise', 'individual', 'circulant'])
+def test_checkpoint_restores_it(rng, tmp_path, structure):
+  x = images(rng, 20)
+  stream = fo.AutoCorrelation(structure, (4, 6, 3))
+  stream.update(x[:8])
+  path = tf.train.Checkpoint(stream=stream).save(str(tmp_path / 'c'))
+  other = fo.AutoCorrelation(structure, (4, 6, 3))
+  tf.train.Checkpoint(stream=other).restore(path).assert_consumed()
+  for a in (stream, other):
+    a.update(x[8:])
+  for a, b in zip(other.variables, stream.variables, strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert other.count == 20
 
 
 def test_a_bad_batch_leaves_it_as_it_was(rng):

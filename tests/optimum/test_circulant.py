@@ -176,6 +176,11 @@ def test_singular_data(rng):
   x[..., 2] = 0.0
   with pytest.raises(tf.errors.InvalidArgumentError, match='singular'):
     fo.likelihood_optimum(x, 'circulant')
+  # One frequency, the fastest, is missing.
+  x = rng.normal(size=(9, 6, 6, 3))
+  x = x + np.roll(x, 1, axis=1)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='singular'):
+    fo.likelihood_optimum(x, 'circulant')
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,9 @@ class AutoCorrelation(tf.Module):
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
     self._tracked = self._common.variables
+    self._strategy = tf.distribute.get_strategy()
     self._own = None
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+    if self._strategy.num_replicas_in_sync > 1:
       self._own = moment_variables.MomentVariables(
           template,
           *shapes,
@@ -154,8 +155,10 @@ class AutoCorrelation(tf.Module):
       batch, _ = closed_form.moments_and_positions(
           x, self._structure, self._centered, self._block_size, None
       )
-    variables = self._own if self._on_one_of_many() else self._common
-    variables.assign(variables.read().merge(batch))
+    if self._on_one_of_many():
+      self._own.assign(self._own.read().merge(batch))
+    else:
+      self._assign(self._common.read().merge(batch))
 
   def merge(self, other):
     """Adds what another accumulator has seen, and leaves that as it is.
@@ -179,7 +182,7 @@ class AutoCorrelation(tf.Module):
             f'Argument `other` must have the same {name[1:]}, {mine}, got '
             f'{its}.'
         )
-    self._common.assign(self._moments().merge(other._moments()))
+    self._assign(self._moments().merge(other._moments()))
 
   def all_reduce(self):
     """Adds what each replica has seen to the moments that all share.
@@ -192,15 +195,14 @@ class AutoCorrelation(tf.Module):
       ValueError: On one of many replicas if this object was not created in
         the strategy's scope.
     """
-    if tf.distribute.in_cross_replica_context():
-      if self._own is not None:
-        tf.distribute.get_strategy().run(self.all_reduce)
-      return
     if self._on_one_of_many():
       self._common.assign(
           self._common.read().merge(self._own.read().all_reduce())
       )
       self._own.clear()
+    elif self._own is not None:
+      with self._strategy.scope():
+        self._strategy.run(self.all_reduce)
 
   def _on_one_of_many(self):
     """Whether this is the context of one of several replicas."""
@@ -215,17 +217,29 @@ class AutoCorrelation(tf.Module):
       )
     return True
 
+  def _assign(self, new_moments):
+    """Replaces what all replicas share, from outside of them."""
+    with self._strategy.scope():
+      self._common.assign(new_moments)
+
   def _moments(self):
     """What all replicas share, behind a check that it is all there is."""
     if self._own is None:
       return self._common.read()
-    count = self._own.variables['count']
-    counts = [count]
-    if tf.distribute.in_cross_replica_context():
-      strategy = tf.distribute.get_strategy()
-      counts = strategy.experimental_local_results(count)
+
+    def own_count():
+      return tf.identity(self._own.variables['count'])
+
+    if self._on_one_of_many():
+      counts = [own_count()]
+    else:
+      # Each replica's own: no worker waits for another one here.
+      with self._strategy.scope():
+        counts = self._strategy.experimental_local_results(
+            self._strategy.run(own_count)
+        )
     check = tf.debugging.assert_equal(
-        tf.add_n([tf.identity(c) for c in counts]),
+        tf.add_n(counts),
         tf.constant(0.0, tf.float64),
         message=(
             'Replicas have seen data that is not shared yet: call '

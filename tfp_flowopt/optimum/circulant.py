@@ -131,6 +131,14 @@ class CirculantMoments(moments.Moments):
         axis=-2,
     )
 
+  def rounding(self, largest, size):
+    """As for any blocks; and a coefficient is known to eps of the largest."""
+    coefficient = 16.0 * np.finfo(np.float64).eps
+    return tf.maximum(
+        super().rounding(largest, size),
+        coefficient**2 * tf.reduce_max(largest),
+    )
+
   def pooled(self, values):
     """Eigenvalues of the blocks as those of all frequencies, `[H W C]`."""
     if self.frequency_pool is not None:

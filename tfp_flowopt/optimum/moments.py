@@ -136,16 +136,23 @@ class Moments:
         self.count, tf.shape(self.matrix)[-1], centered
     )
 
+  def rounding(self, largest, size):
+    """Error of the eigenvalues of blocks, `[..., 1]`.
+
+    Args:
+      largest: `[..., 1]`, the largest eigenvalue of each block.
+      size: Integer scalar `Tensor`, rows of a block.
+    """
+    # A symmetric eigenvalue is known up to eps |R|.
+    return np.finfo(np.float64).eps * tf.cast(size, largest.dtype) * largest
+
   def spectrum(self):
     """The `Spectrum` of the auto-correlation matrix."""
-    blocks = self.blocks()
-    values = tf.linalg.eigvalsh(blocks)
-    # A symmetric eigenvalue is known up to eps |R|.
-    size = tf.cast(tf.shape(blocks)[-1], values.dtype)
-    rounding = np.finfo(np.float64).eps * size * values[..., -1:]
-    values, rounding = (
-        self.pooled(x) for x in (values, rounding + tf.zeros_like(values))
+    values = tf.linalg.eigvalsh(self.blocks())
+    rounding = tf.broadcast_to(
+        self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
     )
+    values, rounding = self.pooled(values), self.pooled(rounding)
     order = tf.argsort(values, direction='DESCENDING')
     return Spectrum(
         *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)

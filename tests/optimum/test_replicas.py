@@ -1,0 +1,107 @@
+"""The optimum of data that several replicas read."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tfp_flowopt as fo
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = ROOT / 'tests' / 'support' / 'replicas.py'
+
+
+@pytest.fixture
+def batches(rng):
+  """Seven, of sizes and means of their own."""
+  return [
+      (rng.normal(size=(n, 4, 5, 2)) + [n, 1e3]).astype(np.float64)
+      for n in (3, 1, 8, 5, 2, 9, 4)
+  ]
+
+
+def as_structure(batches, structure):
+  if structure != 'dense':
+    return batches
+  return [batch[:, 0].reshape(len(batch), -1) for batch in batches]
+
+
+def start(path, output, structure, mirrored, **environment):
+  return subprocess.Popen(
+      [sys.executable, PROGRAM, path, output, structure, str(mirrored)],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      env={
+          **os.environ,
+          'TF_CPP_MIN_LOG_LEVEL': '3',
+          'PYTHONPATH': str(ROOT),
+          **environment,
+      },
+  )
+
+
+def check(output, batches, structure, replicas_here):
+  want = fo.likelihood_optimum(np.concatenate(batches), structure)
+  log_likelihood = want.log_likelihood
+  with np.load(output) as got:
+    np.testing.assert_allclose(
+        got['log_likelihood'], log_likelihood, rtol=1e-9
+    )
+    np.testing.assert_allclose(got['restored'], log_likelihood, rtol=1e-9)
+    assert got['inside'].shape == (replicas_here,)
+    np.testing.assert_allclose(got['inside'], log_likelihood, rtol=1e-9)
+    assert got['count'] == sum(map(len, batches))
+    np.testing.assert_allclose(
+        got['eigenvalues'], want.eigenvalues, rtol=1e-9
+    )
+    assert 'all_reduce' in str(got['early'])
+    assert 'scope' in str(got['refused'])
+
+
+@pytest.mark.parametrize(
+    'structure, replicas',
+    [('dense', 2), ('circulant', 4)],
+)
+def test_mirrored(batches, tmp_path, structure, replicas):
+  batches = as_structure(batches, structure)
+  np.savez(tmp_path / 'data.npz', *batches)
+  output = tmp_path / 'output.npz'
+  run = start(tmp_path / 'data.npz', output, structure, replicas)
+  text, _ = run.communicate(timeout=300)
+  assert run.returncode == 0, text
+  check(output, batches, structure, replicas)
+
+
+def test_two_workers(batches, tmp_path):
+  np.savez(tmp_path / 'data.npz', *batches)
+  sockets = [socket.socket() for _ in range(2)]
+  for s in sockets:
+    s.bind(('localhost', 0))
+  workers = [f'localhost:{s.getsockname()[1]}' for s in sockets]
+  for s in sockets:
+    s.close()
+  outputs = [tmp_path / f'{i}.npz' for i in range(2)]
+  runs = [
+      start(
+          tmp_path / 'data.npz',
+          outputs[i],
+          'circulant',
+          0,
+          TF_CONFIG=json.dumps({
+              'cluster': {'worker': workers},
+              'task': {'type': 'worker', 'index': i},
+          }),
+      )
+      for i in range(2)
+  ]
+  for run in runs:
+    text, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, text
+  for output in outputs:
+    check(output, batches, 'circulant', 1)
