@@ -66,7 +66,7 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(folder, tmp_path):
   assert 'The right-hand quarter of each image is held out.' in text
   for name in ('curve.png', 'samples.png', 'training_log.csv', 'saved_model'):
     assert f'{tmp_path / "a" / name}' in text
-  assert 'block size' in text and 'Gap:' in text
+  assert 'best linear, circulant' in text and '* ' in text
   served = tf.saved_model.load(str(tmp_path / 'a' / 'saved_model' / '60'))
   assert set(served.signatures) == {'log_prob', 'encode', 'decode', 'sample'}
 

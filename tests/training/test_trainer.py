@@ -65,6 +65,13 @@ def test_what_a_run_leaves(straight):
   workdir, summary, _ = straight
   assert summary['steps'] == 12 and summary['skipped_steps'] == 0
   assert summary == json.loads((workdir / 'summary.json').read_text())
+  report = summary['report']
+  np.testing.assert_allclose(
+      report['bits_per_dim'], summary['held_out_bits_per_dim'], rtol=1e-5
+  )
+  text = (workdir / 'report.txt').read_text()
+  assert report['findings']
+  assert all(x in ' '.join(text.split()) for x in report['findings'])
   assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
   log = rows(workdir)
   assert [int(row['step']) for row in log] == list(range(13))

@@ -3,12 +3,16 @@
 from tfp_flowopt.diagnostics.balance import volume_balance
 from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
+from tfp_flowopt.diagnostics.optimum_report import OptimumReport
+from tfp_flowopt.diagnostics.optimum_report import optimum_report
 from tfp_flowopt.diagnostics.pictures import plot_samples
 from tfp_flowopt.diagnostics.pictures import plot_training_curve
 
 __all__ = [
     'LocalLipschitz',
+    'OptimumReport',
     'local_lipschitz',
+    'optimum_report',
     'plot_samples',
     'plot_training_curve',
     'volume_balance',

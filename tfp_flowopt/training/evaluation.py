@@ -7,7 +7,12 @@ from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 
-__all__ = ['FlowEvaluator', 'dequantize', 'pointwise_optima']
+__all__ = [
+    'FlowEvaluator',
+    'dequantize',
+    'dequantized_batches',
+    'pointwise_optima',
+]
 
 _BATCH_SIZE = 128
 _BLOCK_SIZES = (1, 2, 4, 8)
@@ -20,6 +25,16 @@ def dequantize(images, bits, seed):
       tf.shape(images), tf.random.experimental.stateless_fold_in(seed, 1)
   )
   return flows.dequantize(images, bits, noise)
+
+
+def dequantized_batches(images, bits, seed):
+  """The same, batch by batch, each with noise of its own."""
+  for i in range(0, len(images), _BATCH_SIZE):
+    yield dequantize(
+        images[i : i + _BATCH_SIZE],
+        bits,
+        tf.random.experimental.stateless_fold_in(seed, i),
+    )
 
 
 class FlowEvaluator:
@@ -45,15 +60,29 @@ class FlowEvaluator:
     @tf.function(
         autograph=False,
         input_signature=[
-            tf.TensorSpec([None, *distribution.event_shape], tf.uint8),
-            tf.TensorSpec([2], tf.int64),
-        ]
+            tf.TensorSpec([None, *distribution.event_shape], tf.float32)
+        ],
     )
-    def log_prob(images, seed):
+    def log_prob(x):
       with self._kernels.in_use():
-        return distribution.log_prob(dequantize(images, bits, seed))
+        return distribution.log_prob(x)
 
     self._log_prob = log_prob
+
+  def log_prob(self, x):
+    """Log-likelihoods of a batch of preprocessed images, in nats.
+
+    Args:
+      x: float32 `Tensor` `[N, H, W, C]`.
+
+    Returns:
+      `Tensor` `[N]`, with the kernels of the last `update`.
+    """
+    return self._log_prob(x)
+
+  def update(self):
+    """Rescales the kernels of the weights as they are."""
+    self._kernels.update()
 
   def bits_per_dim(self, images, seed):
     """Mean bits/dim; the same seed gives the same noise.
@@ -65,15 +94,10 @@ class FlowEvaluator:
     Returns:
       Python `float`.
     """
-    self._kernels.update()
+    self.update()
     values = [
-        self._log_prob(
-            images[i : i + _BATCH_SIZE],
-            tf.cast(
-                tf.random.experimental.stateless_fold_in(seed, i), tf.int64
-            ),
-        ).numpy()
-        for i in range(0, len(images), _BATCH_SIZE)
+        self._log_prob(x).numpy()
+        for x in dequantized_batches(images, self._bits, seed)
     ]
     mean = np.mean(np.concatenate(values), dtype=np.float64)
     return float(optimum.bits_per_dim(mean, self._event_size, self._bits))

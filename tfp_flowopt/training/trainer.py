@@ -1,12 +1,15 @@
 """The training loop."""
 
+import dataclasses
 import math
 import pathlib
 import time
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
@@ -52,7 +55,8 @@ class Trainer:
   * `start.json`: settings, optima and the predicted bits/dim of step 0;
   * `training_log.csv`: a row for each step, the loss before the step;
   * `curve.png`, `samples.png`: if matplotlib is installed;
-  * `summary.json`: when the run is complete.
+  * `report.txt`, `summary.json`: when the run is complete, how far the flow is
+    from the optimum and what that means (`diagnostics.optimum_report`).
   """
 
   def __init__(
@@ -306,6 +310,33 @@ class Trainer:
     bar.close()
     return self._finish()
 
+  def report(self):
+    """The flow, with averaged weights, beside the best linear flows.
+
+    Returns:
+      `diagnostics.OptimumReport`; the linear flows are fitted to the images
+      that the flow was initialised with.
+    """
+    config = self._config
+    train = self._train_images.draw(config.init_images, self._seed(_INIT))
+    data, held_out = (
+        np.concatenate([
+            *evaluation.dequantized_batches(
+                images, config.bits, self._seed(stream)
+            )
+        ])
+        for images, stream in ((train, _INIT), (self._held_out, _HELD_OUT))
+    )
+    with self._average.swapped_in():
+      self._evaluator.update()
+      return diagnostics.optimum_report(
+          self._distribution,
+          data,
+          held_out,
+          config.bits,
+          log_prob=self._evaluator.log_prob,
+      )
+
   def _finish(self):
     held_out = self.evaluate()
     self._log.append(
@@ -316,13 +347,17 @@ class Trainer:
     )
     self._save()
     self._draw_pictures()
+    report = self.report()
     summary = {
         'steps': self.step,
         'skipped_steps': int(self._skipped),
         'held_out_bits_per_dim': held_out,
         **self._start_values,
         'settings': self._settings,
+        'report': dataclasses.asdict(report),
     }
+    with files.atomic_path(self._workdir / 'report.txt') as path:
+      path.write_text(f'{report}\n', encoding='utf-8')
     files.write_json(self._workdir / 'summary.json', summary)
     return summary
 

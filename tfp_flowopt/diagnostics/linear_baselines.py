@@ -1,0 +1,154 @@
+"""What linear flows of each structure reach on a data set."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt import optimum
+
+__all__ = ['LinearBaseline', 'batches_of', 'linear_baselines']
+
+# Numbers in a batch, and events at most.
+_BATCH, _MOST_EVENTS = 2**18, 4096
+_BLOCK_SIZES = (1, 2, 4, 8)
+_LARGEST_DENSE = 1024
+
+
+class LinearBaseline(NamedTuple):
+  """The best linear flow of one structure.
+
+  Attributes:
+    structure: See `likelihood_optimum`.
+    block_size: See `likelihood_optimum`.
+    train: The optimum `L*` of the training data, in nats per event.
+    constrained: The optimum within the bounds that were given, likewise.
+    held_out: `[N]`, log-likelihoods of held-out data by the flow that is
+      optimal for the training data; for `'individual'`, whose flow each image
+      chooses for itself, the optima of the held-out images.
+  """
+
+  structure: str
+  block_size: int
+  train: float
+  constrained: float
+  held_out: np.ndarray
+
+  @property
+  def name(self):
+    """`'pointwise 2x2'`, `'dense'`, ..."""
+    if self.structure in ('pointwise', 'individual'):
+      return f'{self.structure} {self.block_size}x{self.block_size}'
+    return self.structure
+
+
+def _candidates(count, event_shape):
+  """Structures and block sizes that so many events determine."""
+  size = math.prod(event_shape)
+  dense = [('dense', 1)] if size < min(count, _LARGEST_DENSE) else []
+  if len(event_shape) != 3:
+    return dense
+  height, width, channels = event_shape
+  blocks = [
+      k
+      for k in _BLOCK_SIZES
+      if height % k == 0
+      and width % k == 0
+      and count * height * width > channels * k**4
+  ]
+  result = [('pointwise', k) for k in blocks]
+  if height * width > channels:
+    result.append(('individual', 1))
+  if count > channels:
+    result.append(('circulant', 1))
+  return result + dense
+
+
+def batches_of(x):
+  """Slices of an array of events, small enough to be worked on."""
+  size = min(max(1, _BATCH // math.prod(x.shape[1:])), _MOST_EVENTS)
+  return [x[i : i + size] for i in range(0, len(x), size)]
+
+
+def linear_baselines(data, held_out, lipschitz, noise_variance):
+  """The best linear flows of all structures that the data determine.
+
+  Args:
+    data: Array `[N, D]` or `[N, H, W, C]` of float32 or float64.
+    held_out: Array of the same event shape and type.
+    lipschitz: `(m, M)`, see `likelihood_optimum`.
+    noise_variance: See `likelihood_optimum`.
+
+  Returns:
+    List of `LinearBaseline`: pointwise with blocks of 1, 2, 4, 8 where they
+    fit, individual, circulant; dense up to 1023 dimensions.
+
+  Raises:
+    ValueError: If there are too few data for any structure.
+    InvalidArgumentError: If a matrix is singular, or data are not finite.
+  """
+  candidates = _candidates(len(data), data.shape[1:])
+  if not candidates:
+    raise ValueError(
+        f'Argument `data` has too few events, {len(data)} of shape '
+        f'{list(data.shape[1:])}, for a linear flow of any structure.'
+    )
+  return [
+      (_individual if structure == 'individual' else _shared)(
+          data, held_out, structure, block_size, lipschitz, noise_variance
+      )
+      for structure, block_size in candidates
+  ]
+
+
+def _shared(data, held_out, structure, block_size, lipschitz, noise_variance):
+  """Baseline of one matrix, or one for each frequency, for all events."""
+  events = data.reshape(len(data), -1) if structure == 'dense' else data
+  stream = optimum.AutoCorrelation(
+      structure, events.shape[1:], block_size=block_size
+  )
+  for batch in batches_of(events):
+    stream.update(batch)
+  flow = stream.linear_flow(noise_variance=noise_variance)
+  values = [
+      flow.log_prob(tf.reshape(batch, [-1, *events.shape[1:]]))
+      for batch in batches_of(held_out)
+  ]
+  train, constrained = (
+      float(
+          stream.optimum(
+              noise_variance=noise_variance, lipschitz=bounds
+          ).log_likelihood
+      )
+      for bounds in (None, lipschitz)
+  )
+  return LinearBaseline(
+      structure, block_size, train, constrained, np.concatenate(values)
+  )
+
+
+def _individual(
+    data, held_out, structure, block_size, lipschitz, noise_variance
+):
+  """Baseline of one matrix for each image."""
+
+  def optima(x, bounds):
+    return np.concatenate([
+        optimum.likelihood_optimum(
+            batch,
+            structure,
+            block_size=block_size,
+            lipschitz=bounds,
+            noise_variance=noise_variance,
+        ).log_likelihood
+        for batch in batches_of(x)
+    ])
+
+  return LinearBaseline(
+      structure,
+      block_size,
+      float(np.mean(optima(data, None), dtype=np.float64)),
+      float(np.mean(optima(data, lipschitz), dtype=np.float64)),
+      optima(held_out, None).astype(np.float64),
+  )
