@@ -133,3 +133,71 @@ def test_no_folder_and_no_images(tmp_path):
     training.load_images(tmp_path / 'nowhere')
   with pytest.raises(ValueError, match='No images'):
     training.load_images(tmp_path)
+
+
+@pytest.fixture
+def array():
+  return np.stack([images.smooth_noise(i, 12, 10) for i in range(3)])
+
+
+def test_images_of_an_array(array, tmp_path):
+  np.save(tmp_path / 'x.npy', array)
+  np.testing.assert_array_equal(
+      list(training.ImageSource(tmp_path / 'x.npy')), array
+  )
+  np.save(tmp_path / 'grey.npy', array[..., 0])
+  assert next(iter(training.ImageSource(tmp_path / 'grey.npy'))).shape == (
+      12, 10, 1
+  )
+  np.save(tmp_path / 'bad.npy', array / 255.0)
+  with pytest.raises(ValueError, match='uint8'):
+    training.ImageSource(tmp_path / 'bad.npy')
+
+
+def write_records(path, values, key='image/encoded'):
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    for value in values:
+      feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+      features = tf.train.Features(feature={key: feature})
+      writer.write(tf.train.Example(features=features).SerializeToString())
+
+
+def test_images_of_records(array, tmp_path):
+  encoded = [tf.io.encode_png(x).numpy() for x in array]
+  write_records(tmp_path / 'a-0.tfrecord', encoded[:2])
+  write_records(tmp_path / 'a-1.tfrecord', [*encoded[2:], b'no image'])
+  source = training.ImageSource(tmp_path / 'a-*.tfrecord', skip_bad=True)
+  for _ in range(2):  # as often as asked
+    np.testing.assert_array_equal(list(source), array)
+    assert len(source.bad) == 1 and 'a-1.tfrecord, record 1' in source.bad[0]
+  assert len(source) == 4
+  with pytest.raises(ValueError, match='record 1'):
+    list(training.ImageSource(tmp_path / 'a-1.tfrecord'))
+  with pytest.raises(ValueError, match='"jpg"'):
+    list(training.ImageSource(tmp_path / 'a-0.tfrecord', image_key='jpg'))
+  data = (tmp_path / 'a-0.tfrecord').read_bytes()
+  (tmp_path / 'cut.tfrecord').write_bytes(data[:-5])
+  with pytest.raises(ValueError, match=r'cut\.tfrecord'):
+    training.ImageSource(tmp_path / 'cut.tfrecord')
+  with pytest.raises(ValueError, match='No folder or file'):
+    training.ImageSource(tmp_path / 'nowhere*')
+
+
+def test_tiles():
+  image = numbered(11, 8, 0)
+  tiles = training.image_tiles(image, 4)
+  np.testing.assert_array_equal(
+      tiles, [image[i : i + 4, j : j + 4] for i in (1, 5) for j in (0, 4)]
+  )
+  np.testing.assert_array_equal(
+      training.image_tiles(image, 4, 'center'), [image[3:7, 2:6]]
+  )
+  crops = training.image_tiles(image, 4, 'random', num=200, seed=1)
+  assert crops.shape == (200, 4, 4, 3)
+  whole = {x.tobytes() for x in crops}
+  assert len(whole) == 8 * 5  # all positions
+  np.testing.assert_array_equal(
+      crops, training.image_tiles(image, 4, 'random', num=200, seed=1)
+  )
+  with pytest.raises(ValueError, match='mode'):
+    training.image_tiles(image, 4, 'corner')

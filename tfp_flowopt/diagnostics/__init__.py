@@ -5,7 +5,9 @@ from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.optimum_report import OptimumReport
 from tfp_flowopt.diagnostics.optimum_report import optimum_report
+from tfp_flowopt.diagnostics.pictures import plot_price
 from tfp_flowopt.diagnostics.pictures import plot_samples
+from tfp_flowopt.diagnostics.pictures import plot_spectra
 from tfp_flowopt.diagnostics.pictures import plot_training_curve
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     'OptimumReport',
     'local_lipschitz',
     'optimum_report',
+    'plot_price',
     'plot_samples',
+    'plot_spectra',
     'plot_training_curve',
     'volume_balance',
 ]

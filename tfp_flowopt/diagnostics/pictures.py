@@ -2,7 +2,12 @@
 
 import numpy as np
 
-__all__ = ['plot_samples', 'plot_training_curve']
+__all__ = [
+    'plot_price',
+    'plot_samples',
+    'plot_spectra',
+    'plot_training_curve',
+]
 
 _DPI = 100
 _TRAIN, _HELD_OUT = '#4c78a8', '#e45756'
@@ -118,4 +123,64 @@ def plot_samples(path, rows):
       axes.set_yticks([])
       axes.spines[:].set_visible(False)
     line[0].set_ylabel(name, rotation=0, ha='right', va='center')
+  figure.savefig(path, dpi=_DPI)
+
+
+def plot_spectra(path, spectra, noise_variance):
+  """Draws eigenvalues of auto-correlation matrices, in descending order.
+
+  Args:
+    path: Of the PNG file.
+    spectra: Dictionary from names to arrays of eigenvalues, descending.
+    noise_variance: Drawn as the floor, if positive.
+  """
+  figure = _figure(7.5, 4.5)
+  axes = figure.add_subplot()
+  for name, values in spectra.items():
+    # Millions of eigenvalues look like a thousand.
+    index = np.unique(
+        np.geomspace(1, len(values), 1000).round().astype(int) - 1
+    )
+    marker = 'o-' if len(values) < 10 else '-'
+    axes.loglog(
+        (index + 1) / len(values), values[index], marker, ms=3, label=name
+    )
+  if noise_variance > 0:
+    axes.axhline(
+        noise_variance,
+        color='0.5',
+        linestyle='--',
+        linewidth=1,
+        label='dequantisation noise',
+    )
+  axes.set_xlabel('rank of the eigenvalue / number of eigenvalues')
+  axes.set_ylabel('eigenvalue')
+  axes.legend(framealpha=1.0, edgecolor='none')
+  axes.spines[['top', 'right']].set_visible(False)
+  figure.savefig(path, dpi=_DPI)
+
+
+def plot_price(path, bounds, curves):
+  """Draws what a bound of the normalising map's Lipschitz constant costs.
+
+  Args:
+    path: Of the PNG file.
+    bounds: Increasing bounds `M`.
+    curves: Dictionary from names to bits/dim of the optimum at each bound.
+  """
+  figure = _figure(7.5, 4.5)
+  axes = figure.add_subplot()
+  for name, values in curves.items():
+    (line,) = axes.semilogx(bounds, values, label=f'{name}: {values[-1]:.2f}')
+    # The smallest bound that costs no more than a hundredth.
+    first = np.flatnonzero(np.array(values) < values[-1] + 0.01)[0]
+    axes.plot(bounds[first], values[first], 'o', color=line.get_color())
+  axes.set_xlabel('M: largest singular value of the normalising map')
+  axes.set_ylabel('optimum, bits/dim (lower is better)')
+  axes.legend(
+      title='unbounded (dot: within 0.01 of it)',
+      framealpha=1.0,
+      edgecolor='none',
+  )
+  axes.spines[['top', 'right']].set_visible(False)
   figure.savefig(path, dpi=_DPI)

@@ -6,6 +6,7 @@ from tfp_flowopt.optimum.closed_form import likelihood_optimum
 from tfp_flowopt.optimum.linear_flow import LinearFlow
 from tfp_flowopt.optimum.linear_flow import standard_error
 from tfp_flowopt.optimum.spectrum import optimal_log_scales
+from tfp_flowopt.optimum.spectrum import spectral_optimum
 from tfp_flowopt.optimum.units import bits_per_dim
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'bits_per_dim',
     'likelihood_optimum',
     'optimal_log_scales',
+    'spectral_optimum',
     'standard_error',
 ]

@@ -250,6 +250,11 @@ class AutoCorrelation(tf.Module):
       return self._common.read()
 
   @property
+  def event_shape(self):
+    """Shape of one event, a `TensorShape`."""
+    return self._event_shape
+
+  @property
   def count(self):
     """Number of events seen (and shared), a float64 scalar."""
     events = self._moments().count

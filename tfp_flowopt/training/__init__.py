@@ -2,16 +2,22 @@
 
 from tfp_flowopt.training.config import TrainConfig
 from tfp_flowopt.training.image_crops import ImageCrops
-from tfp_flowopt.training.image_crops import load_images
 from tfp_flowopt.training.image_crops import split_columns
+from tfp_flowopt.training.image_files import ImageSource
+from tfp_flowopt.training.image_files import image_tiles
+from tfp_flowopt.training.image_files import load_images
+from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.run_settings import OtherRunError
 from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
     'ImageCrops',
+    'ImageSource',
     'OtherRunError',
+    'Progress',
     'TrainConfig',
     'Trainer',
+    'image_tiles',
     'load_images',
     'split_columns',
 ]

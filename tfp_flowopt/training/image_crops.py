@@ -1,13 +1,11 @@
 """Random crops of images that are held in memory."""
 
 import hashlib
-import pathlib
-import re
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['ImageCrops', 'load_images', 'split_columns']
+__all__ = ['ImageCrops', 'split_columns']
 
 
 class ImageCrops:
@@ -134,54 +132,3 @@ def split_columns(images, fraction=0.25):
   columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
   pairs = list(zip(images, columns, strict=True))
   return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
-
-
-def load_images(folder, smallest_side=1, skip_bad=False):
-  """Reads all images of a folder and its subfolders, in order of their names.
-
-  Args:
-    folder: Path. Files and subfolders whose names begin with a dot are passed
-      over.
-    smallest_side: Images with a smaller height or width are bad.
-    skip_bad: Whether to pass over files that are no image, or too small,
-      instead of stopping.
-
-  Returns:
-    images: List of uint8 arrays `[H, W, 3]`.
-    bad: List of strings, a line for each file passed over.
-
-  Raises:
-    ValueError: If the folder does not exist or holds no image, or, unless
-      `skip_bad`, if it holds a bad file; the message names it.
-  """
-  folder = pathlib.Path(folder)
-  if not folder.is_dir():
-    raise ValueError(f'No folder of images: {folder}')
-  images, bad = [], []
-  for path in sorted(folder.rglob('*')):
-    parts = path.relative_to(folder).parts
-    if any(part.startswith('.') for part in parts) or not path.is_file():
-      continue
-    problem = None
-    try:
-      image = tf.io.decode_image(
-          path.read_bytes(), channels=3, expand_animations=False
-      ).numpy()
-      if min(image.shape[:2]) < smallest_side:
-        problem = (
-            f'{image.shape[1]} x {image.shape[0]} pixels, need at least '
-            f'{smallest_side} x {smallest_side}'
-        )
-    except (OSError, tf.errors.OpError) as e:
-      problem = str(getattr(e, 'message', e)).split('\n', maxsplit=1)[0]
-      # What TensorFlow adds around its message is about itself.
-      problem = re.sub(r'\{\{.*?\}\} | \[Op:.*\]', '', problem)
-    if problem is None:
-      images.append(image)
-      continue
-    bad.append(f'{path}: {problem}')
-    if not skip_bad:
-      raise ValueError(f'Bad image {bad[-1]}')
-  if not images:
-    raise ValueError(f'No images in {folder}')
-  return images, bad

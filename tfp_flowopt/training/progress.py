@@ -59,7 +59,10 @@ class Progress:
     fields = [
         f'{done:>{len(str(self._total))}}/{self._total} '
         f'[{"#" * filled}{"." * (_WIDTH - filled)}]',
-        *(f'{name} {value:.3f}' for name, value in values.items()),
+        *(
+            f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
+            for name, value in values.items()
+        ),
         f'{speed * self._images_per_step:.0f} images/s',
         f'ETA {_duration(remaining)}',
     ]
