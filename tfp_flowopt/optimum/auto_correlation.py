@@ -18,7 +18,7 @@ class AutoCorrelation(tf.Module):
 
   After any number of `update` calls, `optimum()` equals `likelihood_optimum` of
   all the batches together (for `'individual'`: its mean over the images). The
-  state is three float64 variables, saved by `tf.train.Checkpoint`; batches are
+  state is four float64 variables, saved by `tf.train.Checkpoint`; batches are
   merged pairwise, so a mean far from zero costs no accuracy.
 
   #### Examples
@@ -101,19 +101,19 @@ class AutoCorrelation(tf.Module):
     }
     if structure != 'individual':
       _check_default(self._constraint, f'structure "{structure}"', 'optimum')
-    template = moments.Moments(None, None, None)
-    shapes = [dimension], [dimension, dimension]
+    template = moments.Moments(None, None, None, None)
     if structure == 'individual':
-      shapes = [2 + dimension], [2 + dimension, 2 + dimension]
-    elif structure == 'circulant':
+      dimension += 2  # the two log_* of the optimum
+    shapes = [dimension], *(2 * [[dimension, dimension]])
+    if structure == 'circulant':
       width = self._event_shape[1]
       self._num_positions = 1
-      template = circulant.CirculantMoments(None, None, None, width)
+      template = circulant.CirculantMoments(*(4 * [None]), width)
       shapes = circulant.CirculantMoments.shapes(self._event_shape)
     # Every replica assigns the same there, after `all_reduce`.
     self._common = moment_variables.MomentVariables(
         template,
-        *shapes,
+        shapes,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
     self._tracked = self._common.variables
@@ -122,7 +122,7 @@ class AutoCorrelation(tf.Module):
     if self._strategy.num_replicas_in_sync > 1:
       self._own = moment_variables.MomentVariables(
           template,
-          *shapes,
+          shapes,
           synchronization=tf.VariableSynchronization.ON_READ,
           aggregation=tf.VariableAggregation.NONE,
       )
@@ -156,9 +156,9 @@ class AutoCorrelation(tf.Module):
           x, self._structure, self._centered, self._block_size, None
       )
     if self._on_one_of_many():
-      self._own.assign(self._own.read().merge(batch))
+      self._own.add(batch)
     else:
-      self._assign(self._common.read().merge(batch))
+      self._add(batch)
 
   def merge(self, other):
     """Adds what another accumulator has seen, and leaves that as it is.
@@ -182,7 +182,7 @@ class AutoCorrelation(tf.Module):
             f'Argument `other` must have the same {name[1:]}, {mine}, got '
             f'{its}.'
         )
-    self._assign(self._moments().merge(other._moments()))
+    self._add(other._moments())
 
   def all_reduce(self):
     """Adds what each replica has seen to the moments that all share.
@@ -196,9 +196,7 @@ class AutoCorrelation(tf.Module):
         the strategy's scope.
     """
     if self._on_one_of_many():
-      self._common.assign(
-          self._common.read().merge(self._own.read().all_reduce())
-      )
+      self._common.add(self._own.read().all_reduce())
       self._own.clear()
     elif self._own is not None:
       with self._strategy.scope():
@@ -217,10 +215,10 @@ class AutoCorrelation(tf.Module):
       )
     return True
 
-  def _assign(self, new_moments):
-    """Replaces what all replicas share, from outside of them."""
+  def _add(self, new_moments):
+    """Adds to what all replicas share, from outside of them."""
     with self._strategy.scope():
-      self._common.assign(new_moments)
+      self._common.add(new_moments)
 
   def _moments(self):
     """What all replicas share, behind a check that it is all there is."""

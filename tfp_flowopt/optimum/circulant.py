@@ -10,6 +10,9 @@ from tfp_flowopt.optimum import moments
 
 __all__ = ['CirculantMoments', 'check_frequency_pool']
 
+# Beyond, a graph with rows of its own for each channel is no gain.
+_MANY_CHANNELS = 16
+
 
 def check_frequency_pool(frequency_pool, structure):
   """Raises a `ValueError` unless `frequency_pool` suits the structure."""
@@ -43,7 +46,10 @@ class CirculantMoments(moments.Moments):
     count: Scalar float64 `Tensor`, the number of images.
     mean: `[C]`, of each channel over all positions, as the bias of a
       convolution; zeros when not centred.
-    matrix: `[C, C, H, W // 2 + 1]` float64 `Tensor`, `S(w)` as above.
+    within: `[C, C, H, W // 2 + 1]` float64 `Tensor`: sums over the images, less
+      the mean of their batch, of products of the transform without its factor
+      `(H W)^(-1/2)`, as above.
+    between: `[C, C]`, what the batches' means differing adds, per position.
     width: `W`, number or scalar `Tensor`.
     frequency_pool: `None`, or the side of the cells of frequencies that share
       one matrix (see `likelihood_optimum`).
@@ -55,23 +61,47 @@ class CirculantMoments(moments.Moments):
   @classmethod
   def of(cls, images, centered):
     """Moments of images `[N, H, W, C]`."""
-    images = tf.cast(images, tf.float64)
-    mean = tf.reduce_mean(images, axis=[0, 1, 2])
+    images = _channels_first(images)
+    mean = tf.reduce_mean(images, axis=[0, 2, 3])
     if centered:
-      images = images - mean
+      images = images - mean[:, tf.newaxis, tf.newaxis]
     else:
       mean = tf.zeros_like(mean)
     count = tf.cast(tf.shape(images)[0], tf.float64)
-    width = images.shape[2]
+    width = images.shape[3]
     if width is None:
-      width = tf.shape(images)[2]
-    return cls(count, mean, _packed_products(*_spectra(images)), width)
+      width = tf.shape(images)[3]
+    between = tf.zeros([tf.size(mean), tf.size(mean)], tf.float64)
+    return cls(count, mean, _packed_products(*_spectra(images)), between, width)
 
   @staticmethod
   def shapes(event_shape):
-    """Shapes of `mean` and `matrix` for images `[H, W, C]`."""
+    """Shapes of `mean`, `within` and `between` for images `[H, W, C]`."""
     height, width, channels = event_shape
-    return [channels], [channels, channels, height, width // 2 + 1]
+    return (
+        [channels],
+        [channels, channels, height, width // 2 + 1],
+        [channels, channels],
+    )
+
+  @property
+  def matrix(self):
+    """`S(w)`, packed as above, `[C, C, H, W // 2 + 1]`."""
+    height, half_width = tf.unstack(tf.shape(self.within)[2:])
+    positions = self._positions()
+    # A constant is at frequency zero alone, and real there.
+    between = positions**2 * tf.linalg.band_part(self.between, -1, 0)
+    between = tf.pad(
+        between[..., tf.newaxis, tf.newaxis],
+        [[0, 0], [0, 0], [0, height - 1], [0, half_width - 1]],
+    )
+    return (self.within + between) / (positions * self.count)
+
+  def _positions(self):
+    return tf.cast(self._height() * self.width, tf.float64)
+
+  def _height(self):
+    return tf.shape(self.within)[2]
 
   def with_pool(self, frequency_pool):
     """The same moments, to be pooled."""
@@ -83,15 +113,6 @@ class CirculantMoments(moments.Moments):
     if self.frequency_pool is not None:
       count *= tf.reduce_min(self._cell_sizes())
     return count, channels
-
-  def _outer(self, shift):
-    # A constant is at frequency zero alone, and real there.
-    height, half_width = tf.unstack(tf.shape(self.matrix)[2:])
-    outer = super()._outer(shift) * tf.cast(height * self.width, tf.float64)
-    return tf.pad(
-        tf.linalg.band_part(outer, -1, 0)[..., tf.newaxis, tf.newaxis],
-        [[0, 0], [0, 0], [0, height - 1], [0, half_width - 1]],
-    )
 
   def blocks(self):
     """The symmetric blocks.
@@ -142,7 +163,7 @@ class CirculantMoments(moments.Moments):
   def pooled(self, values):
     """Eigenvalues of the blocks as those of all frequencies, `[H W C]`."""
     if self.frequency_pool is not None:
-      height = tf.shape(self.matrix)[2]
+      height = self._height()
       cells = self._cells(tf.range(height), tf.range(self.width))
       return tf.reshape(tf.gather(values, cells), [-1])
     # A folded column stands for two frequencies, which have the eigenvalues
@@ -164,7 +185,9 @@ class CirculantMoments(moments.Moments):
     """`sum_w x^(w)^H P(w) x^(w)` of images `[N, H, W, C]`, `[N]`."""
     real, imaginary = (
         tf.transpose(part, [0, 2, 3, 1])
-        for part in _spectra(tf.cast(images, tf.float64) - self.mean)
+        for part in _spectra(
+            _channels_first(images) - self.mean[:, tf.newaxis, tf.newaxis]
+        )
     )
     if self.frequency_pool is not None:
       # A real matrix acts on both parts alike.
@@ -175,12 +198,12 @@ class CirculantMoments(moments.Moments):
     squares = tf.reduce_sum(
         vectors * tf.linalg.matmul(precision, vectors), axis=[-2, -1]
     )
-    return tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
+    total = tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
+    return total / self._positions()
 
   def log_det_bias(self, centered):
     """The bias of `log_det()` for stationary Gaussian images, in nats."""
-    height = tf.shape(self.matrix)[2]
-    channels = tf.shape(self.matrix)[0]
+    height, channels = self._height(), tf.size(self.mean)
 
     def real_bias(count, centered):
       return finite_samples.wishart_log_det_bias(count, channels, centered)
@@ -220,7 +243,7 @@ class CirculantMoments(moments.Moments):
 
   def _num_cells(self):
     """Rows and columns of cells; the last ones hold what is left over."""
-    height = tf.shape(self.matrix)[2]
+    height = self._height()
     return [
         tf.maximum((size // 2 + 1) // self.frequency_pool, 1)
         for size in (height, self.width)
@@ -228,7 +251,7 @@ class CirculantMoments(moments.Moments):
 
   def _cells(self, rows=None, columns=None):
     """The cell of each frequency, counted row by row."""
-    height, width = tf.shape(self.matrix)[2], self.width
+    height, width = self._height(), self.width
     if rows is None:
       rows, columns = tf.range(height), tf.range(width // 2 + 1)
     num_rows, num_columns = self._num_cells()
@@ -252,23 +275,19 @@ class CirculantMoments(moments.Moments):
     )
 
 
-def _spectra(images):
-  """Real and imaginary parts of the orthonormal half-plane transform.
+def _channels_first(images):
+  """Images `[N, H, W, C]` as float64 `[N, C, H, W]`."""
+  return tf.cast(tf.transpose(images, [0, 3, 1, 2]), tf.float64)
 
-  Args:
-    images: float64 `Tensor` `[N, H, W, C]`.
 
-  Returns:
-    Two `[N, C, H, W // 2 + 1]`.
-  """
-  shape = tf.shape(images)
-  scale = tf.math.rsqrt(tf.cast(shape[1] * shape[2], tf.float64))
-  spectra = tf.signal.rfft2d(scale * tf.transpose(images, [0, 3, 1, 2]))
+def _spectra(planes):
+  """Real and imaginary parts of the half-plane transform, without a factor."""
+  spectra = tf.signal.rfft2d(planes)
   return tf.math.real(spectra), tf.math.imag(spectra)
 
 
 def _packed_products(real, imaginary):
-  """The mean over images of `x_i conj(x_j)`, packed.
+  """The sum over images of `x_i conj(x_j)`, packed.
 
   Args:
     real: `[N, C, H, W // 2 + 1]`.
@@ -277,15 +296,31 @@ def _packed_products(real, imaginary):
   Returns:
     `[C, C, H, W // 2 + 1]`: real parts for `i >= j`, imaginary for `i < j`.
   """
+  channels = real.shape[1]
+  if channels is None or channels > _MANY_CHANNELS:
+    return _all_products(real, imaginary)
+  rows = []
+  for i in range(channels):
+    a, b = real[:, i : i + 1], imaginary[:, i : i + 1]
+    lower = a * real[:, : i + 1] + b * imaginary[:, : i + 1]
+    upper = b * real[:, i + 1 :] - a * imaginary[:, i + 1 :]
+    rows.extend(tf.reduce_sum(part, axis=0) for part in (lower, upper))
+  return tf.reshape(
+      tf.concat(rows, axis=0), tf.concat([[channels], tf.shape(real)[1:]], 0)
+  )
+
+
+def _all_products(real, imaginary):
+  """The same, twice the work, for any number of channels."""
   a, b = real[:, :, tf.newaxis], imaginary[:, :, tf.newaxis]
-  channels = tf.shape(real)[1]
-  lower = tf.range(channels)[:, tf.newaxis] >= tf.range(channels)
+  channels = tf.range(tf.shape(real)[1])
+  lower = channels[:, tf.newaxis] >= channels
   return tf.where(
       lower[..., tf.newaxis, tf.newaxis],
-      tf.reduce_mean(
+      tf.reduce_sum(
           a * real[:, tf.newaxis] + b * imaginary[:, tf.newaxis], axis=0
       ),
-      tf.reduce_mean(
+      tf.reduce_sum(
           b * real[:, tf.newaxis] - a * imaginary[:, tf.newaxis], axis=0
       ),
   )

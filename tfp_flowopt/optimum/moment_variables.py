@@ -6,6 +6,8 @@ import tensorflow as tf
 
 __all__ = ['MomentVariables']
 
+_FIELDS = ('count', 'mean', 'within', 'between')
+
 
 class MomentVariables:
   """The variables of one `Moments`, of any kind.
@@ -14,14 +16,13 @@ class MomentVariables:
   `variables` or not.
   """
 
-  def __init__(self, template, mean_shape, matrix_shape, **options):
+  def __init__(self, template, shapes, **options):
     """Creates variables for no data.
 
     Args:
-      template: `Moments` whose other fields are kept, and whose `count`,
-        `mean` and `matrix` do not matter.
-      mean_shape: Shape of `mean`.
-      matrix_shape: Shape of `matrix`.
+      template: `Moments` whose further fields are kept; its tensors do not
+        matter.
+      shapes: Of `mean`, `within` and `between`.
       **options: Of `tf.Variable`.
     """
     self._template = template
@@ -29,11 +30,7 @@ class MomentVariables:
         name: tf.Variable(
             tf.zeros(shape, tf.float64), trainable=False, name=name, **options
         )
-        for name, shape in (
-            ('count', []),
-            ('mean', mean_shape),
-            ('matrix', matrix_shape),
-        )
+        for name, shape in zip(_FIELDS, ([], *shapes), strict=True)
     }
 
   def read(self):
@@ -43,13 +40,16 @@ class MomentVariables:
         **{name: tf.identity(v) for name, v in self.variables.items()},
     )
 
-  def assign(self, moments):
-    """Replaces all by `moments`, or none where those are refused."""
+  def add(self, moments):
+    """Merges `moments` into them, in place; nothing where those are refused."""
+    means = self.read().merged_means(moments)
     # In a graph the count may not depend on the values, and would be assigned
     # although they are refused.
-    with tf.control_dependencies([moments.matrix]):
-      for name, variable in self.variables.items():
-        variable.assign(getattr(moments, name))
+    with tf.control_dependencies([moments.within]):
+      # The largest one without a copy.
+      self.variables['within'].assign_add(moments.within)
+      for name, value in means.items():
+        self.variables[name].assign(value)
 
   def clear(self):
     """Back to no data."""

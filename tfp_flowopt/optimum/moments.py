@@ -14,6 +14,9 @@ from tfp_flowopt.optimum import finite_samples
 
 __all__ = ['Moments', 'Spectrum']
 
+# From so many dimensions on, a product of matrices pays in panels.
+_LARGE, _NUM_PANELS = 256, 6
+
 
 class Spectrum(NamedTuple):
   """The eigenvalues of an auto-correlation matrix.
@@ -29,19 +32,24 @@ class Spectrum(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-  """Mean and second moment of a number of vectors in `R^D`.
+  """Mean and second moments of a number of vectors in `R^D`.
+
+  Sums, not means: a stream then adds a batch in place. The part of the means
+  is apart, so that no large numbers are ever subtracted.
 
   Attributes:
     count: Scalar float64 `Tensor`, the number of vectors.
     mean: `[..., D]` float64 `Tensor`, the mean; zeros when not centred.
-    matrix: `[..., D, D]` float64 `Tensor`, the mean of
-      `(x - mean) (x - mean)^T`: the covariance when centred, else the
-      auto-correlation matrix.
+    within: `[..., D, D]` float64 `Tensor`, the sum of `(x - b) (x - b)^T`, `b`
+      the mean of the batch that `x` came with; zero when not centred.
+    between: `[..., D, D]` float64 `Tensor`, what the batches' means differing
+      adds to that sum.
   """
 
   count: tf.Tensor
   mean: tf.Tensor
-  matrix: tf.Tensor
+  within: tf.Tensor
+  between: tf.Tensor
 
   @classmethod
   def of(cls, vectors, centered):
@@ -53,14 +61,21 @@ class Moments:
       vectors = vectors - mean[..., tf.newaxis, :]
     else:
       mean = tf.zeros_like(mean)
-    matrix = tf.linalg.matmul(vectors, vectors, transpose_a=True) / count
-    return cls(count, mean, matrix)
+    return cls(count, mean, _gram(vectors), tf.zeros_like(_outer(mean)))
+
+  @property
+  def matrix(self):
+    """Mean of `(x - mean) (x - mean)^T`, `[..., D, D]`.
+
+    The covariance when centred, else the auto-correlation matrix.
+    """
+    return (self.within + self.between) / self.count
 
   def merge(self, other):
     """Moments of the union of two disjoint sets of vectors.
 
-    The pairwise update of Chan, Golub & LeVeque (1983): no difference of large
-    numbers, so data with a mean far from zero lose nothing.
+    The pairwise update of Chan, Golub & LeVeque (1983): data with a mean far
+    from zero lose nothing.
 
     Args:
       other: Moments of the same kind and shape.
@@ -68,24 +83,28 @@ class Moments:
     Returns:
       Moments of that kind.
     """
+    return dataclasses.replace(
+        self,
+        within=self.within + other.within,
+        **self.merged_means(other),
+    )
+
+  def merged_means(self, other):
+    """All but `within` of `merge(other)`, by name."""
     count = self.count + other.count
     # Of two empty sets: nothing.
     weight = tf.math.divide_no_nan(other.count, count)
     shift = other.mean - self.mean
-    return dataclasses.replace(
-        self,
-        count=count,
-        mean=self.mean + weight * shift,
-        matrix=(1.0 - weight) * self.matrix
-        + weight * other.matrix
-        + weight * (1.0 - weight) * self._outer(shift),
-    )
+    return {
+        'count': count,
+        'mean': self.mean + weight * shift,
+        'between': self.between
+        + other.between
+        + weight * self.count * _outer(shift),
+    }
 
   def all_reduce(self):
     """Moments of the vectors of all replicas. In replica context.
-
-    First the mean of all, then the moments about it: as in `merge`, no large
-    numbers are subtracted.
 
     Returns:
       Moments of the same kind, the same on each replica.
@@ -96,20 +115,21 @@ class Moments:
       return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
     count = total(self.count)
-    weight = tf.math.divide_no_nan(self.count, count)
-    mean = total(weight * self.mean)
-    matrix = total(weight * (self.matrix + self._outer(self.mean - mean)))
-    return dataclasses.replace(self, count=count, mean=mean, matrix=matrix)
-
-  def _outer(self, shift):
-    """What a shift of the mean adds to `matrix`."""
-    return shift[..., :, tf.newaxis] * shift[..., tf.newaxis, :]
+    mean = total(tf.math.divide_no_nan(self.count, count) * self.mean)
+    shift = self.mean - mean
+    return dataclasses.replace(
+        self,
+        count=count,
+        mean=mean,
+        within=total(self.within),
+        between=total(self.between + self.count * _outer(shift)),
+    )
 
   def fewest_vectors(self):
     """The smallest number of vectors behind a block, and their dimension."""
     return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
 
-  # `matrix` stands for symmetric blocks, whose eigenvalues together are those
+  # The matrix stands for symmetric blocks, whose eigenvalues together are those
   # of the auto-correlation matrix. Here it is one block itself; a subclass may
   # hold more in another layout, and overrides what follows.
 
@@ -133,7 +153,7 @@ class Moments:
   def log_det_bias(self, centered):
     """The bias of `log_det()` for Gaussian data, in nats."""
     return finite_samples.wishart_log_det_bias(
-        self.count, tf.shape(self.matrix)[-1], centered
+        self.count, tf.shape(self.mean)[-1], centered
     )
 
   def rounding(self, largest, size):
@@ -182,3 +202,36 @@ class Moments:
     """Eigenvalues `[..., D]`, descending, and eigenvectors (columns)."""
     eigenvalues, eigenvectors = tf.linalg.eigh(self.matrix)
     return eigenvalues[..., ::-1], eigenvectors[..., ::-1]
+
+
+def _outer(x):
+  """`x x^T` of vectors `[..., D]`."""
+  return x[..., :, tf.newaxis] * x[..., tf.newaxis, :]
+
+
+def _gram(vectors):
+  """`V^T V` of `[..., N, D]`; a large one by panels, half of the products.
+
+  TensorFlow has no product that knows its result to be symmetric.
+  """
+  size = vectors.shape[-1]
+  if size is None or size < _LARGE:
+    return tf.linalg.matmul(vectors, vectors, transpose_a=True)
+  ends = np.linspace(0, size, _NUM_PANELS + 1).astype(int)
+  panels = tf.split(vectors, np.diff(ends), axis=-1)
+  rows = []
+  for i, (panel, start) in enumerate(zip(panels, ends, strict=False)):
+    row = tf.concat(
+        [
+            tf.linalg.matmul(panel, other, transpose_a=True)
+            for other in panels[i:]
+        ],
+        axis=-1,
+    )
+    left = [[0, 0]] * (row.shape.rank - 1) + [[start, 0]]
+    rows.append(tf.pad(row, left))
+  upper = tf.linalg.band_part(tf.concat(rows, axis=-2), 0, -1)
+  diagonal = tf.linalg.diag_part(upper)
+  return tf.linalg.set_diag(
+      upper + tf.linalg.matrix_transpose(upper), diagonal
+  )
