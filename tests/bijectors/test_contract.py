@@ -65,8 +65,19 @@ def test_round_trip(entry, dtype):
     assert np.abs(again - z).max() <= tolerance
 
 
-@each_bijector
-@pytest.mark.parametrize('scale', [1.0, 100.0])
+def scales(name):
+  """Of data: the tails alone where two Jacobians would take a minute."""
+  return [100.0] if name in ('FlowLevel', 'ImageFlow') else [1.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    'entry, scale',
+    [
+        pytest.param(entry, scale, id=f'{scale}-{name}')
+        for name, entry in registry.ENTRIES.items()
+        for scale in scales(name)
+    ],
+)
 def test_log_det_equals_autodiff(entry, scale):
   bijector = entry.make(tf.float64)
   y = data(entry, [3], tf.float64, scale)
