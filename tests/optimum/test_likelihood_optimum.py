@@ -36,6 +36,17 @@ def test_dense_equals_numpy(rng, shape, centered, dtype):
     )
 
 
+@pytest.mark.parametrize('shape', [(400, 301), (2, 300, 256)])
+def test_large_matrices_by_panels(rng, shape):
+  x = rng.normal(size=shape) + 0.5 * rng.normal(size=(*shape[:-1], 1))
+  got = fo.likelihood_optimum(x)
+  for index in np.ndindex(shape[:-2]):
+    want, _ = numpy_optimum.optimum(x[index])
+    np.testing.assert_allclose(got.log_likelihood[index], want, rtol=1e-10)
+    values = np.linalg.eigvalsh(np.cov(x[index].T, bias=True))[::-1]
+    np.testing.assert_allclose(got.eigenvalues[index], values, rtol=1e-9)
+
+
 @pytest.mark.parametrize('dtype', [np.float64, np.float32])
 @pytest.mark.parametrize('noise_variance', [0.0, 0.3])
 def test_every_rank_and_bound_equals_numpy(rng, dtype, noise_variance):
