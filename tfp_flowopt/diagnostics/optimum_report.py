@@ -71,7 +71,11 @@ class OptimumReport:
       )
     findings = (
         textwrap.fill(
-            finding, 79, initial_indent='* ', subsequent_indent='  '
+            finding,
+            79,
+            initial_indent='* ',
+            subsequent_indent='  ',
+            break_on_hyphens=False,
         )
         for finding in self.findings
     )

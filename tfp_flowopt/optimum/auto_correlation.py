@@ -1,13 +1,15 @@
 """Second moments of data that arrive in batches."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from tfp_flowopt.optimum import circulant
 from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import individual
 from tfp_flowopt.optimum import linear_flow
-from tfp_flowopt.optimum import moment_variables
 from tfp_flowopt.optimum import moments
+from tfp_flowopt.optimum import replicated_moments
 from tfp_flowopt.optimum import structures
 
 __all__ = ['AutoCorrelation']
@@ -110,22 +112,11 @@ class AutoCorrelation(tf.Module):
       self._num_positions = 1
       template = circulant.CirculantMoments(*(4 * [None]), width)
       shapes = circulant.CirculantMoments.shapes(self._event_shape)
-    # Every replica assigns the same there, after `all_reduce`.
-    self._common = moment_variables.MomentVariables(
-        template,
-        shapes,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    self._state = replicated_moments.ReplicatedMoments(
+        template, shapes, self.name
     )
-    self._tracked = self._common.variables
-    self._strategy = tf.distribute.get_strategy()
-    self._own = None
-    if self._strategy.num_replicas_in_sync > 1:
-      self._own = moment_variables.MomentVariables(
-          template,
-          shapes,
-          synchronization=tf.VariableSynchronization.ON_READ,
-          aggregation=tf.VariableAggregation.NONE,
-      )
+    # What a checkpoint holds.
+    self._variables = self._state.variables
 
   def update(self, x):
     """Adds a batch of events.
@@ -155,10 +146,7 @@ class AutoCorrelation(tf.Module):
       batch, _ = closed_form.moments_and_positions(
           x, self._structure, self._centered, self._block_size, None
       )
-    if self._on_one_of_many():
-      self._own.add(batch)
-    else:
-      self._add(batch)
+    self._state.add(batch)
 
   def merge(self, other):
     """Adds what another accumulator has seen, and leaves that as it is.
@@ -182,7 +170,7 @@ class AutoCorrelation(tf.Module):
             f'Argument `other` must have the same {name[1:]}, {mine}, got '
             f'{its}.'
         )
-    self._add(other._moments())
+    self._state.add(other._state.read())
 
   def all_reduce(self):
     """Adds what each replica has seen to the moments that all share.
@@ -195,57 +183,7 @@ class AutoCorrelation(tf.Module):
       ValueError: On one of many replicas if this object was not created in
         the strategy's scope.
     """
-    if self._on_one_of_many():
-      self._common.add(self._own.read().all_reduce())
-      self._own.clear()
-    elif self._own is not None:
-      with self._strategy.scope():
-        self._strategy.run(self.all_reduce)
-
-  def _on_one_of_many(self):
-    """Whether this is the context of one of several replicas."""
-    if tf.distribute.in_cross_replica_context():
-      return False
-    if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
-      return False
-    if self._own is None:
-      raise ValueError(
-          f'"{self.name}" is used on several replicas: create it in the scope '
-          'of their strategy (`with strategy.scope():`).'
-      )
-    return True
-
-  def _add(self, new_moments):
-    """Adds to what all replicas share, from outside of them."""
-    with self._strategy.scope():
-      self._common.add(new_moments)
-
-  def _moments(self):
-    """What all replicas share, behind a check that it is all there is."""
-    if self._own is None:
-      return self._common.read()
-
-    def own_count():
-      return tf.identity(self._own.variables['count'])
-
-    if self._on_one_of_many():
-      counts = [own_count()]
-    else:
-      # Each replica's own: no worker waits for another one here.
-      with self._strategy.scope():
-        counts = self._strategy.experimental_local_results(
-            self._strategy.run(own_count)
-        )
-    check = tf.debugging.assert_equal(
-        tf.add_n(counts),
-        tf.constant(0.0, tf.float64),
-        message=(
-            'Replicas have seen data that is not shared yet: call '
-            '`AutoCorrelation.all_reduce` first.'
-        ),
-    )
-    with tf.control_dependencies([] if check is None else [check]):
-      return self._common.read()
+    self._state.all_reduce()
 
   @property
   def event_shape(self):
@@ -255,7 +193,7 @@ class AutoCorrelation(tf.Module):
   @property
   def count(self):
     """Number of events seen (and shared), a float64 scalar."""
-    events = self._moments().count
+    events = self._state.read().count
     if self._structure == 'pointwise':
       events /= self._num_positions
     return events
@@ -273,15 +211,14 @@ class AutoCorrelation(tf.Module):
       InvalidArgumentError: Before the first `update`, or if `all_reduce` is
         due.
     """
-    result = self._moments()
+    result = self._state.read()
     with tf.control_dependencies([
         tf.debugging.assert_positive(
             result.count,
             message='No data: call `AutoCorrelation.update` first.',
         )
     ]):
-      # Anew, behind the assertion.
-      return self._common.read()
+      return dataclasses.replace(result, count=tf.identity(result.count))
 
   def optimum(
       self,

@@ -156,9 +156,8 @@ def likelihood_optimum(
   * `'dense'`: any `D x D` matrix.
   * `'pointwise'`: one matrix shared by all positions of all images, a 1x1
     convolution after `space_to_depth(block_size)`.
-  * `'individual'`: one such matrix for each image, which may depend on the
-    image (dynamic linear flows); never below `'pointwise'` on average, where
-    both are uncentred or `b` is shared.
+  * `'individual'`: one such matrix (and `b`) for each image, which may depend
+    on the image (dynamic linear flows); never below `'pointwise'` on average.
   * `'circulant'`: any convolution with circular padding and kernels of any
     size, at full resolution: one `C x C` matrix for each frequency of the 2-D
     Fourier transform. It is the `'dense'` optimum of the images in all their
