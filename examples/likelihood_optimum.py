@@ -211,15 +211,21 @@ def _clustered_error(values, groups):
   return float(np.sqrt(np.sum(sums**2)) / len(values))
 
 
-def _sampling_bias(name, stream):
+def _sampling_bias(name, stream, pool):
   """About how much better the optimum looks than it is, nats/dimension."""
   size, channels = stream.event_shape[0], stream.event_shape[-1]
   count = float(stream.count)
-  if name == 'dense' or name == 'circulant':
+  if name == 'circulant' and pool:
+    # The frequencies of a cell of ordinary size, and their mirror images.
+    return channels / (4.0 * count * min(4 * pool**2, size**2))
+  if name in ('dense', 'circulant'):
     return channels / (4.0 * count)
   k = int(name.split('x')[-1])
   images = 1.0 if name.startswith('individual') else count
-  return k**2 * channels / (4.0 * images * (size // k) ** 2)
+  vectors, dimension = images * (size // k) ** 2, k**2 * channels
+  if vectors <= dimension:
+    return math.inf  # the noise floor decides alone
+  return dimension / (4.0 * vectors)
 
 
 def main(argv):
@@ -231,7 +237,8 @@ def main(argv):
     source = _source()
     streams = _accumulate(source, noise_variance)
   except ValueError as e:
-    raise SystemExit(f'{e}\n(--bad=skip passes over bad images)') from e
+    hint = '\n(--bad=skip passes over bad images)'
+    raise SystemExit(f'{e}{hint if "Bad image" in str(e) else ""}') from e
   bad = getattr(source, 'bad', [])
   if bad:
     print(f'{len(bad)} bad images skipped:', *bad, sep='\n  ')
@@ -255,30 +262,33 @@ def main(argv):
   results, few = {}, []
   print(
       f'\n{int(streams["circulant"].count)} tiles of {shape[0]}x{shape[1]}x'
-      f'{shape[2]} from {len(source)} images, {_BITS.value} bits. The best '
-      'linear flows:\n\n'
+      f'{shape[2]} from {len(source) - len(bad)} images, {_BITS.value} bits. '
+      'The best linear flows:\n\n'
       '  structure          bits/dim  +- error   log|det| (nats/dim)'
   )
   for name, best in optima.items():
     bits = in_bits(best.log_likelihood)
     error = errors.get(name, math.nan)
+    pool = options[name].get('frequency_pool')
+    bias = _sampling_bias(name, streams[name], pool)
     results[name] = {
         'log_likelihood': float(best.log_likelihood),
         'log_det': float(best.log_det),
         'bits_per_dim': bits,
         'standard_error': None if math.isnan(error) else error,
-        'sampling_bias': size * _sampling_bias(name, streams[name]),
-        'frequency_pool': options[name].get('frequency_pool'),
+        'sampling_bias': size * bias if math.isfinite(bias) else None,
+        'frequency_pool': pool,
     }
-    pool = options[name].get('frequency_pool')
     label = f'{name} (cells of {pool})' if pool else name
     error = error / (size * math.log(2.0))
     print(
         f'  {label:<18} {bits:8.3f}  {error:8.3f}   '
         f'{float(best.log_det) / size:8.3f}'
     )
-    bias = _sampling_bias(name, streams[name]) / math.log(2.0)
-    if bias > 0.01:
+    bias /= math.log(2.0)
+    if math.isinf(bias):
+      few.append(f'{name} (fewer vectors than dimensions: any amount)')
+    elif bias > 0.01:
       few.append(f'{name} {bias:.2f}')
   if 'dense' not in results:
     why = (

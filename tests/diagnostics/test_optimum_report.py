@@ -166,3 +166,24 @@ def test_unknown_constants_are_said(rng):
   report = fo.diagnostics.optimum_report(flow, x, bits=0)
   assert report.linear_range == [0.0, math.inf] and report.price == 0
   assert 'not known' in ' '.join(str(report).split())
+
+
+def test_a_flow_that_is_broken_is_called_so(rng):
+  x = data(rng, 100)
+
+  def log_prob(batch):
+    return tf.where(tf.range(len(batch)) == 7, -math.inf, tf.zeros(len(batch)))
+
+  report = fo.diagnostics.optimum_report(
+      linear(x), x, bits=0, log_prob=log_prob
+  )
+  (finding,) = report.findings
+  assert 'Broken' in finding
+
+
+def test_an_image_of_one_colour_has_no_individual_optimum(rng):
+  x = rng.normal(size=(40, 4, 4, 1)).astype(np.float32)
+  x[3] = 0.0
+  flow = fo.image_flow([4, 4, 1], num_levels=1, num_steps=1, hidden_channels=4)
+  report = fo.diagnostics.optimum_report(flow, x)
+  assert 'individual 1x1' not in [b['name'] for b in report.baselines]

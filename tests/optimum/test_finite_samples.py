@@ -170,6 +170,37 @@ def test_linear_flow(
     flow.log_prob(np.full_like(x, np.nan))
 
 
+@pytest.mark.parametrize(
+    'structure, fitted, given',
+    [
+        ('pointwise', (8, 8, 3), (2, 8, 8, 1)),
+        ('pointwise', (8, 8, 3), (2, 16, 16, 3)),
+        ('circulant', (8, 6, 3), (2, 8, 7, 3)),
+        ('circulant', (8, 6, 3), (2, 8, 6, 1)),
+        ('dense', (4,), (2, 1)),
+        ('dense', (4,), (2, 5, 4)),
+    ],
+)
+@pytest.mark.parametrize('graph', [False, True])
+def test_events_of_another_shape_are_refused(
+    rng, structure, fitted, given, graph
+):
+  stream = fo.AutoCorrelation(structure, fitted)
+  stream.update(rng.normal(size=(9, *fitted)))
+  flow = stream.linear_flow()
+  for function in (flow.log_prob, stream.update):
+    if graph:
+      function = tf.function(
+          function,
+          input_signature=[tf.TensorSpec([None] * len(given), tf.float64)],
+      )
+    with pytest.raises(
+        (ValueError, tf.errors.InvalidArgumentError), match='shape'
+    ):
+      function(rng.normal(size=given))
+  assert stream.count == 9
+
+
 def test_linear_flow_is_the_gaussian(rng):
   x = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 4)) + 3.0
   stream = fo.AutoCorrelation('dense', 4)

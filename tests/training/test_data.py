@@ -175,6 +175,10 @@ def test_images_of_records(array, tmp_path):
     list(training.ImageSource(tmp_path / 'a-1.tfrecord'))
   with pytest.raises(ValueError, match='"jpg"'):
     list(training.ImageSource(tmp_path / 'a-0.tfrecord', image_key='jpg'))
+  with tf.io.TFRecordWriter(str(tmp_path / 'text[1].tfrecord')) as writer:
+    writer.write(b'hello world, this is text')
+  with pytest.raises(ValueError, match=r'record 0: no tf\.train\.Example'):
+    list(training.ImageSource(tmp_path / 'text[1].tfrecord'))
   data = (tmp_path / 'a-0.tfrecord').read_bytes()
   (tmp_path / 'cut.tfrecord').write_bytes(data[:-5])
   with pytest.raises(ValueError, match=r'cut\.tfrecord'):

@@ -94,12 +94,13 @@ def linear_baselines(data, held_out, lipschitz, noise_variance):
         f'Argument `data` has too few events, {len(data)} of shape '
         f'{list(data.shape[1:])}, for a linear flow of any structure.'
     )
-  return [
+  baselines = [
       (_individual if structure == 'individual' else _shared)(
           data, held_out, structure, block_size, lipschitz, noise_variance
       )
       for structure, block_size in candidates
   ]
+  return [baseline for baseline in baselines if baseline is not None]
 
 
 def _shared(data, held_out, structure, block_size, lipschitz, noise_variance):
@@ -131,7 +132,7 @@ def _shared(data, held_out, structure, block_size, lipschitz, noise_variance):
 def _individual(
     data, held_out, structure, block_size, lipschitz, noise_variance
 ):
-  """Baseline of one matrix for each image."""
+  """Baseline of one matrix for each image; `None` if one has none."""
 
   def optima(x, bounds):
     return np.concatenate([
@@ -145,10 +146,12 @@ def _individual(
         for batch in batches_of(x)
     ])
 
-  return LinearBaseline(
-      structure,
-      block_size,
-      float(np.mean(optima(data, None), dtype=np.float64)),
-      float(np.mean(optima(data, lipschitz), dtype=np.float64)),
-      optima(held_out, None).astype(np.float64),
-  )
+  try:
+    train, constrained = (
+        float(np.mean(optima(data, bounds), dtype=np.float64))
+        for bounds in (None, lipschitz)
+    )
+    values = optima(held_out, None).astype(np.float64)
+  except tf.errors.InvalidArgumentError:
+    return None  # an image of one colour has no optimum of its own
+  return LinearBaseline(structure, block_size, train, constrained, values)

@@ -39,6 +39,9 @@ class AutoCorrelation(tf.Module):
   they have in common. Only that is read and saved, so call `all_reduce` first.
 
   ```python
+  # Batches that replicas can share: an empty share is an error.
+  dataset = dataset.batch(64, drop_remainder=True)
+  iterator = iter(strategy.experimental_distribute_dataset(dataset))
   with strategy.scope():
     moments = fo.AutoCorrelation('dense', 784)
 
@@ -127,18 +130,15 @@ class AutoCorrelation(tf.Module):
     Raises:
       ValueError: If `x` has the wrong type or shape, or on one of many
         replicas if this object was not created in the strategy's scope.
-      InvalidArgumentError: If `x` is empty, NaN or infinite; the accumulated
-        moments are unchanged then. Under XLA, which drops such checks, they
+      InvalidArgumentError: If `x` is empty, NaN or infinite, or of another
+        shape that was not known before; the accumulated moments are unchanged
+        then. Under XLA, which drops such checks, they
         become NaN.
     """
-    x = tf.convert_to_tensor(x, name='x')
-    if not x.shape[1:].is_compatible_with(self._event_shape):
-      raise ValueError(
-          f'Argument `x` must have shape [N] + {self._event_shape}, got '
-          f'{x.shape}.'
-      )
+    x = structures.checked_data(
+        x, self._structure, self._block_size, self._event_shape
+    )
     if self._structure == 'individual':
-      x = structures.checked_data(x, self._structure, self._block_size)
       batch = individual.individual_statistics(
           x, self._centered, self._block_size, **self._constraint
       )
@@ -204,8 +204,8 @@ class AutoCorrelation(tf.Module):
     Returns:
       An object with `count` (vectors), `mean` `[D]`, `matrix` `[D, D]` and the
       method `eigh()`, in float64. For `'circulant'` the cross-spectral
-      matrices, see `CirculantMoments`; for `'individual'` mean and covariance
-      of the optima.
+      matrices, see `CirculantMoments`, without `eigh`; for `'individual'` mean
+      and covariance of the optima.
 
     Raises:
       InvalidArgumentError: Before the first `update`, or if `all_reduce` is
@@ -296,6 +296,7 @@ class AutoCorrelation(tf.Module):
         _with_pool(self.moments(), frequency_pool),
         self._num_positions,
         self._structure,
+        self._event_shape,
         self._centered,
         self._block_size,
         lipschitz,
@@ -312,7 +313,10 @@ def _with_pool(data_moments, frequency_pool):
 def _check_default(constraint, where, place):
   """Raises a `ValueError` unless each part of a constraint is the default."""
   for name, value in constraint.items():
-    if tf.is_tensor(value) or value not in (None, 0.0, False):
+    is_default = value is None or value is False or (
+        name == 'noise_variance' and not tf.is_tensor(value) and value == 0
+    )
+    if not is_default:
       raise ValueError(
           f'Argument `{name}` is to be given to {place} for {where}, got '
           f'{value!r}.'

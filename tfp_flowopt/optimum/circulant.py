@@ -103,6 +103,13 @@ class CirculantMoments(moments.Moments):
   def _height(self):
     return tf.shape(self.within)[2]
 
+  def eigh(self):
+    """Not for these: there is a basis for each frequency."""
+    raise NotImplementedError(
+        'The eigenvectors of a circulant matrix are Fourier modes; use '
+        '`spectrum()` for its eigenvalues.'
+    )
+
   def with_pool(self, frequency_pool):
     """The same moments, to be pooled."""
     return dataclasses.replace(self, frequency_pool=frequency_pool)

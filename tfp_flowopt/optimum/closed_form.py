@@ -195,7 +195,9 @@ def likelihood_optimum(
       each image's own vectors for `'individual'`) rather than zero.
     rank: Python `int` in `1..D` (`D = block_size**2 C` for `'pointwise'` and
       `'individual'`, `H W C` for `'circulant'`): only so many directions are
-      free, the others share one scale. `None`: all are.
+      free, the others share one scale. `None`: all are. (For `'circulant'`
+      the eigenvalues of `w` and `-w` are equal; a rank that parts such a pair
+      is no convolution's, but that of `'dense'` over all shifts.)
     lipschitz: `None`, or a pair `(m, M)` with `0 <= m <= M`: the singular
       values that `A` may have, so that `Lip(f) <= M`, `Lip(f^-1) <= 1/m`.
     noise_variance: Variance of independent noise that `x` does not hold yet,

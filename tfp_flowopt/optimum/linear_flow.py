@@ -33,7 +33,14 @@ class LinearFlow:
   """
 
   def __init__(
-      self, data_moments, optimum, structure, block_size, lipschitz, noise
+      self,
+      data_moments,
+      optimum,
+      structure,
+      event_shape,
+      block_size,
+      lipschitz,
+      noise,
   ):
     """Creates the flow; `AutoCorrelation.linear_flow` is the way to it.
 
@@ -41,12 +48,14 @@ class LinearFlow:
       data_moments: `Moments` of the data.
       optimum: Their `LikelihoodOptimum` under the constraint, float64.
       structure: See `likelihood_optimum`; not `'individual'`.
+      event_shape: `TensorShape` of an event.
       block_size: See `likelihood_optimum`.
       lipschitz: See `likelihood_optimum`.
       noise: Noise variance, a number or a float64 scalar.
     """
     self._moments = data_moments
     self._structure = structure
+    self._event_shape = event_shape
     self._block_size = block_size
     self._noise = noise
     self._log_det = optimum.log_det
@@ -80,7 +89,9 @@ class LinearFlow:
       ValueError: If `x` has the wrong type or shape.
       InvalidArgumentError: If `x` is empty or not finite.
     """
-    x = structures.checked_data(x, self._structure, self._block_size)
+    x = structures.checked_data(
+        x, self._structure, self._block_size, self._event_shape
+    )
     if self._structure == 'circulant':
       vectors, count = x, 1
     else:
@@ -123,6 +134,7 @@ def optimal_linear_flow(
     data_moments,
     num_positions,
     structure,
+    event_shape,
     centered,
     block_size,
     lipschitz,
@@ -143,6 +155,7 @@ def optimal_linear_flow(
       data_moments,
       best,
       structure,
+      event_shape,
       block_size,
       lipschitz,
       spectrum.checked_noise(noise_variance),

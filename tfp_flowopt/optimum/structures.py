@@ -79,13 +79,15 @@ def vector_shape(structure, event_shape, block_size):
   return positions, dimension
 
 
-def checked_data(x, structure, block_size):
+def checked_data(x, structure, block_size, event_shape=None):
   """The data, behind checks of its type, shape and values.
 
   Args:
     x: See `likelihood_optimum`.
     structure: See `likelihood_optimum`.
     block_size: See `likelihood_optimum`.
+    event_shape: `TensorShape` that each event must have, `None` for any; then
+      `x` has one batch axis.
 
   Returns:
     `x` as a `Tensor` of its type.
@@ -95,6 +97,13 @@ def checked_data(x, structure, block_size):
     InvalidArgumentError: If `x` is empty, NaN or infinite.
   """
   x = tf.convert_to_tensor(x, name='x')
+  wanted = None
+  if event_shape is not None:
+    wanted = tf.TensorShape([None]).concatenate(event_shape)
+    if not x.shape.is_compatible_with(wanted):
+      raise ValueError(
+          f'Argument `x` must have shape [N] + {event_shape}, got {x.shape}.'
+      )
   if x.dtype not in (tf.float32, tf.float64):
     raise ValueError(
         'Argument `x` must be of type float32 or float64, got '
@@ -116,10 +125,14 @@ def checked_data(x, structure, block_size):
     vector_shape(structure, x.shape[1:], block_size)
   with tf.control_dependencies([
       tf.debugging.assert_positive(
-          tf.size(x), message=f'Argument `x` is empty, its shape is {x.shape}.'
+          # Many large images are more numbers than an int32 counts.
+          tf.size(x, out_type=tf.int64),
+          message=f'Argument `x` is empty, its shape is {x.shape}.'
       )
   ]):
-    return tf.debugging.check_numerics(x, 'Argument `x` has non-finite entries')
+    x = tf.debugging.check_numerics(x, 'Argument `x` has non-finite entries')
+  # What is not known before is checked as it runs.
+  return x if wanted is None else tf.ensure_shape(x, wanted)
 
 
 def as_vectors(x, structure, block_size):

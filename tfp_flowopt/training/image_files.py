@@ -4,6 +4,7 @@ import glob
 import pathlib
 import re
 
+from google.protobuf import message
 import numpy as np
 import tensorflow as tf
 
@@ -60,7 +61,9 @@ class ImageSource:
       self._items = [(f'{path}[{i}]', x) for i, x in enumerate(array)]
       self._decode = np.asarray
     else:
-      files = sorted(glob.glob(str(path)))
+      # A name may hold characters of patterns.
+      names = [str(path)] if path.is_file() else glob.glob(str(path))
+      files = sorted(name for name in names if pathlib.Path(name).is_file())
       if not files:
         raise ValueError(f'No folder or file of images: {path}')
       self._items = _Records(files)
@@ -109,7 +112,10 @@ class ImageSource:
       raise ValueError(f'No images in {self._path}')
 
   def _decode_example(self, record):
-    features = tf.train.Example.FromString(record).features.feature
+    try:
+      features = tf.train.Example.FromString(record).features.feature
+    except message.DecodeError as e:
+      raise ValueError('no tf.train.Example') from e
     values = features[self._key].bytes_list.value
     if len(values) != 1:
       raise ValueError(f'no bytes feature "{self._key}"')
@@ -134,7 +140,10 @@ class _Records:
         ):
           yield f'{file}, record {i}', record
       except tf.errors.DataLossError as e:
-        raise ValueError(f'Not a TFRecord file, or cut short: {file}') from e
+        raise ValueError(
+            f'Not an uncompressed TFRecord file, or cut short: {file}. (Single '
+            'images: give their folder.)'
+        ) from e
 
 
 def _decode_file(path):
