@@ -123,6 +123,8 @@ def test_saved_model(rng, structure, tmp_path):
     ],
 )
 def test_gradient_equals_finite_differences(rng, structure, options, jit):
+  if jit and len(options) and 'lipschitz' not in options:
+    pytest.skip('one compilation for each structure, and one with bounds')
   x = data(rng, structure)
   direction = rng.normal(size=x.shape)
 
