@@ -1,39 +1,24 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
+from support import programs
 import tensorflow as tf
 
-BINARY = pathlib.Path(__file__).parents[2] / 'examples' / 'density_2d.py'
+BINARY = programs.ROOT / 'examples' / 'density_2d.py'
 
 
 def test_all_models_learn_and_their_densities_integrate_to_one(tmp_path):
   picture, results = tmp_path / 'd.png', tmp_path / 'd.json'
-  run = subprocess.run(
-      [
-          sys.executable,
-          BINARY,
-          '--dataset=eight_gaussians',
-          *(f'--model={model}' for model in ('affine', 'residual', 'convex')),
-          '--train_steps=60',
-          '--num_blocks=2',
-          '--hidden=16',
-          '--grid=120',
-          f'--picture={picture}',
-          f'--results={results}',
-      ],
-      capture_output=True,
-      text=True,
-      timeout=300,
-      check=False,
-      env={
-          **os.environ,
-          'TF_CPP_MIN_LOG_LEVEL': '3',
-          'PYTHONPATH': str(BINARY.parents[1]),
-      },
+  run = programs.run(
+      BINARY,
+      '--dataset=eight_gaussians',
+      *(f'--model={model}' for model in ('affine', 'residual', 'convex')),
+      '--train_steps=60',
+      '--num_blocks=2',
+      '--hidden=16',
+      '--grid=120',
+      f'--picture={picture}',
+      f'--results={results}',
   )
   assert run.returncode == 0, run.stderr
   runs = json.loads(results.read_text())

@@ -1,33 +1,18 @@
 import json
 import math
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 from support import images
+from support import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
 
-ROOT = pathlib.Path(__file__).parents[2]
-BINARY = ROOT / 'examples' / 'likelihood_optimum.py'
+BINARY = programs.ROOT / 'examples' / 'likelihood_optimum.py'
 
 
 def run(*arguments):
-  return subprocess.run(
-      [sys.executable, BINARY, *arguments],
-      capture_output=True,
-      text=True,
-      timeout=300,
-      check=False,
-      env={
-          **os.environ,
-          'TF_CPP_MIN_LOG_LEVEL': '3',
-          'PYTHONPATH': str(ROOT),
-      },
-  )
+  return programs.run(BINARY, *arguments)
 
 
 def test_an_array_in_tiles(tmp_path):

@@ -1,14 +1,10 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support import programs
 import tensorflow as tf
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / 'examples'
 # Runs the binary, then measures its flows again, by autodiff alone: in one
 # process, for TensorFlow takes seconds to start, and in another one than this,
 # where the flags of another binary may be defined.
@@ -77,25 +73,13 @@ NAMES = [
 @pytest.fixture(scope='module')
 def outputs(tmp_path_factory):
   folder = tmp_path_factory.mktemp('uniqueness')
-  run = subprocess.run(
-      [
-          sys.executable,
-          '-c',
-          SCRIPT,
-          folder / 'measured.json',
-          '--num_points=500',
-          f'--picture={folder / "u.png"}',
-          f'--results={folder / "u.json"}',
-      ],
-      capture_output=True,
-      text=True,
-      timeout=300,
-      check=False,
-      env={
-          **os.environ,
-          'TF_CPP_MIN_LOG_LEVEL': '3',
-          'PYTHONPATH': str(EXAMPLES),
-      },
+  run = programs.run(
+      '-c',
+      SCRIPT,
+      folder / 'measured.json',
+      '--num_points=500',
+      f'--picture={folder / "u.png"}',
+      f'--results={folder / "u.json"}',
   )
   assert run.returncode == 0, run.stderr
   results = json.loads((folder / 'u.json').read_text())
