@@ -110,12 +110,13 @@ def test_the_nonlinear_part_alone_against_an_adversary():
 
 def test_linear_couplings_count_as_linear_and_as_they_are():
   flow = fo.bijectors.ImageFlow([8, 8, 2], **SMALL)
-  coupling = flow.levels[0].steps[0][2]
-  assert max(fo.lipschitz.lipschitz_bounds(coupling)) < 1.001
+  steps = flow.levels[0].repeated_steps
+  step = steps.trainable_step(0)
+  assert max(fo.lipschitz.lipschitz_bounds(step[2])) < 1.001
   before = flow.bounds_by_part()
-  coupling.conditioner.variables[-1].assign(
-      0.1 * tf.ones_like(coupling.conditioner.variables[-1])
-  )
+  kernel = step[2].conditioner.variables[-1]
+  kernel.assign(0.1 * tf.ones_like(kernel))
+  steps.assign(0, step)
   after = flow.bounds_by_part()
   assert after.nonlinear == before.nonlinear
   assert after.linear.forward > before.linear.forward

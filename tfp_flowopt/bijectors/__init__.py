@@ -17,6 +17,8 @@ from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
+from tfp_flowopt.bijectors.reconstruction_monitor import ReconstructionMonitor
+from tfp_flowopt.bijectors.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     'JointBijector',
     'LipschitzResidual',
     'RadialScaling',
+    'ReconstructionMonitor',
+    'RepeatedSteps',
     'ScalingCascade',
     'forward_and_log_det',
     'inverse_and_log_det',

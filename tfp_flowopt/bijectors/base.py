@@ -13,7 +13,12 @@ __all__ = [
     'forward_and_log_det',
     'inverse_and_log_det',
     'num_positions',
+    'retrace',
 ]
+
+
+class _Identity:
+  """Equal to itself alone."""
 
 
 class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
@@ -42,6 +47,29 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   def _inverse_and_log_det(self, y):
     """Returns `inverse(y)` and `log|det d inverse / dy|`."""
 
+  def _retrace(self, result, forward, tape):
+    """Goes back from a result, and the same way again under a tape.
+
+    A reversible flow walks back so, from results to gradients. What both ways
+    need (the network of a coupling) may be computed once.
+
+    Args:
+      result: Value of `forward`, or of `inverse`.
+      forward: Whether it is the value of `forward`.
+      tape: `tf.GradientTape` that records.
+
+    Returns:
+      A list of `Tensor`s, which beside each other along the last axis are the
+      input; the value and the log-determinant, recorded as functions of them.
+    """
+    there, back = self._inverse_and_log_det, self._forward_and_log_det
+    if forward:
+      there, back = back, there
+    with tape.stop_recording():
+      x, _ = back(result)
+    tape.watch(x)
+    return [x], *there(x)
+
   def _augmented_forward(self, x):
     y, fldj = self._forward_and_log_det(x)
     return y, {'ildj': -fldj}
@@ -65,8 +93,11 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   def _get_parameterization(self):
     # TFP hashes it at each look-up in the cache, and takes bijectors of equal
     # arguments for equal. Ours hold weights of their own, and other bijectors:
-    # going through all of those took half of the time to trace a flow.
-    return id(self)
+    # going through all of those took half of the time to trace a flow. Not its
+    # id: another bijector may get that when this one is gone.
+    if '_cache_identity' not in vars(self):
+      self._cache_identity = _Identity()
+    return self._cache_identity
 
   @classmethod
   def _parameter_properties(cls, dtype, num_classes=None):
@@ -125,6 +156,22 @@ def inverse_and_log_det(bijector, y):
   if isinstance(bijector, JointBijector):
     return bijector._inverse_and_log_det(y)  # pylint: disable=protected-access
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
+
+
+def retrace(bijector, result, forward, tape):
+  """Goes back from a result, and the same way again under a tape.
+
+  Args:
+    bijector: `JointBijector`.
+    result: Value of `forward`, or of `inverse`.
+    forward: Whether it is the value of `forward`.
+    tape: `tf.GradientTape` that records.
+
+  Returns:
+    A list of `Tensor`s, which beside each other along the last axis are the
+    input; the value and the log-determinant, recorded as functions of them.
+  """
+  return bijector._retrace(result, forward, tape)  # pylint: disable=protected-access
 
 
 def compose(evaluate, bijectors, x):

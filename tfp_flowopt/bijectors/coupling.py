@@ -73,8 +73,29 @@ class Coupling(base.JointBijector):
           'and have the number of outputs that the class says; its output '
           f'turns shape {x.shape} into {y.shape}.'
       )
+    return y, self._log_det(log_slope)
+
+  def _retrace(self, result, forward, tape):
+    first, second = tf.split(result, [result.shape[-1] // 2, -1], axis=-1)
+    there, back = self._normalize, self._generate
+    if forward:
+      there, back = back, there
+    tape.watch(first)
+    # The network sees what passes unchanged, so once is enough for both ways.
+    params = self._conditioner(first)
+    with tape.stop_recording():
+      second, _ = back(second, params)
+    tape.watch(second)
+    value, log_slope = there(second, params)
+    return (
+        [first, second],
+        tf.concat([first, value], axis=-1),
+        self._log_det(log_slope),
+    )
+
+  def _log_det(self, log_slope):
     axes = list(range(-self.forward_min_event_ndims, 0))
-    return y, tf.reduce_sum(log_slope, axis=axes)
+    return tf.reduce_sum(log_slope, axis=axes)
 
   def _forward_and_log_det(self, x):
     return self._apply(self._generate, x)

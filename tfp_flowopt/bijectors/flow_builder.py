@@ -13,6 +13,7 @@ from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import factor_out
 from tfp_flowopt.bijectors import flow_level
 from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import repeated_steps
 from tfp_flowopt.bijectors import scaling_cascade
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import budget as budget_lib
@@ -52,6 +53,8 @@ class FlowBuilder:
   conditioner_lipschitz: float
   tile_sizes: tuple
   log_range: float
+  memory: str
+  monitor: object
   dtype: object
   rng: np.random.Generator
 
@@ -105,7 +108,9 @@ class FlowBuilder:
     return flow_level.FlowLevel(
         depth_to_space.DepthToSpace(2),
         self._linear(channels, 'whiten'),
-        steps,
+        repeated_steps.RepeatedSteps(
+            steps, memory=self.memory, monitor=self.monitor
+        ),
         restore,
         factor_out.FactorOut(
             [height, width, channels],

@@ -43,8 +43,7 @@ class FlowLevel(base.JointBijector):
     Args:
       squeeze: `DepthToSpace`.
       whiten: `InvertibleConv1x1`.
-      steps: List of steps, each a list of bijectors of images, in the order of
-        direction `inverse`.
+      steps: `RepeatedSteps` of bijectors of images.
       restore: `InvertibleConv1x1`.
       factor_out: `FactorOut`.
       scaling: `ScalingCascade` of the images that arrive; by default none.
@@ -55,7 +54,7 @@ class FlowLevel(base.JointBijector):
     with tf.name_scope(name) as name:
       self._squeeze = squeeze
       self._whiten = whiten
-      self._steps = steps
+      self._repeated_steps = steps
       self._restore = restore
       self._factor_out = factor_out
       self._scaling = scaling
@@ -79,9 +78,17 @@ class FlowLevel(base.JointBijector):
     return self._whiten
 
   @property
+  def repeated_steps(self):
+    """The steps, as one `RepeatedSteps`."""
+    return self._repeated_steps
+
+  @property
   def steps(self):
-    """The steps, lists of bijectors in the order of direction `inverse`."""
-    return self._steps
+    """The steps, lists of bijectors in the order of direction `inverse`.
+
+    To look at; `repeated_steps.assign` changes one.
+    """
+    return self._repeated_steps.steps
 
   @property
   def restore(self):
@@ -101,24 +108,36 @@ class FlowLevel(base.JointBijector):
   @property
   def parts_after_whitening(self):
     """Steps and `restore` in the order of `inverse`: at first, the identity."""
-    steps = [bijector for step in self._steps for bijector in step]
-    return [*steps, self._restore]
+    return [*self._repeated_steps.parts, self._restore]
 
   @property
   def parts(self):
     """All bijectors in the order of direction `inverse`, but `factor_out`."""
+    return [*self.parts_before_steps, *self.parts_after_whitening]
+
+  @property
+  def parts_before_steps(self):
+    """Scaling, squeeze and `whiten`, in the order of `inverse`."""
     scaling = [] if self._scaling is None else [self._scaling]
+    return [*scaling, self._squeeze, self._whiten]
+
+  @property
+  def _joint_parts(self):
+    """All bijectors in the order of direction `inverse`, the steps as one."""
     return [
-        *scaling, self._squeeze, self._whiten, *self.parts_after_whitening
+        *self.parts_before_steps,
+        self._repeated_steps,
+        self._restore,
+        self._factor_out,
     ]
 
   def _forward_and_log_det(self, x):
-    parts = [*self.parts, self._factor_out]
-    return base.compose(base.forward_and_log_det, reversed(parts), x)
+    return base.compose(
+        base.forward_and_log_det, reversed(self._joint_parts), x
+    )
 
   def _inverse_and_log_det(self, y):
-    parts = [*self.parts, self._factor_out]
-    return base.compose(base.inverse_and_log_det, parts, y)
+    return base.compose(base.inverse_and_log_det, self._joint_parts, y)
 
   def _forward_event_shape(self, input_shape):
     return self._squeeze.forward_event_shape(

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import flow_bounds
 from tfp_flowopt.bijectors import flow_builder
+from tfp_flowopt.bijectors import reconstruction_monitor
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['ImageFlow']
@@ -62,9 +63,11 @@ class ImageFlow(base.JointBijector):
       conditioner_lipschitz=None,
       tile_sizes=(4, 2, 1),
       log_range=1.0,
+      memory='reversible',
       seed=0,
       top_level=None,
       initialized=None,
+      monitor=None,
       dtype=tf.float32,
       validate_args=False,
       name='image_flow',
@@ -90,9 +93,12 @@ class ImageFlow(base.JointBijector):
         its sides takes their place. Empty for no cascades.
       log_range: The scales and singular values of the linear maps can be
         trained within a factor `exp(log_range)` of their initial values.
+      memory: `'reversible'`, with which the memory of gradients does not grow
+        with `num_steps`, or `'stored'`; see `RepeatedSteps`.
       seed: Python `int`, of the rotations and the initial networks.
       top_level: `FlowLevel` to share instead of building one.
       initialized: Boolean `tf.Variable` to share; by default a new one.
+      monitor: `ReconstructionMonitor` to share; by default a new one.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -110,6 +116,8 @@ class ImageFlow(base.JointBijector):
         conditioner_lipschitz=conditioner_lipschitz,
     )
     with tf.name_scope(name) as name:
+      if monitor is None:
+        monitor = reconstruction_monitor.ReconstructionMonitor()
       if top_level is None:
         top_level = flow_builder.FlowBuilder(
             num_levels=num_levels,
@@ -122,13 +130,18 @@ class ImageFlow(base.JointBijector):
             conditioner_lipschitz=_or_default(conditioner_lipschitz, 4.0),
             tile_sizes=tuple(tile_sizes),
             log_range=log_range,
+            memory=memory,
+            monitor=monitor,
             dtype=dtype,
             rng=np.random.default_rng(seed),
         ).build(event_shape.as_list())
       if initialized is None:
         initialized = tf.Variable(False, trainable=False, name='initialized')
       # A copy shares the weights instead of making new ones.
-      parameters.update(top_level=top_level, initialized=initialized)
+      parameters.update(
+          top_level=top_level, initialized=initialized, monitor=monitor
+      )
+      self._monitor = monitor
       self._event_shape = event_shape
       self._top_level = top_level
       self._initialized = initialized
@@ -153,6 +166,7 @@ class ImageFlow(base.JointBijector):
       'conditioner_lipschitz',
       'tile_sizes',
       'log_range',
+      'memory',
       'seed',
       'dtype',
   )
@@ -179,6 +193,11 @@ class ImageFlow(base.JointBijector):
   def initialized(self):
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
+
+  @property
+  def monitor(self):
+    """The `ReconstructionMonitor` of the steps of all levels."""
+    return self._monitor
 
   def bounds_by_part(self):
     """Certified constants of the linear and of the non-linear part.

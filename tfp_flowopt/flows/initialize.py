@@ -113,22 +113,27 @@ def initialize_act_norm(distribution, images):
   """
   flow = _uninitialized_flow(distribution)
   (x,) = _as_dataset(images, flow, 'images', batch_size=len(images))
-  statistics = []
+  initialized = []
   for level in flow.levels:
-    for part in level.parts:
-      if isinstance(part, bijectors.ActNorm):
-        mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
-        if not np.all((variance > 0) & np.isfinite(variance)):
-          raise ValueError(
-              'Argument `images` must be finite, and no channel constant.'
-          )
-        statistics.append((part, mean, variance))
-        x = (x - mean) * tf.math.rsqrt(variance)
-      else:
+    steps = level.repeated_steps
+    for part in level.parts_before_steps:
+      x, _ = bijectors.inverse_and_log_det(part, x)
+    for k in range(steps.num_steps):
+      step = steps.trainable_step(k)
+      for part in step:
+        if isinstance(part, bijectors.ActNorm):
+          mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+          if not np.all((variance > 0) & np.isfinite(variance)):
+            raise ValueError(
+                'Argument `images` must be finite, and no channel constant.'
+            )
+          part.initialize(mean, variance)
         x, _ = bijectors.inverse_and_log_det(part, x)
+      initialized.append((steps, k, step))
+    x, _ = bijectors.inverse_and_log_det(level.restore, x)
     x, _ = level.factor_out.split(x)
-  for act_norm, mean, variance in statistics:
-    act_norm.initialize(mean, variance)
+  for steps, k, step in initialized:
+    steps.assign(k, step)
   flow.mark_initialized()
 
 

@@ -8,9 +8,10 @@ from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds
 from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
 from tfp_flowopt.lipschitz.budget import LipschitzBudget
+from tfp_flowopt.lipschitz.derived_weights import DerivedWeights
+from tfp_flowopt.lipschitz.derived_weights import shared_rescaling
 from tfp_flowopt.lipschitz.freezing import FrozenKernels
 from tfp_flowopt.lipschitz.freezing import frozen
-from tfp_flowopt.lipschitz.kernel_scopes import shared_rescaling
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
 from tfp_flowopt.lipschitz.log_slopes import LogSlopes
@@ -20,6 +21,7 @@ from tfp_flowopt.lipschitz.reconstruction import reconstruction_error_bound
 
 __all__ = [
     'AnchoredLogScale',
+    'DerivedWeights',
     'FrozenKernels',
     'LipschitzBounds',
     'LipschitzBudget',

@@ -4,10 +4,12 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import derived_weights
+
 __all__ = ['AnchoredLogScale']
 
 
-class AnchoredLogScale(tf.Module):
+class AnchoredLogScale(derived_weights.DerivedWeights):
   """Logarithms of scales that stay within a factor of their anchor.
 
   ```none
@@ -44,7 +46,7 @@ class AnchoredLogScale(tf.Module):
     )
     self._offset = tf.Variable(tf.zeros([size], dtype), name='offset')
 
-  def __call__(self):
+  def compute(self):
     """Returns `log s`, `[size]`."""
     return self._anchor + self._log_range * tf.tanh(
         self._offset / self._log_range

@@ -8,8 +8,8 @@ __all__ = ['almost_orthogonal']
 
 
 def _gram_row_sums(kernel):
-  """`t_i = sum over lags and j of |G[lag, i, j]|`, `[in]`."""
-  return tf.reduce_sum(tf.abs(gram.gram_kernel(kernel)), axis=[0, 1, 3])
+  """`t_i = sum over lags and j of |G[lag, i, j]|`, `[..., in]`."""
+  return tf.reduce_sum(tf.abs(gram.gram_kernel(kernel)), axis=[-4, -3, -1])
 
 
 def almost_orthogonal(kernel):
@@ -28,28 +28,35 @@ def almost_orthogonal(kernel):
 
   Args:
     kernel: Floating-point `Tensor`, dense `[in, out]` or convolution
-      `[kh, kw, in, out]`.
+      `[kh, kw, in, out]`; or a stack of convolutions, `[K, kh, kw, in, out]`.
 
   Returns:
     `Tensor` of the same shape.
 
   Raises:
-    ValueError: If `kernel` has neither rank 2 nor 4.
+    ValueError: If `kernel` has none of the ranks 2, 4 and 5.
   """
   kernel = tf.convert_to_tensor(kernel, name='kernel')
   if kernel.shape.rank == 2:
     return almost_orthogonal(gram.as_convolution(kernel))[0, 0]
-  kernel = gram.as_convolution(kernel)
+  if kernel.shape.rank != 5:
+    kernel = gram.as_convolution(kernel)
   # The squares of a large kernel are out of range, so they are those of
   # `K / scale`: channel `i` of that is multiplied by
   # `min(scale, t_i^-1/2)`. The result does not depend on the scale, so nor
   # does the gradient.
-  scale = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel)), 1.0))
+  scale = tf.stop_gradient(
+      tf.maximum(
+          tf.reduce_max(tf.abs(kernel), axis=[-4, -3, -2, -1], keepdims=True),
+          1.0,
+      )
+  )
   kernel /= scale
-  if kernel.shape[2] <= kernel.shape[3]:
-    sums = _gram_row_sums(kernel)[:, tf.newaxis]
+  if kernel.shape[-2] <= kernel.shape[-1]:
+    sums = _gram_row_sums(kernel)[..., tf.newaxis, tf.newaxis, :, tf.newaxis]
   else:
-    sums = _gram_row_sums(tf.transpose(kernel, [0, 1, 3, 2]))
+    sums = _gram_row_sums(tf.linalg.matrix_transpose(kernel))
+    sums = sums[..., tf.newaxis, tf.newaxis, tf.newaxis, :]
   # 1e-24 limits the gradient, a cube, of channels that are 1e12 times smaller
   # than others.
   smallest = tf.maximum(1.0 / scale / scale, 1e-24)

@@ -4,8 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from tfp_flowopt.lipschitz import kernel_scopes
-from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['FrozenKernels', 'frozen']
 
@@ -13,11 +12,12 @@ __all__ = ['FrozenKernels', 'frozen']
 class FrozenKernels:
   """The rescaled kernels of the layers of a module, in variables of their own.
 
-  While they are in use, the layers read them instead of rescaling their trained
-  kernels. The trained kernels are neither changed nor replaced: whatever
-  happens meanwhile, the module, its variables and its checkpoints are what they
-  were. (Rescaling the trained kernels in place would not even be the same map:
-  almost-orthogonal rescaling is not idempotent.)
+  And all other `DerivedWeights`: orthogonal matrices, for example, which take a
+  linear solve. While they are in use, the layers read them instead of rescaling
+  their trained kernels. The trained kernels are neither changed nor replaced:
+  whatever happens meanwhile, the module, its variables and its checkpoints are
+  what they were. (Rescaling the trained kernels in place would not even be the
+  same map: almost-orthogonal rescaling is not idempotent.)
 
   A function that was traced while they were in use reads them ever after, so
   they must be kept as long as it is. `update` brings them up to date.
@@ -59,13 +59,11 @@ class FrozenKernels:
           'variables. Freeze it before.'
       )
     self._kernels = {
-        layer: tf.Variable(
-            layer.rescaled_kernel(), trainable=False, name='frozen_kernel'
+        derived: tf.Variable(
+            derived.compute(), trainable=False, name='frozen_weights'
         )
-        for layer in (module, *module.submodules)
-        if isinstance(layer, layers.LipschitzLinear)
-        # Nothing to save where nothing is computed.
-        and layer.normalization is not None
+        for derived in (module, *module.submodules)
+        if isinstance(derived, derived_weights.DerivedWeights)
     }
 
   @property
@@ -75,8 +73,8 @@ class FrozenKernels:
 
   def update(self):
     """Freezes the kernels as they are now, in the same variables."""
-    for layer, variable in self._kernels.items():
-      variable.assign(layer.rescaled_kernel())
+    for derived, variable in self._kernels.items():
+      variable.assign(derived.compute())
 
   def in_use(self):
     """Context in which the layers use these kernels, in this thread.
@@ -86,7 +84,7 @@ class FrozenKernels:
     Returns:
       Context manager.
     """
-    return kernel_scopes.using_frozen(self._kernels)
+    return derived_weights.using_frozen(self._kernels)
 
 
 @contextlib.contextmanager

@@ -41,30 +41,32 @@ def gram_kernel(kernel):
   the kernel of `K^T K` for the convolution of infinite images.
 
   Args:
-    kernel: `[kh, kw, in, out]`.
+    kernel: `[kh, kw, in, out]`, or a stack of them, `[K, kh, kw, in, out]`.
 
   Returns:
-    `[2 kh - 1, 2 kw - 1, in, in]`, lags in ascending order.
+    `[2 kh - 1, 2 kw - 1, in, in]`, lags in ascending order; of a stack,
+    `[K, 2 kh - 1, 2 kw - 1, in, in]`.
   """
-  height, width, inputs, outputs = kernel.shape
+  stack, (height, width, inputs, outputs) = kernel.shape[:-4], kernel.shape[-4:]
   taps = height * width
   if taps == 1:
-    gram = tf.linalg.matmul(kernel[0, 0], kernel[0, 0], transpose_b=True)
-    return gram[tf.newaxis, tf.newaxis]
+    return tf.linalg.matmul(kernel, kernel, transpose_b=True)
   if taps > _MANY_TAPS:
+    if stack:
+      return tf.map_fn(_gram_by_convolution, kernel)
     return _gram_by_convolution(kernel)
   # All pairs of taps at once, then the sum over those with the same lag. That
   # is a third of the products of a convolution, which multiplies padding, too.
-  rows = tf.reshape(kernel, [taps * inputs, outputs])
+  rows = tf.reshape(kernel, [*stack, taps * inputs, outputs])
   pairs = tf.linalg.matmul(rows, rows, transpose_b=True)
-  pairs = tf.reshape(pairs, [taps, inputs, taps, inputs])
+  pairs = tf.reshape(pairs, [-1, taps, inputs, taps, inputs])
   pairs = tf.reshape(
-      tf.transpose(pairs, [0, 2, 1, 3]), [taps**2, inputs**2]
+      tf.transpose(pairs, [0, 1, 3, 2, 4]), [*stack, taps**2, inputs**2]
   )
   same_lag = tf.constant(_pairs_of_each_lag(height, width), kernel.dtype)
   return tf.reshape(
       tf.linalg.matmul(same_lag, pairs),
-      [2 * height - 1, 2 * width - 1, inputs, inputs],
+      [*stack, 2 * height - 1, 2 * width - 1, inputs, inputs],
   )
 
 

@@ -5,7 +5,12 @@ import tensorflow as tf
 from tfp_flowopt.lipschitz import aol
 from tfp_flowopt.lipschitz import operator_norm
 
-__all__ = ['NORMALIZATIONS', 'normalize_kernel']
+__all__ = [
+    'NORMALIZATIONS',
+    'check_normalization',
+    'normalize_kernel',
+    'normalize_kernels',
+]
 
 
 def _divided_by_norm(kernel):
@@ -41,9 +46,35 @@ def normalize_kernel(kernel, method):
   Raises:
     ValueError: If there is no such method.
   """
+  check_normalization(method)
+  return NORMALIZATIONS[method](kernel)
+
+
+def normalize_kernels(kernels, method):
+  """`normalize_kernel` of each of a stack of kernels.
+
+  Args:
+    kernels: `[K, in, out]` or `[K, kh, kw, in, out]`.
+    method: A key of `NORMALIZATIONS`.
+
+  Returns:
+    `Tensor` of the same shape.
+
+  Raises:
+    ValueError: If there is no such method.
+  """
+  check_normalization(method)
+  if method != 'aol':
+    return tf.map_fn(NORMALIZATIONS[method], kernels)
+  if kernels.shape.rank == 5:
+    return aol.almost_orthogonal(kernels)
+  return aol.almost_orthogonal(kernels[:, tf.newaxis, tf.newaxis])[:, 0, 0]
+
+
+def check_normalization(method):
+  """Raises a `ValueError` unless `method` is a key of `NORMALIZATIONS`."""
   if method not in NORMALIZATIONS:
     raise ValueError(
         f'Argument `normalization` must be one of {tuple(NORMALIZATIONS)}, got '
         f'{method!r}.'
     )
-  return NORMALIZATIONS[method](kernel)

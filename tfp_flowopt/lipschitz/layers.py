@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import kernel_normalization
-from tfp_flowopt.lipschitz import kernel_scopes
+from tfp_flowopt.lipschitz import rescaled_kernel
 
 __all__ = ['LipschitzConv2D', 'LipschitzDense', 'LipschitzLinear']
 
@@ -86,12 +85,6 @@ class LipschitzLinear(tf.Module):
         raise ValueError(
             f'Argument `{argument}` must be at least 1, got {size}.'
         )
-    if normalization not in kernel_normalization.NORMALIZATIONS:
-      raise ValueError(
-          'Argument `normalization` must be one of '
-          f'{tuple(kernel_normalization.NORMALIZATIONS)}, got '
-          f'{normalization!r}.'
-      )
     dtype = tf.as_dtype(dtype)
     if dtype not in (tf.float32, tf.float64):
       raise ValueError(
@@ -100,13 +93,21 @@ class LipschitzLinear(tf.Module):
       )
     self._lipschitz = _checked_lipschitz(lipschitz, normalization)
     self._normalization = normalization
+    self._dtype = dtype
     self._inflation = bounds.inflation(dtype)
     shape = [size for _, size in kernel_shape]
-    self._kernel = tf.Variable(
+    self._in_channels = shape[-2]
+    kernel = (
         tf.zeros(shape, dtype)
         if zero_initial
-        else _initial_kernel(shape, dtype, seed),
-        name='kernel',
+        else _initial_kernel(shape, dtype, seed)
+    )
+    self._kernel = (
+        tf.Variable(kernel, name='kernel')
+        if normalization is None
+        else rescaled_kernel.RescaledKernel(
+            kernel, normalization, self._lipschitz
+        )
     )
     self._bias = (
         tf.Variable(tf.zeros(shape[-1:], dtype), name='bias')
@@ -128,31 +129,20 @@ class LipschitzLinear(tf.Module):
     """How the kernel is rescaled: `'aol'`, `'gram'` or `None`."""
     return self._normalization
 
-  def rescaled_kernel(self):
-    """The rescaled kernel, computed anew from the trained one."""
-    return self._rescale(tf.convert_to_tensor(self._kernel))
-
   def effective_kernel(self):
     """The rescaled kernel, of operator norm at most `lipschitz`.
 
     Inside `shared_rescaling` it is computed once, inside `frozen` it is the
     frozen one.
     """
-    return kernel_scopes.scoped_kernel(self, self._kernel, self._rescale)
-
-  def _rescale(self, kernel):
-    with tf.name_scope('rescale_kernel'):
-      kernel = kernel_normalization.normalize_kernel(
-          kernel, self._normalization
-      )
-      if self._lipschitz in (1.0, math.inf):
-        return kernel
-      return self._lipschitz * kernel
+    if self._normalization is None:
+      return tf.convert_to_tensor(self._kernel)
+    return self._kernel()
 
   def _check_input(self, x):
     """`x` as a `Tensor`; raises a `ValueError` if its channels do not fit."""
-    x = tf.convert_to_tensor(x, self._kernel.dtype, name='x')
-    channels = self._kernel.shape[-2]
+    x = tf.convert_to_tensor(x, self._dtype, name='x')
+    channels = self._in_channels
     # conv2d takes a multiple of the channels for a grouped convolution.
     if x.shape.rank is not None and (
         x.shape.rank < 1 or x.shape[-1] not in (None, channels)

@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.lipschitz import derived_weights
+
 __all__ = ['Orthogonal', 'check_orthogonal']
 
 
@@ -33,7 +35,7 @@ def check_orthogonal(matrix, size, name):
     )
 
 
-class Orthogonal(tf.Module):
+class Orthogonal(derived_weights.DerivedWeights):
   """A trainable orthogonal matrix: a Cayley transform of a base matrix.
 
   ```none
@@ -63,15 +65,15 @@ class Orthogonal(tf.Module):
         tf.zeros([size * (size - 1) // 2], dtype), name='lower'
     )
 
-  def __call__(self):
+  def compute(self):
     """Returns the matrix, `[size, size]`."""
     if self._size == 1:
       return tf.identity(self._base)
-    lower = tf.pad(
-        tfp.math.fill_triangular(self._lower), [[1, 0], [0, 1]]
-    )
+    lower = tfp.math.fill_triangular(self._lower)
+    stacked = [[0, 0]] * (lower.shape.rank - 2)
+    lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])
     identity = tf.eye(self._size, dtype=lower.dtype)
-    inverse = tf.linalg.inv(identity + lower - tf.transpose(lower))
+    inverse = tf.linalg.inv(identity + lower - tf.linalg.matrix_transpose(lower))
     return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
 
   def assign(self, matrix):

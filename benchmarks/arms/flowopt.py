@@ -1,0 +1,108 @@
+"""Our flow, for benchmarks that hold it against its peers."""
+
+import functools
+
+import numpy as np
+import serving
+import tensorflow as tf
+import tf_keras
+
+import tfp_flowopt as fo
+
+
+class Flow:
+  """An `image_flow`, trained as `Trainer` does."""
+
+  def __init__(self, settings):
+    """Creates the flow, initialised at the optimum.
+
+    Args:
+      settings: `image_size`, `batch_size`, `learning_rate`, `images` (path of
+        an .npy file of uint8 images, at least one batch) and `flow`, further
+        arguments of `image_flow`; `compute_dtype` as a string.
+    """
+    size = settings['image_size']
+    flow = dict(settings['flow'])
+    if 'compute_dtype' in flow:
+      flow['compute_dtype'] = tf.as_dtype(flow['compute_dtype'])
+    self._distribution = fo.image_flow([size, size, 3], **flow)
+    images = np.load(settings['images'])
+    rng = np.random.default_rng(0)
+    images = (images + rng.random(images.shape)) / 256 - 0.5
+    images = images.astype(np.float32)
+    fo.initialize_at_optimum(self._distribution, images)
+    self._x = tf.constant(images[: settings['batch_size']])
+    self._variables = self._distribution.trainable_variables
+    self._optimizer = tf_keras.optimizers.Adam(settings['learning_rate'])
+    self._optimizer.build(self._variables)
+
+  @functools.cached_property
+  def _step(self):
+    @tf.function(autograph=False)
+    def step(x):
+      with tf.GradientTape() as tape, fo.lipschitz.shared_rescaling():
+        loss = fo.bits_per_dim(
+            tf.reduce_mean(self._distribution.log_prob(x)),
+            self._distribution.event_shape.num_elements(),
+        )
+      gradients, _ = tf.clip_by_global_norm(
+          tape.gradient(loss, self._variables), 1.0
+      )
+      self._optimizer.apply_gradients(
+          zip(gradients, self._variables, strict=True)
+      )
+      return loss
+
+    return step
+
+  @functools.cached_property
+  def _log_prob(self):
+    with fo.lipschitz.frozen(self._distribution) as self._kernels:
+      return tf.function(
+          self._distribution.log_prob, autograph=False
+      ).get_concrete_function(tf.TensorSpec(self._x.shape))
+
+  @functools.cached_property
+  def _forward(self):
+    with fo.lipschitz.frozen(self._distribution) as self._kernels:
+      return tf.function(
+          self._distribution.bijector.forward, autograph=False
+      ).get_concrete_function(
+          tf.TensorSpec([self._x.shape[0], self._latent_size])
+      )
+
+  @property
+  def _latent_size(self):
+    return self._distribution.event_shape.num_elements()
+
+  def num_parameters(self):
+    """Number of trained numbers."""
+    return sum(v.shape.num_elements() for v in self._variables)
+
+  def train_step(self):
+    """One step; bits/dim before it."""
+    return float(self._step(self._x))
+
+  def log_prob(self):
+    """Mean bits/dim of the batch."""
+    return float(
+        fo.bits_per_dim(
+            tf.reduce_mean(self._log_prob(self._x)), self._latent_size
+        )
+    )
+
+  def sample(self):
+    """Images from noise; the largest value."""
+    z = tf.random.stateless_normal(
+        [self._x.shape[0], self._latent_size], [0, 0]
+    )
+    return float(tf.reduce_max(self._forward(z)))
+
+  def round_trip(self):
+    """Largest error of an image after `inverse` and `forward`."""
+    z = self._distribution.bijector.inverse(self._x)
+    return float(tf.reduce_max(tf.abs(self._forward(tf.identity(z)) - self._x)))
+
+
+if __name__ == '__main__':
+  serving.serve(Flow)

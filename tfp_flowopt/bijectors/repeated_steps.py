@@ -1,0 +1,225 @@
+"""RepeatedSteps bijector."""
+
+import tensorflow_probability as tfp
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import reconstruction_monitor
+from tfp_flowopt.bijectors import reversible
+from tfp_flowopt.bijectors import stacked_steps
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['RepeatedSteps']
+
+_MEMORY = ('reversible', 'stored')
+
+
+class RepeatedSteps(base.JointBijector):
+  """`K` steps of the same structure, one after the other, in a loop.
+
+  The same map as `tfb.Chain` of the steps: `inverse` applies the first step
+  first. But each weight of the steps is one variable, stacked to `[K, ...]`, so
+  graph, start-up and number of variables do not grow with `K`.
+
+  Nor does the memory of gradients, with `memory='reversible'`: only input and
+  output of the whole are kept, and the way back recomputes each step's input by
+  inverting the step (Gomez et al. 2017). The network of a coupling is evaluated
+  once for both, its inverse and its gradient.
+
+  Floating-point arithmetic does not invert exactly, and the inverses of earlier
+  steps amplify its errors. Bi-Lipschitz steps bound that before training:
+  `lipschitz.reconstruction_error_bound(repeated.parts, norms, dtype)`. And each
+  gradient measures it: the input is known, so when the way back arrives there,
+  the error is known exactly. Above a tolerance the gradient is computed from
+  the kept inputs of all steps instead, which costs time and memory, but is
+  exact; `monitor` counts that.
+
+  Gradients of gradients are right, too; they take the memory of `'stored'`.
+
+  #### Example
+
+  ```python
+  step = tfb.Chain([
+      fo.bijectors.ActNorm(12),
+      fo.bijectors.InvertibleConv1x1(12),
+      fo.bijectors.AffineCoupling(fo.networks.ConvConditioner(6, 64, 12)),
+  ])
+  bijector = fo.bijectors.RepeatedSteps(step, num_steps=16)
+  bijector.inverse(tf.ones([5, 16, 16, 12]))
+  ```
+  """
+
+  def __init__(
+      self,
+      step,
+      num_steps=None,
+      memory='reversible',
+      tolerance=1e-4,
+      monitor=None,
+      stacked=None,
+      validate_args=False,
+      name='repeated_steps',
+  ):
+    """Creates the steps.
+
+    Args:
+      step: A bijector of this package that keeps the shape of its input, or a
+        `tfb.Chain` of some. Its weights are copied, `num_steps` times. Or a
+        list of steps that differ in their weights alone.
+      num_steps: Python `int`, the `K` above; not for a list.
+      memory: `'reversible'` or `'stored'`, which keeps what TensorFlow's
+        gradients need of all steps.
+      tolerance: Largest error of a recomputed input, relative to its norm, for
+        which a gradient is used; see `ReconstructionMonitor`.
+      monitor: `ReconstructionMonitor` to share, with its own tolerance; by
+        default a new one.
+      stacked: `StackedSteps` to share; `step` is ignored then.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value, or steps differ.
+      TypeError: If a step is no bijector of this package.
+    """
+    parameters = dict(locals())
+    if memory not in _MEMORY:
+      raise ValueError(
+          f'Argument `memory` must be one of {_MEMORY}, got {memory!r}.'
+      )
+    with tf.name_scope(name) as name:
+      if stacked is None:
+        steps = [_parts(one) for one in _steps(step, num_steps)]
+        stacked = stacked_steps.StackedSteps(steps)
+      if monitor is None:
+        monitor = reconstruction_monitor.ReconstructionMonitor(tolerance)
+      # A copy shares the weights instead of making new ones.
+      parameters.update(step=None, stacked=stacked, monitor=monitor)
+      self._stacked = stacked
+      self._memory = memory
+      self._monitor = monitor
+      first = stacked.step(0)
+      super().__init__(
+          forward_min_event_ndims=max(
+              part.forward_min_event_ndims for part in first
+          ),
+          is_constant_jacobian=all(
+              part.is_constant_jacobian for part in first
+          ),
+          dtype=first[0].dtype,
+          validate_args=validate_args,
+          parameters=parameters,
+          name=name,
+      )
+
+  _fixed_in_copies = ('step', 'num_steps', 'tolerance')
+
+  @property
+  def num_steps(self):
+    """The number of steps."""
+    return self._stacked.num_steps
+
+  @property
+  def memory(self):
+    """How gradients are computed, `'reversible'` or `'stored'`."""
+    return self._memory
+
+  @property
+  def monitor(self):
+    """The `ReconstructionMonitor`, with measured errors and a count."""
+    return self._monitor
+
+  @property
+  def steps(self):
+    """The steps in the order of `inverse`, each a list of bijectors.
+
+    To look at: their weights are `Tensor`s, as they are now.
+    """
+    return [self._stacked.step(k) for k in range(self.num_steps)]
+
+  @property
+  def parts(self):
+    """The bijectors of all `steps` in the order of `inverse`."""
+    return [part for step in self.steps for part in step]
+
+  def trainable_step(self, index):
+    """A copy of one step with variables of its own.
+
+    To change one step: change the copy, then `assign` it.
+
+    Args:
+      index: Python `int`.
+
+    Returns:
+      List of bijectors.
+    """
+    return self._stacked.trainable_step(index)
+
+  def assign(self, index, step):
+    """Replaces the weights of one step.
+
+    Args:
+      index: Python `int`.
+      step: Bijector or list of bijectors of the same structure.
+
+    Raises:
+      ValueError: If the structure differs.
+    """
+    # What was computed with the old values must not be found again.
+    self._cache.clear()
+    self._stacked.assign(index, _parts(step))
+
+  def _walk(self, x, forward):
+    ndims = self.forward_min_event_ndims
+    if x.shape.rank is None:
+      raise ValueError(
+          f'{self.name} needs inputs of known rank, got shape {x.shape}.'
+      )
+    walk = reversible.Walk(self._stacked, forward, ndims)
+    weights = self._stacked.weights()
+    if self._memory == 'stored':
+      return walk.stored(x, weights)
+    return walk.reversible(x, weights, self._monitor)
+
+  def _forward_and_log_det(self, x):
+    return self._walk(x, forward=True)
+
+  def _inverse_and_log_det(self, y):
+    return self._walk(y, forward=False)
+
+
+def _steps(step, num_steps):
+  """The steps that the arguments of `RepeatedSteps` mean."""
+  if isinstance(step, (list, tuple)):
+    if not step or num_steps not in (None, len(step)):
+      raise ValueError(
+          'Argument `num_steps` must be left out, and `step` not be empty, for '
+          f'a list of steps, got {num_steps} and {len(step)} steps.'
+      )
+    return list(step)
+  if num_steps is None or num_steps < 1:
+    raise ValueError(
+        f'Argument `num_steps` must be at least 1, got {num_steps}.'
+    )
+  return [step] * num_steps
+
+
+def _parts(step):
+  """The bijectors that a step consists of, in the order of `inverse`."""
+  if isinstance(step, tfp.bijectors.Chain):
+    step = list(step.bijectors)
+  if not isinstance(step, (list, tuple)):
+    if not isinstance(step, base.JointBijector):
+      raise TypeError(
+          'Argument `step` must be a bijector of this package (a '
+          f'JointBijector) or a tfb.Chain of some, got {type(step).__name__}.'
+      )
+    return [step]
+  return [part for one in step for part in _parts(one)]
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: RepeatedSteps):
+  result = bounds.ISOMETRY
+  for part in bijector.parts:
+    result = result.then(bounds.lipschitz_bounds(part))
+  return result

@@ -1,0 +1,248 @@
+"""Walks through repeated steps, and back for their gradients."""
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+
+__all__ = ['Walk']
+
+
+class Walk:
+  """Applies stacked steps in one direction, in a loop.
+
+  Values and gradients are those of one step after the other. `stored` keeps
+  what TensorFlow's gradients need of each step. `reversible` keeps input and
+  output alone: its gradient recomputes each step's input from its output, on
+  the way back.
+  """
+
+  def __init__(self, steps, forward, event_ndims):
+    """Creates the walk.
+
+    Args:
+      steps: `StackedSteps`.
+      forward: Whether it goes in direction `forward`.
+      event_ndims: Number of dimensions of an event.
+    """
+    self._steps = steps
+    self._forward = forward
+    self._event_ndims = event_ndims
+
+  def stored(self, x, weights):
+    """Walks with TensorFlow's own gradients.
+
+    Args:
+      x: `Tensor`, the input of the first step in this direction.
+      weights: List of `Tensor`s, `StackedSteps.weights`.
+
+    Returns:
+      The value, and the log-determinant, of the shape of the batch.
+    """
+    y, log_det, _ = self._walk(x, weights)
+    return y, log_det
+
+  def reversible(self, x, weights, monitor):
+    """Walks, and for gradients back by inverting the steps.
+
+    As the input is kept, the error of the way back is known exactly when it
+    arrives there. It goes to the monitor; if it is too large, the steps are
+    walked again, and the input of each is kept.
+
+    Args:
+      x: As for `stored`.
+      weights: As for `stored`.
+      monitor: `ReconstructionMonitor`.
+
+    Returns:
+      As `stored`.
+    """
+
+    @tf.custom_gradient
+    def walk(x, *weights):
+      weights = list(weights)
+      y, log_det, _ = self._walk(x, weights)
+
+      def gradient(dy, d_log_det):
+        walked, dx, d_weights = self._walk_back(y, dy, d_log_det, weights)
+        accepted = monitor.record(_relative_error(walked, x, self._event_ndims))
+        dx, *d_weights = tf.cond(
+            accepted,
+            lambda: [dx, *d_weights],
+            lambda: self._gradients_from_inputs(x, dy, d_log_det, weights),
+        )
+        return dx, *_spread(d_weights, weights)
+
+      return (y, log_det), gradient
+
+    return walk(x, *weights)
+
+  def _step(self, weights, i):
+    """The weights of the `i`-th step of this walk."""
+    return [w[self._index(i)] for w in weights]
+
+  def _index(self, i):
+    """Number of the `i`-th step of this walk."""
+    return self._steps.num_steps - 1 - i if self._forward else i
+
+  def _parts(self, weights):
+    """Bijectors of a step, in the order of this walk."""
+    parts = self._steps.with_weights(weights)
+    return parts[::-1] if self._forward else parts
+
+  def _apply(self, weights, x, batch):
+    evaluate = (
+        base.forward_and_log_det if self._forward else base.inverse_and_log_det
+    )
+    y, log_det = base.compose(evaluate, self._parts(weights), x)
+    _check_same_shape(x, y)
+    return tf.ensure_shape(y, x.shape), tf.broadcast_to(log_det, batch)
+
+  def _walk(self, x, weights, keep_inputs=False):
+    """Value, log-determinant, and the inputs of all steps if they are kept."""
+    num_steps = self._steps.num_steps
+    batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
+
+    def body(i, x, log_det, inputs):
+      if keep_inputs:
+        inputs = inputs.write(i, x)
+      x, more = self._apply(self._step(weights, i), x, batch)
+      return i + 1, x, log_det + more, inputs
+
+    inputs = (
+        tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)
+        if keep_inputs
+        else ()
+    )
+    log_det = tf.zeros(batch, x.dtype)
+    log_det.set_shape(x.shape[: x.shape.rank - self._event_ndims])
+    _, y, log_det, inputs = tf.while_loop(
+        lambda i, *_: i < num_steps,
+        body,
+        (0, x, log_det, inputs),
+        maximum_iterations=num_steps,
+    )
+    return y, log_det, inputs
+
+  def _walk_back(self, y, dy, d_log_det, weights):
+    """Goes back to the input, and takes gradients on the way.
+
+    Args:
+      y: The value.
+      dy: Gradient with respect to it.
+      d_log_det: Gradient with respect to the log-determinant.
+      weights: List of stacked `Tensor`s.
+
+    Returns:
+      The input as recomputed, the gradient with respect to it, and those with
+      respect to the floating-point weights.
+    """
+
+    def back(i, y, dy):
+      own = self._step(weights, i)
+      sources = _differentiable(own)
+      totals = [None] * len(sources)
+      for part in reversed(self._parts(own)):
+        with tf.GradientTape() as tape:
+          tape.watch(sources)
+          inputs, value, log_det = base.retrace(part, y, self._forward, tape)
+          log_det += tf.zeros_like(d_log_det)
+        gradients = tape.gradient(
+            [value, log_det], inputs + sources, [dy, d_log_det]
+        )
+        y = tf.concat(inputs, axis=-1)
+        dy = tf.concat(gradients[: len(inputs)], axis=-1)
+        totals = [
+            _plus(a, b)
+            for a, b in zip(totals, gradients[len(inputs) :], strict=True)
+        ]
+      return y, dy, totals
+
+    return self._loop_back(y, dy, weights, back)
+
+  def _gradients_from_inputs(self, x, dy, d_log_det, weights):
+    """Gradients by walking again and keeping the input of each step."""
+    batch = tf.shape(d_log_det)
+    _, _, inputs = self._walk(x, weights, keep_inputs=True)
+
+    def back(i, _, dy):
+      own = self._step(weights, i)
+      sources = _differentiable(own)
+      x = inputs.read(i)
+      with tf.GradientTape() as tape:
+        tape.watch([x, *sources])
+        value, log_det = self._apply(own, x, batch)
+      dx, *gradients = tape.gradient(
+          [value, log_det], [x, *sources], [dy, d_log_det]
+      )
+      return x, dx, gradients
+
+    _, dx, d_weights = self._loop_back(x, dy, weights, back)
+    return [dx, *d_weights]
+
+  def _loop_back(self, y, dy, weights, back):
+    """Runs `back(i, y, dy)` for the last step first, and stacks gradients."""
+    num_steps = self._steps.num_steps
+    stacked = [
+        tf.TensorArray(w.dtype, num_steps, element_shape=w.shape[1:])
+        for w in _differentiable(weights)
+    ]
+
+    def body(i, y, dy, stacked):
+      x, dx, gradients = back(i, y, dy)
+      stacked = [
+          array.write(
+              self._index(i),
+              tf.zeros(array.element_shape, array.dtype) if g is None else g,
+          )
+          for array, g in zip(stacked, gradients, strict=True)
+      ]
+      return (
+          i - 1,
+          tf.ensure_shape(x, y.shape),
+          tf.ensure_shape(dx, y.shape),
+          stacked,
+      )
+
+    _, x, dx, stacked = tf.while_loop(
+        lambda i, *_: i >= 0,
+        body,
+        (num_steps - 1, y, dy, stacked),
+        maximum_iterations=num_steps,
+    )
+    return x, dx, [array.stack() for array in stacked]
+
+
+def _plus(a, b):
+  """The sum of two gradients, either of which may be `None`."""
+  if a is None or b is None:
+    return b if a is None else a
+  return a + b
+
+
+def _differentiable(weights):
+  return [w for w in weights if w.dtype.is_floating]
+
+
+def _spread(gradients, weights):
+  """Gradients of the floating-point weights, with `None` for the others."""
+  gradients = iter(gradients)
+  return [next(gradients) if w.dtype.is_floating else None for w in weights]
+
+
+def _relative_error(walked, x, event_ndims):
+  """Largest error of an event, relative to its norm.
+
+  Norms below 1e-3 per dimension (root mean square) count as that.
+  """
+  axes = list(range(-event_ndims, 0))
+  error = tf.reduce_mean(tf.square(walked - x), axes)
+  size = tf.reduce_mean(tf.square(x), axes)
+  return tf.sqrt(tf.reduce_max(error / tf.maximum(size, 1e-6)))
+
+
+def _check_same_shape(x, y):
+  if not y.shape.is_compatible_with(x.shape):
+    raise ValueError(
+        'Argument `step` must keep the shape of its input, but turns '
+        f'{x.shape} into {y.shape}.'
+    )

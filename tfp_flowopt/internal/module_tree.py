@@ -1,0 +1,132 @@
+"""Copies of modules with other tensors in the place of their variables."""
+
+import tensorflow as tf
+
+__all__ = ['differences', 'leaves', 'with_leaves']
+
+# What modules keep for themselves: trackers, caches, arguments, names.
+_PRIVATE = frozenset(
+    ['_parameters', '_cache', '_cache_identity', '_name', '_name_scope']
+)
+
+
+def _is_state(name):
+  return name in _PRIVATE or name.startswith(('_self_', '_obj_reference'))
+
+
+def _children(obj):
+  """Pairs of a name and an object inside `obj`, always in the same order."""
+  if isinstance(obj, tf.Module):
+    return [(k, v) for k, v in vars(obj).items() if not _is_state(k)]
+  if isinstance(obj, dict):
+    return list(obj.items())
+  if isinstance(obj, (list, tuple)):
+    return list(enumerate(obj))
+  return []
+
+
+def _is_tensor(obj):
+  return isinstance(obj, tf.Variable) or tf.is_tensor(obj)
+
+
+def leaves(tree, stop=()):
+  """The variables and tensors of a tree of modules, lists and dictionaries.
+
+  Args:
+    tree: `tf.Module`, or list, tuple or dictionary of them.
+    stop: Class or tuple of classes of modules that are leaves, too; what is
+      inside them is not looked at.
+
+  Returns:
+    List, each leaf once, always in the same order.
+  """
+  found, seen = [], set()
+
+  def visit(obj):
+    if id(obj) in seen:
+      return
+    seen.add(id(obj))
+    if _is_tensor(obj) or isinstance(obj, stop):
+      found.append(obj)
+      return
+    for _, child in _children(obj):
+      visit(child)
+
+  visit(tree)
+  return found
+
+
+def with_leaves(tree, old, new):
+  """A copy of a tree with other leaves; everything else is shared.
+
+  Args:
+    tree: As for `leaves`.
+    old: List of leaves.
+    new: List of what takes their places.
+
+  Returns:
+    The copy. Modules in it are of the same class, but were not constructed;
+    they have no TFP `parameters`.
+  """
+  # The copy of each object, so that what is shared stays shared.
+  copies = {id(a): b for a, b in zip(old, new, strict=True)}
+
+  def copied(obj):
+    if id(obj) in copies:
+      return copies[id(obj)]
+    if isinstance(obj, tf.Module):
+      result = copies[id(obj)] = type(obj).__new__(type(obj))
+      # Without tracking, which needs what a constructor would have set up.
+      state = {k: v for k, v in vars(obj).items() if k in _PRIVATE}
+      state.update(_parameters=None)
+      for name in ('_cache', '_cache_identity'):
+        state.pop(name, None)
+      vars(result).update(state)
+      for name, child in _children(obj):
+        setattr(result, name, copied(child))
+      return result
+    if isinstance(obj, dict):
+      return {k: copied(v) for k, v in obj.items()}
+    if isinstance(obj, tuple) and not hasattr(obj, '_fields'):
+      return tuple(copied(v) for v in obj)
+    if isinstance(obj, list):
+      return [copied(v) for v in obj]
+    return obj
+
+  return copied(tree)
+
+
+def differences(a, b, path=''):
+  """Where two trees differ in anything but the values of their leaves.
+
+  Args:
+    a: As for `leaves`.
+    b: The same.
+    path: Name of both, for the answer.
+
+  Returns:
+    Description of the first difference, or `None`.
+  """
+  if _is_tensor(a) and _is_tensor(b):
+    if a.shape != b.shape or a.dtype != b.dtype:
+      return (
+          f'{path} is {a.dtype.name} {a.shape} in one and {b.dtype.name} '
+          f'{b.shape} in another'
+      )
+    return None
+  if a is b:
+    return None
+  if type(a) is not type(b):
+    return f'{path} is {type(a).__name__} in one, {type(b).__name__} in another'
+  inside, other = _children(a), _children(b)
+  if not inside and not other:
+    if isinstance(a, (tf.Module, dict, list, tuple)) or a == b:
+      return None
+    return f'{path} is {a!r} in one and {b!r} in another'
+  if [name for name, _ in inside] != [name for name, _ in other]:
+    return f'{path or "the whole"} does not have the same parts'
+  for (name, one), (_, two) in zip(inside, other, strict=True):
+    found = differences(one, two, f'{path}.{name}' if path else str(name))
+    if found:
+      return found
+  return None

@@ -1,0 +1,52 @@
+"""A trained kernel, and what it is rescaled to."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.lipschitz import derived_weights
+from tfp_flowopt.lipschitz import kernel_normalization
+
+__all__ = ['RescaledKernel']
+
+
+class RescaledKernel(derived_weights.DerivedWeights):
+  """A kernel of operator norm at most `lipschitz`, whatever is trained."""
+
+  def __init__(
+      self, initial_value, normalization, lipschitz, name='rescaled_kernel'
+  ):
+    """Creates the trained kernel.
+
+    Args:
+      initial_value: Of the trained kernel, dense `[in, out]` or convolution
+        `[kh, kw, in, out]`.
+      normalization: See `normalize_kernel`.
+      lipschitz: Python `float`, a factor of the normalised kernel.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If there is no such normalisation.
+    """
+    super().__init__(name=name)
+    kernel_normalization.check_normalization(normalization)
+    self._normalization = normalization
+    self._lipschitz = lipschitz
+    self._rank = initial_value.shape.rank
+    self._trained = tf.Variable(initial_value, name='kernel')
+
+  def compute(self):
+    """Returns the rescaled kernel, of the shape of the trained one."""
+    kernel = tf.convert_to_tensor(self._trained)
+    with tf.name_scope('rescale_kernel'):
+      if kernel.shape.rank == self._rank:
+        kernel = kernel_normalization.normalize_kernel(
+            kernel, self._normalization
+        )
+      else:
+        kernel = kernel_normalization.normalize_kernels(
+            kernel, self._normalization
+        )
+      if self._lipschitz in (1.0, math.inf):
+        return kernel
+      return self._lipschitz * kernel
