@@ -33,8 +33,9 @@ class Flow:
     fo.initialize_at_optimum(self._distribution, images)
     self._x = tf.constant(images[: settings['batch_size']])
     self._variables = self._distribution.trainable_variables
-    self._optimizer = tf_keras.optimizers.Adam(settings['learning_rate'])
-    self._optimizer.build(self._variables)
+    self._optimizer = tf_keras.optimizers.legacy.Adam(settings['learning_rate'])
+    # Else the step would be traced twice.
+    self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
 
   @functools.cached_property
   def _step(self):

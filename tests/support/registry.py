@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
@@ -70,6 +71,16 @@ def _conditioner(inputs, outputs, dtype, lipschitz=2.0):
       inputs, 6, outputs, lipschitz=lipschitz, dtype=dtype
   )
   return randomize(network)
+
+
+def _step(dtype, seed):
+  """A step of a flow, with random weights."""
+  parts = [
+      fob.ActNorm(4, dtype=dtype),
+      fob.InvertibleConv1x1(4, dtype=dtype),
+      fob.AffineCoupling(_conditioner(2, 4, dtype)),
+  ]
+  return tfp.bijectors.Chain([randomize(part, 0.1, seed) for part in parts])
 
 
 def _radial_scaling(dtype, **kwargs):
@@ -178,6 +189,13 @@ ENTRIES = {
     'FactorOut': Entry(_factor_out, (4, 2, 5), num_networks=1),
     'FactorOut, all': Entry(
         lambda dtype: fob.FactorOut([2, 3, 4]), (2, 3, 4), sharp=1.0
+    ),
+    'RepeatedSteps': Entry(
+        lambda dtype: randomize(
+            fob.RepeatedSteps([_step(dtype, seed) for seed in range(2)])
+        ),
+        (4, 2, 4),
+        num_networks=2,
     ),
     'FlowLevel': Entry(
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1

@@ -242,6 +242,8 @@ def _shared_graph(terms, num_terms, dtype):
           for shape in ([None], [num_terms], [num_terms], [])
       ],
       autograph=False,
+      # A call stays a call: optimised once, not once for each scaling.
+      experimental_attributes={'_noinline': True},
   )
 
 

@@ -1,7 +1,7 @@
 """RepeatedSteps bijector."""
 
-import tensorflow_probability as tfp
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import reconstruction_monitor
@@ -10,6 +10,9 @@ from tfp_flowopt.bijectors import stacked_steps
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['RepeatedSteps']
+
+# `tfb.Chain(...)` may make an instance of a private base.
+_CHAIN = tfp.bijectors.Chain.__bases__[0]
 
 _MEMORY = ('reversible', 'stored')
 
@@ -205,7 +208,7 @@ def _steps(step, num_steps):
 
 def _parts(step):
   """The bijectors that a step consists of, in the order of `inverse`."""
-  if isinstance(step, tfp.bijectors.Chain):
+  if isinstance(step, _CHAIN):
     step = list(step.bijectors)
   if not isinstance(step, (list, tuple)):
     if not isinstance(step, base.JointBijector):

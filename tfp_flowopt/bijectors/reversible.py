@@ -78,7 +78,8 @@ class Walk:
 
   def _step(self, weights, i):
     """The weights of the `i`-th step of this walk."""
-    return [w[self._index(i)] for w in weights]
+    index = self._index(i)
+    return [tf.gather(w, index) for w in weights]
 
   def _index(self, i):
     """Number of the `i`-th step of this walk."""
@@ -106,7 +107,8 @@ class Walk:
       if keep_inputs:
         inputs = inputs.write(i, x)
       x, more = self._apply(self._step(weights, i), x, batch)
-      return i + 1, x, log_det + more, inputs
+      log_det = tf.ensure_shape(log_det + more, log_det.shape)
+      return i + 1, x, log_det, inputs
 
     inputs = (
         tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)
@@ -189,9 +191,10 @@ class Walk:
 
     def body(i, y, dy, stacked):
       x, dx, gradients = back(i, y, dy)
+      index = self._index(i)
       stacked = [
           array.write(
-              self._index(i),
+              index,
               tf.zeros(array.element_shape, array.dtype) if g is None else g,
           )
           for array, g in zip(stacked, gradients, strict=True)

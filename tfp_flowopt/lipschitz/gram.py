@@ -52,7 +52,7 @@ def gram_kernel(kernel):
   if taps == 1:
     return tf.linalg.matmul(kernel, kernel, transpose_b=True)
   if taps > _MANY_TAPS:
-    if stack:
+    if kernel.shape.rank == 5:
       return tf.map_fn(_gram_by_convolution, kernel)
     return _gram_by_convolution(kernel)
   # All pairs of taps at once, then the sum over those with the same lag. That
