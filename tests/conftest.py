@@ -12,6 +12,12 @@ import tensorflow as tf
 # in processes of their own, are tested with rewriting.
 tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
 
+# Two devices, so that replicas can be tested in any test.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices('CPU')[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
 
 @pytest.fixture(autouse=True)
 def _seed():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from support import registry
-from support import replicas
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -226,8 +225,13 @@ def test_forward_mode(steps, x):
     return accumulator.jvp(y)
 
   np.testing.assert_allclose(
-      jvp(fob.RepeatedSteps(steps)), jvp(chained(steps)), rtol=1e-9, atol=1e-9
+      jvp(fob.RepeatedSteps(steps, memory='stored')),
+      jvp(chained(steps)),
+      rtol=1e-9,
+      atol=1e-9,
   )
+  with pytest.raises(NotImplementedError, match="memory='stored'"):
+    jvp(fob.RepeatedSteps(steps))
 
 
 def _function_library(bijector, x):
@@ -316,12 +320,11 @@ def test_fall_back_instead_of_a_wrong_gradient(rng, in_graph):
   # Without it the gradient is wrong: else this test would show nothing.
   careless = fob.RepeatedSteps(steps, tolerance=np.inf)
   wrong = gradients_of(careless)
-  assert careless.monitor.num_fallbacks == (not np.isfinite(monitor.error))
-  if np.isfinite(monitor.error):
-    assert not all(
-        np.allclose(w, d, rtol=0, atol=0.1 * np.abs(d).max())
-        for w, d in zip(wrong, desired, strict=True)
-    )
+  assert careless.monitor.num_fallbacks == 0
+  assert not all(
+      np.allclose(w, d, rtol=0, atol=0.1 * np.max(np.abs(d)))
+      for w, d in zip(wrong, desired, strict=True)
+  )
 
 
 def test_what_the_monitor_keeps():
@@ -366,7 +369,7 @@ def test_steps_to_look_at_and_to_change(steps, x):
   )
   before = tf.identity(bijector.inverse(tf.identity(x)))
   np.testing.assert_allclose(
-      tfb.Chain(bijector.parts).inverse(tf.identity(x)), before, rtol=1e-12
+      tfb.Chain(bijector.parts).inverse(tf.identity(x)), before, atol=1e-13
   )
   step = bijector.trainable_step(1)
   step[0].initialize(np.zeros(4), np.full(4, 0.25))
@@ -374,7 +377,7 @@ def test_steps_to_look_at_and_to_change(steps, x):
   bijector.assign(1, step)
   changed = chained([steps[0], step, steps[2]])
   np.testing.assert_allclose(
-      bijector.inverse(x), changed.inverse(x), rtol=1e-12
+      bijector.inverse(x), changed.inverse(x), atol=1e-13
   )
   with pytest.raises(ValueError, match='another structure'):
     bijector.assign(1, step[:2])
@@ -390,11 +393,7 @@ def test_bounds_are_those_of_the_chain(steps):
 def test_mirrored_replicas_equal_one_device(steps, x):
   x = tf.concat([x, tf.cos(x[:1])], axis=0)
   alone = fob.RepeatedSteps(steps)
-  value, gradients = value_and_gradients(
-      alone, x, 'inverse', alone.trainable_variables
-  )
-  del value
-  strategy = replicas.mirrored(2)
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   with strategy.scope():
     bijector = fob.RepeatedSteps(steps)
 

@@ -79,9 +79,13 @@ class ReconstructionMonitor(tf.Module):
     """
     error = tf.cast(error, tf.float32)
     accepted = error <= self._tolerance
-    # Not tf.maximum: NaN must stay.
+    # Not tf.maximum, whose result with NaN depends on the device: NaN stays.
     self._error.assign(
-        tf.where(error <= self._error, self._error, error)
+        tf.where(
+            (error <= self._error) | tf.math.is_nan(self._error),
+            self._error,
+            error,
+        )
     )
     self._num_fallbacks.assign_add(1 - tf.cast(accepted, tf.int32))
     return accepted

@@ -38,6 +38,7 @@ class RepeatedSteps(base.JointBijector):
   exact; `monitor` counts that.
 
   Gradients of gradients are right, too; they take the memory of `'stored'`.
+  Forward-mode gradients (`tf.autodiff.ForwardAccumulator`) need `'stored'`.
 
   #### Example
 

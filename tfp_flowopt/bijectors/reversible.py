@@ -77,9 +77,17 @@ class Walk:
     return walk(x, *weights)
 
   def _step(self, weights, i):
-    """The weights of the `i`-th step of this walk."""
+    """The weights of the `i`-th step of this walk.
+
+    Args:
+      weights: List of `TensorArray`s, as `_unstacked` returns it.
+      i: Integer `Tensor`.
+
+    Returns:
+      List of `Tensor`s.
+    """
     index = self._index(i)
-    return [tf.gather(w, index) for w in weights]
+    return [w.read(index) for w in weights]
 
   def _index(self, i):
     """Number of the `i`-th step of this walk."""
@@ -102,6 +110,7 @@ class Walk:
     """Value, log-determinant, and the inputs of all steps if they are kept."""
     num_steps = self._steps.num_steps
     batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
+    weights = _unstacked(weights)
 
     def body(i, x, log_det, inputs):
       if keep_inputs:
@@ -139,8 +148,10 @@ class Walk:
       respect to the floating-point weights.
     """
 
+    arrays = _unstacked(weights)
+
     def back(i, y, dy):
-      own = self._step(weights, i)
+      own = self._step(arrays, i)
       sources = _differentiable(own)
       totals = [None] * len(sources)
       for part in reversed(self._parts(own)):
@@ -151,6 +162,11 @@ class Walk:
         gradients = tape.gradient(
             [value, log_det], inputs + sources, [dy, d_log_det]
         )
+        if any(g is None for g in gradients[: len(inputs)]):
+          # A tape inside a ForwardAccumulator sees nothing.
+          raise NotImplementedError(
+              "Forward-mode gradients need memory='stored'."
+          )
         y = tf.concat(inputs, axis=-1)
         dy = tf.concat(gradients[: len(inputs)], axis=-1)
         totals = [
@@ -166,8 +182,10 @@ class Walk:
     batch = tf.shape(d_log_det)
     _, _, inputs = self._walk(x, weights, keep_inputs=True)
 
+    arrays = _unstacked(weights)
+
     def back(i, _, dy):
-      own = self._step(weights, i)
+      own = self._step(arrays, i)
       sources = _differentiable(own)
       x = inputs.read(i)
       with tf.GradientTape() as tape:
@@ -213,6 +231,18 @@ class Walk:
         maximum_iterations=num_steps,
     )
     return x, dx, [array.stack() for array in stacked]
+
+
+def _unstacked(weights):
+  """The stacked weights as arrays.
+
+  Their gradients are arrays, too. That of `tf.gather` would be a sum, over the
+  steps, of stacks of all steps.
+  """
+  return [
+      tf.TensorArray(w.dtype, w.shape[0], element_shape=w.shape[1:]).unstack(w)
+      for w in weights
+  ]
 
 
 def _plus(a, b):

@@ -41,15 +41,17 @@ class StackedSteps(tf.Module):
         module_tree.leaves(steps[0]),
         [_stacked(column) for column in columns],
     )
-    # Variables are read anew by each use; `DerivedWeights` are computed.
-    self._leaves = module_tree.leaves(
-        self._parts, stop=derived_weights.DerivedWeights
-    )
 
   @property
   def num_steps(self):
     """The `K` above."""
     return self._num_steps
+
+  def _leaves(self):
+    """Whose values the steps need: variables, and what is computed of them."""
+    return module_tree.leaves(
+        self._parts, stop=derived_weights.DerivedWeights
+    )
 
   def weights(self):
     """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
@@ -57,7 +59,7 @@ class StackedSteps(tf.Module):
         leaf()
         if isinstance(leaf, derived_weights.DerivedWeights)
         else tf.convert_to_tensor(leaf)
-        for leaf in self._leaves
+        for leaf in self._leaves()
     ]
 
   def with_weights(self, weights):
@@ -69,13 +71,14 @@ class StackedSteps(tf.Module):
     Returns:
       List of bijectors that use these `Tensor`s.
     """
+    leaves = self._leaves()
     new = [
         _Given(weight)
         if isinstance(leaf, derived_weights.DerivedWeights)
         else weight
-        for leaf, weight in zip(self._leaves, weights, strict=True)
+        for leaf, weight in zip(leaves, weights, strict=True)
     ]
-    return module_tree.with_leaves(self._parts, self._leaves, new)
+    return module_tree.with_leaves(self._parts, leaves, new)
 
   def step(self, index):
     """One step, to look at.
