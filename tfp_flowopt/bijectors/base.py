@@ -14,6 +14,7 @@ __all__ = [
     'inverse_and_log_det',
     'num_positions',
     'retrace',
+    'shape_of',
 ]
 
 
@@ -217,9 +218,19 @@ def check_event(x, event_shape, name):
         f'{name} needs inputs of shape [..., '
         f'{", ".join(str(n) for n in event_shape.as_list())}], got {x.shape}.'
     )
-  return tf.ensure_shape(x, shape)
+  # No operation where nothing is left to check: there are hundreds of calls.
+  known = x.shape == shape and event_shape.is_fully_defined()
+  return x if known else tf.ensure_shape(x, shape)
 
 
 def num_positions(x):
   """Number of positions `H W` of images `[..., H, W, C]`, in their type."""
-  return tf.cast(tf.reduce_prod(tf.shape(x)[-3:-1]), x.dtype)
+  positions = x.shape[-3:-1].num_elements()
+  if positions is None:
+    return tf.cast(tf.reduce_prod(tf.shape(x)[-3:-1]), x.dtype)
+  return tf.constant(positions, x.dtype)
+
+
+def shape_of(x):
+  """The shape of a `Tensor`, as a list or `TensorShape` if it is known."""
+  return x.shape if x.shape.is_fully_defined() else tf.shape(x)

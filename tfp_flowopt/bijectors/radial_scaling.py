@@ -177,19 +177,20 @@ class RadialScaling(base.JointBijector):
             self._tile_size**2 * x.shape[-1] // self._num_groups, x.dtype
         ),
     )
-    ratio = tf.reshape(ratio, tf.shape(radius))
+    ratio = tf.reshape(ratio, base.shape_of(radius))
     if 1 < self._num_groups < x.shape[-1]:
       # One value for each channel: TensorFlow broadcasts no more axes.
       ratio = tf.repeat(ratio, x.shape[-1] // self._num_groups, axis=-1)
-    y = tiles * ratio
     log_det = tf.reduce_sum(
-        tf.reshape(log_det, tf.shape(radius)), axis=list(range(1, 6))
+        tf.reshape(log_det, base.shape_of(radius)), axis=list(range(1, 6))
     )
+    y = tf.reshape(tiles * ratio, base.shape_of(x))
+    log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
+    if x.shape.is_fully_defined():
+      return y, log_det
     return (
-        tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape),
-        tf.ensure_shape(
-            tf.reshape(log_det, tf.shape(x)[:-3]), x.shape[:-3]
-        ),
+        tf.ensure_shape(y, x.shape),
+        tf.ensure_shape(log_det, x.shape[:-3]),
     )
 
   def _tiles(self, x):

@@ -28,11 +28,21 @@ def max_min(x):
   Raises:
     ValueError: If `C` is odd.
   """
-  a, b = _pairs(x)
-  # Not tf.maximum and tf.minimum: where a = b both have the gradient of `a`,
-  # which is no permutation, of norm sqrt(2).
-  swap = a < b
-  return tf.concat([tf.where(swap, b, a), tf.where(swap, a, b)], axis=-1)
+  return _sorted_pairs(*_pairs(x))
+
+
+@tf.custom_gradient
+def _sorted_pairs(a, b):
+  # Not the gradients of tf.maximum and tf.minimum: where a = b both have that
+  # of `a`, which is no permutation, of norm sqrt(2).
+  y = tf.concat([tf.maximum(a, b), tf.minimum(a, b)], axis=-1)
+
+  def gradient(dy):
+    larger, smaller = tf.split(dy, 2, axis=-1)
+    swap = a < b
+    return tf.where(swap, smaller, larger), tf.where(swap, larger, smaller)
+
+  return y, gradient
 
 
 def _pairs(x):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 
 __all__ = ['LipschitzBudget']
@@ -13,7 +14,7 @@ __all__ = ['LipschitzBudget']
 _ROUNDING = 1.0 - 1e-5
 
 
-class LipschitzBudget(tf.Module):
+class LipschitzBudget(derived_weights.DerivedWeights):
   """Holds the log-slopes along each path through a flow to one sum.
 
   Maps with the slopes `e^(s_1), ..., e^(s_J)`, each between 1 and `e^(s_j)`,
@@ -76,7 +77,11 @@ class LipschitzBudget(tf.Module):
       slopes.join(self)
 
   def factor(self):
-    """The common factor of all slopes, a scalar `Tensor` in (0, 1)."""
+    """The common factor of all slopes, a scalar `Tensor` in (0, 1]."""
+    return self()
+
+  def compute(self):
+    """Computes the factor."""
     # One tensor of all slopes: each of them calls this, and a sum over each
     # member of each path was most of the graph of a flow.
     sizes = tf.abs(log_slopes_lib.unscaled(self._members))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import convolution
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rescaled_kernel
@@ -273,6 +274,6 @@ class LipschitzConv2D(LipschitzLinear):
     kernel = self.effective_kernel()
     return self._add_bias(
         image_batch.on_image_batch(
-            lambda x: tf.nn.conv2d(x, kernel, strides=1, padding='SAME'), x
+            lambda x: convolution.convolution(x, kernel), x
         )
     )
