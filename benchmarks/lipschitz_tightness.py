@@ -22,7 +22,6 @@ in a virtual environment of its own, which the script makes.
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -30,6 +29,7 @@ from absl import app
 from absl import flags
 import kernel_families
 import numpy as np
+import peers
 import symbol_norm
 import tensorflow as tf
 
@@ -41,7 +41,6 @@ _OUTPUT = flags.DEFINE_string(
 _PEERS = flags.DEFINE_string(
     'peers', '.venv-peers', 'Virtual environment of the peers; "" for none.'
 )
-_PEER_PACKAGES = ['torch==2.13.0', 'normflows==1.7.3', 'numpy<2.4']
 _SHAPES = ((3, 3, 3, 16), (3, 3, 6, 64), (3, 3, 32, 32), (3, 3, 64, 12),
            (3, 3, 64, 64), (3, 3, 128, 128), (3, 3, 256, 256),
            (3, 3, 256, 512), (3, 3, 512, 512))
@@ -90,14 +89,7 @@ def _normflows_claims(kernels):
   """Claims of normflows, or `None` for each if there is no environment."""
   if not _PEERS.value:
     return [None] * len(kernels)
-  python = pathlib.Path(_PEERS.value) / 'bin' / 'python'
-  if not python.exists():
-    print(f'Installing {_PEER_PACKAGES} in {_PEERS.value} ...', flush=True)
-    subprocess.run([sys.executable, '-m', 'venv', _PEERS.value], check=True)
-    subprocess.run(
-        [python, '-m', 'pip', 'install', '--quiet', *_PEER_PACKAGES],
-        check=True,
-    )
+  python = peers.python_of_peers(_PEERS.value)
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / 'kernels.npz'
     np.savez(path, **{str(i): kernel for i, kernel in enumerate(kernels)})

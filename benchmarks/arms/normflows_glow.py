@@ -1,14 +1,13 @@
 """normflows' Glow, for benchmarks; runs in an environment of its own."""
 
+import normflows as nf
 import numpy as np
 import serving
 import torch
 
-import normflows as nf
-
 
 class Glow:
-  """normflows' multi-scale Glow of the same shape, with its default settings."""
+  """normflows' Glow of the same shape, with its default settings."""
 
   def __init__(self, settings):
     """Creates the flow.

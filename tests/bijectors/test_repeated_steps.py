@@ -341,7 +341,7 @@ def test_what_the_monitor_keeps():
   monitor.restart()
   assert monitor.error == 0
   assert monitor.num_fallbacks == 2
-  with pytest.raises(ValueError, match='tolerance.*0'):
+  with pytest.raises(ValueError, match=r'tolerance.*0'):
     fob.ReconstructionMonitor(tolerance=0)
 
 

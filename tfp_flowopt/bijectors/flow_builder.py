@@ -56,6 +56,7 @@ class FlowBuilder:
   memory: str
   monitor: object
   dtype: object
+  compute_dtype: object
   rng: np.random.Generator
 
   def build(self, event_shape):
@@ -174,6 +175,7 @@ class FlowBuilder:
         second if self.coupling == 'additive' else 2 * second,
         lipschitz=lipschitz,
         dtype=self.dtype,
+        compute_dtype=self.compute_dtype,
         seed=int(self.rng.integers(2**31)),
     )
     if self.coupling == 'additive':

@@ -64,6 +64,7 @@ class ImageFlow(base.JointBijector):
       tile_sizes=(4, 2, 1),
       log_range=1.0,
       memory='reversible',
+      compute_dtype=None,
       seed=0,
       top_level=None,
       initialized=None,
@@ -95,6 +96,8 @@ class ImageFlow(base.JointBijector):
         trained within a factor `exp(log_range)` of their initial values.
       memory: `'reversible'`, with which the memory of gradients does not grow
         with `num_steps`, or `'stored'`; see `RepeatedSteps`.
+      compute_dtype: Type of what the networks compute, such as `tf.bfloat16`;
+        by default `dtype`. Couplings and log-determinants are of type `dtype`.
       seed: Python `int`, of the rotations and the initial networks.
       top_level: `FlowLevel` to share instead of building one.
       initialized: Boolean `tf.Variable` to share; by default a new one.
@@ -133,6 +136,7 @@ class ImageFlow(base.JointBijector):
             memory=memory,
             monitor=monitor,
             dtype=dtype,
+            compute_dtype=compute_dtype,
             rng=np.random.default_rng(seed),
         ).build(event_shape.as_list())
       if initialized is None:
@@ -167,6 +171,7 @@ class ImageFlow(base.JointBijector):
       'tile_sizes',
       'log_range',
       'memory',
+      'compute_dtype',
       'seed',
       'dtype',
   )

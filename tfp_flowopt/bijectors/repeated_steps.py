@@ -8,6 +8,7 @@ from tfp_flowopt.bijectors import reconstruction_monitor
 from tfp_flowopt.bijectors import reversible
 from tfp_flowopt.bijectors import stacked_steps
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['RepeatedSteps']
 
@@ -180,7 +181,9 @@ class RepeatedSteps(base.JointBijector):
       )
     walk = reversible.Walk(self._stacked, forward, ndims)
     weights = self._stacked.weights()
-    if self._memory == 'stored':
+    # Where nothing is trained, gradients with respect to weights, which the
+    # reversible ones always compute, are of no use to an exported model.
+    if self._memory == 'stored' or derived_weights.frozen_in_use():
       return walk.stored(x, weights)
     return walk.reversible(x, weights, self._monitor)
 

@@ -147,7 +147,6 @@ class Walk:
       The input as recomputed, the gradient with respect to it, and those with
       respect to the floating-point weights.
     """
-
     arrays = _unstacked(weights)
 
     def back(i, y, dy):

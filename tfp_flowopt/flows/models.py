@@ -15,6 +15,8 @@ def image_flow(
     hidden_channels=128,
     coupling='affine',
     lipschitz_budget=7.0,
+    memory='reversible',
+    compute_dtype=None,
     seed=0,
     dtype=tf.float32,
     name='image_flow',
@@ -43,6 +45,11 @@ def image_flow(
     lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
       constants of the non-linear part and of its inverse stays below it,
       whatever training does; `None` for no budget. See `bijectors.ImageFlow`.
+    memory: `'reversible'`: gradients recompute what they need, so that their
+      memory does not grow with `num_steps`; or `'stored'`. See
+      `bijectors.RepeatedSteps`.
+    compute_dtype: Type of what the networks compute, such as `tf.bfloat16`; by
+      default `dtype`.
     seed: Python `int`, of the rotations and the initial networks.
     dtype: Type of the variables and of the images.
     name: Python `str`.
@@ -61,6 +68,8 @@ def image_flow(
       hidden_channels=hidden_channels,
       coupling=coupling,
       lipschitz_budget=lipschitz_budget,
+      memory=memory,
+      compute_dtype=compute_dtype,
       seed=seed,
       dtype=dtype,
       **kwargs,

@@ -9,6 +9,7 @@ from tfp_flowopt.lipschitz.bounds import LipschitzBounds
 from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
 from tfp_flowopt.lipschitz.budget import LipschitzBudget
 from tfp_flowopt.lipschitz.derived_weights import DerivedWeights
+from tfp_flowopt.lipschitz.derived_weights import frozen_in_use
 from tfp_flowopt.lipschitz.derived_weights import shared_rescaling
 from tfp_flowopt.lipschitz.freezing import FrozenKernels
 from tfp_flowopt.lipschitz.freezing import frozen
@@ -31,6 +32,7 @@ __all__ = [
     'Orthogonal',
     'almost_orthogonal',
     'frozen',
+    'frozen_in_use',
     'lipschitz_bounds',
     'max_min',
     'operator_norm_bound',

@@ -7,7 +7,12 @@ import threading
 import tensorflow as tf
 from tensorflow.python.ops import gradients_util
 
-__all__ = ['DerivedWeights', 'shared_rescaling', 'using_frozen']
+__all__ = [
+    'DerivedWeights',
+    'frozen_in_use',
+    'shared_rescaling',
+    'using_frozen',
+]
 
 
 class _Scopes(threading.local):
@@ -114,6 +119,11 @@ def shared_rescaling():
     yield
   finally:
     _scopes.shared = None
+
+
+def frozen_in_use():
+  """Whether derived weights are frozen here, so that nothing is trained."""
+  return bool(_scopes.frozen)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """The ways to keep the operator norm of a kernel below 1."""
 
+import math
+
 import tensorflow as tf
 
 from tfp_flowopt.lipschitz import aol
@@ -11,6 +13,10 @@ __all__ = [
     'normalize_kernel',
     'normalize_kernels',
 ]
+
+
+# Up to here, taps times channels, all kernels are rescaled at once: faster.
+_THIN = 256
 
 
 def _divided_by_norm(kernel):
@@ -64,11 +70,39 @@ def normalize_kernels(kernels, method):
     ValueError: If there is no such method.
   """
   check_normalization(method)
-  if method != 'aol':
-    return tf.map_fn(NORMALIZATIONS[method], kernels)
-  if kernels.shape.rank == 5:
-    return aol.almost_orthogonal(kernels)
-  return aol.almost_orthogonal(kernels[:, tf.newaxis, tf.newaxis])[:, 0, 0]
+  normalize = NORMALIZATIONS[method]
+  *taps, inputs, outputs = kernels.shape[1:]
+  if (
+      method == 'aol'
+      and math.prod(taps) * min(inputs, outputs) <= _THIN
+      # The shape is that of convolutions.
+      and len(taps) == 2
+  ):
+    return normalize(kernels)
+
+  # One kernel at a time, in both directions: the Gram matrices of all taps of
+  # wide kernels, of dozens of steps, would take more memory than the flow.
+  @tf.custom_gradient
+  def normalize_all(kernels):
+
+    def gradient(d_normalized):
+      return tf.map_fn(
+          gradient_of_one,
+          (kernels, d_normalized),
+          parallel_iterations=1,
+          fn_output_signature=kernels.dtype,
+      )
+
+    return tf.map_fn(normalize, kernels, parallel_iterations=1), gradient
+
+  def gradient_of_one(kernel_and_gradient):
+    kernel, d_normalized = kernel_and_gradient
+    with tf.GradientTape() as tape:
+      tape.watch(kernel)
+      normalized = normalize(kernel)
+    return tape.gradient(normalized, kernel, d_normalized)
+
+  return normalize_all(kernels)
 
 
 def check_normalization(method):

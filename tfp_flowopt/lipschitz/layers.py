@@ -63,6 +63,7 @@ class LipschitzLinear(tf.Module):
       dtype,
       seed,
       name,
+      compute_dtype=None,
   ):
     """Creates the variables.
 
@@ -76,6 +77,7 @@ class LipschitzLinear(tf.Module):
       dtype: See there.
       seed: See there.
       name: See there.
+      compute_dtype: See `LipschitzConv2D`.
 
     Raises:
       ValueError: If an argument has a wrong value.
@@ -95,6 +97,12 @@ class LipschitzLinear(tf.Module):
     self._lipschitz = _checked_lipschitz(lipschitz, normalization)
     self._normalization = normalization
     self._dtype = dtype
+    self._compute_dtype = tf.as_dtype(compute_dtype or dtype)
+    if not self._compute_dtype.is_floating:
+      raise ValueError(
+          'Argument `compute_dtype` must be a floating-point type, got '
+          f'{self._compute_dtype.name}.'
+      )
     self._inflation = bounds.inflation(dtype)
     shape = [size for _, size in kernel_shape]
     self._in_channels = shape[-2]
@@ -142,7 +150,10 @@ class LipschitzLinear(tf.Module):
 
   def _check_input(self, x):
     """`x` as a `Tensor`; raises a `ValueError` if its channels do not fit."""
-    x = tf.convert_to_tensor(x, self._dtype, name='x')
+    dtype = self._dtype
+    if tf.is_tensor(x) and x.dtype == self._compute_dtype:
+      dtype = x.dtype
+    x = tf.convert_to_tensor(x, dtype, name='x')
     channels = self._in_channels
     # conv2d takes a multiple of the channels for a grouped convolution.
     if x.shape.rank is not None and (
@@ -155,7 +166,7 @@ class LipschitzLinear(tf.Module):
     return x
 
   def _add_bias(self, y):
-    return y if self._bias is None else y + self._bias
+    return y if self._bias is None else y + tf.cast(self._bias, y.dtype)
 
 
 class LipschitzDense(LipschitzLinear):
@@ -231,6 +242,7 @@ class LipschitzConv2D(LipschitzLinear):
       normalization='aol',
       use_bias=True,
       dtype=tf.float32,
+      compute_dtype=None,
       seed=0,
       name='lipschitz_conv2d',
   ):
@@ -246,6 +258,9 @@ class LipschitzConv2D(LipschitzLinear):
       normalization: `'aol'`, `'gram'` or `None`, as for `LipschitzDense`.
       use_bias: Whether there is a bias `b`.
       dtype: Type of the variables, float32 or float64.
+      compute_dtype: Type of the convolution and its result, such as
+        `tf.bfloat16`; by default `dtype`. The constant is that of exact
+        arithmetic.
       seed: Python `int`, of the initial kernel.
       name: Python `str`.
 
@@ -266,12 +281,13 @@ class LipschitzConv2D(LipschitzLinear):
         dtype,
         seed,
         name,
+        compute_dtype,
     )
 
   def __call__(self, x):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
-    x = self._check_input(x)
-    kernel = self.effective_kernel()
+    x = tf.cast(self._check_input(x), self._compute_dtype)
+    kernel = tf.cast(self.effective_kernel(), self._compute_dtype)
     return self._add_bias(
         image_batch.on_image_batch(
             lambda x: convolution.convolution(x, kernel), x

@@ -73,7 +73,8 @@ class Orthogonal(derived_weights.DerivedWeights):
     stacked = [[0, 0]] * (lower.shape.rank - 2)
     lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])
     identity = tf.eye(self._size, dtype=lower.dtype)
-    inverse = tf.linalg.inv(identity + lower - tf.linalg.matrix_transpose(lower))
+    upper = tf.linalg.matrix_transpose(lower)
+    inverse = tf.linalg.inv(identity + lower - upper)
     return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
 
   def assign(self, matrix):

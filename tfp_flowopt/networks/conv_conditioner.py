@@ -25,6 +25,9 @@ class ConvConditioner(tf.Module):
   a coupling starts as the identity.
 
   For comparisons, `L = inf` takes the kernels as they are.
+
+  With `compute_dtype=tf.bfloat16` all but the variables, the input and the
+  output is of that type. `L` is the constant in exact arithmetic.
   """
 
   def __init__(
@@ -35,6 +38,7 @@ class ConvConditioner(tf.Module):
       lipschitz=4.0,
       activation='max_min',
       dtype=tf.float32,
+      compute_dtype=None,
       seed=0,
       name='conv_conditioner',
   ):
@@ -46,7 +50,9 @@ class ConvConditioner(tf.Module):
       out_channels: Number of channels of the output.
       lipschitz: Positive Python `float`, the `L` above; `inf` for no bound.
       activation: `'max_min'`, `'smooth_max_min'` or `'relu'`.
-      dtype: Type of the variables.
+      dtype: Type of the variables, the input and the output.
+      compute_dtype: Type of the convolutions and activations; by default
+        `dtype`.
       seed: Python `int`, of the initial kernels.
       name: Python `str`.
 
@@ -67,7 +73,9 @@ class ConvConditioner(tf.Module):
         layers.LipschitzConv2D,
         normalization=None if math.isinf(lipschitz) else 'aol',
         dtype=dtype,
+        compute_dtype=compute_dtype,
     )
+    self._dtype = tf.as_dtype(dtype)
     self._first = build(in_channels, hidden_channels, 3, seed=seed)
     self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
     # Its kernel has the factor `L`, its bias has none.
@@ -89,4 +97,4 @@ class ConvConditioner(tf.Module):
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
     x = self._activation(self._first(x))
     x = self._activation(self._middle(x))
-    return self._last(x)
+    return tf.cast(self._last(x), self._dtype)

@@ -29,6 +29,8 @@ _COLUMNS = (
     'held_out_bits_per_dim',
     'gradient_norm',
     'skipped_steps',
+    'reconstruction_error',
+    'fallbacks',
     'seconds',
 )
 # Streams of random numbers that are not a training step's; steps count up
@@ -111,11 +113,17 @@ class Trainer:
     self._began = time.monotonic()
     self._saved_step = None
 
+    # Of bijectors of other kinds there is nothing to report.
+    self._monitor = getattr(distribution.bijector, 'monitor', None)
+    self._fallbacks_seen = 0
     self._variables = distribution.trainable_variables
     self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
-    self._optimizer = tf_keras.optimizers.Adam(_learning_rate(config))
-    self._optimizer.build(self._variables)
+    # Its update is one fused kernel; Keras' new Adam makes 40 operations of it,
+    # for each variable.
+    self._optimizer = tf_keras.optimizers.legacy.Adam(_learning_rate(config))
+    # Else the first step would make the slots, and be traced twice.
+    self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
     self._average = averaging.AveragedWeights(
         self._variables, config.ema_decay, self._optimizer.iterations
     )
@@ -226,6 +234,8 @@ class Trainer:
     x = evaluation.dequantize(
         images, config.bits, tf.stack([config.seed, self._step])
     )
+    if self._monitor is not None:
+      self._monitor.restart()
     with tf.GradientTape() as tape, lipschitz.shared_rescaling():
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x)),
@@ -293,6 +303,7 @@ class Trainer:
           gradient_norm=norm,
           skipped_steps=int(self._skipped),
           seconds=self._seconds(),
+          **self._reconstruction(bar),
       )
       self._log.append(**row)
       if math.isfinite(loss):
@@ -309,6 +320,22 @@ class Trainer:
         self._save()
     bar.close()
     return self._finish()
+
+  def _reconstruction(self, bar):
+    """Columns of the log about the last gradient; says when it fell back."""
+    if self._monitor is None:
+      return {}
+    error = float(self._monitor.error)
+    fallbacks = int(self._monitor.num_fallbacks)
+    if fallbacks and not self._fallbacks_seen:
+      bar.print(
+          f'step {self.step - 1}: inputs were recomputed with an error of '
+          f'{error:.1e} (tolerance {self._monitor.tolerance:.0e}), so '
+          'gradients were computed from kept inputs. The column `fallbacks` '
+          "counts that; if it is often, memory='stored' is faster."
+      )
+    self._fallbacks_seen = fallbacks
+    return {'reconstruction_error': error, 'fallbacks': fallbacks}
 
   def report(self):
     """The flow, with averaged weights, beside the best linear flows.

@@ -6,6 +6,7 @@ is the model's side, `Arm` the benchmark's.
 
 import json
 import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -50,15 +51,20 @@ class Arm:
 
     Args:
       python: Interpreter to run.
-      program: Path of a script that calls `serve`.
+      program: Name of a script in the folder `arms`, which calls `serve`.
       settings: Dictionary for its `make_model`.
     """
+    here = pathlib.Path(__file__).resolve().parent
     self._process = subprocess.Popen(
-        [python, program, json.dumps(settings)],
+        [python, here / 'arms' / program, json.dumps(settings)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
+        env={
+            **os.environ,
+            'TF_CPP_MIN_LOG_LEVEL': '3',
+            'PYTHONPATH': str(here),
+        },
     )
 
   def ask(self, command):
