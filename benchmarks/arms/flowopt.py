@@ -26,16 +26,32 @@ class Flow:
     if 'compute_dtype' in flow:
       flow['compute_dtype'] = tf.as_dtype(flow['compute_dtype'])
     self._distribution = fo.image_flow([size, size, 3], **flow)
-    images = np.load(settings['images'])
-    rng = np.random.default_rng(0)
-    images = (images + rng.random(images.shape)) / 256 - 0.5
-    images = images.astype(np.float32)
-    fo.initialize_at_optimum(self._distribution, images)
-    self._x = tf.constant(images[: settings['batch_size']])
+    self._images = np.load(settings['images'], mmap_mode='r')
+    self._batch_size = settings['batch_size']
+    self._num_steps_done = 0
+    fo.initialize_at_optimum(
+        self._distribution,
+        tf.data.Dataset.from_generator(
+            lambda: map(self._batch, range(self._num_batches)),
+            output_signature=tf.TensorSpec([None, size, size, 3]),
+        ),
+    )
+    # Not trained on, if there are more.
+    self._x = tf.constant(self._batch(0))
     self._variables = self._distribution.trainable_variables
     self._optimizer = tf_keras.optimizers.legacy.Adam(settings['learning_rate'])
     # Else the step would be traced twice.
     self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
+
+  @property
+  def _num_batches(self):
+    return len(self._images) // self._batch_size
+
+  def _batch(self, i):
+    """Batch `i` of the images, with noise of its own."""
+    images = self._images[i * self._batch_size : (i + 1) * self._batch_size]
+    noise = np.random.default_rng(i).random(images.shape, np.float32)
+    return (images + noise) / np.float32(256) - np.float32(0.5)
 
   @functools.cached_property
   def _step(self):
@@ -65,7 +81,7 @@ class Flow:
 
   @functools.cached_property
   def _forward(self):
-    with fo.lipschitz.frozen(self._distribution) as self._kernels:
+    with fo.lipschitz.frozen(self._distribution) as self._forward_kernels:
       return tf.function(
           self._distribution.bijector.forward, autograph=False
       ).get_concrete_function(
@@ -81,8 +97,24 @@ class Flow:
     return sum(v.shape.num_elements() for v in self._variables)
 
   def train_step(self):
-    """One step; bits/dim before it."""
-    return float(self._step(self._x))
+    """One step, on the next batch; bits/dim before it."""
+    i = 1 + self._num_steps_done % max(self._num_batches - 1, 1)
+    self._num_steps_done += 1
+    return float(self._step(tf.constant(self._batch(i % self._num_batches))))
+
+  def evaluate(self):
+    """Bits/dim of the first batch, with the weights of now."""
+    _ = self._log_prob
+    self._kernels.update()
+    return self.log_prob()
+
+  def reconstruction_error(self):
+    """The largest error of a recomputed input in a gradient so far."""
+    return float(self._distribution.bijector.monitor.error)
+
+  def num_fallbacks(self):
+    """Gradients that were not used because of such an error."""
+    return int(self._distribution.bijector.monitor.num_fallbacks)
 
   def log_prob(self):
     """Mean bits/dim of the batch."""

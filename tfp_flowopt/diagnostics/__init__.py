@@ -9,8 +9,11 @@ from tfp_flowopt.diagnostics.pictures import plot_price
 from tfp_flowopt.diagnostics.pictures import plot_samples
 from tfp_flowopt.diagnostics.pictures import plot_spectra
 from tfp_flowopt.diagnostics.pictures import plot_training_curve
+from tfp_flowopt.diagnostics.reconstruction import LevelReconstruction
+from tfp_flowopt.diagnostics.reconstruction import reconstruction_errors
 
 __all__ = [
+    'LevelReconstruction',
     'LocalLipschitz',
     'OptimumReport',
     'local_lipschitz',
@@ -19,5 +22,6 @@ __all__ = [
     'plot_samples',
     'plot_spectra',
     'plot_training_curve',
+    'reconstruction_errors',
     'volume_balance',
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_flowopt import bijectors
 from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
@@ -36,6 +37,8 @@ _COLUMNS = (
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
 _INIT, _HELD_OUT, _SAMPLE = -1, -2, -3
+# Images of the report on recomputed inputs.
+_RECONSTRUCTED = 8
 
 
 class Trainer:
@@ -364,6 +367,17 @@ class Trainer:
           log_prob=self._evaluator.log_prob,
       )
 
+  def _reconstruction_errors(self):
+    """Certified and measured errors of recomputed inputs, of some images."""
+    if not isinstance(self._distribution.bijector, bijectors.ImageFlow):
+      return []
+    x = evaluation.dequantize(
+        self._held_out[:_RECONSTRUCTED], self._config.bits,
+        self._seed(_HELD_OUT),
+    )
+    with self._average.swapped_in():
+      return diagnostics.reconstruction_errors(self._distribution, x)
+
   def _finish(self):
     held_out = self.evaluate()
     self._log.append(
@@ -375,6 +389,7 @@ class Trainer:
     self._save()
     self._draw_pictures()
     report = self.report()
+    reconstruction = self._reconstruction_errors()
     summary = {
         'steps': self.step,
         'skipped_steps': int(self._skipped),
@@ -382,9 +397,11 @@ class Trainer:
         **self._start_values,
         'settings': self._settings,
         'report': dataclasses.asdict(report),
+        'reconstruction': [error._asdict() for error in reconstruction],
     }
     with files.atomic_path(self._workdir / 'report.txt') as path:
-      path.write_text(f'{report}\n', encoding='utf-8')
+      lines = (str(part) for part in (report, *reconstruction))
+      path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     files.write_json(self._workdir / 'summary.json', summary)
     return summary
 
