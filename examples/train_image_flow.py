@@ -52,6 +52,20 @@ _LIPSCHITZ_BUDGET = flags.DEFINE_float(
     'and of its inverse; 0 for no budget.',
     lower_bound=0.0,
 )
+_MEMORY = flags.DEFINE_enum(
+    'memory',
+    'reversible',
+    ['reversible', 'stored'],
+    'Whether gradients recompute the inputs of flow steps, in memory that does '
+    'not grow with --num_steps, or keep them, which is faster.',
+)
+_COMPUTE_DTYPE = flags.DEFINE_enum(
+    'compute_dtype',
+    'float32',
+    ['float32', 'bfloat16'],
+    'Type of what the networks compute; bfloat16 is faster where the processor '
+    'has it.',
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 32, 'Images in a step.', lower_bound=1
 )
@@ -218,10 +232,14 @@ def main(argv):
       'num_steps': _NUM_STEPS.value,
       'hidden_channels': _HIDDEN_CHANNELS.value,
       'lipschitz_budget': _LIPSCHITZ_BUDGET.value or None,
+      'compute_dtype': _COMPUTE_DTYPE.value,
   }
   workdir = pathlib.Path(_WORKDIR.value)
   distribution = fo.image_flow(
-      train_images.event_shape, seed=_SEED.value, **model
+      train_images.event_shape,
+      seed=_SEED.value,
+      memory=_MEMORY.value,
+      **model,
   )
   try:
     trainer = fo.training.Trainer(

@@ -98,6 +98,11 @@ def test_what_a_run_leaves(straight):
   assert float(log[0]['train_bits_per_dim']) == pytest.approx(
       summary['predicted'], abs=0.3
   )
+  # Gradients say how exactly their inputs were recomputed.
+  assert {row['fallbacks'] for row in log[:-1]} == {'0'}
+  assert all(0 < float(row['reconstruction_error']) < 1e-4 for row in log[:-1])
+  assert all(0 < e['measured'] < e['bound'] for e in summary['reconstruction'])
+  assert text.count('certified') == len(summary['reconstruction']) == 2
   for name in ('curve.png', 'samples.png'):
     assert (workdir / name).read_bytes().startswith(b'\x89PNG')
   # 4.5 KB is an empty figure.

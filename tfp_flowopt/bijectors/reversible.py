@@ -228,6 +228,9 @@ class Walk:
         body,
         (num_steps - 1, y, dy, stacked),
         maximum_iterations=num_steps,
+        # Else gradients of weights may wait, with all that they need, while
+        # the next steps go ahead.
+        parallel_iterations=1,
     )
     return x, dx, [array.stack() for array in stacked]
 

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+from support import registry
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+def test_networks_in_bfloat16(rng):
+  x = tf.constant(rng.normal(size=(2, 4, 6, 3)), tf.float32)
+  networks = [
+      registry.randomize(
+          fo.networks.ConvConditioner(3, 8, 4, compute_dtype=compute_dtype)
+      )
+      for compute_dtype in (None, tf.bfloat16)
+  ]
+  outputs, gradients = [], []
+  for network in networks:
+    assert {v.dtype for v in network.variables} == {tf.float32}
+    with tf.GradientTape() as tape:
+      y = network(x)
+      value = tf.reduce_sum(tf.sin(y))
+    outputs.append(y)
+    gradients.append(tape.gradient(value, network.trainable_variables))
+  assert outputs[1].dtype == tf.float32
+  difference = np.abs(outputs[0] - outputs[1]).max()
+  # It is of lower precision, so it was used; and of no lower one than bfloat16.
+  assert 1e-5 < difference < 2e-2 * np.abs(outputs[0]).max()
+  for exact, rounded in zip(*gradients, strict=True):
+    assert np.abs(exact - rounded).max() < 0.1 * np.abs(exact).max()
+  with pytest.raises(ValueError, match=r'compute_dtype.*int32'):
+    fo.networks.ConvConditioner(3, 8, 4, compute_dtype=tf.int32)
