@@ -37,7 +37,7 @@ flags.mark_flag_as_required('photos')
 def _write_crops(path):
   """Writes one crop of each photograph, in turn."""
   size, rng, crops = _IMAGE_SIZE.value, np.random.default_rng(0), []
-  photographs = fo.training.load_images(_PHOTOS.value)
+  photographs, _ = fo.training.load_images(_PHOTOS.value, skip_bad=True)
   photographs = [p for p in photographs if min(p.shape[:2]) >= size]
   if not photographs:
     raise app.UsageError(f'--photos: none has {size}x{size} pixels.')

@@ -7,9 +7,8 @@ step each, so that a disturbance of the machine hits all of them; the table has
 medians, and ratios of the peers' medians to ours. normflows gets an environment
 of its own, made by the script.
 
-Also measured: what matrix products and convolutions reach on this machine. Next
-to the floating-point operations of a step that says how far any of them could
-go.
+Also measured: what matrix products reach on this machine. Next to the
+floating-point operations of a step that says how far any of them could go.
 
   python benchmarks/train_step.py --output=train_step.json
 """
@@ -155,20 +154,11 @@ def _rate(function, flops):
 
 
 def _machine():
-  """What products and convolutions of TensorFlow reach here, in GFLOP/s."""
-  n, hidden = 2048, _HIDDEN_CHANNELS.value
-  side = _IMAGE_SIZE.value // 2
+  """What matrix products of TensorFlow reach here, in GFLOP/s."""
+  n = 2048
   a = tf.random.stateless_normal([n, n], [0, 0])
-  images = tf.random.stateless_normal(
-      [_BATCH_SIZE.value, side, side, hidden], [0, 1]
-  )
-  kernel = tf.random.stateless_normal([3, 3, hidden, hidden], [0, 2])
   return {
       'product_gflops': _rate(lambda: (a @ a)[0, 0], 2 * n**3),
-      'convolution_gflops': _rate(
-          lambda: tf.nn.conv2d(images, kernel, 1, 'SAME')[0, 0, 0, 0],
-          2 * tf.size(images).numpy() * hidden * 9,
-      ),
       'cores': os.cpu_count(),
   }
 
@@ -197,8 +187,7 @@ def _print(results, report):
   print(
       f'\n{report["step_gflop"]:.1f} GFLOP a step (a third more with '
       'recomputed inputs); the machine reaches '
-      f'{machine["product_gflops"]:.0f} GFLOP/s in products and '
-      f'{machine["convolution_gflops"]:.0f} in convolutions, '
+      f'{machine["product_gflops"]:.0f} GFLOP/s in matrix products, '
       f'so no step takes less than {report["least_step_seconds"]:.2f} s '
       f'({4 / 3 * report["least_step_seconds"]:.2f} s).'
   )

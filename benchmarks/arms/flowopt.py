@@ -29,11 +29,14 @@ class Flow:
     self._images = np.load(settings['images'], mmap_mode='r')
     self._batch_size = settings['batch_size']
     self._num_steps_done = 0
+    # Not from a generator: Python on TensorFlow's threads made all later steps
+    # take 1.45 times as long.
+    dataset = tf.data.Dataset.from_tensor_slices(np.array(self._images))
+    noise = fo.flows.dequantization_noise([size, size, 3], [0, 0])
     fo.initialize_at_optimum(
         self._distribution,
-        tf.data.Dataset.from_generator(
-            lambda: map(self._batch, range(self._num_batches)),
-            output_signature=tf.TensorSpec([None, size, size, 3]),
+        dataset.batch(self._batch_size).map(
+            lambda images: fo.flows.dequantize(images, noise=noise)
         ),
     )
     # Not trained on, if there are more.

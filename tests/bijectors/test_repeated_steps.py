@@ -46,6 +46,12 @@ def steps():
   return [make_step(seed) for seed in range(3)]
 
 
+@pytest.fixture(scope='module')
+def small_steps(steps):
+  """Where tracing is most of the time."""
+  return [[step[0], step[3]] for step in steps[:2]]
+
+
 @pytest.fixture
 def x(rng):
   return tf.constant(rng.normal(size=(5, 4, 6, 4)))
@@ -153,9 +159,9 @@ def test_one_step_for_all():
                                                   .trainable_variables)
 
 
-@pytest.mark.parametrize('memory', ['reversible', 'stored'])
-def test_likelihood_and_samples_in_one_graph(steps, x, memory):
-  """Both directions, each used twice, in one loss."""
+def test_likelihood_and_samples_in_one_graph(small_steps, x):
+  """Both directions, and one of them twice, in one loss."""
+  steps = small_steps
 
   def gradients_of(bijector, variables):
     base = tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.0), [4, 6, 4])
@@ -166,15 +172,13 @@ def test_likelihood_and_samples_in_one_graph(steps, x, memory):
       with tf.GradientTape() as tape:
         y = distribution.sample(5, seed=[1, 2])
         value = tf.reduce_sum(tf.cos(y)) + tf.reduce_sum(
-            distribution.log_prob(x)
-            + distribution.log_prob(tf.sin(x))
-            + distribution.log_prob(tf.identity(y))
+            distribution.log_prob(x) + distribution.log_prob(tf.sin(x))
         )
       return value, tape.gradient(value, variables)
 
     return function(x)
 
-  bijector = fob.RepeatedSteps(steps, memory=memory)
+  bijector = fob.RepeatedSteps(steps)
   value, gradients = gradients_of(bijector, bijector.trainable_variables)
   columns = [Holder(step).trainable_variables for step in steps]
   desired, flat = gradients_of(chained(steps), sum(columns, ()))
@@ -184,8 +188,9 @@ def test_likelihood_and_samples_in_one_graph(steps, x, memory):
 
 
 @pytest.mark.parametrize('in_graph', [False, True])
-def test_gradients_of_gradients(steps, x, in_graph):
+def test_gradients_of_gradients(small_steps, x, in_graph):
   """Hessian times vector, with respect to the input and all weights."""
+  steps = small_steps
 
   def hessian_vector(bijector, variables):
     def function(x):
@@ -203,7 +208,6 @@ def test_gradients_of_gradients(steps, x, in_graph):
       function = tf.function(function, autograph=False)
     return function(tf.identity(x))
 
-  # The curvature needs smooth networks to be the same on both sides of a tie.
   bijector = fob.RepeatedSteps(steps)
   dx, *stacked = hessian_vector(bijector, bijector.trainable_variables)
   columns = [Holder(step).trainable_variables for step in steps]
