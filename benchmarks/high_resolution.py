@@ -27,7 +27,7 @@ _NUM_LEVELS = flags.DEFINE_integer('num_levels', 6, 'Number of resolutions.')
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 8, 'Flow steps at each.')
 _HIDDEN_CHANNELS = flags.DEFINE_integer('hidden_channels', 64, 'Even.')
 _TRAIN_STEPS = flags.DEFINE_integer('train_steps', 30, 'Training steps.')
-_LEARNING_RATE = flags.DEFINE_float('learning_rate', 1e-3, "Adam's.")
+_LEARNING_RATE = flags.DEFINE_float('learning_rate', 1e-4, "Adam's.")
 _NUM_CROPS = flags.DEFINE_integer('num_crops', 16, 'Number of crops.')
 _GLOW = flags.DEFINE_bool('glow', True, 'Whether tfb.Glow tries, too.')
 
