@@ -387,6 +387,14 @@ def test_steps_to_look_at_and_to_change(steps, x):
     bijector.assign(1, step[:2])
 
 
+def test_steps_that_were_used_have_the_same_structure(x):
+  used, new = make_step(0), make_step(1)
+  for part in used:  # TFP keeps what it found out in the bijector
+    part.inverse(x)
+    repr(part)
+  assert fob.RepeatedSteps([used, new]).num_steps == 2
+
+
 def test_bounds_are_those_of_the_chain(steps):
   bounds = fo.lipschitz.lipschitz_bounds(fob.RepeatedSteps(steps))
   np.testing.assert_allclose(

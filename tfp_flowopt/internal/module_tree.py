@@ -11,7 +11,9 @@ _PRIVATE = frozenset(
 
 
 def _is_state(name):
-  return name in _PRIVATE or name.startswith(('_self_', '_obj_reference'))
+  return name in _PRIVATE or name.startswith(
+      ('_self_', '_obj_reference', '_cached_')
+  )
 
 
 def _children(obj):
