@@ -160,17 +160,16 @@ def inverse_and_log_det(bijector, y):
 
 
 def retrace(bijector, result, forward, tape):
-  """Goes back from a result, and the same way again under a tape.
+  """Back from a result and the same way again, under a tape.
 
   Args:
     bijector: `JointBijector`.
-    result: Value of `forward`, or of `inverse`.
-    forward: Whether it is the value of `forward`.
-    tape: `tf.GradientTape` that records.
+    result: See `JointBijector._retrace`, as for all else.
+    forward: See there.
+    tape: See there.
 
   Returns:
-    A list of `Tensor`s, which beside each other along the last axis are the
-    input; the value and the log-determinant, recorded as functions of them.
+    The inputs, the value and the log-determinant.
   """
   return bijector._retrace(result, forward, tape)  # pylint: disable=protected-access
 
