@@ -70,6 +70,32 @@ def test_the_jacobian_has_two_eigenvalues(rng):
   assert 1 < eigenvalues[0] < ratio < np.exp(1.6)
 
 
+@pytest.mark.parametrize('direction', ['forward', 'inverse'])
+def test_a_cascade_is_its_parts(rng, direction):
+  cascade = fo.bijectors.ScalingCascade(6, (2, 1), 3, dtype=tf.float64)
+  for variable in cascade.trainable_variables:
+    variable.assign_add(0.05 * rng.normal(size=variable.shape))
+  x = tf.constant(rng.normal(size=(2, 5, 4, 2, 6)))
+
+  def value_and_gradients(parts):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y, total = tf.identity(x), 0.0
+      for part in parts():
+        log_det = getattr(part, f'{direction}_log_det_jacobian')(y)
+        y, total = getattr(part, direction)(y), total + log_det
+      loss = tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(tf.square(total))
+    return y, total, *tape.gradient(loss, [x, *cascade.trainable_variables])
+
+  def parts():
+    return cascade.parts[:: 1 if direction == 'inverse' else -1]
+
+  got = value_and_gradients(lambda: [cascade])
+  assert got[1].shape == (2, 5)
+  for a, b in zip(got, value_and_gradients(parts), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
 def test_it_makes_a_scale_mixture_more_gaussian(rng):
   """Training finds the radial map of a Gaussian scale mixture."""
   strengths = np.exp(rng.uniform(-3, 0, size=(400, 4, 4, 1)))

@@ -93,7 +93,8 @@ def test_the_nonlinear_part_alone_against_an_adversary():
   rng = np.random.default_rng(3)
   for part in (*flow.levels[0].submodules, *flow.levels[1].submodules):
     if isinstance(part, fo.lipschitz.LogSlopes):
-      part.variables[0].assign(rng.uniform(0.0, 1.0, size=4))
+      slopes = rng.uniform(0.0, 1.0, size=part.num_slopes)
+      part.variables[0].assign(slopes)
     if isinstance(part, fo.networks.ConvConditioner):
       registry.randomize(part, 0.5)
   found = [

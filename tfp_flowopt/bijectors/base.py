@@ -218,7 +218,7 @@ def check_event(x, event_shape, name):
         f'{", ".join(str(n) for n in event_shape.as_list())}], got {x.shape}.'
     )
   # No operation where nothing is left to check: there are hundreds of calls.
-  known = x.shape == shape and event_shape.is_fully_defined()
+  known = x.shape.merge_with(shape).as_list() == x.shape.as_list()
   return x if known else tf.ensure_shape(x, shape)
 
 

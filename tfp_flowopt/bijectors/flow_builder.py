@@ -200,20 +200,14 @@ class FlowBuilder:
     passed, fixed, level = [], 0.0, top
     for index in range(self.num_levels):
       fixed += self.num_steps * self._coupling_log_lipschitz(index)
-      path = passed + _log_slopes(level.factor_out.scaling)
-      # The certificate of each cascade's part has the safety factor.
-      safety = len(path) * math.log(bounds.inflation(self.dtype))
-      budget.add_path(path, fixed + safety)
+      path = [*passed, level.factor_out.scaling]
+      # The certificate of each scaling has the safety factor.
+      num_scalings = sum(cascade.num_scalings for cascade in path)
+      safety = num_scalings * math.log(bounds.inflation(self.dtype))
+      budget.add_path([c.log_slopes for c in path], fixed + safety)
       level = level.factor_out.travel
       if level is not None:
-        passed = passed + _log_slopes(level.scaling)
-
-
-def _log_slopes(cascade):
-  """The `LogSlopes` of a `ScalingCascade`."""
-  return [
-      part.log_slopes for part in cascade.parts if hasattr(part, 'log_slopes')
-  ]
+        passed.append(level.scaling)
 
 
 def _random_rotation(rng, size):

@@ -1,6 +1,5 @@
 """RadialScaling bijector."""
 
-import functools
 import math
 
 import numpy as np
@@ -11,10 +10,12 @@ from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 
-__all__ = ['RadialScaling']
+__all__ = ['RadialScaling', 'initial_log_radii']
 
 # Squares below this are lost in float32; the ratio is constant long before.
 _TINY = 1e-30
+# Of data with variances of about 1.
+_RADIUS_RANGE = (0.03, 3.0)
 
 
 class RadialScaling(base.JointBijector):
@@ -64,7 +65,7 @@ class RadialScaling(base.JointBijector):
       tile_size=1,
       num_terms=4,
       slope_bound=4.0,
-      radius_range=(0.03, 3.0),
+      radius_range=_RADIUS_RANGE,
       num_groups=1,
       log_slopes=None,
       log_radii=None,
@@ -82,7 +83,7 @@ class RadialScaling(base.JointBijector):
       radius_range: The smallest and the largest of the initial `B_j`, which
         are geometrically spaced; root mean squares of the values.
       num_groups: Number of groups of channels, the `G` above; it must divide
-        the number of channels.
+        the number of channels. `None`: each channel is a group.
       log_slopes: `lipschitz.LogSlopes` to share; by default a new one.
       log_radii: `tf.Variable` `[J]` to share, the logarithms of the `B_j`; by
         default a new one.
@@ -107,7 +108,7 @@ class RadialScaling(base.JointBijector):
           'Argument `radius_range` must be two positive numbers in ascending '
           f'order, got {radius_range}.'
       )
-    if num_groups < 1:
+    if num_groups is not None and num_groups < 1:
       raise ValueError(
           f'Argument `num_groups` must be at least 1, got {num_groups}.'
       )
@@ -116,8 +117,7 @@ class RadialScaling(base.JointBijector):
         log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
       if log_radii is None:
         log_radii = tf.Variable(
-            tf.cast(np.log(np.geomspace(*radius_range, num_terms)), dtype),
-            name='log_radii',
+            initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
         )
       # A copy shares the weights instead of making new ones.
       parameters.update(log_slopes=log_slopes, log_radii=log_radii)
@@ -147,7 +147,7 @@ class RadialScaling(base.JointBijector):
 
   @property
   def num_groups(self):
-    """Number of groups of channels."""
+    """Number of groups of channels; `None` if each channel is one."""
     return self._num_groups
 
   def _forward_and_log_det(self, x):
@@ -168,30 +168,21 @@ class RadialScaling(base.JointBijector):
     radius = tf.sqrt(tf.maximum(square, _TINY))
     # A bound far beyond any data keeps training from leaving float32.
     log_radii = 20.0 * tf.tanh(self._log_radii / 20.0)
-    slopes = self._log_slopes()
-    ratio, log_det = _shared_graph(terms, slopes.shape[0], x.dtype)(
-        tf.reshape(radius, [-1]),
-        tf.exp(slopes),
+    ratio, log_det = terms(
+        radius,
+        tf.exp(self._log_slopes()),
         tf.exp(log_radii),
-        tf.constant(
-            self._tile_size**2 * x.shape[-1] // self._num_groups, x.dtype
-        ),
+        self._tile_dimensions(x),
     )
-    ratio = tf.reshape(ratio, base.shape_of(radius))
-    if 1 < self._num_groups < x.shape[-1]:
+    log_det = tf.reduce_sum(log_det, axis=list(range(1, 6)))
+    if self._num_groups is not None and 1 < self._num_groups < x.shape[-1]:
       # One value for each channel: TensorFlow broadcasts no more axes.
       ratio = tf.repeat(ratio, x.shape[-1] // self._num_groups, axis=-1)
-    log_det = tf.reduce_sum(
-        tf.reshape(log_det, base.shape_of(radius)), axis=list(range(1, 6))
-    )
     y = tf.reshape(tiles * ratio, base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
-    if x.shape.is_fully_defined():
-      return y, log_det
-    return (
-        tf.ensure_shape(y, x.shape),
-        tf.ensure_shape(log_det, x.shape[:-3]),
-    )
+    y.set_shape(x.shape)
+    log_det.set_shape(x.shape[:-3])
+    return y, log_det
 
   def _tiles(self, x):
     """`x` as `[batch, H/T, T, W/T, T, C]`."""
@@ -202,18 +193,29 @@ class RadialScaling(base.JointBijector):
           f'{self.name} needs a height and width divisible by its `tile_size` '
           f'{t}, got shape {x.shape}.'
       )
-    if channels is None or channels % g:
+    if g not in (None, 1) and (channels is None or channels % g):
       raise ValueError(
           f'{self.name} needs a known number of channels, divisible by its '
           f'`num_groups` {g}, got shape {x.shape}.'
       )
-    if height is None or width is None:
-      height, width = tf.unstack(tf.shape(x)[-3:-1])
+    height, width, channels = (
+        tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
+        for axis in (-3, -2, -1)
+    )
     return tf.reshape(x, [-1, height // t, t, width // t, t, channels])
+
+  def _tile_dimensions(self, x):
+    """The number of values of a tile, in the type of `x`."""
+    positions = tf.constant(self._tile_size**2, x.dtype)
+    if self._num_groups is None:
+      return positions
+    if x.shape[-1] is None:
+      return positions * tf.cast(tf.shape(x)[-1] // self._num_groups, x.dtype)
+    return positions * (x.shape[-1] // self._num_groups)
 
   def _mean_of_groups(self, x):
     """The mean over the channels of each group, `[..., C]` to `[..., G]`."""
-    if self._num_groups == x.shape[-1]:
+    if self._num_groups in (None, x.shape[-1]):
       return x
     if self._num_groups == 1:
       return tf.reduce_mean(x, axis=-1, keepdims=True)
@@ -221,44 +223,22 @@ class RadialScaling(base.JointBijector):
     return tf.reduce_mean(tf.reshape(x, shape), axis=-1)
 
 
-@functools.cache
-def _shared_graph(terms, num_terms, dtype):
-  """`terms` as one graph that all scalings of a flow call.
-
-  Dozens of scalings of some terms each would else be most of the operations of
-  a flow, and of the time to trace it.
-
-  Args:
-    terms: `_apply_terms` or `_undo_terms`.
-    num_terms: Number of terms.
-    dtype: Type of all arguments.
-
-  Returns:
-    `tf.function`.
-  """
-  return tf.function(
-      terms,
-      input_signature=[
-          tf.TensorSpec(shape, dtype)
-          for shape in ([None], [num_terms], [num_terms], [])
-      ],
-      autograph=False,
-      # A call stays a call: optimised once, not once for each scaling.
-      experimental_attributes={'_noinline': True},
-  )
+def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):
+  """Logarithms of radii `[num_terms]`, geometrically spaced over a range."""
+  return tf.cast(np.log(np.geomspace(*radius_range, num_terms)), dtype)
 
 
 def _apply_terms(r, scales, radii, size):
   """All terms, in the order of `inverse`.
 
   Args:
-    r: Radii of tiles, `[N]`.
+    r: Radii of tiles.
     scales: The `e^(s_j)`, `[J]`.
     radii: The `B_j`, `[J]`.
     size: Number of values of a tile.
 
   Returns:
-    The ratios to scale the tiles by, and the log-determinants, `[N]`.
+    The ratios to scale the tiles by, and the log-determinants.
   """
   total, log_det = tf.ones_like(r), tf.zeros_like(r)
   for scale, radius in zip(

@@ -1,11 +1,17 @@
 """ScalingCascade bijector."""
 
+import functools
+
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
+from tfp_flowopt.internal import recomputed
+from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
+from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 
 __all__ = ['ScalingCascade']
 
@@ -19,6 +25,9 @@ class ScalingCascade(base.JointBijector):
   left, at their own place. Channels alone (edges in one direction, colour) take
   what they do not share; the last one, of single values, makes their marginals
   more Gaussian.
+
+  The weights of all of them are stacked, and gradients keep the inputs of each
+  `RadialScaling` alone, recomputing the rest.
 
   Lipschitz constants: the products of those of the parts.
 
@@ -37,7 +46,7 @@ class ScalingCascade(base.JointBijector):
       num_terms=4,
       slope_bound=4.0,
       log_range=1.0,
-      parts=None,
+      weights=None,
       dtype=tf.float32,
       validate_args=False,
       name='scaling_cascade',
@@ -51,7 +60,7 @@ class ScalingCascade(base.JointBijector):
       num_terms: Number of terms of each `RadialScaling`.
       slope_bound: Bound of each of their `|s_j|`.
       log_range: Range of the scales of each `ActNorm`.
-      parts: List of bijectors to share instead of making them.
+      weights: The weights of another cascade to share; by default new ones.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -62,24 +71,22 @@ class ScalingCascade(base.JointBijector):
     parameters = dict(locals())
     if not tile_sizes:
       raise ValueError('Argument `tile_sizes` must name at least one size.')
+    groups = [1] if num_channels == 1 else [1, None]
+    self._scalings = [(size, group) for size in tile_sizes for group in groups]
     with tf.name_scope(name) as name:
-      if parts is None:
-        parts = []
-        for tile_size in tile_sizes:
-          for num_groups in sorted({1, num_channels}):
-            parts += [
-                act_norm.ActNorm(num_channels, log_range, dtype=dtype),
-                radial_scaling.RadialScaling(
-                    tile_size,
-                    num_terms,
-                    slope_bound,
-                    num_groups=num_groups,
-                    dtype=dtype,
-                ),
-            ]
+      if weights is None:
+        weights = _Weights(
+            len(self._scalings),
+            num_channels,
+            num_terms,
+            slope_bound,
+            log_range,
+            dtype,
+        )
       # A copy shares the weights instead of making new ones.
-      parameters.update(parts=parts)
-      self._parts = parts
+      parameters.update(weights=weights)
+      self._num_channels = num_channels
+      self._weights = weights
       super().__init__(
           forward_min_event_ndims=3,
           dtype=dtype,
@@ -98,15 +105,150 @@ class ScalingCascade(base.JointBijector):
   )
 
   @property
+  def num_scalings(self):
+    """Number of `RadialScaling`s."""
+    return len(self._scalings)
+
+  @property
+  def log_slopes(self):
+    """The `LogSlopes` of all `RadialScaling`s, one after the other."""
+    return self._weights.log_slopes
+
+  @property
   def parts(self):
-    """The bijectors, in the order of direction `inverse`."""
-    return self._parts
+    """The bijectors, in the order of direction `inverse`.
+
+    To look at: their weights are `Tensor`s, as they are now.
+    """
+    return [
+        part
+        for scaling, weights in zip(
+            self._scalings, self._weights(), strict=True
+        )
+        for part in _parts(*scaling, *weights)
+    ]
 
   def _forward_and_log_det(self, x):
-    return base.compose(base.forward_and_log_det, reversed(self._parts), x)
+    return self._evaluate(x, forward=True)
 
   def _inverse_and_log_det(self, y):
-    return base.compose(base.inverse_and_log_det, self._parts, y)
+    return self._evaluate(y, forward=False)
+
+  def _evaluate(self, x, forward):
+    x = base.check_event(x, [None, None, self._num_channels], self.name)
+    y = tf.reshape(x, [-1, *base.shape_of(x)[-3:]])
+    total = tf.zeros([], x.dtype)
+    parts = list(zip(self._scalings, self._weights(), strict=True))
+    for scaling, weights in reversed(parts) if forward else parts:
+      num_terms = weights[-1].shape[0]
+      y, log_det = _shared_graph(*scaling, num_terms, x.dtype, forward)(
+          y, *weights
+      )
+      total += log_det
+    y = tf.reshape(y, base.shape_of(x))
+    y.set_shape(x.shape)
+    total = tf.reshape(total, base.shape_of(x)[:-3])
+    total.set_shape(x.shape[:-3])
+    return y, total
+
+
+class _Weights(tf.Module):
+  """The weights of all parts of a cascade, stacked."""
+
+  def __init__(
+      self, num_scalings, num_channels, num_terms, slope_bound, log_range, dtype
+  ):
+    super().__init__()
+    self._num_scalings = num_scalings
+    self._log_scale = anchored.AnchoredLogScale(
+        num_scalings * num_channels, log_range, dtype
+    )
+    self._shift = tf.Variable(
+        tf.zeros([num_scalings, num_channels], dtype), name='shift'
+    )
+    self.log_slopes = log_slopes_lib.LogSlopes(
+        num_scalings * num_terms, slope_bound, dtype
+    )
+    self._log_radii = tf.Variable(
+        tf.repeat(
+            [radial_scaling.initial_log_radii(num_terms, dtype=dtype)],
+            num_scalings,
+            axis=0,
+        ),
+        name='log_radii',
+    )
+
+  def __call__(self):
+    """For each scaling: log-scales, shift, log-slopes and log-radii."""
+    stacked = (
+        self._log_scale(), self._shift, self.log_slopes(), self._log_radii
+    )
+    return list(
+        zip(
+            *(
+                tf.unstack(tf.reshape(w, [self._num_scalings, -1]))
+                for w in stacked
+            ),
+            strict=True,
+        )
+    )
+
+
+def _parts(tile_size, num_groups, log_scale, shift, log_slopes, log_radii):
+  """`ActNorm` and `RadialScaling` with given weights."""
+  return [
+      act_norm.ActNorm(
+          shift.shape[0],
+          log_scale=derived_weights.GivenWeights(log_scale),
+          shift=shift,
+          dtype=shift.dtype,
+      ),
+      radial_scaling.RadialScaling(
+          tile_size,
+          log_radii.shape[0],
+          num_groups=num_groups,
+          log_slopes=derived_weights.GivenWeights(log_slopes),
+          log_radii=log_radii,
+          dtype=shift.dtype,
+      ),
+  ]
+
+
+@functools.cache
+def _shared_graph(tile_size, num_groups, num_terms, dtype, forward):
+  """One scaling, as a graph that all cascades of a flow call.
+
+  Else dozens of scalings would be most of the operations of a flow, and of the
+  time to trace it.
+
+  Args:
+    tile_size: Of the `RadialScaling`.
+    num_groups: The same.
+    num_terms: The same.
+    dtype: Type of all arguments.
+    forward: Whether it goes in direction `forward`.
+
+  Returns:
+    Callable.
+  """
+  evaluate = base.forward_and_log_det if forward else base.inverse_and_log_det
+
+  def scale(x, *weights):
+    parts = _parts(tile_size, num_groups, *weights)
+    return base.compose(evaluate, reversed(parts) if forward else parts, x)
+
+  per_channel = tf.TensorSpec([None], dtype)
+  per_term = tf.TensorSpec([num_terms], dtype)
+  return recomputed.recomputed(
+      scale,
+      [
+          tf.TensorSpec([None, None, None, None], dtype),
+          per_channel,
+          per_channel,
+          per_term,
+          per_term,
+      ],
+  )
 
 
 @bounds.lipschitz_bounds.register

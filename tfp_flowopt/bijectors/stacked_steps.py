@@ -73,7 +73,7 @@ class StackedSteps(tf.Module):
     """
     leaves = self._leaves()
     new = [
-        _Given(weight)
+        derived_weights.GivenWeights(weight)
         if isinstance(leaf, derived_weights.DerivedWeights)
         else weight
         for leaf, weight in zip(leaves, weights, strict=True)
@@ -122,17 +122,6 @@ class StackedSteps(tf.Module):
     for leaf, value in zip(old, module_tree.leaves(step), strict=True):
       if isinstance(leaf, tf.Variable):
         leaf[index].assign(value)
-
-
-class _Given(tf.Module):
-  """Stands for `DerivedWeights` that are computed already."""
-
-  def __init__(self, value):
-    super().__init__()
-    self._value = value
-
-  def __call__(self):
-    return self._value
 
 
 def _stacked(leaves):

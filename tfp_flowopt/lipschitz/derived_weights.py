@@ -9,6 +9,7 @@ from tensorflow.python.ops import gradients_util
 
 __all__ = [
     'DerivedWeights',
+    'GivenWeights',
     'frozen_in_use',
     'shared_rescaling',
     'using_frozen',
@@ -61,6 +62,18 @@ class DerivedWeights(tf.Module, metaclass=abc.ABCMeta):
     if value is None or not _recorded_alike(self.trainable_variables, value):
       value = _scopes.shared[self, graph] = self.compute()
     return value
+
+
+class GivenWeights(tf.Module):
+  """Stands for `DerivedWeights` that are computed already."""
+
+  def __init__(self, value):
+    super().__init__()
+    self._value = value
+
+  def __call__(self):
+    """The value."""
+    return self._value
 
 
 def _recorded_alike(variables, value):
