@@ -136,7 +136,7 @@ class ScalingCascade(base.JointBijector):
 
   def _evaluate(self, x, forward):
     x = base.check_event(x, [None, None, self._num_channels], self.name)
-    y = tf.reshape(x, [-1, *base.shape_of(x)[-3:]])
+    y = tf.reshape(x, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
     total = tf.zeros([], x.dtype)
     parts = list(zip(self._scalings, self._weights(), strict=True))
     for scaling, weights in reversed(parts) if forward else parts:
