@@ -66,6 +66,11 @@ _COMPUTE_DTYPE = flags.DEFINE_enum(
     'Type of what the networks compute; bfloat16 is faster where the processor '
     'has it.',
 )
+_JIT_COMPILE = flags.DEFINE_bool(
+    'jit_compile',
+    False,
+    'Whether XLA compiles the training step; it starts later.',
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 32, 'Images in a step.', lower_bound=1
 )
@@ -225,6 +230,7 @@ def main(argv):
       learning_rate=_LEARNING_RATE.value,
       eval_every=_EVAL_EVERY.value,
       checkpoint_every=_CHECKPOINT_EVERY.value,
+      jit_compile=_JIT_COMPILE.value,
       seed=_SEED.value,
   )
   model = {

@@ -316,6 +316,20 @@ def test_a_step_that_is_not_finite_changes_nothing(
   assert math.isfinite(summary['held_out_bits_per_dim'])
 
 
+def test_compiled_by_xla_it_does_the_same(tmp_path, without_pictures):
+  columns = []
+  for jit_compile in (False, True):
+    workdir = tmp_path / str(jit_compile)
+    trainer, _ = make_trainer(
+        workdir, jit_compile=jit_compile, train_steps=3, eval_every=100
+    )
+    trainer.train()
+    columns.append(
+        [float(row['train_bits_per_dim']) for row in rows(workdir)[:3]]
+    )
+  np.testing.assert_allclose(*columns, rtol=1e-4)
+
+
 @pytest.mark.filterwarnings('ignore:Even though:UserWarning')
 def test_the_gradient_norm_is_bounded(tmp_path, without_pictures):
   # Adam forgets the scale of gradients, so look at what it is given.

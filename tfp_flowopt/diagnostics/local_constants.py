@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfp_flowopt.lipschitz import freezing
+
 __all__ = ['LocalLipschitz', 'local_lipschitz']
 
 
@@ -89,15 +91,16 @@ def local_lipschitz(bijector, x, num_steps=32, seed=(0, 0)):
   @tf.function(autograph=False)
   def estimate(x, seed):
     seeds = tf.random.split(seed, 2)
-    z = bijector.inverse(tf.identity(x))
-    return LocalLipschitz(
-        forward=_largest_singular_value(
-            bijector.forward, z, num_steps, seeds[0]
-        ),
-        inverse=_largest_singular_value(
-            bijector.inverse, x, num_steps, seeds[1]
-        ),
-    )
+    with freezing.computed_once(bijector):
+      z = bijector.inverse(tf.identity(x))
+      return LocalLipschitz(
+          forward=_largest_singular_value(
+              bijector.forward, z, num_steps, seeds[0]
+          ),
+          inverse=_largest_singular_value(
+              bijector.inverse, x, num_steps, seeds[1]
+          ),
+      )
 
   return estimate(x, tf.cast(seed, tf.int32))
 

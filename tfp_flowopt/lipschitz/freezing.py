@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.lipschitz import derived_weights
 
-__all__ = ['FrozenKernels', 'frozen']
+__all__ = ['FrozenKernels', 'computed_once', 'frozen']
 
 
 class FrozenKernels:
@@ -59,11 +59,8 @@ class FrozenKernels:
           'variables. Freeze it before.'
       )
     self._kernels = {
-        derived: tf.Variable(
-            derived.compute(), trainable=False, name='frozen_weights'
-        )
-        for derived in (module, *module.submodules)
-        if isinstance(derived, derived_weights.DerivedWeights)
+        derived: tf.Variable(value, trainable=False, name='frozen_weights')
+        for derived, value in _computed(module).items()
     }
 
   @property
@@ -111,3 +108,28 @@ def frozen(module):
   kernels = FrozenKernels(module)
   with kernels.in_use():
     yield kernels
+
+
+def computed_once(module):
+  """Context in which what a module computes from its weights is computed once.
+
+  For functions of the data alone that evaluate a module many times, in loops
+  say. Unlike `frozen` it makes no variables, so it may be used in any graph;
+  what is traced inside cannot be used outside of that graph.
+
+  Args:
+    module: `tf.Module`.
+
+  Returns:
+    Context manager.
+  """
+  return derived_weights.using_frozen(_computed(module))
+
+
+def _computed(module):
+  """Dictionary from all `DerivedWeights` of a module to their values now."""
+  return {
+      derived: derived.compute()
+      for derived in (module, *module.submodules)
+      if isinstance(derived, derived_weights.DerivedWeights)
+  }

@@ -25,6 +25,7 @@ class TrainConfig:
     init_images: Number of training images for the initialisation and for the
       optimum.
     bits: Bits of an image value.
+    jit_compile: Whether XLA compiles the training step.
     seed: Of the order of images, the noise and the samples.
   """
 
@@ -40,6 +41,7 @@ class TrainConfig:
   checkpoints_to_keep: int = 3
   init_images: int = 4096
   bits: int = 8
+  jit_compile: bool = False
   seed: int = 0
 
   def __post_init__(self):

@@ -127,6 +127,11 @@ class Trainer:
     self._optimizer = tf_keras.optimizers.legacy.Adam(_learning_rate(config))
     # Else the first step would make the slots, and be traced twice.
     self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
+    self._train_step = tf.function(
+        self._take_step,
+        autograph=False,
+        jit_compile=config.jit_compile or None,
+    )
     self._average = averaging.AveragedWeights(
         self._variables, config.ema_decay, self._optimizer.iterations
     )
@@ -230,8 +235,7 @@ class Trainer:
       self._checkpoints.save(checkpoint_number=self._step)
       self._saved_step = self.step
 
-  @tf.function(autograph=False)
-  def _train_step(self, images):
+  def _take_step(self, images):
     """One step; returns bits/dim of the batch and the gradient norm."""
     config = self._config
     x = evaluation.dequantize(
