@@ -20,7 +20,9 @@ def singular_values(bijector, x):
     return tape.batch_jacobian(z, x)
 
   size = int(np.prod(x.shape[1:]))
-  matrices = tf.reshape(jacobian(x), [-1, size, size])
+  # Only the weights are constant.
+  with fo.lipschitz.frozen(bijector):
+    matrices = tf.reshape(jacobian(x), [-1, size, size])
   return np.linalg.svd(matrices.numpy(), compute_uv=False)
 
 

@@ -38,7 +38,7 @@ class Walk:
     Returns:
       The value, and the log-determinant, of the shape of the batch.
     """
-    y, log_det, _ = self._walk(x, weights)
+    y, log_det, _ = self._walk(x, _Arrays(weights))
     return y, log_det
 
   def reversible(self, x, weights, monitor):
@@ -60,7 +60,7 @@ class Walk:
     @tf.custom_gradient
     def walk(x, *weights):
       weights = list(weights)
-      y, log_det, _ = self._walk(x, weights)
+      y, log_det, _ = self._walk(x, _Slices(weights))
 
       def gradient(dy, d_log_det):
         walked, dx, d_weights = self._walk_back(y, dy, d_log_det, weights)
@@ -75,19 +75,6 @@ class Walk:
       return (y, log_det), gradient
 
     return walk(x, *weights)
-
-  def _step(self, weights, i):
-    """The weights of the `i`-th step of this walk.
-
-    Args:
-      weights: List of `TensorArray`s, as `_unstacked` returns it.
-      i: Integer `Tensor`.
-
-    Returns:
-      List of `Tensor`s.
-    """
-    index = self._index(i)
-    return [w.read(index) for w in weights]
 
   def _index(self, i):
     """Number of the `i`-th step of this walk."""
@@ -107,15 +94,23 @@ class Walk:
     return tf.ensure_shape(y, x.shape), tf.broadcast_to(log_det, batch)
 
   def _walk(self, x, weights, keep_inputs=False):
-    """Value, log-determinant, and the inputs of all steps if they are kept."""
+    """Walks.
+
+    Args:
+      x: The input.
+      weights: `_Arrays` or `_Slices`.
+      keep_inputs: Whether to keep the inputs of all steps.
+
+    Returns:
+      Value, log-determinant, and the `TensorArray` of inputs if they are kept.
+    """
     num_steps = self._steps.num_steps
     batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
-    weights = _unstacked(weights)
 
     def body(i, x, log_det, inputs):
       if keep_inputs:
         inputs = inputs.write(i, x)
-      x, more = self._apply(self._step(weights, i), x, batch)
+      x, more = self._apply(weights.read(self._index(i)), x, batch)
       log_det = tf.ensure_shape(log_det + more, log_det.shape)
       return i + 1, x, log_det, inputs
 
@@ -147,10 +142,10 @@ class Walk:
       The input as recomputed, the gradient with respect to it, and those with
       respect to the floating-point weights.
     """
-    arrays = _unstacked(weights)
+    slices = _Slices(weights)
 
     def back(i, y, dy):
-      own = self._step(arrays, i)
+      own = slices.read(self._index(i))
       sources = _differentiable(own)
       totals = [None] * len(sources)
       for part in reversed(self._parts(own)):
@@ -179,12 +174,11 @@ class Walk:
   def _gradients_from_inputs(self, x, dy, d_log_det, weights):
     """Gradients by walking again and keeping the input of each step."""
     batch = tf.shape(d_log_det)
-    _, _, inputs = self._walk(x, weights, keep_inputs=True)
-
-    arrays = _unstacked(weights)
+    slices = _Slices(weights)
+    _, _, inputs = self._walk(x, slices, keep_inputs=True)
 
     def back(i, _, dy):
-      own = self._step(arrays, i)
+      own = slices.read(self._index(i))
       sources = _differentiable(own)
       x = inputs.read(i)
       with tf.GradientTape() as tape:
@@ -235,16 +229,35 @@ class Walk:
     return x, dx, [array.stack() for array in stacked]
 
 
-def _unstacked(weights):
-  """The stacked weights as arrays.
+class _Arrays:
+  """Stacked weights, step by step, with gradients that are arrays, too.
 
-  Their gradients are arrays, too. That of `tf.gather` would be a sum, over the
-  steps, of stacks of all steps.
+  The gradient of a slice in a loop would be a sum, over the steps, of stacks of
+  all steps.
   """
-  return [
-      tf.TensorArray(w.dtype, w.shape[0], element_shape=w.shape[1:]).unstack(w)
-      for w in weights
-  ]
+
+  def __init__(self, weights):
+    self._arrays = [
+        tf.TensorArray(
+            w.dtype, w.shape[0], element_shape=w.shape[1:]
+        ).unstack(w)
+        for w in weights
+    ]
+
+  def read(self, index):
+    """The weights of one step, a list of `Tensor`s."""
+    return [array.read(index) for array in self._arrays]
+
+
+class _Slices:
+  """The same where no gradient is asked for: without a copy of all steps."""
+
+  def __init__(self, weights):
+    self._weights = weights
+
+  def read(self, index):
+    """The weights of one step, a list of `Tensor`s."""
+    return [w[index] for w in self._weights]
 
 
 def _plus(a, b):

@@ -15,10 +15,14 @@ def dequantization_noise(shape, seed):
   Returns:
     float32 `Tensor`.
   """
-  # In float32, 255 + u rounds to 256 for u close to 1: keep the bin half-open.
-  return tf.minimum(
-      tf.random.stateless_uniform(shape, seed), 1.0 - 2.0**-15
+  # Integers, for XLA makes floating-point numbers of the same bits otherwise; and
+  # one generator, for each device has its own default.
+  integers = tf.random.stateless_uniform(
+      shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg='philox'
   )
+  noise = tf.cast(integers // 2**8, tf.float32) * 2.0**-24
+  # In float32, 255 + u rounds to 256 for u close to 1: keep the bin half-open.
+  return tf.minimum(noise, 1.0 - 2.0**-15)
 
 
 def dequantize(images, bits=8, noise=0.5):

@@ -21,20 +21,19 @@ _BLOCK_SIZES = (1, 2, 4, 8)
 def dequantize(images, bits, seed):
   """Scales uint8 images, with the stateless noise of `seed` `[2]`."""
   # Folded, so that the noise is not the numbers that chose the crops.
-  noise = flows.dequantization_noise(
-      tf.shape(images), tf.random.experimental.stateless_fold_in(seed, 1)
-  )
+  noise = flows.dequantization_noise(tf.shape(images), _folded(seed, 1))
   return flows.dequantize(images, bits, noise)
+
+
+def _folded(seed, i):
+  """Another seed, the same one on all devices, XLA's included."""
+  return tf.random.experimental.stateless_fold_in(seed, i, alg='philox')
 
 
 def dequantized_batches(images, bits, seed):
   """The same, batch by batch, each with noise of its own."""
   for i in range(0, len(images), _BATCH_SIZE):
-    yield dequantize(
-        images[i : i + _BATCH_SIZE],
-        bits,
-        tf.random.experimental.stateless_fold_in(seed, i),
-    )
+    yield dequantize(images[i : i + _BATCH_SIZE], bits, _folded(seed, i))
 
 
 class FlowEvaluator:
