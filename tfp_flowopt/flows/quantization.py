@@ -15,7 +15,7 @@ def dequantization_noise(shape, seed):
   Returns:
     float32 `Tensor`.
   """
-  # Integers, for XLA makes floating-point numbers of the same bits otherwise; and
+  # Integers, for XLA makes other floating-point numbers of the same bits; and
   # one generator, for each device has its own default.
   integers = tf.random.stateless_uniform(
       shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg='philox'
