@@ -52,6 +52,8 @@ _OURS = {
     'stored': {'memory': 'stored'},
     'no scalings': {'memory': 'stored', 'tile_sizes': []},
     'bfloat16': {'memory': 'stored', 'compute_dtype': 'bfloat16'},
+    # The training step alone is compiled by it.
+    'xla': {'memory': 'reversible'},
 }
 _COMMANDS = ('train_step', 'log_prob', 'sample')
 
@@ -72,6 +74,7 @@ def _start(name, images):
   }
   if name in _OURS:
     settings['flow'] = {**architecture, **_OURS[name]}
+    settings['jit_compile'] = name == 'xla'
     return serving.Arm(sys.executable, 'flowopt.py', settings)
   settings.update(architecture)
   if name == 'tfb.Glow':

@@ -19,7 +19,8 @@ class Flow:
     Args:
       settings: `image_size`, `batch_size`, `learning_rate`, `images` (path of
         an .npy file of uint8 images, at least one batch) and `flow`, further
-        arguments of `image_flow`; `compute_dtype` as a string.
+        arguments of `image_flow`; `compute_dtype` as a string. Optional:
+        `jit_compile`, for XLA.
     """
     size = settings['image_size']
     flow = dict(settings['flow'])
@@ -28,6 +29,7 @@ class Flow:
     self._distribution = fo.image_flow([size, size, 3], **flow)
     self._images = np.load(settings['images'], mmap_mode='r')
     self._batch_size = settings['batch_size']
+    self._jit_compile = settings.get('jit_compile') or None
     self._num_steps_done = 0
     # Not from a generator: Python on TensorFlow's threads made all later steps
     # take 1.45 times as long.
@@ -58,7 +60,7 @@ class Flow:
 
   @functools.cached_property
   def _step(self):
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=self._jit_compile)
     def step(x):
       with tf.GradientTape() as tape, fo.lipschitz.shared_rescaling():
         loss = fo.bits_per_dim(

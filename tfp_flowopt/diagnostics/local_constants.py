@@ -122,25 +122,29 @@ def _largest_singular_value(function, x, num_steps, seed):
   zero = tf.zeros_like(function(tf.identity(x)))
   none = tf.UnconnectedGradients.ZERO
 
+  # One graph that is called, for most of the time would go to tracing it.
+  @tf.function(autograph=False, reduce_retracing=True)
+  def transposed(x, u):
+    """`J^T u`."""
+    # Without the variables: their gradients would be most of the graph.
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(x)
+      # A new tensor: a bijector's cache knows the value at the old one, but
+      # not how it came about.
+      y = function(tf.identity(x))
+    return tape.gradient(y, x, u, unconnected_gradients=none)
+
   def products(v):
     """`J v` and `J^T J v`, of flat `v` and flat themselves."""
-    # Without the variables: their gradients would be most of the graph.
-    with tf.GradientTape(watch_accessed_variables=False) as outer:
-      outer.watch(zero)
-      with tf.GradientTape(
-          persistent=True, watch_accessed_variables=False
-      ) as tape:
-        tape.watch(x)
-        # A new tensor: a bijector's cache knows the value at the old one, but
-        # not how it came about.
-        y = function(tf.identity(x))
-      transposed = tape.gradient(y, x, zero, unconnected_gradients=none)
     # `J^T u` is linear in `u`: the transpose of its Jacobian is `J`.
     # (TensorFlow 2.21's ForwardAccumulator fails in graphs, at ensure_shape.)
-    image = outer.gradient(
-        transposed, zero, tf.reshape(v, tf.shape(x)), unconnected_gradients=none
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(zero)
+      value = transposed(x, zero)
+    image = tape.gradient(
+        value, zero, tf.reshape(v, tf.shape(x)), unconnected_gradients=none
     )
-    gram = tape.gradient(y, x, image, unconnected_gradients=none)
+    gram = transposed(x, image)
     return (
         tf.reshape(image, [num_events, -1]),
         tf.reshape(gram, [num_events, size]),
