@@ -110,6 +110,7 @@ def test_averages_follow_the_formula():
         ('bits', 7.5),
         ('train_steps', 3.0),
         ('seed', -1),
+        ('jit_compile', 'yes'),
     ],
 )
 def test_bad_configuration_is_named(name, value):

@@ -57,9 +57,10 @@ class TrainConfig:
     )
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.type is int and not isinstance(value, int):
+      if field.type in (bool, int) and not isinstance(value, field.type):
         raise ValueError(
-            f'Argument `{field.name}` must be an int, got {value!r}.'
+            f'Argument `{field.name}` must be of type {field.type.__name__}, '
+            f'got {value!r}.'
         )
       # `not (value > 0)`: NaN is out of range, too.
       if field.name in positive and not value > 0:
