@@ -45,6 +45,32 @@ def test_a_batch_depends_on_its_number_alone():
   assert np.any(other != straight[0]) and np.any(straight[0] != straight[1])
 
 
+def test_parts_of_a_batch_are_the_batch():
+  crops = images.crops()
+  whole = list(crops.batches(8, seed=3).take(3))
+  for num in (2, 4):
+    order = list(range(num))[::-1]
+    parts = list(
+        crops.batches(8, 3, 1, num_parts=num, parts=order).take(2 * num)
+    )
+    assert parts[0].shape == (8 // num, 8, 8, 3)
+    for step in (1, 2):
+      of_step = parts[(step - 1) * num : step * num][::-1]
+      np.testing.assert_array_equal(np.concatenate(of_step), whole[step])
+  with pytest.raises(ValueError, match=r'`batch_size`.* 8 for 3 parts'):
+    crops.batches(8, 3, num_parts=3)
+  with pytest.raises(ValueError, match=r'`parts`.*\[2\]'):
+    crops.batches(8, 3, num_parts=2, parts=[2])
+
+
+@pytest.mark.parametrize('seed', [[5, 6], tf.constant([5, 6])])
+def test_examples_are_those_drawn(seed):
+  crops = images.crops()
+  examples = crops.examples(5, seed)
+  assert examples.element_spec == tf.TensorSpec([8, 8, 3], tf.uint8)
+  np.testing.assert_array_equal(list(examples), crops.draw(5, [5, 6]))
+
+
 def test_split_columns_shares_no_pixel():
   (train,), (held_out,) = training.split_columns([numbered(5, 40, 0)])
   assert train.shape == (5, 30, 3) and held_out.shape == (5, 10, 3)

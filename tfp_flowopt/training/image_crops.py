@@ -5,6 +5,8 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.training import batch_parts
+
 __all__ = ['ImageCrops', 'split_columns']
 
 
@@ -80,10 +82,16 @@ class ImageCrops:
     Returns:
       uint8 `Tensor` `[num, S, S, C]`.
     """
-    size = tf.cast(self._crop_size, tf.int64)
-    choice = tf.random.stateless_uniform(
+    return self._gather(self._choose(num, seed))
+
+  def _choose(self, num, seed):
+    return tf.random.stateless_uniform(
         [num], seed, 0, self._num_choices, tf.int64
     )
+
+  def _gather(self, choice):
+    """The crops of some choices, int64 `[num]`."""
+    size = tf.cast(self._crop_size, tf.int64)
     image = tf.searchsorted(self._first_choice, choice, side='right') - 1
     choice -= tf.gather(self._first_choice, image)
     width = tf.gather(self._widths, image)
@@ -97,22 +105,54 @@ class ImageCrops:
     )
     return tf.gather(self._pixels, index)
 
-  def batches(self, batch_size, seed, first_step=0):
+  def examples(self, num, seed):
+    """The crops of `draw(num, seed)`, one at a time.
+
+    Args:
+      num: Number of crops.
+      seed: `[2]` integer sequence or `Tensor`.
+
+    Returns:
+      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`.
+    """
+    choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
+    return choices.map(
+        lambda choice: self._gather(choice[tf.newaxis])[0],
+        num_parallel_calls=1,
+    ).prefetch(2)
+
+  def batches(
+      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
+  ):
     """An endless dataset of batches; batch number `i` depends on `i` alone.
 
     Args:
-      batch_size: Number of crops in a batch.
+      batch_size: Number of crops in a batch, all parts together.
       seed: Python `int`.
       first_step: Number of the first batch.
+      num_parts: Number of equal parts a batch is cut into. Their crops put
+        together are those of the whole batch.
+      parts: The parts wanted of each batch, in this order.
 
     Returns:
-      `tf.data.Dataset` of uint8 `[batch_size, S, S, C]`.
+      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`.
+
+    Raises:
+      ValueError: If `batch_size` is not a multiple of `num_parts`, or `parts`
+        holds what is no part.
     """
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(
-        lambda step: self.draw(batch_size, [seed, step]),
-        num_parallel_calls=1,
-    ).prefetch(2)
+    part_size, dataset = batch_parts.batch_parts(
+        batch_size, first_step, num_parts, parts
+    )
+
+    def draw_part(step, start):
+      # All choices, as one depends on their number; pixels of the part only.
+      choices = self._choose(batch_size, [seed, step])
+      return self._gather(
+          tf.ensure_shape(choices[start : start + part_size], [part_size])
+      )
+
+    return dataset.map(draw_part, num_parallel_calls=1).prefetch(2)
 
 
 def _starts(sizes):
