@@ -3,6 +3,7 @@ import collections
 import numpy as np
 import pytest
 from support import images
+from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -180,18 +181,10 @@ def test_images_of_an_array(array, tmp_path):
     training.ImageSource(tmp_path / 'bad.npy')
 
 
-def write_records(path, values, key='image/encoded'):
-  with tf.io.TFRecordWriter(str(path)) as writer:
-    for value in values:
-      feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-      features = tf.train.Features(feature={key: feature})
-      writer.write(tf.train.Example(features=features).SerializeToString())
-
-
 def test_images_of_records(array, tmp_path):
   encoded = [tf.io.encode_png(x).numpy() for x in array]
-  write_records(tmp_path / 'a-0.tfrecord', encoded[:2])
-  write_records(tmp_path / 'a-1.tfrecord', [*encoded[2:], b'no image'])
+  records.write(tmp_path / 'a-0.tfrecord', encoded[:2])
+  records.write(tmp_path / 'a-1.tfrecord', [*encoded[2:], b'no image'])
   source = training.ImageSource(tmp_path / 'a-*.tfrecord', skip_bad=True)
   for _ in range(2):  # as often as asked
     np.testing.assert_array_equal(list(source), array)

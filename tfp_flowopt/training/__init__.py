@@ -4,10 +4,11 @@ from tfp_flowopt.training.config import TrainConfig
 from tfp_flowopt.training.image_crops import ImageCrops
 from tfp_flowopt.training.image_crops import split_columns
 from tfp_flowopt.training.image_files import ImageSource
-from tfp_flowopt.training.image_files import image_tiles
 from tfp_flowopt.training.image_files import load_images
+from tfp_flowopt.training.image_formats import open_images
 from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.run_settings import OtherRunError
+from tfp_flowopt.training.tiles import image_tiles
 from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'Trainer',
     'image_tiles',
     'load_images',
+    'open_images',
     'split_columns',
 ]

@@ -1,0 +1,128 @@
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from support import images
+from support import records
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+training = fo.training
+
+
+@pytest.fixture(scope='module')
+def grey():
+  return np.stack([images.smooth_noise(i, 9, 7)[..., 0] for i in range(5)])
+
+
+def idx(array):
+  return struct.pack('>4I', 0x803, *array.shape) + array.tobytes()
+
+
+def write_folder(path, array):
+  path.mkdir()
+  for i, image in enumerate(array):
+    (path / f'{i}.png').write_bytes(
+        tf.io.encode_png(image[..., np.newaxis]).numpy()
+    )
+  return path
+
+
+def write(form, path, array):
+  """Writes grey images in a format; returns what to open."""
+  if form == 'folder':
+    return write_folder(path / 'folder', array)
+  encoded = [tf.io.encode_png(x[..., np.newaxis]).numpy() for x in array]
+  if form == 'records':
+    records.write(path / 'x.tfrecord', encoded)
+    return path / 'x.tfrecord'
+  if form in ('shards', 'folder of shards'):
+    records.write(path / 'x-0.tfrecord', encoded[:3])
+    records.write(path / 'x-1.tfrecord', [])
+    records.write(path / 'x-2.tfrecord', encoded[3:])
+    return path / 'x-*' if form == 'shards' else path
+  if form == 'npy':
+    np.save(path / 'x.npy', array)
+    return path / 'x.npy'
+  if form == 'idx':
+    (path / 'x').write_bytes(idx(array))
+    return path / 'x'
+  (path / 'x-idx3-ubyte.gz').write_bytes(gzip.compress(idx(array)))
+  return path / 'x-idx3-ubyte.gz'
+
+
+FORMS = [
+    'folder', 'records', 'shards', 'folder of shards', 'npy', 'idx', 'idx.gz'
+]
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_all_formats_give_the_same_pixels_in_any_order(form, grey, tmp_path):
+  path = write(form, tmp_path, grey)
+  source = training.open_images(path)
+  assert len(source) == 5
+  names = set()
+  for i in (4, 0, 3, 2, 1, 4):
+    np.testing.assert_array_equal(
+        np.broadcast_to(source.image(i), [9, 7, source.channels]),
+        np.broadcast_to(grey[i][..., np.newaxis], [9, 7, source.channels]),
+    )
+    names.add(source.name(i))
+  assert len(names) == 5
+  straight = list(training.ImageSource(path))
+  np.testing.assert_array_equal([x[..., 0] for x in straight], grey)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg', 'bmp', 'gif', 'webp'])
+def test_files_that_others_wrote(suffix, tmp_path):
+  pillow = pytest.importorskip('PIL.Image')
+  image = np.full([6, 8, 3], 200, np.uint8)
+  (tmp_path / 'sub').mkdir()
+  pillow.fromarray(image).save(tmp_path / 'sub' / f'a.{suffix}')
+  source = training.open_images(tmp_path)
+  np.testing.assert_allclose(source.image(0), image, atol=1)
+  assert source.name(0).endswith(f'sub/a.{suffix}')
+
+
+def test_a_mapped_array_is_not_loaded(grey, tmp_path):
+  np.save(tmp_path / 'x.npy', np.broadcast_to(grey[0], [2000, 9, 7]))
+  source = training.open_images(tmp_path / 'x.npy')
+  assert isinstance(source._array, np.memmap)
+
+
+def test_damaged_files_are_named(grey, tmp_path):
+  def write_bytes(name, data):
+    (tmp_path / name).write_bytes(data)
+    return tmp_path / name
+
+  data = write('records', tmp_path, grey).read_bytes()
+  flipped = bytearray(data)
+  flipped[60] ^= 1
+  damaged = [
+      (write_bytes('cut.tfrecord', data[:-1]), 'cut short'),
+      (write_bytes('header.tfrecord', data + data[:7]), 'cut short'),
+      (write_bytes('flipped.tfrecord', bytes(flipped)), 'damaged'),
+      (write_bytes('picture.jpg', b'\xff\xd8\xff' * 20), 'Not an uncom'),
+      (write_bytes('cut.npy', write('npy', tmp_path, grey).read_bytes()[:-9]),
+       'cut short'),
+      (write_bytes('none.npy', b''), 'cut short'),
+      (write_bytes('cut-idx3-ubyte', idx(grey)[:-3]), 'must hold 315 bytes'),
+      (write_bytes('cut-idx3.gz', gzip.compress(idx(grey))[:-20]), 'cut short'),
+      (write_bytes('no-idx3.gz', b'text'), 'No gzip file'),
+      (write_bytes('labels-idx1', struct.pack('>5I', 0x801, *[5] * 4)),
+       '0x00000801'),
+  ]
+  for path, message in damaged:
+    with pytest.raises(ValueError, match=message) as e:
+      training.open_images(path).verify()
+    assert path.name in str(e.value)
+
+
+def test_records_without_an_image(grey, tmp_path):
+  records.write(tmp_path / 'x.tfrecord', [b'x'], key='other')
+  with pytest.raises(ValueError, match='no bytes feature "image/encoded"'):
+    training.open_images(tmp_path / 'x.tfrecord').image(0)
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    training.open_images(tmp_path / 'x.tfrecord', image_key='other').image(0)

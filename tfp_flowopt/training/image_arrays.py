@@ -1,0 +1,116 @@
+"""Images of one array: `.npy` files, and idx files of the MNIST family."""
+
+import gzip
+import math
+import struct
+import zlib
+
+import numpy as np
+
+from tfp_flowopt.training import image_store
+
+__all__ = ['Array', 'is_idx', 'open_idx', 'open_npy']
+
+# Of an idx file of uint8 and three dimensions.
+_IDX_MAGIC = 0x00000803
+
+
+class Array(image_store.ImageStore):
+  """Images of an array, in memory or mapped."""
+
+  encoded = False
+
+  def __init__(self, array, path):
+    """Checks the array.
+
+    Args:
+      array: uint8 `[N, H, W]` or `[N, H, W, C]`.
+      path: `pathlib.Path` of its file.
+
+    Raises:
+      ValueError: If the array has another type or shape.
+    """
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+      raise ValueError(
+          f'{path} must hold uint8 images [N, H, W] or [N, H, W, C], got '
+          f'{array.dtype} {list(array.shape)}.'
+      )
+    self._array = array if array.ndim == 4 else array[..., np.newaxis]
+    self._path = path
+    self.channels = self._array.shape[-1]
+
+  def __len__(self):
+    return len(self._array)
+
+  def name(self, index):
+    """See base class."""
+    return f'{self._path}[{index}]'
+
+  def read(self, index):
+    """See base class."""
+    return np.ascontiguousarray(self._array[index])
+
+  def files(self):
+    """See base class."""
+    return [self._path]
+
+
+def open_npy(path):
+  """Maps a `.npy` file.
+
+  Args:
+    path: `pathlib.Path`.
+
+  Returns:
+    `Array`.
+
+  Raises:
+    ValueError: If it holds no images, or is cut short.
+  """
+  try:
+    array = np.load(path, mmap_mode='r')
+  except (EOFError, ValueError) as e:
+    raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
+  return Array(array, path)
+
+
+def is_idx(path):
+  """Whether a file is of the idx format, by its name or its first bytes."""
+  if 'idx' in path.name:
+    return True
+  with path.open('rb') as f:
+    return f.read(4) == struct.pack('>I', _IDX_MAGIC)
+
+
+def open_idx(path):
+  """Loads an idx file.
+
+  Args:
+    path: `pathlib.Path`; a name ending in `.gz` is unpacked.
+
+  Returns:
+    `Array`.
+
+  Raises:
+    ValueError: If it holds no images, or is cut short.
+  """
+  try:
+    opened = gzip.open(path) if path.suffix == '.gz' else path.open('rb')
+    with opened as f:
+      header = f.read(16)
+      magic = int.from_bytes(header[:4], 'big')
+      if len(header) < 16 or magic != _IDX_MAGIC:
+        raise ValueError(
+            f'{path} must be an idx file of uint8 images [N, H, W], with magic '
+            f'number {_IDX_MAGIC:#010x}, got {magic:#010x}.'
+        )
+      shape = struct.unpack('>3I', header[4:])
+      data = f.read()
+  except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+    raise ValueError(f'No gzip file, or cut short: {path} ({e})') from e
+  if len(data) != math.prod(shape):
+    raise ValueError(
+        f'{path} must hold {math.prod(shape)} bytes for its shape '
+        f'{list(shape)}, got {len(data)}.'
+    )
+  return Array(np.frombuffer(data, np.uint8).reshape(shape), path)

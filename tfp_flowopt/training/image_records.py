@@ -1,0 +1,105 @@
+"""Images of TFRecord files, read by index without loading the files."""
+
+import os
+import pathlib
+import struct
+
+from google.protobuf import message
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.training import image_store
+
+__all__ = ['Records']
+
+# A record is: uint64 length, uint32 checksum of it, data, uint32 checksum.
+_HEADER = 12
+_FOOTER = 4
+
+
+class Records(image_store.ImageStore):
+  """The records of TFRecord files, each a `tf.train.Example`."""
+
+  def __init__(self, files, image_key):
+    """Finds where the records begin, by their lengths alone.
+
+    Args:
+      files: List of names.
+      image_key: Name of the bytes feature that holds an encoded image.
+
+    Raises:
+      ValueError: If a file is cut short, or none of records.
+    """
+    self._files = files
+    self._key = image_key
+    starts = [_record_starts(file) for file in files]
+    # Of each record its start and, one later, where it ends.
+    self._starts = np.concatenate([s[:-1] for s in starts])
+    self._lengths = np.concatenate([np.diff(s) for s in starts])
+    self._lengths -= _HEADER + _FOOTER
+    self._first = np.cumsum([0] + [len(s) - 1 for s in starts])
+
+  def __len__(self):
+    return len(self._starts)
+
+  def _find(self, index):
+    file = int(np.searchsorted(self._first, index, side='right')) - 1
+    return self._files[file], index - int(self._first[file])
+
+  def name(self, index):
+    """See base class."""
+    file, record = self._find(index)
+    return f'{file}, record {record}'
+
+  def read(self, index):
+    """See base class."""
+    file, _ = self._find(index)
+    with open(file, 'rb') as f:
+      f.seek(int(self._starts[index]) + _HEADER)
+      record = f.read(int(self._lengths[index]))
+    try:
+      features = tf.train.Example.FromString(record).features.feature
+    except message.DecodeError as e:
+      raise ValueError('no tf.train.Example') from e
+    # A look at a missing key would add it.
+    if self._key not in features:
+      raise ValueError(f'no bytes feature "{self._key}"')
+    values = features[self._key].bytes_list.value
+    if len(values) != 1:
+      raise ValueError(f'not one value of bytes in feature "{self._key}"')
+    return values[0]
+
+  def files(self):
+    """See base class."""
+    return [pathlib.Path(file) for file in self._files]
+
+  def verify(self):
+    """See base class."""
+    for file in self._files:
+      try:
+        tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
+      except tf.errors.DataLossError as e:
+        raise _no_records(file) from e
+
+
+def _record_starts(file):
+  """Where the records of a file start, and where the last one ends."""
+  starts, start = [0], 0
+  with open(file, 'rb') as f:
+    size = os.fstat(f.fileno()).st_size
+    while start < size:
+      header = os.pread(f.fileno(), 8, start)
+      if len(header) < 8:
+        raise _no_records(file)
+      start += struct.unpack('<Q', header)[0] + _HEADER + _FOOTER
+      if start > size:
+        raise _no_records(file)
+      starts.append(start)
+  return np.array(starts, np.int64)
+
+
+def _no_records(file):
+  return ValueError(
+      f'Not an uncompressed TFRecord file, or damaged, or cut short: {file}. '
+      '(Single images: give their folder.)'
+  )

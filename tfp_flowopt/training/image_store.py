@@ -1,0 +1,69 @@
+"""What all sources of images have in common: access by index."""
+
+import abc
+
+from tfp_flowopt.training import image_decoding
+
+__all__ = ['ImageStore']
+
+
+class ImageStore(abc.ABC):
+  """Images that are read by index, from several threads if need be.
+
+  Attributes:
+    channels: Number of channels of an image.
+    encoded: Whether `read` gives the bytes of an image file, or pixels.
+  """
+
+  channels = 3
+  encoded = True
+
+  @abc.abstractmethod
+  def __len__(self):
+    """Number of images, bad ones included."""
+
+  @abc.abstractmethod
+  def name(self, index):
+    """Name of an image, for messages."""
+
+  @abc.abstractmethod
+  def read(self, index):
+    """Reads an image.
+
+    Args:
+      index: Python `int`.
+
+    Returns:
+      Bytes, or a uint8 array `[H, W, C]` unless `encoded`.
+
+    Raises:
+      OSError: If the file cannot be read.
+      ValueError: If it does not hold what it should.
+    """
+
+  @abc.abstractmethod
+  def files(self):
+    """The `pathlib.Path`s of the files behind the images."""
+
+  def verify(self):
+    """Reads checksums, where the format has them apart from the images.
+
+    Raises:
+      ValueError: If one is wrong; the message names the file.
+    """
+    return
+
+  def image(self, index):
+    """Reads the pixels of an image.
+
+    Args:
+      index: Python `int`.
+
+    Returns:
+      uint8 array `[H, W, C]`.
+
+    Raises:
+      OSError, ValueError, tf.errors.OpError: If the image is bad.
+    """
+    value = self.read(index)
+    return image_decoding.decode(value).numpy() if self.encoded else value
