@@ -3,6 +3,7 @@
 from tfp_flowopt.training.config import TrainConfig
 from tfp_flowopt.training.image_crops import ImageCrops
 from tfp_flowopt.training.image_crops import split_columns
+from tfp_flowopt.training.image_dataset import ImageDataset
 from tfp_flowopt.training.image_files import ImageSource
 from tfp_flowopt.training.image_files import load_images
 from tfp_flowopt.training.image_formats import open_images
@@ -13,6 +14,7 @@ from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
     'ImageCrops',
+    'ImageDataset',
     'ImageSource',
     'OtherRunError',
     'Progress',

@@ -1,0 +1,292 @@
+import collections
+import os
+
+import numpy as np
+import pytest
+from support import images
+from support import records
+import tensorflow as tf
+
+import tfp_flowopt as fo
+from tfp_flowopt.training import image_decoding
+
+training = fo.training
+
+
+def numbered(num, size=4):
+  """Images whose pixels hold, for all of an image, its number."""
+  index = np.arange(num, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+  return np.broadcast_to(index, [num, size, size])
+
+
+@pytest.fixture(scope='module')
+def path(tmp_path_factory):
+  """Twelve images of 4 x 4."""
+  path = tmp_path_factory.mktemp('numbered') / 'x.npy'
+  np.save(path, numbered(12))
+  return path
+
+
+def numbers(batches):
+  return np.concatenate([x.numpy()[:, 0, 0, 0] for x in batches])
+
+
+def write_png(path, image):
+  path.parent.mkdir(exist_ok=True)
+  path.write_bytes(tf.io.encode_png(image).numpy())
+
+
+def test_every_item_once_in_an_epoch(path):
+  data = training.ImageDataset(path, 4, channels=1)
+  assert len(data) == 12 and data.event_shape == [4, 4, 1]
+  # Five batches of five are two epochs and one example.
+  seen = numbers(data.batches(5, seed=3).take(5))
+  epochs = [seen[:12], seen[12:24]]
+  for epoch in epochs:
+    assert sorted(epoch) == list(range(12))
+  assert any(epochs[0] != epochs[1])
+  assert any(epochs[0] != range(12))
+  assert any(numbers(data.batches(5, seed=4).take(5)) != seen)
+
+
+def test_orders_are_uniform(path):
+  data = training.ImageDataset(path, 4, channels=1)
+  epochs = numbers(data.batches(12, seed=7).take(480)).reshape(480, 12)
+  for place in (0, 1, 11):
+    counts = np.bincount(epochs[:, place], minlength=12)
+    # 40 expected, with a standard deviation of 6.
+    assert 15 < counts.min() and counts.max() < 70
+
+
+@pytest.mark.parametrize('num', [1, 2, 4])
+def test_parts_and_resuming(num, tmp_path):
+  for i in range(5):
+    write_png(tmp_path / f'{i}.png', images.smooth_noise(i, 9 + i, 12))
+  data = training.ImageDataset(tmp_path, 8, flip=True)
+  whole = list(data.batches(4, seed=3).take(4))
+  assert whole[0].shape == (4, 8, 8, 3) and whole[0].dtype == tf.uint8
+  order = list(range(num))[::-1]
+  parts = data.batches(4, 3, first_step=2, num_parts=num, parts=order)
+  assert parts.element_spec.shape == [4 // num, 8, 8, 3]
+  parts = list(parts.take(2 * num))
+  for step in (2, 3):
+    of_step = parts[(step - 2) * num : (step - 1) * num][::-1]
+    np.testing.assert_array_equal(np.concatenate(of_step), whole[step])
+  second = data.batches(4, 3, num_parts=num, parts=[num - 1]).take(2)
+  np.testing.assert_array_equal(list(second)[1], whole[1][-4 // num :])
+  with pytest.raises(ValueError, match=r'`batch_size`.*4 for 3 parts'):
+    data.batches(4, 3, num_parts=3)
+
+
+@pytest.mark.parametrize('seed', [[5, 6], tf.constant([5, 6])])
+def test_examples(path, seed):
+  data = training.ImageDataset(path, 4)
+  examples = data.examples(30, seed)
+  assert examples.element_spec == tf.TensorSpec([4, 4, 3], tf.uint8)
+  seen = [int(x[0, 0, 0]) for x in examples]
+  assert sorted(seen[:12]) == list(range(12))
+  assert sorted(seen[12:24]) == list(range(12))
+  assert seen == [int(x[0, 0, 0]) for x in data.examples(30, [5, 6])]
+  assert seen != [int(x[0, 0, 0]) for x in data.examples(30, [6, 6])]
+  assert len(list(data.examples(7, seed))) == 7
+
+
+@pytest.fixture(scope='module')
+def places(tmp_path_factory):
+  """An image of 6 x 7 whose pixels are its places, row * 16 + column."""
+  path = tmp_path_factory.mktemp('places') / 'x.npy'
+  np.save(path, np.add.outer(16 * np.arange(6), np.arange(7))[np.newaxis]
+          .astype(np.uint8))
+  return path
+
+
+def test_random_crops_and_flips(places):
+  data = training.ImageDataset(places, 4, flip=True, channels=1)
+  whole = np.load(places)[0]
+  corners, flips = collections.Counter(), 0
+  examples = np.stack(list(data.examples(1200, [1, 2])))[..., 0]
+  for x in examples:
+    flipped = x[0, 0] > x[0, 1]
+    x = x[:, ::-1] if flipped else x
+    row, column = divmod(int(x[0, 0]), 16)
+    np.testing.assert_array_equal(
+        x, whole[row : row + 4, column : column + 4]
+    )
+    corners[row, column, flipped] += 1
+    flips += flipped
+  # 3 x 4 corners, flipped or not, 50 of each expected.
+  assert len(corners) == 24
+  assert 22 < min(corners.values()) and max(corners.values()) < 85
+  assert 520 < flips < 680
+
+
+def test_centres_and_tiles(places):
+  whole = np.load(places)[0]
+  (center,) = training.ImageDataset(
+      places, 4, crop='center', channels=1
+  ).examples(1, [0, 0])
+  np.testing.assert_array_equal(center[..., 0], whole[1:5, 1:5])
+  tiles = training.ImageDataset(places, 2, crop='tile', channels=1)
+  assert len(tiles) == 9
+  expected = training.image_tiles(whole[..., np.newaxis], 2)
+  seen = [x.numpy() for x in tiles.examples(9, [0, 0])]
+  assert {x.tobytes() for x in seen} == {x.tobytes() for x in expected}
+  train, held_out = tiles.split(3)
+  assert len(train) == 6 and len(held_out) == 3
+  held_out = {x.numpy().tobytes() for x in held_out.examples(3, [0, 0])}
+  assert held_out == {x.tobytes() for x in expected[2::3]}
+
+
+def test_crops_of_jpegs_are_those_of_decoded_pixels(tmp_path):
+  image = images.smooth_noise(0, 50, 61)
+  encoded = tf.io.encode_jpeg(image, quality=90).numpy()
+  (tmp_path / 'x.jpg').write_bytes(encoded)
+  decoded = tf.io.decode_image(encoded).numpy()
+  windows = {
+      decoded[i : i + 24, j : j + 24].tobytes()
+      for i in range(27)
+      for j in range(38)
+  }
+  for x in training.ImageDataset(tmp_path, 24).examples(40, [1, 2]):
+    assert x.numpy().tobytes() in windows
+
+
+def test_grey_and_colour(tmp_path):
+  ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+  np.save(tmp_path / 'grey.npy', ramp)
+  np.save(tmp_path / 'colour.npy', np.stack([ramp] * 3, -1))
+  write_png(tmp_path / 'pictures' / 'grey.png', ramp[0][..., np.newaxis])
+  for name in ('grey.npy', 'colour.npy', 'pictures'):
+    for channels in (1, 3):
+      data = training.ImageDataset(tmp_path / name, 16, channels=channels)
+      (x,) = data.examples(1, [0, 0])
+      np.testing.assert_array_equal(
+          x, np.broadcast_to(ramp[0][..., np.newaxis], [16, 16, channels])
+      )
+  np.save(tmp_path / 'four.npy', np.zeros([1, 16, 16, 4], np.uint8))
+  with pytest.raises(ValueError, match='channels, got 4'):
+    training.ImageDataset(tmp_path / 'four.npy', 16)
+
+
+def test_bytes_that_end_in_zeros(tmp_path):
+  pillow = pytest.importorskip('PIL.Image')
+  pillow.fromarray(np.zeros([8, 8, 3], np.uint8)).save(tmp_path / 'x.bmp')
+  assert (tmp_path / 'x.bmp').read_bytes().endswith(b'\0\0')
+  (x,) = training.ImageDataset(tmp_path, 8).examples(1, [0, 0])
+  np.testing.assert_array_equal(x, np.zeros([8, 8, 3]))
+
+
+def test_split_shares_no_item_and_has_other_fingerprints(path):
+  data = training.ImageDataset(path, 4)
+  train, held_out = data.split(5)
+  a, b = (
+      {int(x[0, 0, 0]) for x in part.examples(len(part), [0, 0])}
+      for part in (train, held_out)
+  )
+  assert b == {4, 9} and a == set(range(12)) - b
+  prints = {x.fingerprint for x in (data, train, held_out)}
+  prints |= {x.fingerprint for x in data.split(4)}
+  for options in ({'flip': True}, {'channels': 1}, {'crop': 'center'}):
+    prints.add(training.ImageDataset(path, 4, **options).fingerprint)
+  prints.add(training.ImageDataset(path, 3).fingerprint)
+  assert len(prints) == 9
+  assert training.ImageDataset(path, 4).fingerprint == data.fingerprint
+  with pytest.raises(ValueError, match=r'`every`.*12 items, got 13'):
+    data.split(13)
+
+
+def test_bad_images_are_named_or_left_out(tmp_path):
+  folder = tmp_path / 'pictures'
+  for i in range(6):
+    write_png(folder / f'{i}.png', np.full([20, 20, 3], i, np.uint8))
+  noise = images.smooth_noise(0, 40, 40)
+  jpeg, png = tf.io.encode_jpeg(noise).numpy(), tf.io.encode_png(noise).numpy()
+  bad = {
+      'a.jpg': jpeg[: len(jpeg) // 2],
+      'b.jpg': jpeg[:-2],
+      'c.png': png[:-30],
+      'd.png': b'',
+      'e.txt': b'no image',
+  }
+  for name, content in bad.items():
+    (folder / name).write_bytes(content)
+  write_png(folder / 'sub' / 'f.png', noise[:19])
+  with pytest.raises(ValueError, match='6 bad images of 12') as e:
+    training.ImageDataset(folder, 20)
+  assert all(name in str(e.value) for name in bad)
+  assert 'f.png' not in str(e.value) and 'and 1 more' in str(e.value)
+  data = training.ImageDataset(folder, 20, bad_images='skip', channels=1)
+  assert len(data) == 6
+  assert len(data.bad) == 6 and all(
+      name in line
+      for name, line in zip([*bad, 'f.png'], data.bad, strict=True)
+  )
+  assert '40 x 19 pixels, need at least 20 x 20' in data.bad[-1]
+  seen = numbers(data.batches(6, seed=1).take(2))
+  assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
+  with pytest.raises(ValueError, match='only bad ones'):
+    training.ImageDataset(folder, 64, bad_images='skip')
+
+
+def test_a_bad_record_is_named(tmp_path):
+  good = tf.io.encode_png(np.zeros([4, 4, 1], np.uint8)).numpy()
+  records.write(tmp_path / 'x.tfrecord', [good, good[:-5], good])
+  with pytest.raises(ValueError, match=r'x\.tfrecord, record 1'):
+    training.ImageDataset(tmp_path / 'x.tfrecord', 4)
+  data = training.ImageDataset(
+      tmp_path / 'x.tfrecord', 4, bad_images='skip'
+  )
+  assert len(data) == 2
+  whole = (tmp_path / 'x.tfrecord').read_bytes()
+  (tmp_path / 'cut.tfrecord').write_bytes(whole[:-3])
+  with pytest.raises(ValueError, match=r'cut short: .*cut\.tfrecord'):
+    training.ImageDataset(tmp_path / 'cut.tfrecord', 4, bad_images='skip')
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+  """Counts what is decoded."""
+  calls = []
+  decode = image_decoding.decode
+  monkeypatch.setattr(
+      image_decoding, 'decode', lambda x: (calls.append(1), decode(x))[1]
+  )
+  return calls
+
+
+def test_what_a_scan_found_is_kept(decoded, tmp_path):
+  folder, cache = tmp_path / 'pictures', tmp_path / 'kept' / 'scan.json'
+  for i in range(3):
+    write_png(folder / f'{i}.png', np.full([9, 9, 3], i, np.uint8))
+  (folder / 'bad.png').write_bytes(b'no image')
+  options = {'bad_images': 'skip', 'cache': cache}
+  first = training.ImageDataset(folder, 8, **options)
+  assert len(decoded) == 4 and len(first.bad) == 1
+  second = training.ImageDataset(folder, 8, **options)
+  assert len(decoded) == 4
+  assert second.fingerprint == first.fingerprint and second.bad == first.bad
+  assert len(training.ImageDataset(folder, 9, **options)) == 3
+  assert len(decoded) == 4
+  # Of the same length, at another time.
+  (folder / 'bad.png').write_bytes(b'no image')
+  os.utime(folder / 'bad.png', ns=(1, 1))
+  training.ImageDataset(folder, 8, **options)
+  assert len(decoded) == 8
+  write_png(folder / 'new.png', np.zeros([9, 9, 3], np.uint8))
+  third = training.ImageDataset(folder, 8, **options)
+  assert len(third) == 4 and third.fingerprint != first.fingerprint
+  cache.write_text('{"version": 0}')
+  assert len(training.ImageDataset(folder, 8, **options)) == 4
+  with pytest.raises(ValueError, match=r'`cache`.*scan\.json'):
+    training.ImageDataset(folder, 8, cache=folder / 'scan.json')
+
+
+def test_wrong_arguments_are_named(path):
+  for options, message in (
+      ({'crop': 'corner'}, r"`crop`.*'corner'"),
+      ({'channels': 4}, '`channels`.*4'),
+      ({'bad_images': 'fix'}, "`bad_images`.*'fix'"),
+      ({'image_size': 0}, '`image_size`.*0'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      training.ImageDataset(path, **{'image_size': 4, **options})

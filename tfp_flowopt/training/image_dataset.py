@@ -1,0 +1,284 @@
+"""Batches of images that are read when they are needed."""
+
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.training import batch_parts
+from tfp_flowopt.training import image_decoding
+from tfp_flowopt.training import image_formats
+from tfp_flowopt.training import image_reading
+from tfp_flowopt.training import image_scan
+
+__all__ = ['ImageDataset']
+
+# Bad images that an error names.
+_NAMED = 5
+
+# Uses of a seed, so that orders and crops have nothing to do with each other.
+_ORDER, _AUGMENTATION = 0, 1
+
+
+class ImageDataset:
+  """Square images out of files, in an order that no worker or restart changes.
+
+  Example `g` of a seed depends on the seed and `g` alone: it is item
+  `index_shuffle(g % N)` of epoch `g // N`, so each of the `N` items comes once
+  in an epoch, and there is no iterator state to save.
+
+  Attributes:
+    bad: List of strings, a line for each image that was left out.
+  """
+
+  def __init__(
+      self,
+      path,
+      image_size,
+      crop='random',
+      flip=False,
+      channels=3,
+      bad_images='strict',
+      cache=None,
+  ):
+    """Finds the images and decodes each once, to know that it is good.
+
+    Args:
+      path: A folder, TFRecord files, a `.npy` or an idx file; see
+        `open_images`.
+      image_size: Side `S` of the squares. Larger images are cropped, smaller
+        ones are bad.
+      crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
+        item is the centre of an image; `'tile'`: an item is one of the squares
+        that fit side by side into an image, as in `image_tiles`.
+      flip: Whether to mirror half of the examples, left to right.
+      channels: 3 for colour, 1 for grey; images of the other kind are
+        converted.
+      bad_images: `'strict'`: a bad image is an error; `'skip'`: it is left out.
+      cache: Path of a JSON file that keeps what was found. While names, sizes
+        and times of the files stay the same, nothing is decoded again. Must
+        not lie in a folder of images, unless its name begins with a dot.
+
+    Raises:
+      ValueError: If an argument is none of those above, there is nothing to
+        read at `path`, no image is good, or, if strict, one is bad; the message
+        names the first bad ones.
+    """
+    _check('crop', crop, ('random', 'center', 'tile'))
+    _check('channels', channels, (1, 3))
+    _check('bad_images', bad_images, ('strict', 'skip'))
+    if image_size < 1:
+      raise ValueError(
+          f'Argument `image_size` must be positive, got {image_size}.'
+      )
+    _check_cache(path, cache)
+    self._store = image_formats.open_images(path)
+    if self._store.channels not in (1, 3):
+      raise ValueError(
+          f'{path} must hold images of 1 or 3 channels, got '
+          f'{self._store.channels}.'
+      )
+    self._settings = (int(image_size), crop, bool(flip), channels)
+    self._scan = image_scan.scan(self._store, cache)
+    good = self._sort_out(bad_images == 'strict')
+    if not good:
+      raise ValueError(f'No images in {path}, only bad ones: {self.bad[0]}')
+    self._set_items(np.concatenate([self._squares(i) for i in good]))
+
+  @property
+  def event_shape(self):
+    """Shape of an image, `[S, S, C]`."""
+    size, _, _, channels = self._settings
+    return [size, size, channels]
+
+  @property
+  def fingerprint(self):
+    """Short hash of the images and what is cut out of them."""
+    return self._fingerprint
+
+  def __len__(self):
+    """Number `N` of items: an epoch has as many examples."""
+    return len(self._items)
+
+  def split(self, every=10):
+    """Holds out every tenth item.
+
+    Both parts share the files and what is known of them. With `crop='tile'`,
+    squares of one image lie in both.
+
+    Args:
+      every: One item in so many is held out.
+
+    Returns:
+      Two `ImageDataset`s, to train on and held out.
+
+    Raises:
+      ValueError: If one of them would be empty.
+    """
+    if not 2 <= every <= len(self):
+      raise ValueError(
+          f'Argument `every` must be from 2 to the {len(self)} items, got '
+          f'{every}.'
+      )
+    held_out = np.arange(len(self)) % every == every - 1
+    return self._part(~held_out), self._part(held_out)
+
+  def examples(self, num, seed):
+    """The first `num` examples of a seed, one at a time.
+
+    Args:
+      num: Number of examples; no item comes twice in the first `len(self)`.
+      seed: `[2]` integer sequence or `Tensor`.
+
+    Returns:
+      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`.
+    """
+    return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
+
+  def batches(
+      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
+  ):
+    """An endless dataset of batches; batch number `i` depends on `i` alone.
+
+    Args:
+      batch_size: Number of images in a batch, all parts together.
+      seed: Python `int`, or `[2]` integer sequence or `Tensor`.
+      first_step: Number of the first batch.
+      num_parts: Number of equal parts a batch is cut into. Their images put
+        together are those of the whole batch.
+      parts: The parts wanted of each batch, in this order.
+
+    Returns:
+      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`.
+
+    Raises:
+      ValueError: If `batch_size` is not a multiple of `num_parts`, or `parts`
+        holds what is no part.
+    """
+    part_size, dataset = batch_parts.batch_parts(
+        batch_size, first_step, num_parts, parts
+    )
+
+    def numbers(step, start):
+      first = step * batch_size + start
+      return tf.data.Dataset.range(first, first + part_size)
+
+    examples = self._read(dataset.flat_map(numbers), seed)
+    return examples.batch(part_size, drop_remainder=True).prefetch(2)
+
+  def _read(self, numbers, seed):
+    """The examples of a dataset of numbers, in parallel, in their order."""
+    seed = tf.cast(seed, tf.int64)
+    if seed.shape.rank == 0:
+      seed = tf.stack([0, seed])
+    order, augmentation = _fold_in(seed, _ORDER), _fold_in(seed, _AUGMENTATION)
+    # A fixed number: to choose it by speed would fill the memory.
+    return numbers.map(
+        lambda number: self._example(number, order, augmentation),
+        num_parallel_calls=image_scan.THREADS,
+        deterministic=True,
+    )
+
+  def _example(self, number, order, augmentation):
+    """Example `number`; two seeds `[2]`."""
+    size, crop, flip, channels = self._settings
+    num_items = tf.constant(len(self), tf.int64)
+    item = tf.random.experimental.index_shuffle(
+        number % num_items, _fold_in(order, number // num_items), num_items - 1
+    )
+    source, top, left, rows, columns = tf.unstack(
+        tf.gather(self._table, item), num=5
+    )
+    random = tf.random.stateless_uniform(
+        [3], _fold_in(augmentation, number), 0, 2**62, tf.int64, 'philox'
+    )
+    if crop == 'random':
+      top, left = random[0] % rows, random[1] % columns
+    image = image_reading.read_square(
+        self._store, source, top, left, size, channels
+    )
+    if flip:
+      image = tf.where(random[2] % 2 == 0, image, image[:, ::-1])
+    return image
+
+  def _sort_out(self, strict):
+    """Indices of the good images; names the bad ones."""
+    good, self.bad = [], []
+    for i, (height, width, problem) in enumerate(
+        zip(
+            self._scan.heights,
+            self._scan.widths,
+            self._scan.problems,
+            strict=True,
+        )
+    ):
+      problem = problem or image_decoding.too_small(
+          (height, width), self._settings[0]
+      )
+      if problem is None:
+        good.append(i)
+      else:
+        self.bad.append(f'{self._store.name(i)}: {problem}')
+    if strict and self.bad:
+      more = len(self.bad) - _NAMED
+      raise ValueError(
+          f'{len(self.bad)} bad images of {len(self._store)}:\n  '
+          + '\n  '.join(self.bad[:_NAMED])
+          + (f'\n  and {more} more' if more > 0 else '')
+      )
+    return good
+
+  def _squares(self, source):
+    """Items of an image: its index, top, left, and numbers of positions."""
+    size, crop, _, _ = self._settings
+    rows = self._scan.heights[source] - size
+    columns = self._scan.widths[source] - size
+    if crop != 'tile':
+      return [[source, rows // 2, columns // 2, rows + 1, columns + 1]]
+    return [
+        [source, top, left, 1, 1]
+        for top in range((rows % size) // 2, rows + 1, size)
+        for left in range((columns % size) // 2, columns + 1, size)
+    ]
+
+  def _set_items(self, items):
+    self._items = np.asarray(items, np.int64)
+    self._table = tf.constant(self._items)
+    digest = hashlib.sha256(json.dumps(self._settings).encode())
+    for source in self._items[:, 0]:
+      digest.update(self._scan.hashes[source].encode())
+    digest.update(self._items[:, 1:].tobytes())
+    self._fingerprint = digest.hexdigest()[:16]
+
+  def _part(self, chosen):
+    part = object.__new__(type(self))
+    part.__dict__.update(self.__dict__)
+    part._set_items(self._items[chosen])
+    return part
+
+
+def _fold_in(seed, data):
+  return tf.random.experimental.stateless_fold_in(
+      seed, tf.cast(data, tf.int64), alg='philox'
+  )
+
+
+def _check(name, value, allowed):
+  if value not in allowed:
+    raise ValueError(
+        f'Argument `{name}` must be one of {list(allowed)}, got {value!r}.'
+    )
+
+
+def _check_cache(path, cache):
+  folder = pathlib.Path(path)
+  if cache is None or not folder.is_dir():
+    return
+  folder, cache = folder.resolve(), pathlib.Path(cache).resolve()
+  if folder in cache.parents and not cache.name.startswith('.'):
+    raise ValueError(
+        f'Argument `cache` must not lie in the folder of images {folder}, '
+        f'unless its name begins with a dot; got {cache}.'
+    )
