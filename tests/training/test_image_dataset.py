@@ -93,10 +93,10 @@ def test_examples(path, seed):
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
-  """An image of 6 x 7 whose pixels are its places, row * 16 + column."""
+  """An image of 6 x 6 whose pixels are its places, row * 16 + column."""
   path = tmp_path_factory.mktemp('places') / 'x.npy'
-  np.save(path, np.add.outer(16 * np.arange(6), np.arange(7))[np.newaxis]
-          .astype(np.uint8))
+  image = np.add.outer(16 * np.arange(6), np.arange(6)).astype(np.uint8)
+  np.save(path, image[np.newaxis])
   return path
 
 
@@ -114,9 +114,9 @@ def test_random_crops_and_flips(places):
     )
     corners[row, column, flipped] += 1
     flips += flipped
-  # 3 x 4 corners, flipped or not, 50 of each expected.
-  assert len(corners) == 24
-  assert 22 < min(corners.values()) and max(corners.values()) < 85
+  # 3 x 3 corners, flipped or not, 67 of each expected.
+  assert len(corners) == 18
+  assert 33 < min(corners.values()) and max(corners.values()) < 105
   assert 520 < flips < 680
 
 
@@ -195,6 +195,18 @@ def test_split_shares_no_item_and_has_other_fingerprints(path):
     data.split(13)
 
 
+def test_other_pixels_or_shapes_have_other_fingerprints(path, tmp_path):
+  array = np.load(path)
+  other = array.copy()
+  other[3, 2, 1] += 1
+  arrays = [array, other, array.reshape(12, 2, 8), array[:11], array[::-1]]
+  prints = set()
+  for i, x in enumerate(arrays):
+    np.save(tmp_path / f'{i}.npy', x)
+    prints.add(training.ImageDataset(tmp_path / f'{i}.npy', 2).fingerprint)
+  assert len(prints) == 5
+
+
 def test_bad_images_are_named_or_left_out(tmp_path):
   folder = tmp_path / 'pictures'
   for i in range(6):
@@ -239,8 +251,10 @@ def test_a_bad_record_is_named(tmp_path):
   assert len(data) == 2
   whole = (tmp_path / 'x.tfrecord').read_bytes()
   (tmp_path / 'cut.tfrecord').write_bytes(whole[:-3])
-  with pytest.raises(ValueError, match=r'cut short: .*cut\.tfrecord'):
-    training.ImageDataset(tmp_path / 'cut.tfrecord', 4, bad_images='skip')
+  (tmp_path / 'sum.tfrecord').write_bytes(whole[:-1] + b'x')
+  for name in ('cut.tfrecord', 'sum.tfrecord'):
+    with pytest.raises(ValueError, match=f'cut short: .*{name}'):
+      training.ImageDataset(tmp_path / name, 4, bad_images='skip')
 
 
 @pytest.fixture
