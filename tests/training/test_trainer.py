@@ -230,6 +230,28 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
     np.testing.assert_array_equal(a, b)
 
 
+def test_images_that_are_read_from_files(tmp_path, without_pictures):
+  path = tmp_path / 'images.npy'
+  np.save(path, images.crops(seed=0, size=12).draw(40, [0, 1]).numpy())
+  train, held_out = fo.training.ImageDataset(path, 8, flip=True).split(every=4)
+  losses = []
+  for steps in ([6], [2, 6]):
+    workdir = tmp_path / str(len(steps))
+    for train_steps in steps:
+      trainer = fo.training.Trainer(
+          make_flow(),
+          train,
+          held_out,
+          workdir,
+          fo.training.TrainConfig(**{**CONFIG, 'train_steps': train_steps}),
+      )
+      summary = trainer.train()
+    losses.append([row['train_bits_per_dim'] for row in rows(workdir)])
+    assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
+  # Three epochs or so; gone on with, the images are the same.
+  assert losses[0] == losses[1] and len(set(losses[0])) == 7
+
+
 def test_float64_is_refused(tmp_path):
   with pytest.raises(ValueError, match='float32'):
     fo.training.Trainer(

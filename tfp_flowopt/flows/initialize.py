@@ -234,12 +234,15 @@ def _moments_at(level, levels, maps, dataset):
   shape = level.factor_out.event_shape
   correlation = optimum.AutoCorrelation('pointwise', shape)
 
-  @tf.function(reduce_retracing=True, autograph=False)
   def accumulate(x):
     for before, whitening in zip(levels, maps, strict=False):
       x, _ = before.factor_out.split(whitening(before.squeeze.inverse(x)))
     correlation.update(level.squeeze.inverse(x))
 
+  # Concrete: TensorFlow warns of a function that is made for each level.
+  accumulate = tf.function(accumulate, autograph=False).get_concrete_function(
+      tf.TensorSpec([None, *dataset.element_spec.shape[1:]], level.dtype)
+  )
   empty = True
   for batch in dataset:
     accumulate(batch)

@@ -82,7 +82,8 @@ class Trainer:
       distribution: `tfd.TransformedDistribution` of float32 images, as
         `image_flow` makes it. A new run initialises it, unless it is
         initialised already.
-      train_images: `ImageCrops`, or any object with its methods.
+      train_images: `ImageCrops`, `ImageDataset`, or any object with what they
+        have in common: `event_shape`, `fingerprint`, `examples`, `batches`.
       held_out_images: The same, of images that training does not see.
       workdir: Directory of the run; made if it is missing.
       config: `TrainConfig`.
@@ -146,14 +147,14 @@ class Trainer:
         str(self._workdir / 'checkpoints'),
         max_to_keep=config.checkpoints_to_keep,
     )
-    self._held_out = held_out_images.draw(
-        config.eval_images, self._seed(_HELD_OUT)
+    self._held_out = _stacked(
+        held_out_images, config.eval_images, self._seed(_HELD_OUT)
     )
     self._evaluator = evaluation.FlowEvaluator(distribution, config.bits)
     self._pictures = run_pictures.RunPictures(
         self._workdir,
         distribution,
-        train_images.draw(run_pictures.NUM_SAMPLES, self._seed(_SAMPLE)),
+        _stacked(train_images, run_pictures.NUM_SAMPLES, self._seed(_SAMPLE)),
         config.bits,
         self._seed(_SAMPLE),
     )
@@ -203,7 +204,9 @@ class Trainer:
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
     config = self._config
-    images = self._train_images.draw(config.init_images, self._seed(_INIT))
+    images = _stacked(
+        self._train_images, config.init_images, self._seed(_INIT)
+    )
     x = evaluation.dequantize(images, config.bits, self._seed(_INIT))
     predicted = None
     if not self._distribution.bijector.initialized:
@@ -352,7 +355,7 @@ class Trainer:
       that the flow was initialised with.
     """
     config = self._config
-    train = self._train_images.draw(config.init_images, self._seed(_INIT))
+    train = _stacked(self._train_images, config.init_images, self._seed(_INIT))
     data, held_out = (
         np.concatenate([
             *evaluation.dequantized_batches(
@@ -433,6 +436,11 @@ class Trainer:
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
     self._average.assign_to_variables()
+
+
+def _stacked(images, num, seed):
+  """The first `num` examples of a seed, uint8 `[num, S, S, C]`."""
+  return images.examples(num, seed).batch(num).get_single_element()
 
 
 def _learning_rate(config):
