@@ -261,7 +261,11 @@ def main(argv):
         f'{trainer.start["predicted"]:.3f} bits/dim, measured '
         f'{trainer.start["measured"]:.3f}.'
     )
-  summary = trainer.train()
+  try:
+    summary = trainer.train()
+  except fo.training.TrainingInterrupted as e:
+    print(e)
+    return
   trainer.use_averaged_weights()
   model_path = workdir / 'saved_model' / str(summary['steps'])
   if not model_path.exists():

@@ -2,6 +2,9 @@ import contextlib
 import csv
 import json
 import math
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -173,6 +176,74 @@ def test_a_crashed_run_goes_on_bit_for_bit(
   assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
   for a, b in zip(weights(distribution), want_weights, strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_sigterm_saves_the_step(straight, tmp_path, without_pictures):
+  trainer, _ = make_trainer(tmp_path)
+  step_function = trainer._train_step
+
+  def terminated(batch):
+    if trainer.step == 6:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return step_function(batch)
+
+  trainer._train_step = terminated
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(fo.training.TrainingInterrupted, match='after 7 steps'):
+    trainer.train()
+  assert signal.getsignal(signal.SIGTERM) is before
+  trainer, distribution = make_trainer(tmp_path)
+  assert trainer.step == 7
+  trainer.train()
+  workdir, _, want = straight
+  assert rows(tmp_path) == rows(workdir)
+  for a, b in zip(weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')
+@pytest.mark.parametrize('damage', ['flipped', 'cut short', 'missing'])
+@pytest.mark.parametrize('suffix', ['data-00000-of-00001', 'index'])
+def test_a_damaged_checkpoint_is_passed_over(
+    straight, tmp_path, without_pictures, damage, suffix
+):
+  workdir, _, want = straight
+  shutil.copytree(workdir, tmp_path / 'copy')
+  (path,) = (tmp_path / 'copy' / 'checkpoints').glob(f'*-12.{suffix}')
+  content = bytearray(path.read_bytes())
+  if damage == 'flipped':
+    content[len(content) // 2] ^= 1
+  else:
+    del content[len(content) // 3 :]
+  path.write_bytes(content)
+  if damage == 'missing':
+    path.unlink()
+  with pytest.warns(UserWarning, match='checkpoint.*-12'):
+    trainer, distribution = make_trainer(tmp_path / 'copy')
+  assert trainer.step == 8
+  trainer.train()
+  assert rows(tmp_path / 'copy') == rows(workdir)
+  for a, b in zip(weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+  # Whole again.
+  assert make_trainer(tmp_path / 'copy')[0].step == 12
+
+
+def test_without_a_readable_checkpoint(straight, tmp_path):
+  shutil.copytree(straight[0], tmp_path / 'copy')
+  for path in (tmp_path / 'copy' / 'checkpoints').glob('*.index'):
+    path.write_bytes(b'')
+  with (
+      pytest.warns(UserWarning, match='Passed over'),
+      pytest.raises(ValueError, match='no checkpoint'),
+  ):
+    make_trainer(tmp_path / 'copy')
+
+
+def test_a_workdir_that_looks_like_a_pattern_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='workdir'):
+    make_trainer(tmp_path / 'run[1]')
+  assert not (tmp_path / 'run[1]').exists()
 
 
 def test_another_run_in_the_same_place_is_refused(straight):

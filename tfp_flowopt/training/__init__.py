@@ -7,6 +7,7 @@ from tfp_flowopt.training.image_dataset import ImageDataset
 from tfp_flowopt.training.image_files import ImageSource
 from tfp_flowopt.training.image_files import load_images
 from tfp_flowopt.training.image_formats import open_images
+from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.run_settings import OtherRunError
 from tfp_flowopt.training.tiles import image_tiles
@@ -20,6 +21,7 @@ __all__ = [
     'Progress',
     'TrainConfig',
     'Trainer',
+    'TrainingInterrupted',
     'image_tiles',
     'load_images',
     'open_images',

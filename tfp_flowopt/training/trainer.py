@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import time
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,7 @@ from tfp_flowopt import optimum
 from tfp_flowopt.training import averaging
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import files
+from tfp_flowopt.training import interruption
 from tfp_flowopt.training import progress
 from tfp_flowopt.training import run_pictures
 from tfp_flowopt.training import run_settings
@@ -52,7 +54,9 @@ class Trainer:
   Everything random depends on the seed and the step alone, and all state is in
   atomic checkpoints. So a run that is killed at any moment and started again
   goes on where it was, with the same numbers as an uninterrupted run; to the
-  last bit, if `tf.config.experimental.enable_op_determinism` was called.
+  last bit, if `tf.config.experimental.enable_op_determinism` was called. At
+  SIGTERM it saves the step that it is at, and ends. A checkpoint that cannot be
+  read is passed over, with a warning, for the one before.
 
   Files in the working directory:
 
@@ -93,13 +97,19 @@ class Trainer:
     Raises:
       OtherRunError: If the run in `workdir` was started with other settings or
         other images; the message names them.
-      ValueError: If `distribution` is not float32, or if `workdir` lacks a file
-        of the run.
+      ValueError: If `distribution` is not float32, if `workdir` lacks a file of
+        the run or has `*`, `?` or `[` in its name, or if none of its
+        checkpoints can be read.
     """
     if distribution.dtype != tf.float32:
       raise ValueError(
           'Argument `distribution` must be of type float32, got '
           f'{distribution.dtype.name}.'
+      )
+    if any(c in str(workdir) for c in '*?['):
+      raise ValueError(
+          'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
+          f'TensorFlow takes for a pattern when it loads, got {workdir}.'
       )
     self._distribution = distribution
     self._train_images = train_images
@@ -192,14 +202,30 @@ class Trainer:
     run_settings.check_same_run(
         self._start_values.get('settings', {}), self._settings, self._workdir
     )
-    self._checkpoints.checkpoint.restore(
-        self._checkpoints.latest_checkpoint
-    ).assert_consumed()
+    self._restore_newest()
     self._saved_step = self.step
     self._log.truncate(self.step)
     rows = self._log.rows()
     if rows:
       self._seconds_before = float(rows[-1]['seconds'])
+
+  def _restore_newest(self):
+    """Restores the newest checkpoint that can be read."""
+    for path in reversed(self._checkpoints.checkpoints):
+      try:
+        self._checkpoints.checkpoint.restore(path).assert_consumed()
+        return
+      except (tf.errors.OpError, IndexError) as e:
+        # Its checksums do not match, a file is missing, or (IndexError) short.
+        warnings.warn(
+            f'Passed over checkpoint {path}, which cannot be read: '
+            f'{e}',
+            stacklevel=2,
+        )
+    raise ValueError(
+        f'Argument `workdir`: no checkpoint in {self._workdir} can be read. '
+        'Use another directory to start again.'
+    )
 
   def _start(self):
     """Initialises at the optimum, and saves that as step 0."""
@@ -286,7 +312,14 @@ class Trainer:
     Raises:
       RuntimeError: If an earlier call was interrupted between a step and its
         row in the log.
+      TrainingInterrupted: At SIGTERM, after the step is saved.
     """
+    with interruption.StopSignal() as stop:
+      self._train(stop)
+      return self._finish()
+
+  def _train(self, stop):
+    """The loop over the steps."""
     config = self._config
     self._log.flush()
     self._log.truncate(self.step)
@@ -326,10 +359,12 @@ class Trainer:
             f'step {step}: held-out {row["held_out_bits_per_dim"]:.3f} bits/dim'
         )
         self._draw_pictures()
-      if (step + 1) % config.checkpoint_every == 0:
+      if stop.received or (step + 1) % config.checkpoint_every == 0:
         self._save()
+      if stop.received:
+        bar.close()
+        raise interruption.TrainingInterrupted(self.step)
     bar.close()
-    return self._finish()
 
   def _reconstruction(self, bar):
     """Columns of the log about the last gradient; says when it fell back."""
