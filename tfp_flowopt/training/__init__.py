@@ -1,6 +1,8 @@
 """Training on images."""
 
 from tfp_flowopt.training.config import TrainConfig
+from tfp_flowopt.training.image_conversion import OtherConversionError
+from tfp_flowopt.training.image_conversion import convert_images
 from tfp_flowopt.training.image_crops import ImageCrops
 from tfp_flowopt.training.image_crops import split_columns
 from tfp_flowopt.training.image_dataset import ImageDataset
@@ -17,11 +19,13 @@ __all__ = [
     'ImageCrops',
     'ImageDataset',
     'ImageSource',
+    'OtherConversionError',
     'OtherRunError',
     'Progress',
     'TrainConfig',
     'Trainer',
     'TrainingInterrupted',
+    'convert_images',
     'image_tiles',
     'load_images',
     'open_images',

@@ -199,9 +199,14 @@ class ImageDataset:
     image = image_reading.read_square(
         self._store, source, top, left, size, channels
     )
-    if flip:
-      image = tf.where(random[2] % 2 == 0, image, image[:, ::-1])
-    return image
+    if not flip:
+      return image
+    # Not a slice with step -1, which takes twenty times as long.
+    return tf.cond(
+        random[2] % 2 == 0,
+        lambda: image,
+        lambda: tf.image.flip_left_right(image),
+    )
 
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""

@@ -32,7 +32,8 @@ def open_images(path, image_key='image/encoded'):
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    shards = [str(file) for file in sorted(path.glob('*.tfrecord'))]
+    # Not those with a dot in front, which are being written.
+    shards = sorted(glob.glob(f'{glob.escape(str(path))}/*.tfrecord'))
     store = (
         image_records.Records(shards, image_key)
         if shards

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfp_flowopt.training import image_store
 
-__all__ = ['Records']
+__all__ = ['Records', 'count_records']
 
 # A record is: uint64 length, uint32 checksum of it, data, uint32 checksum.
 _HEADER = 12
@@ -80,6 +80,11 @@ class Records(image_store.ImageStore):
         tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
       except tf.errors.DataLossError as e:
         raise _no_records(file) from e
+
+
+def count_records(file):
+  """Number of records of a file, by their lengths alone."""
+  return len(_record_starts(file)) - 1
 
 
 def _record_starts(file):

@@ -1,6 +1,5 @@
 """Looks at every image once, before any work is done with it."""
 
-from concurrent import futures
 import hashlib
 import os
 import pathlib
@@ -8,6 +7,7 @@ import typing
 
 from tfp_flowopt.training import files
 from tfp_flowopt.training import image_decoding
+from tfp_flowopt.training import parallel
 from tfp_flowopt.training import progress
 
 __all__ = ['THREADS', 'ImageScan', 'scan']
@@ -17,7 +17,6 @@ THREADS = min(os.cpu_count() or 1, 16)
 
 # Below that it is done before one wonders.
 _MANY = 200
-_CHUNK = 1000
 # Of the file's layout, and of what is found.
 _VERSION = 1
 
@@ -50,13 +49,12 @@ def scan(store, cache=None):
     `ImageScan`.
 
   Raises:
-    ValueError: If a checksum of the store is wrong, or `cache` is one of its
-      files.
+    ValueError: If a checksum of the store is wrong.
   """
   if cache is None:
     return _scan(store)
   cache = pathlib.Path(cache)
-  stamps = _stamps(store)
+  stamps = store.stamps()
   known = files.read_json(cache) or {}
   if known.get('version') == _VERSION and known.get('files') == stamps:
     return ImageScan(**known['images'])
@@ -68,25 +66,18 @@ def scan(store, cache=None):
   return found
 
 
-def _stamps(store):
-  """Name, size and time of each file, in a form that JSON keeps."""
-  stats = [(str(path), path.stat()) for path in store.files()]
-  return [[name, s.st_size, s.st_mtime_ns] for name, s in stats]
-
-
 def _scan(store):
   store.verify()
   total = len(store)
   bar = progress.Progress(total, 1) if total >= _MANY else None
   rows = []
-  with futures.ThreadPoolExecutor(THREADS) as pool:
-    # In chunks, for each task that waits takes memory.
-    for start in range(0, total, _CHUNK):
-      chunk = range(start, min(start + _CHUNK, total))
-      for row in pool.map(lambda i: _inspect(store, i), chunk):
-        rows.append(row)
-        if bar is not None:
-          bar.update(len(rows))
+  results = parallel.ordered_map(
+      lambda i: _inspect(store, i), range(total), THREADS
+  )
+  for row in results:
+    rows.append(row)
+    if bar is not None:
+      bar.update(len(rows))
   if bar is not None:
     bar.close()
   return ImageScan(*map(list, zip(*rows, strict=True)))

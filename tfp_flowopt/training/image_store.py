@@ -1,6 +1,7 @@
 """What all sources of images have in common: access by index."""
 
 import abc
+import os
 
 from tfp_flowopt.training import image_decoding
 
@@ -44,6 +45,11 @@ class ImageStore(abc.ABC):
   @abc.abstractmethod
   def files(self):
     """The `pathlib.Path`s of the files behind the images."""
+
+  def stamps(self):
+    """List of lists of name, bytes and time of each file, as JSON has them."""
+    stats = [(os.path.abspath(path), path.stat()) for path in self.files()]
+    return [[name, s.st_size, s.st_mtime_ns] for name, s in stats]
 
   def verify(self):
     """Reads checksums, where the format has them apart from the images.
