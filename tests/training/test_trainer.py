@@ -317,10 +317,13 @@ def test_images_that_are_read_from_files(tmp_path, without_pictures):
           fo.training.TrainConfig(**{**CONFIG, 'train_steps': train_steps}),
       )
       summary = trainer.train()
-    losses.append([row['train_bits_per_dim'] for row in rows(workdir)])
+    losses.append(
+        [float(row['train_bits_per_dim']) for row in rows(workdir)[:6]]
+    )
     assert summary['measured'] == pytest.approx(summary['predicted'], abs=0.02)
   # Three epochs or so; gone on with, the images are the same.
-  assert losses[0] == losses[1] and len(set(losses[0])) == 7
+  np.testing.assert_allclose(*losses, rtol=1e-5)
+  assert len(set(losses[0])) == 6
 
 
 def test_float64_is_refused(tmp_path):
