@@ -56,6 +56,25 @@ def test_images_as_they_are(folder, tmp_path):
   ] == [21, 24, 3]
 
 
+@pytest.mark.parametrize('image_size', [0, 8])
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_grey_stays_grey_and_transparency_goes(image_size, channels, tmp_path):
+  image = images.smooth_noise(0, 8, 8)
+  image = np.concatenate([image, image[..., :1]], -1)[..., :channels]
+  (tmp_path / 'in').mkdir()
+  encoded = tf.io.encode_png(image).numpy()
+  (tmp_path / 'in' / 'x.png').write_bytes(encoded)
+  training.convert_images(tmp_path / 'in', tmp_path / 'out', image_size)
+  (x,) = examples(tmp_path / 'out')
+  kept = 1 if channels < 3 else 3
+  assert x['image/channels'].int64_list.value == [kept]
+  decoded = tf.io.decode_png(x['image/encoded'].bytes_list.value[0])
+  if image_size:
+    np.testing.assert_array_equal(decoded, image[..., :kept])
+  else:
+    assert x['image/encoded'].bytes_list.value == [encoded]
+
+
 def test_squares_are_centred_and_resized(folder, tmp_path):
   training.convert_images(
       folder, tmp_path / 'out', image_size=10, image_format='jpeg'
