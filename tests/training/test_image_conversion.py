@@ -93,6 +93,14 @@ def test_squares_are_centred_and_resized(folder, tmp_path):
     assert np.abs(records.image(0) - other).mean() > 1.3 * error
 
 
+def test_fine_stripes_become_grey(tmp_path):
+  stripes = np.tile(np.array([0, 0, 255, 255], np.uint8), [1, 40, 10])
+  np.save(tmp_path / 'x.npy', stripes)
+  training.convert_images(tmp_path / 'x.npy', tmp_path / 'out', 16)
+  image = training.open_images(tmp_path / 'out').image(0)
+  assert np.all(np.abs(image[:, 2:-2].astype(int) - 127) < 25)
+
+
 def test_an_interrupted_conversion_goes_on(folder, tmp_path):
   training.convert_images(folder, tmp_path / 'whole', 10, num_shards=5)
   whole = contents(tmp_path / 'whole')
