@@ -56,6 +56,25 @@ def test_images_as_they_are(folder, tmp_path):
   ] == [21, 24, 3]
 
 
+@pytest.mark.parametrize('image_size', [0, 8])
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_grey_stays_grey_and_transparency_goes(image_size, channels, tmp_path):
+  image = images.smooth_noise(0, 8, 8)
+  image = np.concatenate([image, image[..., :1]], -1)[..., :channels]
+  (tmp_path / 'in').mkdir()
+  encoded = tf.io.encode_png(image).numpy()
+  (tmp_path / 'in' / 'x.png').write_bytes(encoded)
+  training.convert_images(tmp_path / 'in', tmp_path / 'out', image_size)
+  (x,) = examples(tmp_path / 'out')
+  kept = 1 if channels < 3 else 3
+  assert x['image/channels'].int64_list.value == [kept]
+  decoded = tf.io.decode_png(x['image/encoded'].bytes_list.value[0])
+  if image_size:
+    np.testing.assert_array_equal(decoded, image[..., :kept])
+  else:
+    assert x['image/encoded'].bytes_list.value == [encoded]
+
+
 def test_squares_are_centred_and_resized(folder, tmp_path):
   training.convert_images(
       folder, tmp_path / 'out', image_size=10, image_format='jpeg'
@@ -72,6 +91,14 @@ def test_squares_are_centred_and_resized(folder, tmp_path):
     other = training.open_images(folder).image(0)[:, shift : shift + 20]
     other = other.astype(float).reshape(10, 2, 10, 2, 3).mean((1, 3))
     assert np.abs(records.image(0) - other).mean() > 1.3 * error
+
+
+def test_fine_stripes_become_grey(tmp_path):
+  stripes = np.tile(np.array([0, 0, 255, 255], np.uint8), [1, 40, 10])
+  np.save(tmp_path / 'x.npy', stripes)
+  training.convert_images(tmp_path / 'x.npy', tmp_path / 'out', 16)
+  image = training.open_images(tmp_path / 'out').image(0)
+  assert np.all(np.abs(image[:, 2:-2].astype(int) - 127) < 25)
 
 
 def test_an_interrupted_conversion_goes_on(folder, tmp_path):

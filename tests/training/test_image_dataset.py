@@ -1,5 +1,6 @@
 import collections
 import os
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import image_arrays
 from tfp_flowopt.training import image_decoding
+from tfp_flowopt.training import image_scan
 
 training = fo.training
 
@@ -89,6 +92,25 @@ def test_examples(path, seed):
   assert seen == [int(x[0, 0, 0]) for x in data.examples(30, [5, 6])]
   assert seen != [int(x[0, 0, 0]) for x in data.examples(30, [6, 6])]
   assert len(list(data.examples(7, seed))) == 7
+
+
+def test_few_images_are_read_ahead(path, monkeypatch):
+  reads = []
+  read = image_arrays.Array.read
+  monkeypatch.setattr(
+      image_arrays.Array,
+      'read',
+      lambda self, i: (reads.append(i), read(self, i))[1],
+  )
+  data = training.ImageDataset(path, 4)
+  del reads[:]
+  batches = iter(data.batches(2, seed=0))
+  next(batches)
+  # The batches that wait, one in the making, what the threads work on.
+  most = 2 * (1 + 2 + 1) + 2 * image_scan.THREADS
+  for _ in range(20):
+    time.sleep(0.01)
+    assert len(reads) <= most
 
 
 @pytest.fixture(scope='module')

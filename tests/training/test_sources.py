@@ -1,5 +1,6 @@
 import gzip
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import parallel
 
 training = fo.training
 
@@ -92,6 +94,12 @@ def test_a_mapped_array_is_not_loaded(grey, tmp_path):
   assert isinstance(source._array, np.memmap)
 
 
+def test_records_whose_name_looks_like_idx(grey, tmp_path):
+  data = write('records', tmp_path, grey).read_bytes()
+  (tmp_path / 'idx3.tfrecord').write_bytes(data)
+  assert len(training.open_images(tmp_path / 'idx3.tfrecord')) == 5
+
+
 def test_damaged_files_are_named(grey, tmp_path):
   def write_bytes(name, data):
     (tmp_path / name).write_bytes(data)
@@ -118,6 +126,20 @@ def test_damaged_files_are_named(grey, tmp_path):
     with pytest.raises(ValueError, match=message) as e:
       training.open_images(path).verify()
     assert path.name in str(e.value)
+
+
+def test_threads_keep_the_order_and_stay_near():
+  started = []
+
+  def work(i):
+    started.append(i)
+    time.sleep(0.001 * (i % 3))
+    return -i
+
+  for done, result in enumerate(parallel.ordered_map(work, range(50), 3)):
+    assert result == -done
+    assert len(started) <= done + 6
+  assert done == 49
 
 
 def test_records_without_an_image(grey, tmp_path):

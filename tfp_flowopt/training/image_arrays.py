@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 import zlib
 
@@ -13,6 +14,8 @@ __all__ = ['Array', 'is_idx', 'open_idx', 'open_npy']
 
 # Of an idx file of uint8 and three dimensions.
 _IDX_MAGIC = 0x00000803
+# Such as train-images-idx3-ubyte.gz; packed files show no magic number.
+_IDX_NAME = re.compile(r'idx\d(-ubyte)?(\.gz)?$')
 
 
 class Array(image_store.ImageStore):
@@ -76,7 +79,7 @@ def open_npy(path):
 
 def is_idx(path):
   """Whether a file is of the idx format, by its name or its first bytes."""
-  if 'idx' in path.name:
+  if _IDX_NAME.search(path.name):
     return True
   with path.open('rb') as f:
     return f.read(4) == struct.pack('>I', _IDX_MAGIC)

@@ -152,7 +152,9 @@ def _check_settings(output, settings):
 def _encode(store, index, image_size, image_format, jpeg_quality):
   """Encoded image, and its shape."""
   value = store.read(index)
-  image = image_decoding.decode(value) if store.encoded else value
+  image = value
+  if store.encoded:
+    image = image_decoding.decode_grey_or_colour(value)
   if image_size:
     problem = image_decoding.too_small(image.shape, image_size)
     if problem:

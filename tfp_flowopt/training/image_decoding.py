@@ -4,7 +4,7 @@ import re
 
 import tensorflow as tf
 
-__all__ = ['ERRORS', 'decode', 'describe', 'too_small']
+__all__ = ['ERRORS', 'decode', 'decode_grey_or_colour', 'describe', 'too_small']
 
 # What reading or decoding a bad image raises.
 ERRORS = (OSError, ValueError, tf.errors.OpError)
@@ -20,6 +20,20 @@ def decode(encoded):
     uint8 `Tensor` `[H, W, 3]`.
   """
   return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def decode_grey_or_colour(encoded):
+  """Like `decode`, but leaves what is stored as grey grey.
+
+  Args:
+    encoded: Bytes.
+
+  Returns:
+    uint8 `Tensor` `[H, W, 1]` or `[H, W, 3]`.
+  """
+  image = tf.io.decode_image(encoded, expand_animations=False)
+  # Two and four channels: the last one is transparency.
+  return image[..., : 1 if image.shape[-1] < 3 else 3]
 
 
 def describe(error):
