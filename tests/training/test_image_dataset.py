@@ -97,13 +97,15 @@ def test_examples(path, seed):
 def test_few_images_are_read_ahead(path, monkeypatch):
   reads = []
   read = image_arrays.Array.read
-  monkeypatch.setattr(
-      image_arrays.Array,
-      'read',
-      lambda self, i: (reads.append(i), read(self, i))[1],
-  )
+
+  def slow_at_first(self, i):
+    reads.append(i)
+    if len(reads) == 1:
+      time.sleep(0.2)  # the others must not run away
+    return read(self, i)
+
   data = training.ImageDataset(path, 4)
-  del reads[:]
+  monkeypatch.setattr(image_arrays.Array, 'read', slow_at_first)
   batches = iter(data.batches(2, seed=0))
   next(batches)
   # The batches that wait, one in the making, what the threads work on.

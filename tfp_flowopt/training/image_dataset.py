@@ -174,8 +174,11 @@ class ImageDataset:
     if seed.shape.rank == 0:
       seed = tf.stack([0, seed])
     order, augmentation = _fold_in(seed, _ORDER), _fold_in(seed, _AUGMENTATION)
+    # Fused with the making of batches, it would read 16 batches ahead.
+    options = tf.data.Options()
+    options.experimental_optimization.map_and_batch_fusion = False
     # A fixed number: to choose it by speed would fill the memory.
-    return numbers.map(
+    return numbers.with_options(options).map(
         lambda number: self._example(number, order, augmentation),
         num_parallel_calls=image_scan.THREADS,
         deterministic=True,
