@@ -1,10 +1,11 @@
 """Trains an image flow from the closed-form optimum on, and exports it.
 
-Without `--data_dir` it trains on random crops of the two photographs that
+Without `--data` it trains on random crops of the two photographs that
 scikit-learn ships. A run that was stopped, however, goes on where it was when
-it is started again with the same flags.
+it is started again; its flags are kept in its directory.
 
   python examples/train_image_flow.py --workdir=/tmp/flow
+  python examples/train_image_flow.py --workdir=/tmp/flow --mode=sample
 """
 
 import math
@@ -13,166 +14,168 @@ import pathlib
 from absl import app
 from absl import flags
 from absl import logging
+import image_flow_data
+import image_flow_flags
+import image_flow_pictures
+import numpy as np
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import replicas
 
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Directory of the run; made if missing.', required=True
-)
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir',
-    None,
-    'Folder of images (PNG, JPEG, BMP, GIF), of any sizes not below '
-    '--image_size; by default the photographs of scikit-learn.',
-)
-_BAD_IMAGES = flags.DEFINE_enum(
-    'bad_images',
-    'strict',
-    ['strict', 'skip'],
-    'What to do with a file in --data_dir that is no image, or too small: name '
-    'it and stop, or count it and go on.',
-)
-_IMAGE_SIZE = flags.DEFINE_integer(
-    'image_size', 32, 'Side of the crops, in pixels.', lower_bound=2
-)
-_NUM_LEVELS = flags.DEFINE_integer(
-    'num_levels', 3, 'Number of resolutions.', lower_bound=1
-)
-_NUM_STEPS = flags.DEFINE_integer(
-    'num_steps', 4, 'Number of flow steps at each resolution.', lower_bound=1
-)
-_HIDDEN_CHANNELS = flags.DEFINE_integer(
-    'hidden_channels', 64, 'Width of the networks, even.', lower_bound=2
-)
-_LIPSCHITZ_BUDGET = flags.DEFINE_float(
-    'lipschitz_budget',
-    7.0,
-    'Bound of the logarithm of the Lipschitz constants of the non-linear part '
-    'and of its inverse; 0 for no budget.',
-    lower_bound=0.0,
-)
-_MEMORY = flags.DEFINE_enum(
-    'memory',
-    'reversible',
-    ['reversible', 'stored'],
-    'Whether gradients recompute the inputs of flow steps, in memory that does '
-    'not grow with --num_steps, or keep them, which is faster.',
-)
-_COMPUTE_DTYPE = flags.DEFINE_enum(
-    'compute_dtype',
-    'float32',
-    ['float32', 'bfloat16'],
-    'Type of what the networks compute; bfloat16 is faster where the processor '
-    'has it.',
-)
-_JIT_COMPILE = flags.DEFINE_bool(
-    'jit_compile',
-    False,
-    'Whether XLA compiles the training step; it starts later.',
-)
-_BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 32, 'Images in a step.', lower_bound=1
-)
-_LEARNING_RATE = flags.DEFINE_float(
-    'learning_rate', 3e-3, "Adam's learning rate after the warm-up."
-)
-_TRAIN_STEPS = flags.DEFINE_integer(
-    'train_steps', 2000, 'Number of optimiser steps.', lower_bound=1
-)
-_EVAL_EVERY = flags.DEFINE_integer(
-    'eval_every', 250, 'Steps between evaluations.', lower_bound=1
-)
-_CHECKPOINT_EVERY = flags.DEFINE_integer(
-    'checkpoint_every', 250, 'Steps between checkpoints.', lower_bound=1
-)
-_SEED = flags.DEFINE_integer(
-    'seed', 0, 'Of weights, order of images and noise.', lower_bound=0
-)
-
-flags.register_validator(
-    _WORKDIR,
-    lambda value: value and not pathlib.Path(value).is_file(),
-    message='--workdir must be the name of a directory',
-)
-flags.register_validator(
-    _LEARNING_RATE,
-    lambda value: 0 < value < float('inf'),
-    message='--learning_rate must be a positive number',
-)
-flags.register_validator(
-    _HIDDEN_CHANNELS,
-    lambda value: value % 2 == 0,
-    message='--hidden_channels must be even',
-)
-flags.register_validator(
-    _DATA_DIR,
-    lambda value: value is None or pathlib.Path(value).is_dir(),
-    message='--data_dir must be a folder that exists',
-)
-flags.register_multi_flags_validator(
-    [_WORKDIR, _DATA_DIR],
-    lambda values: values['data_dir'] is None
-    or pathlib.Path(values['data_dir']).resolve()
-    not in [
-        pathlib.Path(values['workdir']).resolve(),
-        *pathlib.Path(values['workdir']).resolve().parents,
-    ],
-    message='--workdir must not be inside --data_dir: its pictures would '
-    'become data',
-)
-flags.register_multi_flags_validator(
-    [_IMAGE_SIZE, _NUM_LEVELS],
-    lambda values: values['image_size'] % 2 ** values['num_levels'] == 0,
-    message='--image_size must be divisible by 2**num_levels',
-)
+FLAGS = flags.FLAGS
 
 
-def _load_photographs():
-  """The two photographs of scikit-learn (the `[examples]` extra)."""
-  try:
-    from sklearn import datasets
-  except ImportError as e:
-    raise SystemExit(
-        'The default photographs need scikit-learn and Pillow: '
-        "pip install 'tfp-flowopt[examples]', or give --data_dir."
-    ) from e
-  return datasets.load_sample_images().images
-
-
-def _load_folder():
-  """The images of --data_dir."""
-  try:
-    images, bad = fo.training.load_images(
-        _DATA_DIR.value,
-        smallest_side=_IMAGE_SIZE.value,
-        skip_bad=_BAD_IMAGES.value == 'skip',
+def _strategy():
+  """The strategy of the flags; before all that TensorFlow computes."""
+  if FLAGS.cpu_devices is not None:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices('CPU')[0],
+        [tf.config.LogicalDeviceConfiguration()] * FLAGS.cpu_devices,
     )
-  except ValueError as e:
-    raise SystemExit(f'{e}\n(--bad_images=skip passes over bad files)') from e
-  print(f'{len(images)} images in {_DATA_DIR.value}')
-  if bad:
-    print(f'{len(bad)} bad files skipped:', *bad, sep='\n  ')
-  return images
+  if FLAGS.strategy == 'multi_worker':
+    return tf.distribute.MultiWorkerMirroredStrategy()
+  if FLAGS.strategy == 'mirrored':
+    cpus = [f'CPU:{i}' for i in range(FLAGS.cpu_devices or 0)]
+    return tf.distribute.MirroredStrategy(cpus or None)
+  return tf.distribute.get_strategy()
 
 
-def _split(images):
-  """Images to train on and held out; says which."""
-  size = _IMAGE_SIZE.value
-  if len(images) >= 10:
-    print('Every tenth image is held out.')
-    held_out = images[9::10]
-    return [x for i, x in enumerate(images) if i % 10 != 9], held_out
-  if min(x.shape[1] for x in images) // 4 >= size:
-    print('The right-hand quarter of each image is held out.')
-    return fo.training.split_columns(images)
-  if len(images) > 1 and _DATA_DIR.value:
-    print('The last image is held out.')
-    return images[:-1], images[-1:]
-  raise SystemExit(
-      f'--image_size={size} leaves nothing to hold out: give images at least '
-      f'{4 * size} pixels wide, or more than one image in --data_dir.'
+def _make_trainer(strategy, train_images, held_out_images):
+  """The flow and its trainer; resumes the run in --workdir."""
+  size = math.prod(train_images.event_shape)
+  config = fo.training.TrainConfig(
+      # Large images are fewer: they have more pixels to learn from.
+      eval_images=FLAGS.eval_images or max(2, min(1024, 2**27 // size)),
+      init_images=FLAGS.init_images or max(2, min(4096, 2**28 // size)),
+      **{
+          name: FLAGS[name].value
+          for name in (
+              'accumulation',
+              'batch_size',
+              'bits',
+              'checkpoint_every',
+              'checkpoints_to_keep',
+              'clip_norm',
+              'ema_decay',
+              'eval_every',
+              'jit_compile',
+              'learning_rate',
+              'schedule',
+              'seed',
+              'train_steps',
+              'warmup_steps',
+          )
+      },
   )
+  model = {
+      'num_levels': FLAGS.num_levels,
+      'num_steps': FLAGS.num_steps,
+      'hidden_channels': FLAGS.hidden_channels,
+      'lipschitz_budget': FLAGS.lipschitz_budget or None,
+      'compute_dtype': FLAGS.compute_dtype,
+  }
+  with strategy.scope():
+    distribution = fo.image_flow(
+        train_images.event_shape,
+        seed=FLAGS.seed,
+        memory=FLAGS.memory,
+        **model,
+    )
+    trainer = fo.training.Trainer(
+        distribution,
+        train_images,
+        held_out_images,
+        FLAGS.workdir,
+        config,
+        model,
+        profile_steps=FLAGS.profile,
+    )
+  return distribution, trainer
+
+
+def _train(distribution, trainer, say):
+  """Trains, exports, and says what came of it."""
+  workdir = pathlib.Path(FLAGS.workdir)
+  if trainer.is_chief:
+    image_flow_flags.save(workdir)
+  if trainer.step:
+    say(f'Resumed at step {trainer.step}.')
+  else:
+    say(
+        'Initialised at the optimum: predicted '
+        f'{trainer.start["predicted"]:.3f} bits/dim, measured '
+        f'{trainer.start["measured"]:.3f}.'
+    )
+  summary = trainer.train()
+  trainer.use_averaged_weights()
+  if trainer.is_chief:
+    model_path = workdir / 'saved_model' / str(summary['steps'])
+    _export(distribution, model_path)
+    _print_results(summary, workdir, model_path)
+    _print_constants(distribution.bijector)
+
+
+def _export(distribution, path):
+  if not path.exists():
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fo.export.save(distribution, path, bits=FLAGS.bits)
+
+
+def _look_at(distribution, trainer, held_out_images):
+  """What the other modes do with a run, in the chief."""
+  workdir = pathlib.Path(FLAGS.workdir)
+  if FLAGS.checkpoint == 'best':
+    trainer.restore_best()
+  print(f'The run in {workdir}, after {trainer.step} steps')
+
+  def output(name):
+    return pathlib.Path(FLAGS.output or workdir / name)
+
+  if FLAGS.mode == 'evaluate':
+    num_images = FLAGS.eval_images or _count(held_out_images)
+    draws = trainer.evaluate_draws(num_images, FLAGS.eval_draws)
+    error = np.std(draws) / math.sqrt(len(draws))
+    print(
+        f'{num_images} held-out images, {len(draws)} draws of noise: '
+        f'{np.mean(draws):.4f} bits/dim'
+        + (f' (standard error of the draws {error:.1g})' if error else '')
+    )
+    return
+  if FLAGS.mode == 'report':
+    text = str(trainer.report())
+    output('report.txt').write_text(text + '\n', encoding='utf-8')
+    print(text)
+    trainer.use_averaged_weights()
+    _print_constants(distribution.bijector)
+    return
+  trainer.use_averaged_weights()
+  if FLAGS.mode == 'export':
+    path = output(f'saved_model/{trainer.step}')
+    _export(distribution, path)
+  elif FLAGS.mode == 'sample':
+    path = output('more_samples.png')
+    image_flow_pictures.draw_samples(
+        distribution,
+        path,
+        FLAGS.num_samples,
+        FLAGS.temperature,
+        FLAGS.bits,
+        FLAGS.seed,
+    )
+  else:
+    path = output('interpolation.png')
+    examples = held_out_images.examples(8, tf.constant([FLAGS.seed, -4]))
+    images = examples.batch(8).get_single_element()
+    image_flow_pictures.draw_interpolation(
+        distribution, path, images, FLAGS.bits
+    )
+  print(f'Written: {path}')
+
+
+def _count(images):
+  """All images of a data set; of crops, of which there is no end, some."""
+  return len(images) if hasattr(images, '__len__') else 1024
 
 
 def _print_results(summary, workdir, model_path):
@@ -214,66 +217,44 @@ def _print_constants(flow):
 
 
 def main(argv):
-  """Trains, evaluates and exports."""
+  """Does what --mode says."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving
-  # Bit for bit the same numbers at every run, also after a crash.
-  tf.config.experimental.enable_op_determinism()
-  images = _load_folder() if _DATA_DIR.value else _load_photographs()
-  train_images, held_out_images = (
-      fo.training.ImageCrops(part, _IMAGE_SIZE.value) for part in _split(images)
-  )
-  config = fo.training.TrainConfig(
-      train_steps=_TRAIN_STEPS.value,
-      batch_size=_BATCH_SIZE.value,
-      learning_rate=_LEARNING_RATE.value,
-      eval_every=_EVAL_EVERY.value,
-      checkpoint_every=_CHECKPOINT_EVERY.value,
-      jit_compile=_JIT_COMPILE.value,
-      seed=_SEED.value,
-  )
-  model = {
-      'num_levels': _NUM_LEVELS.value,
-      'num_steps': _NUM_STEPS.value,
-      'hidden_channels': _HIDDEN_CHANNELS.value,
-      'lipschitz_budget': _LIPSCHITZ_BUDGET.value or None,
-      'compute_dtype': _COMPUTE_DTYPE.value,
-  }
-  workdir = pathlib.Path(_WORKDIR.value)
-  distribution = fo.image_flow(
-      train_images.event_shape,
-      seed=_SEED.value,
-      memory=_MEMORY.value,
-      **model,
-  )
-  try:
-    trainer = fo.training.Trainer(
-        distribution, train_images, held_out_images, workdir, config, model
+  workdir = pathlib.Path(FLAGS.workdir)
+  training = FLAGS.mode == 'train'
+  if not training and not list(workdir.glob('checkpoints/*.index')):
+    raise SystemExit(
+        f'--mode={FLAGS.mode} needs a run, and there is none in {workdir}.'
     )
-  except fo.training.OtherRunError as e:
-    raise SystemExit(str(e)) from e
-  if trainer.step:
-    print(f'Resumed at step {trainer.step}.')
-  else:
-    print(
-        'Initialised at the optimum: predicted '
-        f'{trainer.start["predicted"]:.3f} bits/dim, measured '
-        f'{trainer.start["measured"]:.3f}.'
-    )
+  if not training and FLAGS.strategy == 'multi_worker':
+    raise SystemExit(f'--mode={FLAGS.mode} is for one process.')
+  strategy = _strategy()
+  is_chief = replicas.Replicas(strategy).is_chief
+  say = print if is_chief else lambda text: None
+  if FLAGS.deterministic:
+    # Bit for bit the same numbers at every run, also after a crash.
+    tf.config.experimental.enable_op_determinism()
+  with strategy.scope():
+    train_images, held_out_images = image_flow_data.load(say)
   try:
-    summary = trainer.train()
+    distribution, trainer = _make_trainer(
+        strategy, train_images, held_out_images
+    )
+    if training:
+      _train(distribution, trainer, say)
+    else:
+      _look_at(distribution, trainer, held_out_images)
   except fo.training.TrainingInterrupted as e:
-    print(e)
-    return
-  trainer.use_averaged_weights()
-  model_path = workdir / 'saved_model' / str(summary['steps'])
-  if not model_path.exists():
-    model_path.parent.mkdir(exist_ok=True)
-    fo.export.save(distribution, model_path, bits=config.bits)
-  _print_results(summary, workdir, model_path)
-  _print_constants(distribution.bijector)
+    say(e)
+  except (
+      fo.training.DivergedError,
+      fo.training.OtherRunError,
+      fo.training.WorkdirError,
+      fo.training.WorkerLostError,
+  ) as e:
+    raise SystemExit(str(e)) from e
 
 
 if __name__ == '__main__':
-  app.run(main)
+  app.run(main, flags_parser=image_flow_flags.parse)

@@ -38,6 +38,10 @@ def initialize_at_optimum(
           - D/2 log(2 pi),    M: number of positions at the level
   ```
 
+  In the scope of a `tf.distribute.Strategy`, batches are spread over the
+  replicas and their moments summed; each process reads all of `data`, and gets
+  the same flow.
+
   Args:
     distribution: `tfd.TransformedDistribution` of a standard normal by an
       `ImageFlow`, as `image_flow` makes it, not initialised yet.
@@ -235,21 +239,42 @@ def _moments_at(level, levels, maps, dataset):
   correlation = optimum.AutoCorrelation('pointwise', shape)
 
   def accumulate(x):
+    # Another tensor on each replica, or bijectors find each other's results.
+    x = tf.identity(x)
     for before, whitening in zip(levels, maps, strict=False):
       x, _ = before.factor_out.split(whitening(before.squeeze.inverse(x)))
     correlation.update(level.squeeze.inverse(x))
 
+  strategy = tf.distribute.get_strategy()
+  num_replicas = strategy.num_replicas_in_sync
+
+  def on_replica(x, number):
+    # Batches go round the replicas.
+    own = tf.distribute.get_replica_context().replica_id_in_sync_group
+    tf.cond(
+        tf.equal(number % num_replicas, own),
+        lambda: (accumulate(x), 0)[1],
+        lambda: 0,
+    )
+
   # Concrete: TensorFlow warns of a function that is made for each level.
-  accumulate = tf.function(accumulate, autograph=False).get_concrete_function(
-      tf.TensorSpec([None, *dataset.element_spec.shape[1:]], level.dtype)
+  read = tf.function(
+      lambda x, number: strategy.run(on_replica, args=(x, number)),
+      autograph=False,
+  ).get_concrete_function(
+      tf.TensorSpec([None, *dataset.element_spec.shape[1:]], level.dtype),
+      tf.TensorSpec([], tf.int32),
   )
-  empty = True
-  for batch in dataset:
-    accumulate(batch)
-    empty = False
-  if empty:
+  number = -1
+  for number, batch in enumerate(dataset):
+    read(batch, tf.constant(number))
+  if number < 0:
     raise ValueError(
         'Argument `data` is an empty dataset, or one that can be read only '
         'once; it is read once for each level.'
     )
+  if num_replicas > 1:
+    tf.function(
+        correlation.all_reduce, autograph=False
+    ).get_concrete_function()()
   return correlation.moments()

@@ -1,5 +1,6 @@
 """Training on images."""
 
+from tfp_flowopt.training.checkpoints import WorkdirError
 from tfp_flowopt.training.config import TrainConfig
 from tfp_flowopt.training.image_conversion import OtherConversionError
 from tfp_flowopt.training.image_conversion import convert_images
@@ -10,12 +11,15 @@ from tfp_flowopt.training.image_files import ImageSource
 from tfp_flowopt.training.image_files import load_images
 from tfp_flowopt.training.image_formats import open_images
 from tfp_flowopt.training.interruption import TrainingInterrupted
+from tfp_flowopt.training.interruption import WorkerLostError
 from tfp_flowopt.training.progress import Progress
+from tfp_flowopt.training.rollbacks import DivergedError
 from tfp_flowopt.training.run_settings import OtherRunError
 from tfp_flowopt.training.tiles import image_tiles
 from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
+    'DivergedError',
     'ImageCrops',
     'ImageDataset',
     'ImageSource',
@@ -25,6 +29,8 @@ __all__ = [
     'TrainConfig',
     'Trainer',
     'TrainingInterrupted',
+    'WorkdirError',
+    'WorkerLostError',
     'convert_images',
     'image_tiles',
     'load_images',

@@ -11,9 +11,13 @@ class TrainConfig:
 
   Attributes:
     train_steps: Number of optimiser steps.
-    batch_size: Images in a step.
+    batch_size: Images in a step, on all devices together.
+    accumulation: Number of parts of a batch whose gradients each device
+      computes one after the other, in the memory of one part.
     learning_rate: Adam's, after the warm-up.
     warmup_steps: Steps over which the learning rate rises linearly from 0.
+    schedule: Of the learning rate after that: `'constant'`, or `'cosine'`, half
+      a cosine down to 0 at `train_steps`.
     clip_norm: Bound of the global norm of the gradient of the loss, which is
       in bits/dim.
     ema_decay: Decay of the moving average of the weights that evaluation,
@@ -21,7 +25,11 @@ class TrainConfig:
     eval_every: Steps between evaluations.
     eval_images: Number of held-out images, the same ones each time.
     checkpoint_every: Steps between checkpoints.
-    checkpoints_to_keep: Number of latest checkpoints on disk.
+    checkpoints_to_keep: Number of latest checkpoints on disk; the best one by
+      held-out bits/dim is kept beside them.
+    max_skipped: So many steps in a row that are not finite are too many: the
+      run goes back to its latest checkpoint, with half the learning rate.
+    max_rollbacks: How often it does; after that it is an error.
     init_images: Number of training images for the initialisation and for the
       optimum.
     bits: Bits of an image value.
@@ -31,14 +39,18 @@ class TrainConfig:
 
   train_steps: int = 2000
   batch_size: int = 32
+  accumulation: int = 1
   learning_rate: float = 3e-3
   warmup_steps: int = 50
+  schedule: str = 'constant'
   clip_norm: float = 1.0
   ema_decay: float = 0.995
   eval_every: int = 250
   eval_images: int = 1024
   checkpoint_every: int = 250
   checkpoints_to_keep: int = 3
+  max_skipped: int = 10
+  max_rollbacks: int = 3
   init_images: int = 4096
   bits: int = 8
   jit_compile: bool = False
@@ -47,6 +59,7 @@ class TrainConfig:
   def __post_init__(self):
     positive = (
         'batch_size',
+        'accumulation',
         'learning_rate',
         'clip_norm',
         'eval_every',
@@ -54,9 +67,17 @@ class TrainConfig:
         'checkpoint_every',
         'checkpoints_to_keep',
         'init_images',
+        'max_skipped',
     )
+    if self.schedule not in ('constant', 'cosine'):
+      raise ValueError(
+          "Argument `schedule` must be 'constant' or 'cosine', got "
+          f'{self.schedule!r}.'
+      )
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
+      if field.type is str:
+        continue
       if field.type in (bool, int) and not isinstance(value, field.type):
         raise ValueError(
             f'Argument `{field.name}` must be of type {field.type.__name__}, '

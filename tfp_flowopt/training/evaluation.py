@@ -1,5 +1,8 @@
 """Bits/dim of images, of a flow and of the best linear flows."""
 
+import itertools
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,66 +10,91 @@ from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 
-__all__ = [
-    'FlowEvaluator',
-    'dequantize',
-    'dequantized_batches',
-    'pointwise_optima',
-]
+__all__ = ['FlowEvaluator', 'dequantize', 'pointwise_optima']
 
-_BATCH_SIZE = 128
 _BLOCK_SIZES = (1, 2, 4, 8)
 
 
-def dequantize(images, bits, seed):
-  """Scales uint8 images, with the stateless noise of `seed` `[2]`."""
+def dequantize(images, bits, seed, first=0):
+  """Scales images, with stateless noise of each image's own number.
+
+  So an image has the same noise however images are put together in batches and
+  spread over devices.
+
+  Args:
+    images: uint8 `Tensor` `[N, H, W, C]`.
+    bits: Number of bits of an image value.
+    seed: `[2]` integer `Tensor`.
+    first: Number of the first image; the others count up from it.
+
+  Returns:
+    float32 `Tensor` of the shape of `images`.
+  """
+  images = tf.convert_to_tensor(images)
   # Folded, so that the noise is not the numbers that chose the crops.
-  noise = flows.dequantization_noise(tf.shape(images), _folded(seed, 1))
+  seed = _fold_in(seed, 1)
+  numbers = tf.cast(first, tf.int64) + tf.range(tf.shape(images, tf.int64)[0])
+  noise = _noise(numbers, seed, tf.shape(images)[1:])
+  noise = tf.ensure_shape(noise, images.shape)
   return flows.dequantize(images, bits, noise)
 
 
-def _folded(seed, i):
+# One by one: a generator has no numbers for a vector of seeds.
+@tf.function(autograph=False, reduce_retracing=True)
+def _noise(numbers, seed, shape):
+  return tf.map_fn(
+      lambda number: flows.dequantization_noise(shape, _fold_in(seed, number)),
+      numbers,
+      fn_output_signature=tf.float32,
+  )
+
+
+def _fold_in(seed, i):
   """Another seed, the same one on all devices, XLA's included."""
-  return tf.random.experimental.stateless_fold_in(seed, i, alg='philox')
-
-
-def dequantized_batches(images, bits, seed):
-  """The same, batch by batch, each with noise of its own."""
-  for i in range(0, len(images), _BATCH_SIZE):
-    yield dequantize(images[i : i + _BATCH_SIZE], bits, _folded(seed, i))
+  return tf.random.experimental.stateless_fold_in(
+      seed, tf.cast(i, tf.int64), alg='philox'
+  )
 
 
 class FlowEvaluator:
-  """Evaluates a distribution on sets of images.
+  """Evaluates a distribution on sets of images, on all replicas.
 
   The kernels of Lipschitz layers are rescaled once an evaluation, not once a
   batch, and kept beside the trained ones.
   """
 
-  def __init__(self, distribution, bits):
-    """Creates the evaluator.
+  def __init__(self, distribution, bits, replicas):
+    """Creates the evaluator, inside the scope of the strategy.
 
     Args:
       distribution: A distribution of preprocessed images.
       bits: Number of bits of an image value.
+      replicas: `Replicas`.
     """
     self._event_size = distribution.event_shape.num_elements()
     self._bits = bits
+    self._replicas = replicas
     self._kernels = lipschitz.FrozenKernels(distribution)
+
+    def log_prob(x):
+      with self._kernels.in_use():
+        return distribution.log_prob(x)
 
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
-    @tf.function(
+    self._log_prob = tf.function(
+        log_prob,
         autograph=False,
         input_signature=[
             tf.TensorSpec([None, *distribution.event_shape], tf.float32)
         ],
     )
-    def log_prob(x):
-      with self._kernels.in_use():
-        return distribution.log_prob(x)
-
-    self._log_prob = log_prob
+    self._on_replicas = self._log_prob
+    if replicas.count > 1:
+      self._on_replicas = tf.function(
+          lambda x: replicas.strategy.run(log_prob, args=(x,)),
+          autograph=False,
+      )
 
   def log_prob(self, x):
     """Log-likelihoods of a batch of preprocessed images, in nats.
@@ -75,7 +103,8 @@ class FlowEvaluator:
       x: float32 `Tensor` `[N, H, W, C]`.
 
     Returns:
-      `Tensor` `[N]`, with the kernels of the last `update`.
+      `Tensor` `[N]`, with the kernels of the last `update`; computed in this
+      process alone.
     """
     return self._log_prob(x)
 
@@ -83,52 +112,89 @@ class FlowEvaluator:
     """Rescales the kernels of the weights as they are."""
     self._kernels.update()
 
-  def bits_per_dim(self, images, seed):
-    """Mean bits/dim; the same seed gives the same noise.
+  def bits_per_dim(self, examples):
+    """Mean bits/dim; the same number in all processes.
 
     Args:
-      images: uint8 `Tensor` `[N, H, W, C]`.
-      seed: `[2]` int64 `Tensor`.
+      examples: `ExampleBatches`.
 
     Returns:
       Python `float`.
     """
     self.update()
-    values = [
-        self._log_prob(x).numpy()
-        for x in dequantized_batches(images, self._bits, seed)
-    ]
-    mean = np.mean(np.concatenate(values), dtype=np.float64)
-    return float(optimum.bits_per_dim(mean, self._event_size, self._bits))
+    replicas = self._replicas
+    total = 0.0
+    for round_ in _rounds(examples, replicas.count):
+      # In the last round a replica may be out of work: it repeats some.
+      batches = {
+          number: round_[number] if number < len(round_) else round_[0]
+          for number in replicas.own
+      }
+      values = self._on_replicas(
+          replicas.distributed(
+              lambda number, batches=batches: self._prepared(
+                  *batches[number], examples
+              )
+          )
+      )
+      for number, x in zip(replicas.own, replicas.local(values), strict=True):
+        if number < len(round_):
+          count = len(round_[number][1])
+          total += np.sum(x.numpy()[:count], dtype=np.float64)
+    (total,) = replicas.host_sum([total])
+    return float(
+        optimum.bits_per_dim(
+            total / examples.num, self._event_size, self._bits
+        )
+    )
+
+  def _prepared(self, start, images, examples):
+    """Preprocessed; on many replicas filled up, for one graph to do."""
+    x = dequantize(images, self._bits, examples.seed, start)
+    if self._replicas.count == 1:
+      return x
+    missing = examples.batch_size - len(x)
+    return tf.pad(x, [[0, missing], [0, 0], [0, 0], [0, 0]])
 
 
-def pointwise_optima(images, bits):
+def _rounds(examples, count):
+  """Lists of `count` batches; the last one may be shorter."""
+  iterator = iter(examples)
+  while round_ := list(itertools.islice(iterator, count)):
+    yield round_
+
+
+def pointwise_optima(examples, bits):
   """Bits/dim of the best pointwise linear flow of each block size.
 
   Args:
-    images: uint8 `Tensor` `[N, H, W, C]`.
+    examples: `ExampleBatches`.
     bits: Number of bits of an image value.
 
   Returns:
     Dictionary from block sizes 1, 2, 4, 8 (those that divide the images), as
     strings, to bits/dim.
   """
-  x = flows.dequantize(images, bits)
-  _, height, width, channels = x.shape
-  result = {}
-  for block_size in _BLOCK_SIZES:
-    if height % block_size or width % block_size:
-      continue
-    # Uniform noise on a bin adds a twelfth of its squared width.
-    best = optimum.likelihood_optimum(
-        x,
-        'pointwise',
-        block_size=block_size,
-        noise_variance=4.0**-bits / 12.0,
-    )
-    result[str(block_size)] = float(
-        optimum.bits_per_dim(
-            best.log_likelihood.numpy(), height * width * channels, bits
+  streams = {}
+  for _, images in examples:
+    x = flows.dequantize(images, bits)
+    _, height, width, _ = x.shape
+    for block_size in _BLOCK_SIZES:
+      if height % block_size or width % block_size:
+        continue
+      if block_size not in streams:
+        streams[block_size] = optimum.AutoCorrelation(
+            'pointwise', x.shape[1:], block_size=block_size
         )
-    )
-  return result
+      streams[block_size].update(x)
+  return {
+      str(block_size): float(
+          optimum.bits_per_dim(
+              # Uniform noise on a bin adds a twelfth of its squared width.
+              stream.optimum(noise_variance=4.0**-bits / 12.0).log_likelihood,
+              math.prod(stream.event_shape.as_list()),
+              bits,
+          )
+      )
+      for block_size, stream in streams.items()
+  }

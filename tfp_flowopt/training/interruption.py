@@ -1,9 +1,27 @@
 """Signals that ask a run to end."""
 
+import contextlib
 import signal
 import threading
 
-__all__ = ['StopSignal', 'TrainingInterrupted']
+import tensorflow as tf
+
+__all__ = [
+    'OF_WORKERS',
+    'StopSignal',
+    'TrainingInterrupted',
+    'WorkerLostError',
+    'noticing_lost_workers',
+]
+
+# What an operation that waits for another worker fails with.
+OF_WORKERS = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
 
 
 class TrainingInterrupted(Exception):
@@ -19,6 +37,37 @@ class TrainingInterrupted(Exception):
         'go on.'
     )
     self.step = step
+
+
+class WorkerLostError(RuntimeError):
+  """Another worker ended or does not answer; what is saved is untouched."""
+
+
+@contextlib.contextmanager
+def noticing_lost_workers(num_processes):
+  """Context in which errors of others are told from one's own.
+
+  TensorFlow's workers listen to each other, and abort what waits for one that
+  is gone, within seconds.
+
+  Args:
+    num_processes: Number of workers.
+
+  Yields:
+    Nothing.
+
+  Raises:
+    WorkerLostError: If an operation fails that waits for another worker.
+  """
+  try:
+    yield
+  except OF_WORKERS as e:
+    if num_processes == 1:
+      raise
+    raise WorkerLostError(
+        'A worker was lost, and training with it. Start all workers again: '
+        f'they go on from the latest checkpoint. TensorFlow says: {e}'
+    ) from e
 
 
 class StopSignal:

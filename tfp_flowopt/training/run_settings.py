@@ -11,6 +11,7 @@ _MAY_CHANGE = (
     'eval_every',
     'checkpoint_every',
     'checkpoints_to_keep',
+    'max_rollbacks',
 )
 
 
@@ -64,10 +65,13 @@ def check_same_run(before, now, workdir):
   Raises:
     OtherRunError: If they differ; the message names each difference.
   """
+  may_change = set(_MAY_CHANGE)
+  if now.get('schedule') == 'cosine':
+    may_change.remove('train_steps')  # the cosine ends there
   different = [
       f'{key}: was {before.get(key)}, is {now.get(key)}'
       for key in sorted(set(before) | set(now))
-      if before.get(key) != now.get(key) and key not in _MAY_CHANGE
+      if before.get(key) != now.get(key) and key not in may_change
   ]
   if different:
     raise OtherRunError(

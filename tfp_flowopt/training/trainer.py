@@ -1,46 +1,28 @@
 """The training loop."""
 
-import dataclasses
-import math
-import pathlib
 import time
-import warnings
 
-import numpy as np
 import tensorflow as tf
-import tf_keras
 
-from tfp_flowopt import bijectors
-from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
-from tfp_flowopt import lipschitz
-from tfp_flowopt import optimum
-from tfp_flowopt.training import averaging
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import files
+from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
-from tfp_flowopt.training import progress
+from tfp_flowopt.training import loss_progress
+from tfp_flowopt.training import profiling
+from tfp_flowopt.training import replicas as replicas_lib
+from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_pictures
+from tfp_flowopt.training import run_results
 from tfp_flowopt.training import run_settings
-from tfp_flowopt.training import training_log
+from tfp_flowopt.training import train_state
+from tfp_flowopt.training import train_step
 
 __all__ = ['Trainer']
 
-_COLUMNS = (
-    'step',
-    'train_bits_per_dim',
-    'held_out_bits_per_dim',
-    'gradient_norm',
-    'skipped_steps',
-    'reconstruction_error',
-    'fallbacks',
-    'seconds',
-)
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
-_INIT, _HELD_OUT, _SAMPLE = -1, -2, -3
-# Images of the report on recomputed inputs.
-_RECONSTRUCTED = 8
+_INIT, _HELD_OUT, _SAMPLE, _DRAWS = -1, -2, -3, -4
 
 
 class Trainer:
@@ -49,7 +31,9 @@ class Trainer:
   The loss is the mean bits/dim of a batch with stateless dequantisation noise;
   the optimiser is Adam with a linear warm-up and a bound of the gradient norm;
   a step whose loss or gradient is not finite changes nothing and is counted.
-  Evaluation and pictures use averaged weights.
+  After too many of them in a row the run goes back to its latest checkpoint and
+  on from there with half the learning rate. Evaluation and pictures use
+  averaged weights.
 
   Everything random depends on the seed and the step alone, and all state is in
   atomic checkpoints. So a run that is killed at any moment and started again
@@ -58,11 +42,31 @@ class Trainer:
   SIGTERM it saves the step that it is at, and ends. A checkpoint that cannot be
   read is passed over, with a warning, for the one before.
 
+  #### Many devices
+
+  Made in the scope of a `tf.distribute.Strategy`, as its `distribution` must be
+  too, it trains on all replicas: each gets its part of every batch, and the
+  images, noise, losses and weights are those of one device, up to rounding. The
+  processes of a `MultiWorkerMirroredStrategy` all run the same program, with
+  one `workdir` that all can read; the first one writes.
+
+  ```python
+  strategy = tf.distribute.MirroredStrategy()
+  with strategy.scope():
+    distribution = fo.image_flow([64, 64, 3], num_levels=4, num_steps=8)
+    trainer = fo.training.Trainer(
+        distribution, train, held_out, workdir, config
+    )
+  trainer.train()
+  ```
+
   Files in the working directory:
 
-  * `checkpoints/`: the latest checkpoints;
+  * `checkpoints/`: the latest checkpoints; `best/`: the one that was best on
+    held-out images;
   * `start.json`: settings, optima and the predicted bits/dim of step 0;
   * `training_log.csv`: a row for each step, the loss before the step;
+  * `rollbacks.json`: if the run went back, when and where to;
   * `curve.png`, `samples.png`: if matplotlib is installed;
   * `report.txt`, `summary.json`: when the run is complete, how far the flow is
     from the optimum and what that means (`diagnostics.optimum_report`).
@@ -76,6 +80,7 @@ class Trainer:
       workdir,
       config,
       description=None,
+      profile_steps=0,
   ):
     """Prepares a run, or resumes the one in `workdir`.
 
@@ -93,90 +98,71 @@ class Trainer:
       config: `TrainConfig`.
       description: Dictionary of further settings of the run, such as the size
         of the model: numbers and strings.
+      profile_steps: Number of steps that TensorFlow's profiler traces, into
+        `profile/`.
 
     Raises:
       OtherRunError: If the run in `workdir` was started with other settings or
         other images; the message names them.
-      ValueError: If `distribution` is not float32, if `workdir` lacks a file of
-        the run or has `*`, `?` or `[` in its name, or if none of its
-        checkpoints can be read.
+      ValueError: If `distribution` is not float32 or was made outside of the
+        scope of the strategy, if the batch cannot be shared among the replicas,
+        if `workdir` lacks a file of the run or has `*`, `?` or `[` in its
+        name, or if none of its checkpoints can be read.
+      WorkdirError: If `workdir` cannot be written to.
     """
-    if distribution.dtype != tf.float32:
-      raise ValueError(
-          'Argument `distribution` must be of type float32, got '
-          f'{distribution.dtype.name}.'
-      )
-    if any(c in str(workdir) for c in '*?['):
-      raise ValueError(
-          'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
-          f'TensorFlow takes for a pattern when it loads, got {workdir}.'
-      )
+    self._replicas = replicas_lib.Replicas()
+    _check(distribution, workdir, self._replicas)
     self._distribution = distribution
     self._train_images = train_images
+    self._held_out_images = held_out_images
     self._config = config
     self._settings = run_settings.run_settings(
         config, description, train_images, held_out_images
     )
-    self._workdir = pathlib.Path(workdir)
-    self._workdir.mkdir(parents=True, exist_ok=True)
-    self._event_size = distribution.event_shape.num_elements()
-    self._log = training_log.TrainingLog(
-        self._workdir / 'training_log.csv', _COLUMNS
+    with self._replicas.scope():
+      self._state = train_state.TrainState(distribution, config)
+      self._train_step = train_step.TrainStep(
+          self._state, config, self._replicas
+      )
+      self._evaluator = evaluation.FlowEvaluator(
+          distribution, config.bits, self._replicas
+      )
+    self._init_examples, self._held_out, samples = (
+        example_batches.ExampleBatches(
+            images, num, tf.constant([config.seed, stream], tf.int64)
+        )
+        for images, num, stream in (
+            (train_images, config.init_images, _INIT),
+            (held_out_images, config.eval_images, _HELD_OUT),
+            (train_images, run_pictures.NUM_SAMPLES, _SAMPLE),
+        )
     )
-    self._seconds_before = 0.0
-    self._began = time.monotonic()
-    self._saved_step = None
-
-    # Of bijectors of other kinds there is nothing to report.
-    self._monitor = getattr(distribution.bijector, 'monitor', None)
-    self._fallbacks_seen = 0
-    self._variables = distribution.trainable_variables
-    self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    self._skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
-    # Its update is one fused kernel; Keras' new Adam makes 40 operations of it,
-    # for each variable.
-    self._optimizer = tf_keras.optimizers.legacy.Adam(_learning_rate(config))
-    # Else the first step would make the slots, and be traced twice.
-    self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
-    self._train_step = tf.function(
-        self._take_step,
-        autograph=False,
-        jit_compile=config.jit_compile or None,
+    self._files = run_files.RunFiles(
+        workdir, self._state, config, self._replicas
     )
-    self._average = averaging.AveragedWeights(
-        self._variables, config.ema_decay, self._optimizer.iterations
-    )
-    self._checkpoints = tf.train.CheckpointManager(
-        tf.train.Checkpoint(
-            distribution=distribution,
-            optimizer=self._optimizer,
-            average=self._average,
-            step=self._step,
-            skipped=self._skipped,
-        ),
-        str(self._workdir / 'checkpoints'),
-        max_to_keep=config.checkpoints_to_keep,
-    )
-    self._held_out = _stacked(
-        held_out_images, config.eval_images, self._seed(_HELD_OUT)
-    )
-    self._evaluator = evaluation.FlowEvaluator(distribution, config.bits)
     self._pictures = run_pictures.RunPictures(
-        self._workdir,
+        self._files.workdir,
         distribution,
-        _stacked(train_images, run_pictures.NUM_SAMPLES, self._seed(_SAMPLE)),
+        tf.concat([images for _, images in samples], 0),
         config.bits,
-        self._seed(_SAMPLE),
+        samples.seed,
     )
-    if self._checkpoints.latest_checkpoint is None:
-      self._start()
+    self._profiler = profiling.StepProfiler(
+        self._files.workdir / 'profile',
+        profile_steps if self._replicas.is_chief else 0,
+    )
+    self._began = time.monotonic()
+    if self._files.found:
+      self._start_values = self._files.resume(self._settings)
     else:
-      self._resume()
+      self._start_values = self._start()
+      self._files.start(self._start_values)
+    self._seconds_before = self._files.seconds()
 
   @property
   def step(self):
     """Number of steps done."""
-    return int(self._step)
+    return int(self._state.step.numpy())
 
   @property
   def start(self):
@@ -190,118 +176,62 @@ class Trainer:
     """
     return self._start_values
 
-  def _resume(self):
-    """Loads the newest checkpoint."""
-    path = self._workdir / 'start.json'
-    self._start_values = files.read_json(path)
-    if self._start_values is None:
-      raise ValueError(
-          f'Argument `workdir`: {path} is missing, but there are checkpoints. '
-          'Put it back, or use another directory.'
-      )
-    run_settings.check_same_run(
-        self._start_values.get('settings', {}), self._settings, self._workdir
-    )
-    self._restore_newest()
-    self._saved_step = self.step
-    self._log.truncate(self.step)
-    rows = self._log.rows()
-    if rows:
-      self._seconds_before = float(rows[-1]['seconds'])
-
-  def _restore_newest(self):
-    """Restores the newest checkpoint that can be read."""
-    for path in reversed(self._checkpoints.checkpoints):
-      try:
-        self._checkpoints.checkpoint.restore(path).assert_consumed()
-        return
-      except (tf.errors.OpError, IndexError) as e:
-        # Its checksums do not match, a file is missing, or (IndexError) short.
-        warnings.warn(
-            f'Passed over checkpoint {path}, which cannot be read: '
-            f'{e}',
-            stacklevel=2,
-        )
-    raise ValueError(
-        f'Argument `workdir`: no checkpoint in {self._workdir} can be read. '
-        'Use another directory to start again.'
-    )
+  @property
+  def is_chief(self):
+    """Whether this process is the one that writes and prints."""
+    return self._replicas.is_chief
 
   def _start(self):
-    """Initialises at the optimum, and saves that as step 0."""
-    config = self._config
-    images = _stacked(
-        self._train_images, config.init_images, self._seed(_INIT)
-    )
-    x = evaluation.dequantize(images, config.bits, self._seed(_INIT))
+    """Initialises at the optimum; returns what is known before training."""
+    bits, examples = self._config.bits, self._init_examples
     predicted = None
-    if not self._distribution.bijector.initialized:
-      predicted = flows.initialize_at_optimum(
-          self._distribution, x.numpy(), bits=config.bits
-      )
-    self._average.restart()
-    self._start_values = {
+    if not self._distribution.bijector.initialized.numpy():
+      with self._replicas.scope():
+        predicted = flows.initialize_at_optimum(
+            self._distribution, examples.dequantized(bits), bits=bits
+        )
+    self._replicas.broadcast_variables(self._distribution.variables)
+    self._state.average.restart()
+    return {
         'settings': self._settings,
         'predicted': predicted,
-        'measured': self._evaluator.bits_per_dim(images, self._seed(_INIT)),
-        'train_optimum': evaluation.pointwise_optima(images, config.bits),
-        'held_out_optimum': evaluation.pointwise_optima(
-            self._held_out, config.bits
-        ),
+        'measured': self._evaluator.bits_per_dim(examples),
+        'train_optimum': evaluation.pointwise_optima(examples, bits),
+        'held_out_optimum': evaluation.pointwise_optima(self._held_out, bits),
     }
-    files.write_json(self._workdir / 'start.json', self._start_values)
-    self._log.truncate(0)
-    self._save()
-
-  def _seed(self, stream):
-    """Seed of a stream of random numbers."""
-    return tf.constant([self._config.seed, stream], tf.int64)
-
-  def _save(self):
-    """Saves a checkpoint, unless this step has one: that stays untouched."""
-    self._log.flush()
-    if self._saved_step != self.step:
-      self._checkpoints.save(checkpoint_number=self._step)
-      self._saved_step = self.step
-
-  def _take_step(self, images):
-    """One step; returns bits/dim of the batch and the gradient norm."""
-    config = self._config
-    x = evaluation.dequantize(
-        images, config.bits, tf.stack([config.seed, self._step])
-    )
-    if self._monitor is not None:
-      self._monitor.restart()
-    with tf.GradientTape() as tape, lipschitz.shared_rescaling():
-      loss = optimum.bits_per_dim(
-          tf.reduce_mean(self._distribution.log_prob(x)),
-          self._event_size,
-          config.bits,
-      )
-    gradients = tape.gradient(loss, self._variables)
-    gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
-
-    def update():
-      self._optimizer.apply_gradients(
-          zip(gradients, self._variables, strict=True)
-      )
-      self._average.update()
-      return tf.constant(0, self._skipped.dtype)
-
-    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
-    # Not autograph: it would translate the whole flow for one condition.
-    self._skipped.assign_add(
-        tf.cond(finite, update, lambda: tf.constant(1, self._skipped.dtype))
-    )
-    self._step.assign_add(1)
-    return loss, norm
 
   def evaluate(self):
-    """Bits/dim of the held-out images, with averaged weights."""
-    with self._average.swapped_in():
-      return self._evaluator.bits_per_dim(
-          self._held_out, self._seed(_HELD_OUT)
-      )
+    """Bits/dim of the held-out images, with averaged weights.
+
+    Returns:
+      Python `float`, the same in all processes.
+
+    Raises:
+      RuntimeError: If the weights of the replicas are not the same bits.
+    """
+    self._replicas.check_identical(self._distribution.trainable_variables)
+    with self._state.average.swapped_in():
+      return self._evaluator.bits_per_dim(self._held_out)
+
+  def evaluate_draws(self, num_images, num_draws):
+    """Bits/dim of any number of held-out images, with several draws of noise.
+
+    Args:
+      num_images: Number of images; their number in the set takes each once.
+      num_draws: How often, with other noise each time.
+
+    Returns:
+      List of Python `float`s, one a draw.
+    """
+    result = []
+    with self._state.average.swapped_in():
+      for draw in range(num_draws):
+        seed = [self._config.seed, _DRAWS - draw]
+        examples = example_batches.ExampleBatches(
+            self._held_out_images, num_images, tf.constant(seed, tf.int64)
+        )
+        result.append(self._evaluator.bits_per_dim(examples))
+    return result
 
   def train(self):
     """Trains up to `config.train_steps`, with a progress bar.
@@ -310,77 +240,115 @@ class Trainer:
       Dictionary of the results, also in `summary.json`.
 
     Raises:
+      DivergedError: If it diverged again after all roll-backs.
       RuntimeError: If an earlier call was interrupted between a step and its
         row in the log.
       TrainingInterrupted: At SIGTERM, after the step is saved.
+      WorkerLostError: If another worker ended or does not answer.
+      WorkdirError: If the working directory cannot be written to any more; the
+        last good checkpoint stays.
     """
-    with interruption.StopSignal() as stop:
-      self._train(stop)
+    self._files.check_log()
+    bar = loss_progress.LossProgress(
+        self._config.train_steps,
+        self._config.batch_size,
+        self._start_values['train_optimum'][self._largest_block],
+        quiet=not self._replicas.is_chief,
+    )
+    num_processes = self._replicas.num_processes
+    with (
+        interruption.noticing_lost_workers(num_processes),
+        interruption.StopSignal() as stop,
+    ):
+      # Once, and once more each time the run went back.
+      while self.step < self._config.train_steps:
+        self._train(stop, bar)
+      self._profiler.close()
+      bar.close()
       return self._finish()
 
-  def _train(self, stop):
-    """The loop over the steps."""
-    config = self._config
-    self._log.flush()
-    self._log.truncate(self.step)
-    if len(self._log.rows()) != self.step:
-      raise RuntimeError(
-          'The log does not hold every step: training was interrupted. Make a '
-          'new `Trainer`; it goes on from the latest checkpoint.'
-      )
-    best = self._start_values['train_optimum'][self._largest_block]
-    bar = progress.Progress(config.train_steps, config.batch_size)
-    batches = iter(
-        self._train_images.batches(config.batch_size, config.seed, self.step)
+  def _batches(self):
+    """Batches from the present step on, for the replicas of this process."""
+    replicas = self._replicas
+    iterator = iter(
+        self._train_images.batches(
+            self._config.batch_size,
+            self._config.seed,
+            self.step,
+            replicas.count,
+            replicas.own,
+        )
     )
-    # The bar shows a running mean: single batches vary more than they improve.
-    shown = math.nan
+    while True:
+      yield replicas.distributed(lambda _: next(iterator))
+
+  def _train(self, stop, bar):
+    """The steps up to the last one, or until the run went back."""
+    config = self._config
+    batches = self._batches()
     while self.step < config.train_steps:
       step = self.step
       row = {'step': step}
-      if step % config.eval_every == 0:
+      evaluated = step % config.eval_every == 0
+      if evaluated:
         row['held_out_bits_per_dim'] = self.evaluate()
-      loss, norm = (float(x) for x in self._train_step(next(batches)))
-      row.update(
-          train_bits_per_dim=loss,
-          gradient_norm=norm,
-          skipped_steps=int(self._skipped),
-          seconds=self._seconds(),
-          **self._reconstruction(bar),
-      )
-      self._log.append(**row)
-      if math.isfinite(loss):
-        shown = loss if math.isnan(shown) else 0.95 * shown + 0.05 * loss
-      bar.update(
-          step + 1, **{'bits/dim': shown, 'optimum': best, 'gap': shown - best}
-      )
-      if 'held_out_bits_per_dim' in row:
+        self._files.keep_best(row['held_out_bits_per_dim'])
+      self._profiler.step()
+      result = self._train_step(next(batches), stop.received)
+      self._note(result, row, bar)
+      if evaluated:
         bar.print(
             f'step {step}: held-out {row["held_out_bits_per_dim"]:.3f} bits/dim'
         )
         self._draw_pictures()
-      if stop.received or (step + 1) % config.checkpoint_every == 0:
-        self._save()
-      if stop.received:
+      if self._files.rollbacks.count(result.skipped):
+        self._files.go_back()
+        bar.print(
+            f'step {step}: {config.max_skipped} steps in a row were not finite.'
+            f' Back to step {self.step}, with the learning rate times '
+            f'{self._files.rollbacks.scale:g}.'
+        )
+        return
+      # All processes must agree; one alone need not wait for the next step.
+      stopped = result.stop or (
+          stop.received and self._replicas.num_processes == 1
+      )
+      # Not among skipped steps: the checkpoint to go back to is before them.
+      due = (step + 1) % config.checkpoint_every == 0
+      if stopped or (due and not result.skipped):
+        self._files.save()
+      if stopped:
         bar.close()
         raise interruption.TrainingInterrupted(self.step)
-    bar.close()
 
-  def _reconstruction(self, bar):
-    """Columns of the log about the last gradient; says when it fell back."""
-    if self._monitor is None:
-      return {}
-    error = float(self._monitor.error)
-    fallbacks = int(self._monitor.num_fallbacks)
-    if fallbacks and not self._fallbacks_seen:
-      bar.print(
-          f'step {self.step - 1}: inputs were recomputed with an error of '
-          f'{error:.1e} (tolerance {self._monitor.tolerance:.0e}), so '
-          'gradients were computed from kept inputs. The column `fallbacks` '
-          "counts that; if it is often, memory='stored' is faster."
+  def _note(self, result, row, bar):
+    """Writes down what a step has met, and shows it."""
+    state = self._state
+    monitor = getattr(self._distribution.bijector, 'monitor', None)
+    if result.skipped:
+      state.skipped.assign_add(1)
+    if result.fallbacks:
+      if not state.fallbacks.numpy():
+        bar.print(
+            f'step {row["step"]}: inputs were recomputed with an error of '
+            f'{result.error:.1e} (tolerance {monitor.tolerance:.0e}), so '
+            'gradients were computed from kept inputs. The column `fallbacks` '
+            "counts that; if it is often, memory='stored' is faster."
+        )
+      state.fallbacks.assign_add(result.fallbacks)
+    if monitor is not None:
+      row.update(
+          reconstruction_error=result.error,
+          fallbacks=int(state.fallbacks.numpy()),
       )
-    self._fallbacks_seen = fallbacks
-    return {'reconstruction_error': error, 'fallbacks': fallbacks}
+    self._files.append(
+        **row,
+        train_bits_per_dim=result.loss,
+        gradient_norm=result.gradient_norm,
+        skipped_steps=int(state.skipped.numpy()),
+        seconds=self._seconds(),
+    )
+    bar.update(row['step'] + 1, result.loss)
 
   def report(self):
     """The flow, with averaged weights, beside the best linear flows.
@@ -389,63 +357,53 @@ class Trainer:
       `diagnostics.OptimumReport`; the linear flows are fitted to the images
       that the flow was initialised with.
     """
-    config = self._config
-    train = _stacked(self._train_images, config.init_images, self._seed(_INIT))
-    data, held_out = (
-        np.concatenate([
-            *evaluation.dequantized_batches(
-                images, config.bits, self._seed(stream)
-            )
-        ])
-        for images, stream in ((train, _INIT), (self._held_out, _HELD_OUT))
-    )
-    with self._average.swapped_in():
+    with self._state.average.swapped_in():
       self._evaluator.update()
-      return diagnostics.optimum_report(
+      return run_results.optimum_report(
           self._distribution,
-          data,
-          held_out,
-          config.bits,
-          log_prob=self._evaluator.log_prob,
+          self._evaluator,
+          self._init_examples,
+          self._held_out,
+          self._config.bits,
       )
 
-  def _reconstruction_errors(self):
-    """Certified and measured errors of recomputed inputs, of some images."""
-    if not isinstance(self._distribution.bijector, bijectors.ImageFlow):
-      return []
-    x = evaluation.dequantize(
-        self._held_out[:_RECONSTRUCTED], self._config.bits,
-        self._seed(_HELD_OUT),
-    )
-    with self._average.swapped_in():
-      return diagnostics.reconstruction_errors(self._distribution, x)
-
   def _finish(self):
+    """Last evaluation, checkpoint, pictures and reports."""
     held_out = self.evaluate()
-    self._log.append(
+    self._files.keep_best(held_out)
+    skipped = int(self._state.skipped.numpy())
+    self._files.append(
         step=self.step,
         held_out_bits_per_dim=held_out,
-        skipped_steps=int(self._skipped),
+        skipped_steps=skipped,
         seconds=self._seconds(),
     )
-    self._save()
+    self._files.save()
     self._draw_pictures()
     report = self.report()
-    reconstruction = self._reconstruction_errors()
-    summary = {
-        'steps': self.step,
-        'skipped_steps': int(self._skipped),
-        'held_out_bits_per_dim': held_out,
-        **self._start_values,
-        'settings': self._settings,
-        'report': dataclasses.asdict(report),
-        'reconstruction': [error._asdict() for error in reconstruction],
-    }
-    with files.atomic_path(self._workdir / 'report.txt') as path:
-      lines = (str(part) for part in (report, *reconstruction))
-      path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    files.write_json(self._workdir / 'summary.json', summary)
-    return summary
+    with self._state.average.swapped_in():
+      reconstruction = run_results.reconstruction_errors(
+          self._distribution, self._held_out, self._config.bits
+      )
+    results = run_results.summary(
+        {
+            'steps': self.step,
+            'skipped_steps': skipped,
+            'held_out_bits_per_dim': held_out,
+            **self._start_values,
+            'settings': self._settings,
+        },
+        report,
+        reconstruction,
+    )
+    if self._replicas.is_chief:
+      with self._files.writing():
+        run_results.write_results(
+            self._files.workdir, results, report, reconstruction
+        )
+    # No process ends before the chief is done: it would be taken for dead.
+    self._replicas.broadcast([self.step])
+    return results
 
   def _seconds(self):
     """Seconds of training, those of earlier processes included."""
@@ -453,14 +411,15 @@ class Trainer:
 
   def _draw_pictures(self):
     """Draws curve and samples, with averaged weights."""
-    self._log.flush()
+    if not self._replicas.is_chief:
+      return
     train, held_out = (
         self._start_values[name][self._largest_block]
         for name in ('train_optimum', 'held_out_optimum')
     )
-    with self._average.swapped_in():
+    with self._state.average.swapped_in(), self._files.writing():
       self._pictures.draw(
-          self._log.rows(), train, held_out, self._largest_block
+          self._files.rows(), train, held_out, self._largest_block
       )
 
   @property
@@ -468,22 +427,36 @@ class Trainer:
     """The block size with the lowest optimum, a key of `start`."""
     return max(self._start_values['train_optimum'], key=int)
 
+  def restore_best(self):
+    """Goes to the checkpoint that was best on held-out images, to look at.
+
+    Raises:
+      ValueError: If there is none that can be read.
+    """
+    self._files.restore_best()
+
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
-    self._average.assign_to_variables()
+    self._state.average.assign_to_variables()
 
 
-def _stacked(images, num, seed):
-  """The first `num` examples of a seed, uint8 `[num, S, S, C]`."""
-  return images.examples(num, seed).batch(num).get_single_element()
-
-
-def _learning_rate(config):
-  """A linear rise over the warm-up, then constant."""
-  if not config.warmup_steps:
-    return config.learning_rate
-  return tf_keras.optimizers.schedules.PolynomialDecay(
-      config.learning_rate / config.warmup_steps,
-      decay_steps=config.warmup_steps,
-      end_learning_rate=config.learning_rate,
-  )
+def _check(distribution, workdir, replicas):
+  """Refuses what could not be trained, or not be gone on with."""
+  if distribution.dtype != tf.float32:
+    raise ValueError(
+        'Argument `distribution` must be of type float32, got '
+        f'{distribution.dtype.name}.'
+    )
+  extended = replicas.strategy.extended
+  if not all(
+      extended.variable_created_in_scope(v) for v in distribution.variables
+  ):
+    raise ValueError(
+        'Argument `distribution` must be made in the scope of the strategy, '
+        'in which the `Trainer` is made.'
+    )
+  if any(c in str(workdir) for c in '*?['):
+    raise ValueError(
+        'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
+        f'TensorFlow takes for a pattern when it loads, got {workdir}.'
+    )

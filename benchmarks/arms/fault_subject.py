@@ -1,0 +1,89 @@
+"""A small run of the trainer that `fault_injection.py` breaks.
+
+  python fault_subject.py STRATEGY DATA WORKDIR STEPS
+
+`DATA` holds numbered images: a corner says which. For each batch the numbers
+are appended to `used.<replica>.csv` before the step, so that the benchmark can
+tell which images made the weights. Ends with the bits of the weights in
+`weights.npz`.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+
+def _recording(images, path):
+  """`images` whose batches leave their numbers in a file."""
+
+  class Recorded:
+    """The same images."""
+
+    event_shape = images.event_shape
+    fingerprint = images.fingerprint
+    examples = staticmethod(images.examples)
+
+    def batches(self, batch_size, seed, first_step, num_parts, parts):
+      """The same batches."""
+      step = first_step
+      dataset = images.batches(batch_size, seed, first_step, num_parts, parts)
+      for i, batch in enumerate(dataset):
+        step = first_step + i // len(parts)
+        numbers = batch[:, 0, 0, 0].numpy()
+        with path.open('a') as f:
+          f.write(f'{step},{" ".join(map(str, numbers))}\n')
+        yield batch
+
+  return Recorded()
+
+
+def main():
+  """Trains."""
+  name, data, workdir, steps = sys.argv[1:]
+  workers = name == 'workers'
+  strategy = (
+      tf.distribute.MultiWorkerMirroredStrategy()
+      if workers
+      else tf.distribute.get_strategy()
+  )
+  import tfp_flowopt as fo
+  from tfp_flowopt.training import replicas
+
+  tf.config.experimental.enable_op_determinism()
+  own = replicas.Replicas(strategy).own[0]
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  with strategy.scope():
+    train, held_out = fo.training.ImageDataset(data, 8).split(5)
+    distribution = fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,))
+    trainer = fo.training.Trainer(
+        distribution,
+        _recording(train, workdir / f'used.{own}.csv'),
+        held_out,
+        workdir,
+        fo.training.TrainConfig(
+            train_steps=int(steps),
+            batch_size=8,
+            warmup_steps=4,
+            eval_every=10,
+            eval_images=16,
+            checkpoint_every=7,
+            init_images=32,
+        ),
+    )
+  print('ready', flush=True)
+  try:
+    trainer.train()
+  except fo.training.TrainingInterrupted as e:
+    print(e, flush=True)
+    return
+  if trainer.is_chief:
+    np.savez(
+        workdir / 'weights.npz', *(v.numpy() for v in distribution.variables)
+    )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,102 @@
+"""The images that train_image_flow.py trains on and holds out."""
+
+import pathlib
+
+from absl import flags
+
+import tfp_flowopt as fo
+
+__all__ = ['load']
+
+FLAGS = flags.FLAGS
+# Fewer images than these are not held out, but parts of them.
+_FEW = 10
+
+
+def load(say):
+  """The images that the flags name.
+
+  Args:
+    say: Function that prints a line.
+
+  Returns:
+    Images to train on and held out, with `event_shape` and so on.
+
+  Raises:
+    SystemExit: If there are none, or a bad one; the message says which.
+  """
+  try:
+    if FLAGS.data is None:
+      return _crops(_photographs(), say)
+    train = _dataset(FLAGS.data, FLAGS.crop, FLAGS.flip)
+    _tell_bad(train, FLAGS.data, say)
+    if FLAGS.held_out is not None:
+      held_out = _dataset(FLAGS.held_out, _still_crop(), flip=False)
+      _tell_bad(held_out, FLAGS.held_out, say)
+      return train, held_out
+    if len(train) < _FEW and pathlib.Path(FLAGS.data).is_dir():
+      images, _ = fo.training.load_images(
+          FLAGS.data, FLAGS.image_size, skip_bad=FLAGS.bad_images == 'skip'
+      )
+      return _crops(images, say)
+    say('Every tenth image is held out.')
+    # The files are known by now. What is held out is not mirrored.
+    _, held_out = _dataset(FLAGS.data, _still_crop(), flip=False).split()
+    return train.split()[0], held_out
+  except ValueError as e:
+    raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
+
+
+def _dataset(path, crop, flip):
+  return fo.training.ImageDataset(
+      path,
+      FLAGS.image_size,
+      crop=crop,
+      flip=flip,
+      channels=int(FLAGS.channels),
+      bad_images=FLAGS.bad_images,
+  )
+
+
+def _still_crop():
+  """Tiles stay tiles, for both parts must have the same items."""
+  return 'tile' if FLAGS.crop == 'tile' else 'center'
+
+
+def _tell_bad(dataset, path, say):
+  say(f'{len(dataset)} images in {path}')
+  if dataset.bad:
+    say('\n  '.join([f'{len(dataset.bad)} bad images skipped:', *dataset.bad]))
+
+
+def _photographs():
+  """The two photographs of scikit-learn (the `[examples]` extra)."""
+  try:
+    from sklearn import datasets
+  except ImportError as e:
+    raise SystemExit(
+        'The default photographs need scikit-learn and Pillow: '
+        "pip install 'tfp-flowopt[examples]', or give --data."
+    ) from e
+  return datasets.load_sample_images().images
+
+
+def _crops(images, say):
+  """Random crops of few images."""
+  size = FLAGS.image_size
+  if FLAGS.flip or FLAGS.crop != 'random' or FLAGS.channels != '3':
+    raise SystemExit(
+        f'--flip, --crop and --channels need {_FEW} images or more in --data.'
+    )
+  if min(x.shape[1] for x in images) // 4 >= size:
+    say('The right-hand quarter of each image is held out.')
+    parts = fo.training.split_columns(images)
+  elif len(images) > 1 and FLAGS.data:
+    say('The last image is held out.')
+    parts = images[:-1], images[-1:]
+  else:
+    raise SystemExit(
+        f'--image_size={size} leaves nothing to hold out: give images at least '
+        f'{4 * size} pixels wide, or more than one image in --data.'
+    )
+  return tuple(fo.training.ImageCrops(part, size) for part in parts)

@@ -1,0 +1,360 @@
+"""Flags of train_image_flow.py, and the files they can be read from."""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+
+from absl import flags
+
+from tfp_flowopt.training import files
+
+__all__ = ['parse', 'save']
+
+MODES = ('train', 'evaluate', 'sample', 'interpolate', 'export', 'report')
+# Flags that say what to do with a run, and are no part of it.
+_NOT_SAVED = (
+    'workdir',
+    'config',
+    'mode',
+    'checkpoint',
+    'output',
+    'num_samples',
+    'temperature',
+    'eval_draws',
+    'profile',
+    'strategy',
+    'cpu_devices',
+)
+
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Directory of the run; made if missing.', required=True
+)
+flags.DEFINE_enum(
+    'mode',
+    'train',
+    MODES,
+    'train: train, or go on, and export; evaluate: bits/dim of all held-out '
+    'images; sample, interpolate: pictures; export: a SavedModel; report: how '
+    'far the flow is from the optimum. All but the first need a run in '
+    '--workdir, and take its settings.',
+)
+_CONFIG = flags.DEFINE_string(
+    'config',
+    None,
+    'JSON file of flags and their values; flags that are given override it.',
+)
+
+# Data.
+_DATA = flags.DEFINE_string(
+    'data',
+    None,
+    'Images to train on: a folder (PNG, JPEG, BMP, GIF), TFRecord files, a '
+    '.npy or an idx file, of sizes not below --image_size; by default the '
+    'photographs of scikit-learn.',
+)
+_HELD_OUT = flags.DEFINE_string(
+    'held_out',
+    None,
+    'Images that training does not see; by default every tenth of --data.',
+)
+flags.DEFINE_enum(
+    'bad_images',
+    'strict',
+    ['strict', 'skip'],
+    'What to do with a file that is no image, or too small: name it and stop, '
+    'or count it and go on.',
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    'image_size', 32, 'Side of the images, in pixels.', lower_bound=2
+)
+flags.DEFINE_enum(
+    'crop',
+    'random',
+    ['random', 'center', 'tile'],
+    'Where images are cut out of larger ones of --data.',
+)
+flags.DEFINE_bool('flip', False, 'Whether to mirror half of the images.')
+flags.DEFINE_enum('channels', '3', ['1', '3'], '3 for colour, 1 for grey.')
+flags.DEFINE_integer(
+    'bits', 8, 'Bits of a value that are kept.', lower_bound=1, upper_bound=8
+)
+
+# Model.
+_NUM_LEVELS = flags.DEFINE_integer(
+    'num_levels', 3, 'Number of resolutions.', lower_bound=1
+)
+flags.DEFINE_integer(
+    'num_steps', 4, 'Number of flow steps at each resolution.', lower_bound=1
+)
+_HIDDEN_CHANNELS = flags.DEFINE_integer(
+    'hidden_channels', 64, 'Width of the networks, even.', lower_bound=2
+)
+flags.DEFINE_float(
+    'lipschitz_budget',
+    7.0,
+    'Bound of the logarithm of the Lipschitz constants of the non-linear part '
+    'and of its inverse; 0 for no budget.',
+    lower_bound=0.0,
+)
+flags.DEFINE_enum(
+    'memory',
+    'reversible',
+    ['reversible', 'stored'],
+    'Whether gradients recompute the inputs of flow steps, in memory that does '
+    'not grow with --num_steps, or keep them, which is faster.',
+)
+flags.DEFINE_enum(
+    'compute_dtype',
+    'float32',
+    ['float32', 'bfloat16'],
+    'Type of what the networks compute; bfloat16 is faster where the processor '
+    'has it.',
+)
+
+# Training.
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 32, 'Images in a step, on all devices.', lower_bound=1
+)
+_ACCUMULATION = flags.DEFINE_integer(
+    'accumulation',
+    1,
+    'Parts of a batch that a device works on one after the other, in the '
+    'memory of one.',
+    lower_bound=1,
+)
+_LEARNING_RATE = flags.DEFINE_float(
+    'learning_rate', 3e-3, "Adam's learning rate after the warm-up."
+)
+flags.DEFINE_integer(
+    'warmup_steps', 50, 'Steps of the warm-up.', lower_bound=0
+)
+flags.DEFINE_enum(
+    'schedule',
+    'constant',
+    ['constant', 'cosine'],
+    'Of the learning rate after the warm-up.',
+)
+_CLIP_NORM = flags.DEFINE_float(
+    'clip_norm', 1.0, 'Bound of the norm of the gradient.'
+)
+_EMA_DECAY = flags.DEFINE_float(
+    'ema_decay', 0.995, 'Decay of the averaged weights.'
+)
+flags.DEFINE_integer(
+    'train_steps', 2000, 'Number of optimiser steps.', lower_bound=1
+)
+flags.DEFINE_integer(
+    'eval_every', 250, 'Steps between evaluations.', lower_bound=1
+)
+flags.DEFINE_integer(
+    'checkpoint_every', 250, 'Steps between checkpoints.', lower_bound=1
+)
+flags.DEFINE_integer(
+    'checkpoints_to_keep', 3, 'Latest checkpoints on disk.', lower_bound=1
+)
+flags.DEFINE_integer(
+    'eval_images',
+    None,
+    'Held-out images of an evaluation; by default 1024, fewer if large.',
+    lower_bound=2,
+)
+flags.DEFINE_integer(
+    'init_images',
+    None,
+    'Images of the initialisation; by default 4096, fewer if large.',
+    lower_bound=2,
+)
+flags.DEFINE_bool(
+    'jit_compile',
+    False,
+    'Whether XLA compiles the training step; it starts later.',
+)
+flags.DEFINE_integer(
+    'seed', 0, 'Of weights, order of images and noise.', lower_bound=0
+)
+flags.DEFINE_bool(
+    'deterministic',
+    True,
+    'Whether a run that goes on has the same bits as one that never stopped; '
+    'slower on GPUs.',
+)
+
+# Devices.
+_STRATEGY = flags.DEFINE_enum(
+    'strategy',
+    'default',
+    ['default', 'mirrored', 'multi_worker'],
+    'default: one device; mirrored: all GPUs of this machine; multi_worker: '
+    'those of several, named in TF_CONFIG.',
+)
+_CPU_DEVICES = flags.DEFINE_integer(
+    'cpu_devices',
+    None,
+    'Cuts the CPU into so many devices, for --strategy=mirrored without GPUs.',
+    lower_bound=1,
+)
+
+# What to do with a run.
+flags.DEFINE_enum(
+    'checkpoint',
+    'latest',
+    ['latest', 'best'],
+    'Which one --mode other than train looks at.',
+)
+flags.DEFINE_string(
+    'output', None, 'Where --mode other than train writes to.'
+)
+flags.DEFINE_integer(
+    'num_samples', 16, 'Images of --mode=sample.', lower_bound=1
+)
+_TEMPERATURE = flags.DEFINE_float(
+    'temperature', 0.7, 'Of --mode=sample: below 1, more typical images.'
+)
+flags.DEFINE_integer(
+    'eval_draws',
+    1,
+    'Draws of noise that --mode=evaluate averages over.',
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    'profile',
+    0,
+    'Number of steps to profile; the trace is for TensorBoard.',
+    lower_bound=0,
+)
+
+for _flag in (_LEARNING_RATE, _CLIP_NORM):
+  flags.register_validator(
+      _flag,
+      lambda value: 0 < value < math.inf,
+      message=f'--{_flag.name} must be a positive number',
+  )
+flags.register_validator(
+    _EMA_DECAY,
+    lambda value: 0 <= value < 1,
+    message='--ema_decay must be from 0 to below 1',
+)
+flags.register_validator(
+    _TEMPERATURE,
+    lambda value: 0 <= value < math.inf,
+    message='--temperature must be a number that is not negative',
+)
+flags.register_validator(
+    _WORKDIR,
+    lambda value: value
+    and not pathlib.Path(value).is_file()
+    and not set(value) & set('*?['),
+    message='--workdir must be the name of a directory, without * ? [',
+)
+flags.register_validator(
+    _HIDDEN_CHANNELS,
+    lambda value: value % 2 == 0,
+    message='--hidden_channels must be even',
+)
+for _flag in (_DATA, _HELD_OUT):
+  flags.register_validator(
+      _flag,
+      lambda value: value is None
+      or pathlib.Path(value).exists()
+      or '*' in value,
+      message=f'--{_flag.name} must be a file or folder that exists',
+  )
+flags.register_validator(
+    _STRATEGY,
+    lambda value: value != 'multi_worker' or os.environ.get('TF_CONFIG'),
+    message='--strategy=multi_worker needs the variable TF_CONFIG',
+)
+for _flag in (_DATA, _HELD_OUT):
+  flags.register_multi_flags_validator(
+      [_WORKDIR, _flag],
+      lambda values, name=_flag.name: not _inside(
+          values['workdir'], values[name]
+      ),
+      message=f'--workdir must not be inside --{_flag.name}: its pictures '
+      'would become data',
+  )
+flags.register_multi_flags_validator(
+    [_DATA, _HELD_OUT],
+    lambda values: values['held_out'] is None or values['data'] is not None,
+    message='--held_out needs --data',
+)
+flags.register_multi_flags_validator(
+    [_IMAGE_SIZE, _NUM_LEVELS],
+    lambda values: values['image_size'] % 2 ** values['num_levels'] == 0,
+    message='--image_size must be divisible by 2**num_levels',
+)
+flags.register_multi_flags_validator(
+    [_BATCH_SIZE, _ACCUMULATION],
+    lambda values: values['batch_size'] % values['accumulation'] == 0,
+    message='--batch_size must be a multiple of --accumulation',
+)
+flags.register_multi_flags_validator(
+    [_STRATEGY, _CPU_DEVICES],
+    lambda values: values['cpu_devices'] is None
+    or values['strategy'] == 'mirrored',
+    message='--cpu_devices needs --strategy=mirrored',
+)
+
+
+def _inside(workdir, data):
+  if data is None or not pathlib.Path(data).is_dir():
+    return False
+  workdir, data = pathlib.Path(workdir).resolve(), pathlib.Path(data).resolve()
+  return data == workdir or data in workdir.parents
+
+
+def parse(arguments):
+  """Parses flags: those given, before --config, before those of the run.
+
+  Args:
+    arguments: Of the command line, the program first.
+
+  Returns:
+    What is left of them.
+
+  Raises:
+    flags.Error: If a value is bad, wherever it comes from.
+  """
+  first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  for name in ('workdir', 'config'):
+    first.add_argument(f'--{name}', f'-{name}')
+  given, _ = first.parse_known_args(arguments[1:])
+  from_files = []
+  if given.workdir:
+    path = pathlib.Path(given.workdir) / 'config.json'
+    if path.is_file():
+      from_files += _arguments_in(path)
+  if given.config:
+    from_files += _arguments_in(pathlib.Path(given.config))
+  return flags.FLAGS([arguments[0], *from_files, *arguments[1:]])
+
+
+def _arguments_in(path):
+  """The flags of a JSON file, as arguments."""
+  try:
+    values = json.loads(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError) as e:
+    raise flags.Error(f'{path} must hold flags as JSON: {e}') from e
+  if not isinstance(values, dict):
+    raise flags.Error(f'{path} must hold a JSON object, {{"flag": value}}.')
+  for name in values:
+    if name not in flags.FLAGS or name in ('workdir', 'config'):
+      raise flags.Error(f'{path}: there is no flag {name} to be read there.')
+  return [
+      f'--{name}={str(value).lower() if isinstance(value, bool) else value}'
+      for name, value in values.items()
+      if value is not None
+  ]
+
+
+def save(workdir):
+  """Writes the flags of the run to `config.json` in its directory."""
+  module_flags = flags.FLAGS.flags_by_module_dict()[__name__]
+  values = {
+      flag.name: flag.value
+      for flag in module_flags
+      if flag.name not in _NOT_SAVED
+  }
+  files.write_json(pathlib.Path(workdir) / 'config.json', values)

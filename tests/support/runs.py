@@ -1,0 +1,56 @@
+"""Small runs of the `Trainer`."""
+
+import contextlib
+import csv
+
+import pytest
+from support import images
+
+import tfp_flowopt as fo
+
+CONFIG = {
+    'train_steps': 12,
+    'batch_size': 8,
+    'warmup_steps': 4,
+    'eval_every': 5,
+    # Not in batches of the same sizes as init_images.
+    'eval_images': 150,
+    'checkpoint_every': 4,
+    'init_images': 100,
+}
+
+
+def make_flow(**kwargs):
+  # One level: most of the time of a test is to trace the flow.
+  return fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,), **kwargs)
+
+
+def make_trainer(workdir, **overrides):
+  distribution = make_flow()
+  trainer = fo.training.Trainer(
+      distribution,
+      images.crops(seed=0),
+      images.crops(seed=1),
+      workdir,
+      fo.training.TrainConfig(**{**CONFIG, **overrides}),
+  )
+  return trainer, distribution
+
+
+@contextlib.contextmanager
+def no_pictures():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(fo.training.Trainer, '_draw_pictures', lambda self: None)
+    yield
+
+
+def rows(workdir):
+  with (workdir / 'training_log.csv').open() as f:
+    result = list(csv.DictReader(f))
+  for row in result:
+    del row['seconds']
+  return result
+
+
+def weights(distribution):
+  return [v.numpy() for v in distribution.variables]

@@ -1,0 +1,94 @@
+"""Trains a small flow on several replicas; run as a program.
+
+  python train_replicas.py STRATEGY WORKDIR OUTPUT.npz [OVERRIDES.json]
+
+`STRATEGY` is `default`, `mirrored-N` (N logical CPUs), or `workers`: a worker
+of a `MultiWorkerMirroredStrategy` (`TF_CONFIG`). `OVERRIDES` are fields of
+`TrainConfig`.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+
+def make_strategy(name):
+  if name == 'workers':
+    return tf.distribute.MultiWorkerMirroredStrategy()
+  if name == 'default':
+    return tf.distribute.get_strategy()
+  count = int(name.removeprefix('mirrored-'))
+  tf.config.set_logical_device_configuration(
+      tf.config.list_physical_devices('CPU')[0],
+      [tf.config.LogicalDeviceConfiguration()] * count,
+  )
+  return tf.distribute.MirroredStrategy([f'CPU:{i}' for i in range(count)])
+
+
+def main():
+  name, workdir, output, *overrides = sys.argv[1:]
+  # The strategy of several workers must exist before all else.
+  strategy = make_strategy(name)
+  from support import images
+
+  import tfp_flowopt as fo
+  from tfp_flowopt.training import replicas
+
+  config = {
+      'train_steps': 10,
+      'batch_size': 16,
+      'warmup_steps': 4,
+      'eval_every': 5,
+      # Neither full batches nor the same number of them for each replica.
+      'eval_images': 300,
+      'checkpoint_every': 4,
+      'init_images': 300,
+  }
+  config.update(json.loads(overrides[0]) if overrides else {})
+  train, held_out = images.crops(seed=0), images.crops(seed=1)
+  with strategy.scope():
+    distribution = fo.image_flow(
+        [8, 8, 3], 2, 2, 8, tile_sizes=(2,), lipschitz_budget=5.0
+    )
+    trainer = fo.training.Trainer(
+        distribution,
+        train,
+        held_out,
+        workdir,
+        fo.training.TrainConfig(**config),
+    )
+  fo.training.Trainer._draw_pictures = lambda self: None
+  summary = trainer.train()
+  checksums = []
+  for i in range(len(strategy.experimental_local_results(trainer._state.step))):
+    copies = [
+        strategy.experimental_local_results(v)[i].numpy()
+        for v in distribution.trainable_variables
+    ]
+    checksums.append(str(replicas.checksum(copies)))
+  if trainer._replicas.is_chief:
+    rows = trainer._files.rows()
+    np.savez(
+        output,
+        losses=[float(row['train_bits_per_dim']) for row in rows[:-1]],
+        held_out=[
+            float(row['held_out_bits_per_dim'])
+            for row in rows
+            if row['held_out_bits_per_dim']
+        ],
+        start=[summary['predicted'], summary['measured']],
+        weights=np.concatenate(
+            [v.numpy().ravel() for v in distribution.trainable_variables]
+        ),
+        checksums=checksums,
+    )
+  pathlib.Path(f'{output}.{trainer._replicas.own[0]}').write_text(
+      '\n'.join(checksums)
+  )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,266 @@
+import os
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+from support import images
+from support import runs
+
+import tfp_flowopt as fo
+
+
+def test_a_crashed_run_goes_on_bit_for_bit(
+    straight, tmp_path, without_pictures
+):
+  class Crash(Exception):
+    pass
+
+  trainer, _ = runs.make_trainer(tmp_path)
+  # Behind a checkpoint, and some steps later.
+  for crash_at in (4, 7):
+    step_function = trainer._train_step
+
+    def crashing(
+        batch,
+        stop,
+        trainer=trainer,
+        crash_at=crash_at,
+        step_function=step_function,
+    ):
+      if trainer.step == crash_at:
+        raise Crash
+      return step_function(batch, stop)
+
+    trainer._train_step = crashing
+    with pytest.raises(Crash):
+      trainer.train()
+    assert trainer.step == crash_at
+    trainer, distribution = runs.make_trainer(tmp_path)
+    assert trainer.step == 4
+    assert distribution.bijector.initialized
+  summary = trainer.train()
+  workdir, want, want_weights = straight
+  assert runs.rows(tmp_path) == runs.rows(workdir)
+  assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
+  for a, b in zip(runs.weights(distribution), want_weights, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_sigterm_saves_the_step(straight, tmp_path, without_pictures):
+  trainer, _ = runs.make_trainer(tmp_path)
+  step_function = trainer._train_step
+
+  def terminated(batch, stop):
+    if trainer.step == 6:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return step_function(batch, stop)
+
+  trainer._train_step = terminated
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(fo.training.TrainingInterrupted, match='after 7 steps'):
+    trainer.train()
+  assert signal.getsignal(signal.SIGTERM) is before
+  trainer, distribution = runs.make_trainer(tmp_path)
+  assert trainer.step == 7
+  trainer.train()
+  workdir, _, want = straight
+  assert runs.rows(tmp_path) == runs.rows(workdir)
+  for a, b in zip(runs.weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')
+@pytest.mark.parametrize('damage', ['flipped', 'cut short', 'missing'])
+@pytest.mark.parametrize('suffix', ['data-00000-of-00001', 'index'])
+def test_a_damaged_checkpoint_is_passed_over(
+    straight, tmp_path, without_pictures, damage, suffix
+):
+  workdir, _, want = straight
+  shutil.copytree(workdir, tmp_path / 'copy')
+  (path,) = (tmp_path / 'copy' / 'checkpoints').glob(f'*-12.{suffix}')
+  content = bytearray(path.read_bytes())
+  if damage == 'flipped':
+    content[len(content) // 2] ^= 1
+  else:
+    del content[len(content) // 3 :]
+  path.write_bytes(content)
+  if damage == 'missing':
+    path.unlink()
+  with pytest.warns(UserWarning, match='checkpoint.*-12'):
+    trainer, distribution = runs.make_trainer(tmp_path / 'copy')
+  assert trainer.step == 8
+  trainer.train()
+  assert runs.rows(tmp_path / 'copy') == runs.rows(workdir)
+  for a, b in zip(runs.weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+  # Whole again.
+  assert runs.make_trainer(tmp_path / 'copy')[0].step == 12
+
+
+def test_without_a_readable_checkpoint(straight, tmp_path):
+  shutil.copytree(straight[0], tmp_path / 'copy')
+  for path in (tmp_path / 'copy' / 'checkpoints').glob('*.index'):
+    path.write_bytes(b'')
+  with (
+      pytest.warns(UserWarning, match='Passed over'),
+      pytest.raises(ValueError, match='no checkpoint'),
+  ):
+    runs.make_trainer(tmp_path / 'copy')
+
+
+def test_a_workdir_that_looks_like_a_pattern_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='workdir'):
+    runs.make_trainer(tmp_path / 'run[1]')
+  assert not (tmp_path / 'run[1]').exists()
+
+
+def test_another_run_in_the_same_place_is_refused(straight):
+  workdir, _, _ = straight
+  before = (workdir / 'training_log.csv').read_bytes()
+  with pytest.raises(
+      fo.training.OtherRunError, match=r'(?s)batch_size: was 8, is 9.*seed'
+  ):
+    runs.make_trainer(workdir, batch_size=9, seed=1)
+  distribution = runs.make_flow()
+  with pytest.raises(fo.training.OtherRunError, match='held_out_images'):
+    fo.training.Trainer(
+        distribution,
+        images.crops(seed=0),
+        images.crops(seed=2),
+        workdir,
+        fo.training.TrainConfig(**runs.CONFIG),
+    )
+  assert (workdir / 'training_log.csv').read_bytes() == before
+
+
+def test_the_log_neither_repeats_nor_loses_a_step(tmp_path, without_pictures):
+  def interrupted(**row):
+    if row['step'] == 1:
+      raise KeyboardInterrupt
+    append(**row)
+
+  trainer, _ = runs.make_trainer(tmp_path, train_steps=3)
+  append, trainer._files.append = trainer._files.append, interrupted
+  with pytest.raises(KeyboardInterrupt):
+    trainer.train()
+  with pytest.raises(RuntimeError, match='new `Trainer`'):
+    trainer.train()
+  trainer, _ = runs.make_trainer(tmp_path, train_steps=3)
+  trainer.train()
+  trainer.train()
+  log = runs.rows(tmp_path)
+  assert [row['step'] for row in log] == list('0123')
+  # No step was taken twice.
+  assert len({row['train_bits_per_dim'] for row in log[:3]}) == 3
+
+
+def test_a_missing_file_is_named(tmp_path):
+  runs.make_trainer(tmp_path)
+  (tmp_path / 'start.json').unlink()
+  with pytest.raises(ValueError, match=r'start\.json'):
+    runs.make_trainer(tmp_path)
+
+
+def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
+  original, summary, want = straight
+  workdir = tmp_path / 'copy'
+  shutil.copytree(original, workdir)
+  checkpoints = sorted((workdir / 'checkpoints').iterdir())
+  written = [path.stat().st_mtime_ns for path in checkpoints]
+  trainer, distribution = runs.make_trainer(workdir)
+  assert trainer.train() == summary
+  assert [path.stat().st_mtime_ns for path in checkpoints] == written
+  for a, b in zip(runs.weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+  longer, _ = runs.make_trainer(workdir, train_steps=14)
+  assert longer.step == 12
+  longer.train()
+  assert [int(row['step']) for row in runs.rows(workdir)] == list(range(15))
+
+
+@pytest.mark.parametrize('content', [None, b'', b'model_checkpoint_path: "x'])
+def test_a_lost_list_of_checkpoints_loses_none(
+    straight, tmp_path, without_pictures, content
+):
+  shutil.copytree(straight[0], tmp_path / 'copy')
+  directory = tmp_path / 'copy' / 'checkpoints'
+  if content is None:
+    (directory / 'checkpoint').unlink()
+  else:
+    (directory / 'checkpoint').write_bytes(content)
+  trainer, _ = runs.make_trainer(tmp_path / 'copy', train_steps=20)
+  assert trainer.step == 12
+  trainer.train()
+  # The old ones are still known, and make room.
+  assert {path.stem for path in directory.glob('*.index')} == {
+      'ckpt-12', 'ckpt-16', 'ckpt-20'
+  }
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
+  values = iter([3.0, 2.0, 2.5, 2.2])
+  monkeypatch.setattr(
+      fo.training.Trainer, 'evaluate', lambda self: next(values)
+  )
+  trainer, distribution = runs.make_trainer(tmp_path)
+  at_best = []
+
+  def watched(bits_per_dim):
+    if bits_per_dim == 2.0:
+      at_best.append(runs.weights(distribution))
+    keep_best(bits_per_dim)
+
+  keep_best, trainer._files.keep_best = trainer._files.keep_best, watched
+  trainer.train()
+  assert [path.stem for path in (tmp_path / 'best').glob('*.index')] == [
+      'ckpt-5'
+  ]
+  again, restored = runs.make_trainer(tmp_path)
+  again.restore_best()
+  assert again.step == 5
+  for a, b in zip(runs.weights(restored), at_best[0], strict=True):
+    np.testing.assert_array_equal(a, b)
+  # A later, worse one does not take its place.
+  values = iter([2.1, 2.3])
+  runs.make_trainer(tmp_path, train_steps=16)[0].train()
+  assert (tmp_path / 'best' / 'ckpt-5.index').exists()
+  values = iter([1.9, 2.3])
+  runs.make_trainer(tmp_path, train_steps=21)[0].train()
+  assert (tmp_path / 'best' / 'ckpt-20.index').exists()
+
+
+def test_when_the_disk_is_full(straight, tmp_path, without_pictures):
+  trainer, _ = runs.make_trainer(tmp_path)
+  step_function = trainer._train_step
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+  def full(batch, stop):
+    if trainer.step == 6:
+      # No file can grow beyond it: the log can, a checkpoint cannot.
+      resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    return step_function(batch, stop)
+
+  trainer._train_step = full
+  try:
+    with pytest.raises(
+        fo.training.WorkdirError, match=r'(?s)Cannot write to.*step 4 is'
+    ):
+      trainer.train()
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert not list((tmp_path / 'checkpoints').glob('*-8*'))
+  trainer, distribution = runs.make_trainer(tmp_path)
+  assert trainer.step == 4
+  trainer.train()
+  workdir, _, want = straight
+  assert runs.rows(tmp_path) == runs.rows(workdir)
+  for a, b in zip(runs.weights(distribution), want, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(fo.training.WorkdirError, match='Nothing is saved'):
+    runs.make_trainer(tmp_path / 'file' / 'run')

@@ -1,0 +1,179 @@
+"""The same run on one device, on several, and in several processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support import images
+from support import programs
+import tensorflow as tf
+
+import tfp_flowopt as fo
+from tfp_flowopt.training import replicas
+
+PROGRAM = programs.ROOT / 'tests' / 'support' / 'train_replicas.py'
+
+
+def start(strategy, folder, overrides=None, environment=None):
+  """Starts the program; its results will be in `folder`."""
+  arguments = [strategy, folder / 'run', folder / 'result.npz']
+  if overrides:
+    arguments.append(json.dumps(overrides))
+  return subprocess.Popen(
+      [sys.executable, str(PROGRAM), *map(str, arguments)],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      env={
+          **os.environ,
+          'TF_CPP_MIN_LOG_LEVEL': '3',
+          'PYTHONPATH': os.pathsep.join(
+              [str(programs.ROOT), str(programs.ROOT / 'tests')]
+          ),
+          **(environment or {}),
+      },
+  )
+
+
+def free_ports(count):
+  sockets = [socket.socket() for _ in range(count)]
+  for s in sockets:
+    s.bind(('localhost', 0))
+  ports = [s.getsockname()[1] for s in sockets]
+  for s in sockets:
+    s.close()
+  return ports
+
+
+def start_workers(count, folder, overrides=None):
+  workers = [f'localhost:{port}' for port in free_ports(count)]
+  return [
+      start(
+          'workers',
+          folder,
+          overrides,
+          {
+              'TF_CONFIG': json.dumps({
+                  'cluster': {'worker': workers},
+                  'task': {'type': 'worker', 'index': i},
+              })
+          },
+      )
+      for i in range(count)
+  ]
+
+
+def finish(*processes):
+  outputs = [process.communicate(timeout=300)[0] for process in processes]
+  for process, output in zip(processes, outputs, strict=True):
+    assert process.returncode == 0, output[-3000:]
+  return outputs
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+  """Results by name."""
+  folders = {
+      name: tmp_path_factory.mktemp(name)
+      for name in ('one', 'accumulated', 'mirrored', 'workers')
+  }
+  # Not all at once: each has its own copy of TensorFlow.
+  finish(
+      start('default', folders['one']),
+      start('default', folders['accumulated'], {'accumulation': 4}),
+  )
+  finish(start('mirrored-2', folders['mirrored'], {'accumulation': 2}))
+  outputs = finish(*start_workers(2, folders['workers']))
+  results = {
+      name: dict(np.load(folder / 'result.npz'))
+      for name, folder in folders.items()
+  }
+  return folders, results, outputs
+
+
+@pytest.mark.parametrize('name', ['accumulated', 'mirrored', 'workers'])
+def test_the_run_is_that_of_one_device(runs, name):
+  _, results, _ = runs
+  want, got = results['one'], results[name]
+  np.testing.assert_allclose(got['start'], want['start'], rtol=1e-6)
+  np.testing.assert_allclose(got['losses'], want['losses'], rtol=1e-5)
+  np.testing.assert_allclose(got['held_out'], want['held_out'], rtol=1e-5)
+  # All but those whose gradient is nothing but rounding errors, which Adam
+  # makes as large as any other.
+  difference = np.abs(got['weights'] - want['weights'])
+  assert np.mean(difference < 1e-4) > 0.97
+  # There is a difference to be seen.
+  assert np.ptp(want['losses']) > 1e-2
+
+
+def test_replicas_have_the_same_weights(runs):
+  folders, results, _ = runs
+  assert len(set(results['mirrored']['checksums'])) == 1
+  (own,) = results['workers']['checksums']
+  assert (folders['workers'] / 'result.npz.1').read_text() == str(own)
+
+
+def test_only_the_chief_writes_and_speaks(runs):
+  folders, _, (chief, other) = runs
+  assert 'held-out' in chief and 'held-out' not in other
+  names = {path.name for path in (folders['workers'] / 'run').iterdir()}
+  assert names == {
+      'best',
+      'checkpoints',
+      'report.txt',
+      'start.json',
+      'summary.json',
+      'training_log.csv',
+  }
+
+
+def test_a_run_can_go_on_on_other_replicas(runs, tmp_path):
+  _, results, _ = runs
+  finish(start('mirrored-2', tmp_path, {'train_steps': 6}))
+  finish(start('default', tmp_path))
+  got = np.load(tmp_path / 'result.npz')
+  np.testing.assert_allclose(
+      got['losses'], results['one']['losses'], rtol=1e-5
+  )
+
+
+def make(workdir, strategy, batch_size=8, scope=None):
+  with (scope or strategy).scope():
+    distribution = fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,))
+  with strategy.scope():
+    return fo.training.Trainer(
+        distribution,
+        images.crops(seed=0),
+        images.crops(seed=1),
+        workdir,
+        fo.training.TrainConfig(batch_size=batch_size),
+    )
+
+
+def test_bad_use_is_named(tmp_path):
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  with pytest.raises(ValueError, match=r'`batch_size`.*2 \* 1, got 9'):
+    make(tmp_path, strategy, batch_size=9)
+  with pytest.raises(ValueError, match=r'`distribution`.*scope'):
+    make(tmp_path, strategy, scope=tf.distribute.get_strategy())
+  assert not list(tmp_path.iterdir())
+
+
+def test_different_weights_are_noticed():
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  with strategy.scope():
+    variables = [tf.Variable([1.0, 2.0, 3.0]), tf.Variable(4.0)]
+    ours = replicas.Replicas()
+  assert (ours.count, ours.own, ours.is_chief) == (2, [0, 1], True)
+  ours.check_identical(variables)
+  copy = strategy.experimental_local_results(variables[0])[1]
+  for value in ([1.0, 2.0, np.nextafter(np.float32(3), 4)], [2.0, 1.0, 3.0]):
+    copy.assign(value)
+    with pytest.raises(RuntimeError, match=r'replicas \[1\]'):
+      ours.check_identical(variables)
+  copy.assign([1.0, 2.0, 3.0])
+  ours.check_identical(variables)

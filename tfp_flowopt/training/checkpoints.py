@@ -1,0 +1,224 @@
+"""The checkpoints of a run."""
+
+import contextlib
+import math
+import pathlib
+import re
+import shutil
+import tempfile
+import warnings
+
+import tensorflow as tf
+
+from tfp_flowopt.training import files
+from tfp_flowopt.training import interruption
+
+__all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
+
+# Directories of the latest ones and of the best one.
+_LATEST, _BEST = 'checkpoints', 'best'
+
+class WorkdirError(OSError):
+  """The working directory cannot be written to; what is saved is untouched."""
+
+
+@contextlib.contextmanager
+def writing(workdir):
+  """Context in which errors of writing say what is safe.
+
+  Args:
+    workdir: The directory of a run.
+
+  Yields:
+    Nothing.
+
+  Raises:
+    WorkdirError: If the disk is full, for example, or read-only.
+  """
+  try:
+    yield
+  except interruption.OF_WORKERS:
+    raise
+  except (OSError, tf.errors.OpError) as e:
+    step = max(_steps(pathlib.Path(workdir) / _LATEST), default=None)
+    safe = 'Nothing is saved yet.'
+    if step is not None:
+      safe = (
+          f'The checkpoint of step {step} is untouched. Make room, and start '
+          'the run again: it goes on from there.'
+      )
+    raise WorkdirError(f'Cannot write to {workdir}: {e}\n{safe}') from e
+
+
+class RunCheckpoints:
+  """The latest checkpoints, and the best one by held-out bits/dim.
+
+  They are numbered by their steps and known by their files alone, so a lost or
+  torn `checkpoint` file, TensorFlow's list of them, loses nothing. All
+  processes save, as a value may be a sum over all of them; those of others than
+  the chief go to directories that are deleted.
+  """
+
+  def __init__(self, workdir, replicas, max_to_keep, objects):
+    """Finds the checkpoints there are.
+
+    Args:
+      workdir: Directory of the run.
+      replicas: `Replicas`.
+      max_to_keep: Number of latest ones to keep.
+      objects: Dictionary of trackable objects, the state; `step`, an int64
+        variable, among them.
+    """
+    self._workdir = pathlib.Path(workdir)
+    self._replicas = replicas
+    self._step = objects['step']
+    self._checkpoint = tf.train.Checkpoint(**objects)
+    self._temporary = None
+    if not replicas.is_chief:
+      self._temporary = tempfile.TemporaryDirectory(prefix='tfp_flowopt_')
+    # Made here: the first to save would make it, with a message to all.
+    _ = self._checkpoint.save_counter
+    self._max_to_keep = {_LATEST: max_to_keep, _BEST: 1}
+    # Made when there is something to save: to look at a run must not touch it.
+    self._managers = {}
+    # The step whose checkpoint is what the state is now.
+    self._saved_step = None
+
+  @property
+  def steps(self):
+    """Steps of the latest checkpoints, ascending."""
+    return _steps(self._workdir / _LATEST)
+
+  @property
+  def best_value(self):
+    """Bits/dim of the best checkpoint; infinite if there is none."""
+    best = files.read_json(self._workdir / _BEST / 'best.json') or {}
+    if best.get('step') not in _steps(self._workdir / _BEST):
+      return math.inf
+    return best['held_out_bits_per_dim']
+
+  def save(self):
+    """Saves the state, unless it is saved: that stays untouched."""
+    step = int(self._step.numpy())
+    if self._saved_step != step:
+      self._write(_LATEST)
+      self._saved_step = step
+
+  def save_best(self, bits_per_dim):
+    """Saves the state as the best one, in place of the one before.
+
+    Args:
+      bits_per_dim: Of held-out images.
+    """
+    self._write(_BEST)
+    if self._replicas.is_chief:
+      files.write_json(
+          self._workdir / _BEST / 'best.json',
+          {
+              'step': int(self._step.numpy()),
+              'held_out_bits_per_dim': bits_per_dim,
+          },
+      )
+
+  def restore_newest(self):
+    """Restores the newest checkpoint that all processes can read.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    steps = self._replicas.broadcast(
+        [len(self.steps)] + self._padded_steps()
+    ).astype(int)
+    for step in reversed(steps[1 : 1 + steps[0]]):
+      if self._restore(self._workdir / _LATEST / f'ckpt-{step}'):
+        self._saved_step = int(self._step.numpy())
+        return
+    raise ValueError(
+        f'Argument `workdir`: no checkpoint in {self._workdir} can be read. '
+        'Use another directory to start again.'
+    )
+
+  def restore_best(self):
+    """Restores the best checkpoint.
+
+    Raises:
+      ValueError: If there is none that can be read.
+    """
+    directory = self._workdir / _BEST
+    steps = _steps(directory)
+    if not steps or not self._restore(directory / f'ckpt-{steps[-1]}'):
+      raise ValueError(
+          f'Argument `workdir`: no best checkpoint in {self._workdir} can be '
+          'read.'
+      )
+    self._saved_step = None
+
+  def _padded_steps(self):
+    """The last steps, as many numbers in every process."""
+    steps = self.steps[-100:]
+    return steps + [0] * (100 - len(steps))
+
+  def _restore(self, path):
+    """Whether all processes could restore a checkpoint."""
+    problem = None
+    try:
+      self._checkpoint.restore(str(path)).assert_consumed()
+    except (tf.errors.OpError, IndexError) as e:
+      # Its checksums do not match, a file is missing, or (IndexError) short.
+      problem = e
+    (problems,) = self._replicas.host_sum([problem is not None])
+    if problems:
+      warnings.warn(
+          f'Passed over checkpoint {path}, which cannot be read: '
+          f'{problem or "by another worker"}',
+          stacklevel=4,
+      )
+    return not problems
+
+  def _write(self, name):
+    manager = self._managers.get(name)
+    if manager is None:
+      manager = self._managers[name] = self._manager(name)
+    directory = pathlib.Path(manager.directory)
+    try:
+      manager.save(checkpoint_number=int(self._step.numpy()))
+    except BaseException:
+      # What is left of the attempt takes up a full disk.
+      for path in directory.glob(f'ckpt-{int(self._step.numpy())}_temp*'):
+        shutil.rmtree(path, ignore_errors=True)
+      raise
+
+  def _manager(self, name):
+    directory = self._workdir / name
+    if self._replicas.is_chief:
+      _repair_list(directory)
+    else:
+      directory = pathlib.Path(self._temporary.name) / name
+    return tf.train.CheckpointManager(
+        self._checkpoint, str(directory), max_to_keep=self._max_to_keep[name]
+    )
+
+
+def _repair_list(directory):
+  """Lists all checkpoints there are in TensorFlow's `checkpoint` file."""
+  paths = [f'ckpt-{step}' for step in _steps(directory)]
+  if not paths:
+    return
+  state = tf.compat.v1.train.generate_checkpoint_state_proto(
+      str(directory),
+      paths[-1],
+      paths,
+      all_model_checkpoint_timestamps=[1.0 + i for i in range(len(paths))],
+      last_preserved_timestamp=0.0,
+  )
+  with files.atomic_path(directory / 'checkpoint') as path:
+    path.write_text(str(state), encoding='utf-8')
+
+
+def _steps(directory):
+  """Steps of which there are files in a directory, ascending."""
+  matches = (
+      re.fullmatch(r'ckpt-(\d+)\.(index|data-.*)', path.name)
+      for path in directory.glob('ckpt-*.*')
+  )
+  return sorted({int(match[1]) for match in matches if match})

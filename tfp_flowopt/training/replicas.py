@@ -1,0 +1,164 @@
+"""The replicas that train together, seen from one process."""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['Replicas']
+
+
+class Replicas:
+  """What a `tf.distribute.Strategy` means to the trainer.
+
+  Every process runs the same program on the host and makes the same decisions,
+  from numbers that are the same everywhere; only the chief writes files.
+
+  Attributes:
+    strategy: The strategy.
+    count: Number of replicas, those of other processes included.
+    own: Their numbers in this process, ascending.
+    num_processes: Number of processes.
+    is_chief: Whether this process writes the files.
+  """
+
+  def __init__(self, strategy=None):
+    """Looks at a strategy.
+
+    Args:
+      strategy: By default the one in whose scope this is called.
+    """
+    self.strategy = strategy or tf.distribute.get_strategy()
+    self.count = self.strategy.num_replicas_in_sync
+    self.own = []
+    self.distributed(lambda number: self.own.append(number) or 0)
+    self.num_processes = self.count // len(self.own)
+    self.is_chief = 0 in self.own
+
+  def scope(self):
+    """Context in which variables belong to the strategy."""
+    return self.strategy.scope()
+
+  def distributed(self, function):
+    """A value for each replica of this process.
+
+    Args:
+      function: From the number of a replica to a `Tensor` or nested structure.
+
+    Returns:
+      An argument for functions that `strategy.run`s; on one replica the value
+      itself.
+    """
+    if self.count == 1:
+      return function(0)
+    return self.strategy.experimental_distribute_values_from_function(
+        lambda context: function(context.replica_id_in_sync_group)
+    )
+
+  def local(self, values):
+    """The values of the replicas of this process, a tuple in their order."""
+    return self.strategy.experimental_local_results(values)
+
+  def all_sum(self, tensors):
+    """Sums over replicas, in replica context.
+
+    Args:
+      tensors: List of `Tensor`s.
+
+    Returns:
+      List of `Tensor`s, the same on all replicas.
+    """
+    if self.count == 1:
+      return tensors
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+
+  def host_sum(self, values):
+    """Sums over processes of numbers that each has computed.
+
+    Args:
+      values: Array-like of float64.
+
+    Returns:
+      Array of float64, the same in all processes.
+    """
+    values = np.asarray(values, np.float64)
+    if self.num_processes == 1:
+      return values
+    first = self.own[0]
+    contributions = self.distributed(
+        lambda number: tf.constant(values if number == first else 0 * values)
+    )
+    return self.local(self._summed(contributions))[0].numpy()
+
+  def broadcast(self, values):
+    """The chief's numbers, in all processes; see `host_sum`."""
+    values = np.asarray(values, np.float64)
+    return self.host_sum(values if self.is_chief else 0 * values)
+
+  def broadcast_variables(self, variables):
+    """Gives all processes the chief's values, to the last bit.
+
+    What each has computed for itself may differ: processors have kernels, and
+    eigenvectors signs, of their own.
+
+    Args:
+      variables: List of variables; those of whole numbers, and those that each
+        replica has for itself, are left alone.
+    """
+    if self.num_processes == 1:
+      return
+    for variable in variables:
+      own = variable.synchronization == tf.VariableSynchronization.ON_READ
+      if own or not variable.dtype.is_floating:
+        continue
+      value = tf.identity(variable)
+      if not self.is_chief:
+        value = tf.zeros_like(value)
+      contributions = self.distributed(
+          lambda number, value=value: value
+          if number == self.own[0]
+          else tf.zeros_like(value)
+      )
+      variable.assign(self.local(self._summed(contributions))[0])
+
+  def check_identical(self, variables):
+    """Raises a `RuntimeError` unless all replicas hold the same bits.
+
+    Args:
+      variables: List of float32 variables.
+    """
+    if self.count == 1:
+      return
+    checksums = [
+        checksum(copies)
+        for copies in zip(*(self.local(v) for v in variables), strict=True)
+    ]
+    # Halves, which float64 holds exactly.
+    mine = np.zeros([self.count, 2])
+    for number, value in zip(self.own, checksums, strict=True):
+      mine[number] = divmod(value, 2**32)
+    everyone = self.host_sum(mine)
+    if np.any(everyone != everyone[0]):
+      different = np.any(everyone != everyone[0], axis=1).nonzero()[0]
+      raise RuntimeError(
+          f'The weights of replicas {different.tolist()} are not those of '
+          'replica 0: training is not what it should be. Start again from the '
+          'latest checkpoint.'
+      )
+
+  @tf.function(autograph=False)
+  def _summed(self, values):
+    # A copy, for an argument is on no device, and the sum must be.
+    return self.strategy.run(
+        lambda x: self.all_sum([tf.identity(x)])[0], args=(values,)
+    )
+
+
+def checksum(tensors):
+  """A number below 2^64 of all bits of float32 tensors, in their order."""
+  total = 0
+  for tensor in tensors:
+    bits = np.ascontiguousarray(tensor, np.float32).view(np.uint32).ravel()
+    # Odd weights: a changed value, and two swapped ones, change the sum.
+    weights = 2 * np.arange(bits.size, dtype=np.uint64) + np.uint64(1)
+    total = (31 * total + int(np.sum(bits * weights))) % 2**64
+  return total

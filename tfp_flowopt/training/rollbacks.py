@@ -1,0 +1,82 @@
+"""Going back to a good state when a run diverges."""
+
+import pathlib
+
+from tfp_flowopt.training import files
+
+__all__ = ['DivergedError', 'Rollbacks']
+
+
+class DivergedError(RuntimeError):
+  """Training diverged again and again; its checkpoints are finite."""
+
+
+class Rollbacks:
+  """How often a run went back, in `rollbacks.json`: each halves the rate.
+
+  The file is written before the run goes back, so a run that is killed in
+  between goes on as if it had.
+  """
+
+  def __init__(self, workdir, config, replicas):
+    """Reads the roll-backs so far.
+
+    Args:
+      workdir: Directory of the run.
+      config: `TrainConfig`.
+      replicas: `Replicas`.
+    """
+    self._path = pathlib.Path(workdir) / 'rollbacks.json'
+    self._config = config
+    self._replicas = replicas
+    self._events = files.read_json(self._path) or []
+    self._streak = 0
+
+  @property
+  def scale(self):
+    """What the learning rate is to be multiplied by."""
+    return 0.5 ** len(self._events)
+
+  @property
+  def streak(self):
+    """Number of skipped steps in a row."""
+    return self._streak
+
+  def count(self, skipped):
+    """Notes whether a step was skipped.
+
+    Args:
+      skipped: Whether it was.
+
+    Returns:
+      Whether it is time to go back.
+    """
+    self._streak = self._streak + 1 if skipped else 0
+    return self._streak >= self._config.max_skipped
+
+  def record(self, step, to_step):
+    """Notes that the run goes back.
+
+    Args:
+      step: Number of steps done.
+      to_step: Step of the checkpoint.
+
+    Raises:
+      DivergedError: If it went back too often already.
+    """
+    if len(self._events) >= self._config.max_rollbacks:
+      raise DivergedError(
+          f'Loss or gradient of {self._streak} steps up to step {step} was not '
+          f'finite, after {len(self._events)} roll-backs that each halved the '
+          f'learning rate, to {self._config.learning_rate * self.scale:.2g}. '
+          f'The checkpoint of step {to_step} is finite. Look at the data and '
+          'the learning rate, or give the flow a `lipschitz_budget`.'
+      )
+    self._events.append({
+        'step': step,
+        'to_step': to_step,
+        'learning_rate_scale': 0.5 * self.scale,
+    })
+    self._streak = 0
+    if self._replicas.is_chief:
+      files.write_json(self._path, self._events)

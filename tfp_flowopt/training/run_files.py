@@ -1,0 +1,193 @@
+"""The state of a run on disk: log, checkpoints, and how it went back."""
+
+import pathlib
+
+from tfp_flowopt.training import checkpoints
+from tfp_flowopt.training import files
+from tfp_flowopt.training import rollbacks
+from tfp_flowopt.training import run_settings
+from tfp_flowopt.training import training_log
+
+__all__ = ['RunFiles']
+
+_COLUMNS = (
+    'step',
+    'train_bits_per_dim',
+    'held_out_bits_per_dim',
+    'gradient_norm',
+    'skipped_steps',
+    'reconstruction_error',
+    'fallbacks',
+    'seconds',
+)
+
+
+class RunFiles:
+  """Log and checkpoints that always belong together, in a working directory.
+
+  Rows are on disk before the checkpoint that follows them, and those after the
+  checkpoint that is restored are dropped: no step is missing or there twice.
+  The chief writes; all processes call the same methods.
+  """
+
+  def __init__(self, workdir, state, config, replicas):
+    """Finds what there is; makes the directory if it is missing.
+
+    Args:
+      workdir: The directory.
+      state: `TrainState`.
+      config: `TrainConfig`.
+      replicas: `Replicas`.
+
+    Raises:
+      WorkdirError: If it cannot be made or written to.
+    """
+    self.workdir = pathlib.Path(workdir)
+    self._state = state
+    self._replicas = replicas
+    self._log = training_log.TrainingLog(
+        self.workdir / 'training_log.csv', _COLUMNS
+    )
+    with self.writing():
+      self.workdir.mkdir(parents=True, exist_ok=True)
+      self._checkpoints = checkpoints.RunCheckpoints(
+          self.workdir,
+          replicas,
+          config.checkpoints_to_keep,
+          state.to_save,
+      )
+      self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
+    state.schedule.scale.assign(self.rollbacks.scale)
+    self._best = self._checkpoints.best_value
+    (found,) = replicas.broadcast([len(self._checkpoints.steps)])
+    self.found = found > 0
+
+  def writing(self):
+    """Context in which errors of writing say what is safe."""
+    return checkpoints.writing(self.workdir)
+
+  def start(self, values):
+    """Begins a run.
+
+    Args:
+      values: Dictionary, what is known before training.
+
+    Raises:
+      WorkdirError: If the directory cannot be written to.
+    """
+    if self._replicas.is_chief:
+      with self.writing():
+        files.write_json(self.workdir / 'start.json', values)
+    self._truncate_log()
+    self.save()
+
+  def resume(self, settings):
+    """Goes on with a run, from its newest checkpoint.
+
+    Args:
+      settings: Dictionary of `run_settings`, which must be those of the run.
+
+    Returns:
+      What `start` was given.
+
+    Raises:
+      OtherRunError: If the settings are others.
+      ValueError: If a file is missing, or no checkpoint can be read.
+    """
+    path = self.workdir / 'start.json'
+    values = files.read_json(path)
+    if values is None:
+      raise ValueError(
+          f'Argument `workdir`: {path} is missing, but there are checkpoints. '
+          'Put it back, or use another directory.'
+      )
+    run_settings.check_same_run(
+        values.get('settings', {}), settings, self.workdir
+    )
+    self._checkpoints.restore_newest()
+    return values
+
+  def append(self, **row):
+    """Adds a row to the log."""
+    self._log.append(**row)
+
+  def rows(self):
+    """All rows of the log, as dictionaries of strings."""
+    self._flush_log()
+    return self._log.rows()
+
+  def seconds(self):
+    """Seconds of training up to the last row of a step done."""
+    step = int(self._state.step.numpy())
+    rows = [row for row in self._log.rows() if int(row['step']) < step]
+    return float(rows[-1]['seconds']) if rows else 0.0
+
+  def check_log(self):
+    """Drops rows of steps still to be taken; none before may be missing.
+
+    Not earlier: to load a run, to look at it, must not touch it.
+
+    Raises:
+      RuntimeError: If one is.
+    """
+    if not self._replicas.is_chief:
+      return
+    self._flush_log()
+    self._truncate_log()
+    if len(self._log.rows()) != int(self._state.step.numpy()):
+      raise RuntimeError(
+          'The log does not hold every step: training was interrupted. Make a '
+          'new `Trainer`; it goes on from the latest checkpoint.'
+      )
+
+  def save(self):
+    """Saves a checkpoint, unless this step has one: that stays untouched."""
+    self._flush_log()
+    with self.writing():
+      self._checkpoints.save()
+
+  def keep_best(self, bits_per_dim):
+    """Saves the state as the best one, if it is.
+
+    Args:
+      bits_per_dim: Of held-out images.
+    """
+    if bits_per_dim < self._best:
+      self._best = bits_per_dim
+      with self.writing():
+        self._checkpoints.save_best(bits_per_dim)
+
+  def restore_best(self):
+    """Restores the best checkpoint, to look at; the log stays as it is.
+
+    Raises:
+      ValueError: If there is none that can be read.
+    """
+    self._checkpoints.restore_best()
+
+  def go_back(self):
+    """Restores the newest checkpoint, and halves the learning rate.
+
+    Raises:
+      DivergedError: If it went back too often already.
+      ValueError: If no checkpoint can be read.
+    """
+    with self.writing():
+      self.rollbacks.record(
+          int(self._state.step.numpy()), self._checkpoints.steps[-1]
+      )
+    self._flush_log()
+    self._checkpoints.restore_newest()
+    self._truncate_log()
+    self._state.schedule.scale.assign(self.rollbacks.scale)
+
+  def _truncate_log(self):
+    """Drops the rows of steps that will be taken (again)."""
+    if self._replicas.is_chief:
+      with self.writing():
+        self._log.truncate(int(self._state.step.numpy()))
+
+  def _flush_log(self):
+    if self._replicas.is_chief:
+      with self.writing():
+        self._log.flush()

@@ -1,0 +1,87 @@
+"""What is known of a flow at the end of a run, or of training."""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+from tfp_flowopt import bijectors
+from tfp_flowopt import diagnostics
+from tfp_flowopt.training import files
+
+__all__ = [
+    'optimum_report',
+    'reconstruction_errors',
+    'summary',
+    'write_results',
+]
+
+# Numbers of a set of images that the report takes into memory.
+_REPORTED = 2**27
+# Images of the report on recomputed inputs.
+_RECONSTRUCTED = 8
+
+
+def optimum_report(distribution, evaluator, examples, held_out, bits):
+  """The flow beside the best linear flows; see `diagnostics.optimum_report`.
+
+  Args:
+    distribution: The flow.
+    evaluator: `FlowEvaluator` of it, up to date.
+    examples: `ExampleBatches` that the linear flows are fitted to.
+    held_out: `ExampleBatches`.
+    bits: Number of bits of an image value.
+
+  Returns:
+    `diagnostics.OptimumReport`; of large sets, about the first images.
+  """
+  return diagnostics.optimum_report(
+      distribution,
+      examples.array(bits, _REPORTED),
+      held_out.array(bits, _REPORTED),
+      bits,
+      log_prob=evaluator.log_prob,
+  )
+
+
+def reconstruction_errors(distribution, held_out, bits):
+  """Certified and measured errors of recomputed inputs, of some images.
+
+  Args:
+    distribution: The flow.
+    held_out: `ExampleBatches`.
+    bits: Number of bits of an image value.
+
+  Returns:
+    List of `diagnostics.LevelReconstruction`; empty for a flow that recomputes
+    nothing.
+  """
+  if not isinstance(distribution.bijector, bijectors.ImageFlow):
+    return []
+  x = held_out.array(bits, _RECONSTRUCTED * held_out.event_size)
+  return diagnostics.reconstruction_errors(distribution, tf.constant(x))
+
+
+def summary(results, report, reconstruction):
+  """All results as a dictionary that JSON can hold."""
+  return {
+      **results,
+      'report': dataclasses.asdict(report),
+      'reconstruction': [error._asdict() for error in reconstruction],
+  }
+
+
+def write_results(workdir, results, report, reconstruction):
+  """Writes `report.txt`, and `summary.json` last: then the run is complete.
+
+  Args:
+    workdir: Directory of the run.
+    results: The `summary`.
+    report: `diagnostics.OptimumReport`.
+    reconstruction: List of `diagnostics.LevelReconstruction`.
+  """
+  workdir = pathlib.Path(workdir)
+  with files.atomic_path(workdir / 'report.txt') as path:
+    lines = (str(part) for part in (report, *reconstruction))
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+  files.write_json(workdir / 'summary.json', results)
