@@ -147,6 +147,7 @@ class _Replay:
     self._num_iterations = num_iterations
     self._library = library
     self._graphs = {}
+    self._attributes = {}
     self._flops = {}
 
   def run(self, graph, inputs, repeats):
@@ -191,17 +192,18 @@ class _Replay:
           [_placeholder(x.dtype, x.shape) for x in arguments],
           repeats * self._num_iterations,
       )
-    attributes = {
-        key: value
-        for key, value in op.node_def.attr.items()
-        # Of the old graph: output shapes, above all.
-        if not key.startswith('_')
-    }
+    if op not in self._attributes:
+      self._attributes[op] = {
+          key: value
+          for key, value in op.node_def.attr.items()
+          # Of the old graph: output shapes, above all.
+          if not key.startswith('_')
+      }
     return self.graph.create_op(
         op.type,
         arguments,
         [x.dtype for x in op.outputs],
-        attrs=attributes,
+        attrs=self._attributes[op],
         op_def=op.op_def,
         name=op.type,
     ).outputs
