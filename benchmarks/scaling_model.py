@@ -301,13 +301,14 @@ def _machine():
   n, length, chain = 2048, 2**25, 5000
   a = tf.random.stateless_normal([n, n], [0, 0])
   b = tf.random.stateless_normal([length], [0, 1])
-  # Of a constant, TensorFlow would compute the chain beforehand.
-  c = tf.Variable(tf.zeros([16]))
+  # Of a constant, TensorFlow would compute the chain beforehand; one of unary
+  # operations, it would fuse.
+  c = tf.Variable(tf.ones([16]))
 
   def small_operations():
     x = tf.convert_to_tensor(c)
     for _ in range(chain):
-      x = tf.sin(x)
+      x = tf.atan2(x, c)
     return x
 
   return {
