@@ -121,8 +121,7 @@ def graph_work(function, num_iterations):
     ValueError: If the shape of a floating-point value is not known.
   """
   graph = function.graph
-  library = {f.signature.name: f for f in graph.as_graph_def().library.function}
-  replay = _Replay(library, num_iterations)
+  replay = _Replay(graph, num_iterations)
   with replay.graph.as_default():
     inputs = [_placeholder(x.dtype, x.shape) for x in graph.inputs]
     replay.run(graph, inputs, 1)
@@ -141,11 +140,14 @@ def outermost_flops(function):
 class _Replay:
   """Writes a graph out, with calls inlined."""
 
-  def __init__(self, library, num_iterations):
+  def __init__(self, source, num_iterations):
     self.graph = tf.Graph()
     self.work = []
     self._num_iterations = num_iterations
-    self._library = library
+    self._source = source
+    self._library = {
+        f.signature.name: f for f in source.as_graph_def().library.function
+    }
     self._graphs = {}
     self._attributes = {}
     self._flops = {}
@@ -213,9 +215,11 @@ class _Replay:
   def _function(self, op, attribute):
     name = op.get_attr(attribute).name
     if name not in self._graphs:
-      self._graphs[name] = function_def_to_graph.function_def_to_graph(
-          self._library[name]
-      )
+      # Functions that this one calls are found there.
+      with self._source.as_default():
+        self._graphs[name] = function_def_to_graph.function_def_to_graph(
+            self._library[name]
+        )
     return self._graphs[name]
 
   def _add(self, op, inputs, outputs, repeats):

@@ -312,7 +312,6 @@ def _machine():
     return x
 
   return {
-      'cores': os.cpu_count(),
       'product_flops_per_second': _rate(lambda: (a @ a)[0, 0], 2 * n**3),
       'bytes_per_second': _rate(lambda: (b + 1.0)[:8], 8 * length),
       'dispatch_seconds': 1.0 / _rate(small_operations, chain),
@@ -373,20 +372,23 @@ def _measurements(width):
   results = []
   for size, batch, num_timings in cases:
     result = _measure(size, _NUM_LEVELS.value, width, batch, num_timings)
+    # Each time: other work may come and go.
+    result['machine'] = _machine()
     results.append(result)
     print(
         f'{size} pixels, batch {batch}: {result["step_seconds"]:.2f} s a step, '
-        f'peak {result["peak_mib"]:.0f} MiB, {result["fallbacks"]} fall-backs',
+        f'peak {result["peak_mib"]:.0f} MiB, {result["fallbacks"]} '
+        f'fall-backs; {result["machine"]}',
         flush=True,
     )
   return results
 
 
-def _compare(flow, measured, machine):
+def _compare(flow, measured):
   """Adds to measurements what the model says for this machine, and prints."""
   for result in measured:
     n = result['batch_size'] * (result['image_size'] / _COUNTED_SIZE) ** 2
-    predicted = _machine_seconds(flow, n, machine)
+    predicted = _machine_seconds(flow, n, result['machine'])
     result['predicted_seconds'] = predicted
     result['predicted_over_measured'] = predicted / result['step_seconds']
     print(
@@ -701,14 +703,12 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   settings = _settings()
   print(json.dumps(settings, indent=2))
-  report = {'settings': settings, 'flows': {}}
+  report = {'settings': settings, 'cores': os.cpu_count(), 'flows': {}}
   measured = []
   if _MEASURE.value:
     # Before anything else: a process starts with the peak of the one that made
     # it, and counting takes gigabytes.
     measured = _measurements(settings['hidden_channels'][0])
-    report['machine'] = _machine()
-    print(f'This machine: {report["machine"]}', flush=True)
   for width in settings['hidden_channels']:
     flow = _count(width)
     _print_flow(width, flow)
@@ -726,7 +726,7 @@ def main(argv):
       if _FULL.value:
         result['line_error_at_1024'] = _check_pixels(flow, width)
       if _MEASURE.value:
-        _compare(flow, measured, report['machine'])
+        _compare(flow, measured)
         result['measured'] = measured
         result['memory'] = _memory(measured, flow.parameters)
         print(f'Memory: {result["memory"]}')
