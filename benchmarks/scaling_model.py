@@ -453,7 +453,7 @@ def _gpu_seconds(flow, n, settings):
   return {'device': device, 'host': host, 'compute': max(device, host)}
 
 
-def all_reduce_seconds(num_bytes, num_gpus, settings):
+def _all_reduce_seconds(num_bytes, num_gpus, settings):
   """Time of an all-reduce, by a ring or by trees, whichever is faster.
 
   Args:
@@ -517,11 +517,11 @@ def _step(flow, size, num_gpus, local_batch, micro_batch, settings):
   compute = num_parts * parts['compute']
   # The expected largest of so many normal variables, to first order.
   waiting = compute * settings['jitter'] * math.sqrt(2 * math.log(num_gpus))
-  reduced = settings['exposed'] * all_reduce_seconds(
+  reduced = settings['exposed'] * _all_reduce_seconds(
       4 * flow.parameters, num_gpus, settings
   )
   # The loss, and whether all is finite: nothing can hide them.
-  reduced += settings['small_reduces'] * all_reduce_seconds(
+  reduced += settings['small_reduces'] * _all_reduce_seconds(
       4, num_gpus, settings
   )
   seconds = compute + waiting + reduced

@@ -2,7 +2,7 @@
 # Two worker processes on one machine, over loopback, to try out what a cluster
 # will do. Arguments are those of train_image_flow.py:
 #
-#   examples/launch/two_workers.sh --workdir=/tmp/two --cpu_devices=1
+#   examples/launch/two_workers.sh --workdir=/tmp/two --batch_size=8
 set -euo pipefail
 
 workers='["127.0.0.1:23450", "127.0.0.1:23451"]'
