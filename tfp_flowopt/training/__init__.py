@@ -12,6 +12,7 @@ from tfp_flowopt.training.image_formats import open_images
 from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.run_settings import OtherRunError
+from tfp_flowopt.training.tensorboard import TensorBoardWriter
 from tfp_flowopt.training.tiles import image_tiles
 from tfp_flowopt.training.trainer import Trainer
 
@@ -22,6 +23,7 @@ __all__ = [
     'OtherConversionError',
     'OtherRunError',
     'Progress',
+    'TensorBoardWriter',
     'TrainConfig',
     'Trainer',
     'TrainingInterrupted',
