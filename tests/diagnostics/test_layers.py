@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -39,14 +40,14 @@ def test_log_dets_and_bounds_are_those_of_the_flow(rng):
       'level 0 step 1',
       'level 0 step 2',
       'level 0 restore',
-      'level 0 factored scaling',
-      'level 1 scaling',
+      'level 0 scale out',
+      'level 1 scale in',
       'level 1 whiten',
       'level 1 step 0',
       'level 1 step 1',
       'level 1 step 2',
       'level 1 restore',
-      'level 1 factored scaling',
+      'level 1 scale out',
   ]
   assert [layer.size for layer in layers] == [64] * 5 + [32] * 8
   np.testing.assert_allclose(
@@ -157,6 +158,45 @@ def test_a_layer_without_a_bound_has_none():
   assert math.isinf(step.certified_forward)
   assert math.isinf(step.certified_inverse)
   assert math.isfinite(restore.certified_inverse)
+
+
+def some_layers(num_levels, num_steps, local):
+  names = ['whiten', *(f'step {k}' for k in range(num_steps)), 'restore']
+  return [
+      fo.diagnostics.LayerReport(
+          f'level {level} {name}', 100, 50.0 * (-1) ** i, 0.8, 1.2, *local
+      )
+      for level in range(num_levels)
+      for i, name in enumerate(names)
+  ]
+
+
+def test_picture(tmp_path):
+  pixels = {}
+  for name, layers in {
+      'deep': some_layers(6, 8, (0.7, 0.9)),
+      'shallow': some_layers(1, 1, (0.7, 0.9)),
+      'without': some_layers(1, 1, ()),
+      'unbounded': [
+          layer._replace(certified_forward=math.inf)
+          for layer in some_layers(1, 1, (0.7, 0.9))
+      ],
+  }.items():
+    with warnings.catch_warnings():
+      warnings.simplefilter('error')
+      fo.diagnostics.plot_layers(tmp_path / f'{name}.png', layers)
+    data = (tmp_path / f'{name}.png').read_bytes()
+    pixels[name] = tf.io.decode_png(data, channels=3).numpy()
+  # As wide as its labels need; other bars are another picture.
+  widths = {name: image.shape[1] for name, image in pixels.items()}
+  assert widths.pop('deep') > 1000 and set(widths.values()) == {750}
+  assert np.any(pixels['shallow'] != pixels['without'])
+  # A bound that is infinite is a bar out of the picture, not none.
+  light = {
+      name: np.all(image == [0x9E, 0xCA, 0xE9], axis=-1).sum()
+      for name, image in pixels.items()
+  }
+  assert light['unbounded'] > light['shallow'] > 1000
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.optimum_report import OptimumReport
 from tfp_flowopt.diagnostics.optimum_report import optimum_report
+from tfp_flowopt.diagnostics.pictures import plot_layers
 from tfp_flowopt.diagnostics.pictures import plot_price
 from tfp_flowopt.diagnostics.pictures import plot_samples
 from tfp_flowopt.diagnostics.pictures import plot_spectra
@@ -24,6 +25,7 @@ __all__ = [
     'layer_report',
     'local_lipschitz',
     'optimum_report',
+    'plot_layers',
     'plot_price',
     'plot_samples',
     'plot_spectra',

@@ -100,10 +100,10 @@ class LayerReporter:
 
     Returns:
       List of `LayerReport`, from the image to the latents: for each level, the
-      finest first, the scaling of what arrives, squeeze and whitening, the
-      steps, the way back from their rotations, and the scaling of what is
-      factored out; scalings where the flow has them. The log-determinants add
-      up to the mean of the flow's `inverse_log_det_jacobian`.
+      finest first, `scale in` (what arrives), `whiten` (squeeze and whitening),
+      each `step`, `restore` (back from their rotations), and `scale out` (what
+      is factored out); scalings where the flow has them. The log-determinants
+      add up to the mean of the flow's `inverse_log_det_jacobian`.
 
     Raises:
       ValueError: If an argument has a wrong value, or a weight is not finite.
@@ -162,7 +162,7 @@ class _Level:
     self._inner = []
     if level.scaling is not None:
       self._inner.append(
-          _scaling(f'{name} scaling', level.scaling, num_steps)
+          _scaling(f'{name} scale in', level.scaling, num_steps)
       )
     self._inner.append(
         _Layer(
@@ -179,7 +179,7 @@ class _Level:
     self._last = None
     if level.factor_out.scaling is not None:
       self._last = _scaling(
-          f'{name} factored scaling', level.factor_out.scaling, num_steps
+          f'{name} scale out', level.factor_out.scaling, num_steps
       )
 
   def report(self, x, num_local_images, reports):
