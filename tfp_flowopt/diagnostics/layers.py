@@ -194,21 +194,24 @@ class _Level:
 
 
 def _scaling(name, cascade, num_steps):
-  # Its parts: differentiating the graphs that a cascade makes of them, twice,
-  # takes three times as long to trace.
-  return _Layer(name, lambda _: cascade.parts, num_steps)
+  # Autodiff of the scalings, twice, takes three times as long to trace.
+  return _Layer(
+      name, lambda _: cascade.parts, num_steps, lambda _, x: cascade.tangents(x)
+  )
 
 
 class _Layer:
   """One layer: some bijectors of images, the first of `inverse` first."""
 
-  def __init__(self, name, parts, num_steps):
+  def __init__(self, name, parts, num_steps, tangents=None):
     """Describes the layer.
 
     Args:
       name: Python `str`.
       parts: Maps an index to the list of bijectors, as they are now.
       num_steps: Number of Lanczos steps.
+      tangents: Maps an index and `x` to affine bijectors, whose Jacobians are
+        those of the parts there; by default the parts themselves are used.
     """
     self._name = name
     self._parts = parts
@@ -216,7 +219,8 @@ class _Layer:
 
     @tf.function(autograph=False)
     def estimate(x, index):
-      chain = tfp.bijectors.Chain(parts(index))
+      linearized = parts(index) if tangents is None else tangents(index, x)
+      chain = tfp.bijectors.Chain(linearized)
       return local_constants.local_lipschitz(chain, x, num_steps)
 
     self._estimate = estimate
