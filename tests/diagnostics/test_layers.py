@@ -89,7 +89,7 @@ def singular_values(parts, x):
 
 def test_local_constants_are_those_of_the_jacobian(rng):
   flow = make_flow(1, 2, tile_sizes=(1,), event_shape=(4, 4, 2))
-  x = tf.constant(rng.normal(size=(3, 4, 4, 2)))
+  x = tf.constant(rng.normal(size=(3, 4, 4, 2))[::-1])
   # The third image has no part in it.
   reporter = fo.diagnostics.LayerReporter(
       distribution_of(flow), num_steps=32
@@ -115,6 +115,10 @@ def test_local_constants_are_those_of_the_jacobian(rng):
     assert layer.local_forward <= layer.certified_forward + 1e-9
     assert f'local {layer.local_forward:.3f}' in str(layer)
   assert layers[1].local_inverse != layers[2].local_inverse
+  more = [layer.local_inverse for layer in reporter(x, 3)]
+  fewer = [layer.local_inverse for layer in layers]
+  np.testing.assert_allclose(more[0], fewer[0], rtol=1e-6)  # is linear
+  assert max(np.subtract(more, fewer)) > 1e-3
   # Another call sees the weights as they are then.
   registry.randomize(flow, 0.2, seed=1)
   again = reporter(x, 2)

@@ -143,7 +143,7 @@ def test_bad_arguments_are_named(tmp_path):
   ):
     with pytest.raises(ValueError, match='`rows`'):
       writer.samples(0, [('data', np.zeros(shape, dtype))])
-  (tmp_path / 'a.png').write_bytes(b'GIF89a')
+  (tmp_path / 'a.png').write_bytes(b'GIF89a' + bytes(100))
   with pytest.raises(ValueError, match='PNG'):
     writer.picture(0, 'a', tmp_path / 'a.png')
   writer.close()
