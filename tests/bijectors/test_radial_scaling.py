@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from support import registry
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -178,3 +179,25 @@ def test_bad_arguments_are_named(arguments):
 def test_a_cascade_needs_tiles():
   with pytest.raises(ValueError, match='tile_sizes'):
     fo.bijectors.ScalingCascade(3, ())
+
+
+@pytest.mark.parametrize(
+    'entry', ['RadialScaling', 'RadialScaling, tiles', 'RadialScaling, groups']
+)
+def test_tangent_is_the_derivative(entry):
+  entry = registry.ENTRIES[entry]
+  bijector = entry.make(tf.float64)
+  rng = np.random.default_rng(0)
+  # A tile of zeros is scaled like those near it.
+  x = rng.normal(size=(2, *entry.data_shape))
+  x[1, :2, :2] = 0.0
+  x = tf.constant(x)
+  v = tf.constant(rng.normal(size=x.shape))
+  tangent = bijector.tangent(x)
+  step = 1e-6
+  want = (bijector.inverse(x + step * v) - bijector.inverse(x - step * v)) / (
+      2 * step
+  )
+  got = tangent.inverse(v)
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(tangent.forward(tf.identity(got)), v, rtol=1e-9)

@@ -84,6 +84,15 @@ def test_float32_in_a_graph_with_a_dynamic_batch():
     np.testing.assert_allclose(local.forward, 1 / want[:n, -1], rtol=1e-4)
 
 
+def test_a_single_event():
+  entry = registry.ENTRIES['InvertibleConv1x1']
+  bijector, x = entry.make(tf.float64), data(entry, 2)
+  one, two = (local_lipschitz(bijector, x[:n]) for n in (1, 2))
+  assert one.inverse.shape == one.forward.shape == [1]
+  np.testing.assert_allclose(one.inverse, two.inverse[:1], rtol=1e-6)
+  np.testing.assert_allclose(one.forward, two.forward[:1], rtol=1e-6)
+
+
 def ill_conditioned(dtype, condition):
   """A dense matrix with singular values 1 to 1 / condition, as a bijector."""
   matrix = (

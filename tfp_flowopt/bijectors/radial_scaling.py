@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import radial_tangent
 from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
@@ -156,33 +157,62 @@ class RadialScaling(base.JointBijector):
   def _inverse_and_log_det(self, y):
     return self._scale(_apply_terms, y)
 
+  def tangent(self, y):
+    """The derivative of `inverse` at `y`, as a linear bijector.
+
+    Args:
+      y: Images `[N, H, W, C]`.
+
+    Returns:
+      Bijector of images of this shape, without log-determinants.
+    """
+    tiles = self._tiles(y)
+    square = tf.maximum(self._mean(tiles**2), _TINY)
+    # Of tiles of a single value, the log-determinant is the slope's.
+    across, log_along = self._evaluate(_apply_terms, square, 1.0)
+    return radial_tangent.RadialTangent(
+        tiles,
+        *(
+            self._of_channels(values, y)
+            for values in (square, across, tf.exp(log_along))
+        ),
+        lambda tiles: self._of_channels(self._mean(tiles), y),
+    )
+
   def _scale(self, terms, x):
     """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
     tiles = self._tiles(x)
-    square = tf.square(tiles)
-    if self._tile_size > 1:
-      square = tf.reduce_mean(square, axis=[2, 4], keepdims=True)
-    square = self._mean_of_groups(square)
     # The root has no gradient at 0, where none is needed.
-    radius = tf.sqrt(tf.maximum(square, _TINY))
-    # A bound far beyond any data keeps training from leaving float32.
-    log_radii = 20.0 * tf.tanh(self._log_radii / 20.0)
-    ratio, log_det = terms(
-        radius,
-        tf.exp(self._log_slopes()),
-        tf.exp(log_radii),
-        self._tile_dimensions(x),
-    )
+    square = tf.maximum(self._mean(tf.square(tiles)), _TINY)
+    ratio, log_det = self._evaluate(terms, square, self._tile_dimensions(x))
     log_det = tf.reduce_sum(log_det, axis=list(range(1, 6)))
-    if self._num_groups is not None and 1 < self._num_groups < x.shape[-1]:
-      # One value for each channel: TensorFlow broadcasts no more axes.
-      ratio = tf.repeat(ratio, x.shape[-1] // self._num_groups, axis=-1)
-    y = tf.reshape(tiles * ratio, base.shape_of(x))
+    y = tf.reshape(tiles * self._of_channels(ratio, x), base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
     y.set_shape(x.shape)
     log_det.set_shape(x.shape[:-3])
     return y, log_det
+
+  def _evaluate(self, terms, square, size):
+    """What `terms` says of tiles of these mean squares, and of a size."""
+    # A bound far beyond any data keeps training from leaving float32.
+    log_radii = 20.0 * tf.tanh(self._log_radii / 20.0)
+    return terms(
+        tf.sqrt(square), tf.exp(self._log_slopes()), tf.exp(log_radii), size
+    )
+
+  def _mean(self, tiles):
+    """The mean over each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
+    if self._tile_size > 1:
+      tiles = tf.reduce_mean(tiles, axis=[2, 4], keepdims=True)
+    return self._mean_of_groups(tiles)
+
+  def _of_channels(self, values, x):
+    """Values of the groups, as they broadcast with the channels of `x`."""
+    if self._num_groups is not None and 1 < self._num_groups < x.shape[-1]:
+      # One value for each channel: TensorFlow broadcasts no more axes.
+      return tf.repeat(values, x.shape[-1] // self._num_groups, axis=-1)
+    return values
 
   def _tiles(self, x):
     """`x` as `[batch, H/T, T, W/T, T, C]`."""

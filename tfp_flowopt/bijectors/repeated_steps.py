@@ -141,6 +141,17 @@ class RepeatedSteps(base.JointBijector):
     """
     return [self._stacked.step(k) for k in range(self.num_steps)]
 
+  def step(self, index):
+    """One of `steps`.
+
+    Args:
+      index: Python `int`, or integer `Tensor`: one graph can serve all steps.
+
+    Returns:
+      List of bijectors, to look at.
+    """
+    return self._stacked.step(index)
+
   @property
   def parts(self):
     """The bijectors of all `steps` in the order of `inverse`."""

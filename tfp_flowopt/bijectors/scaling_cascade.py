@@ -128,6 +128,23 @@ class ScalingCascade(base.JointBijector):
         for part in _parts(*scaling, *weights)
     ]
 
+  def tangents(self, y):
+    """The derivative of `inverse` at `y`, as a product.
+
+    Args:
+      y: Images `[N, H, W, C]`.
+
+    Returns:
+      List of bijectors in the order of direction `inverse`. They are affine,
+      and their Jacobians those of `parts` at `y`, and where the parts map it.
+    """
+    result = []
+    for part in self.parts:
+      affine = isinstance(part, act_norm.ActNorm)
+      result.append(part if affine else part.tangent(y))
+      y, _ = base.inverse_and_log_det(part, y)
+    return result
+
   def _forward_and_log_det(self, x):
     return self._evaluate(x, forward=True)
 

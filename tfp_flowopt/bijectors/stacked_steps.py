@@ -84,7 +84,7 @@ class StackedSteps(tf.Module):
     """One step, to look at.
 
     Args:
-      index: Python `int`.
+      index: Python `int`, or integer `Tensor`.
 
     Returns:
       List of bijectors whose weights are `Tensor`s, those of now.

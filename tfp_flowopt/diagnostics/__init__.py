@@ -1,10 +1,14 @@
 """What a flow does, made visible."""
 
 from tfp_flowopt.diagnostics.balance import volume_balance
+from tfp_flowopt.diagnostics.layers import LayerReport
+from tfp_flowopt.diagnostics.layers import LayerReporter
+from tfp_flowopt.diagnostics.layers import layer_report
 from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.optimum_report import OptimumReport
 from tfp_flowopt.diagnostics.optimum_report import optimum_report
+from tfp_flowopt.diagnostics.pictures import plot_layers
 from tfp_flowopt.diagnostics.pictures import plot_price
 from tfp_flowopt.diagnostics.pictures import plot_samples
 from tfp_flowopt.diagnostics.pictures import plot_spectra
@@ -13,11 +17,15 @@ from tfp_flowopt.diagnostics.reconstruction import LevelReconstruction
 from tfp_flowopt.diagnostics.reconstruction import reconstruction_errors
 
 __all__ = [
+    'LayerReport',
+    'LayerReporter',
     'LevelReconstruction',
     'LocalLipschitz',
     'OptimumReport',
+    'layer_report',
     'local_lipschitz',
     'optimum_report',
+    'plot_layers',
     'plot_price',
     'plot_samples',
     'plot_spectra',

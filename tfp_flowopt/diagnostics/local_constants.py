@@ -161,6 +161,9 @@ def _largest_singular_value(function, x, num_steps, seed):
       return tf.tensor_scatter_nd_update(rows, [[i]], row[tf.newaxis])
 
     image, w = products(v)
+    # In the loop the size of the batch is only known as it runs; multiplied by
+    # a `v` of more than one event it is known again, but not of a single one.
+    w = tf.ensure_shape(w, start.shape)
     basis, images = written(basis, v), written(images, image)
     alpha = tf.reduce_sum(v * w, axis=1)
     # Twice is enough (Parlett 1998); rows not reached yet are zero.

@@ -3,6 +3,7 @@
 import numpy as np
 
 __all__ = [
+    'plot_layers',
     'plot_price',
     'plot_samples',
     'plot_spectra',
@@ -10,6 +11,8 @@ __all__ = [
 ]
 
 _DPI = 100
+# More than any logarithm of a finite float.
+_BEYOND = 1e4
 _TRAIN, _HELD_OUT = '#4c78a8', '#e45756'
 
 
@@ -184,3 +187,106 @@ def plot_price(path, bounds, curves):
   )
   axes.spines[['top', 'right']].set_visible(False)
   figure.savefig(path, dpi=_DPI)
+
+
+def plot_layers(path, layers):
+  """Draws what each layer does: its log-determinant, and its constants.
+
+  Above, the log-determinants. Below, logarithms of singular values: certified
+  to lie within the light bar at every input, found at the images as far as the
+  dark one reaches, their mean a dot. Both scales are linear up to 1, and
+  logarithmic beyond: the first layer of a level does far more than the rest.
+
+  Args:
+    path: Of the PNG file.
+    layers: List of `LayerReport`.
+  """
+  figure = _figure(max(7.5, 1.5 + 0.17 * len(layers)), 6.5)
+  above, below = figure.subplots(2, sharex=True)
+  index = np.arange(len(layers))
+  log_dets = _values(layers, 'log_det')
+  above.bar(index, log_dets, color=_TRAIN)
+  _symmetric_scale(above, log_dets, 0.7, 10.0 ** np.arange(9))
+  above.set_ylabel('log-det, nats per image')
+  above.set_title(
+      f'Image to latents, layer by layer: log-det {log_dets.sum():.1f} nats',
+      fontsize='medium',
+      pad=20,
+  )
+
+  ranges = [('certified, for all inputs', 'certified', '#9ecae9', 0.8)]
+  if layers[0].local_forward is not None:
+    ranges.append(('found at images', 'local', _TRAIN, 0.4))
+  drawn = []
+  for label, kind, color, width in ranges:
+    low = -_values(layers, f'{kind}_forward')
+    high = _values(layers, f'{kind}_inverse')
+    drawn += [low, high]
+    # No bar is drawn to infinity, but one that leaves the picture.
+    low, high = (np.clip(side, -_BEYOND, _BEYOND) for side in (low, high))
+    below.bar(index, high - low, width, low, color=color, label=label)
+  means = _values(layers, 'log_det_per_dim')
+  below.plot(index, means, 'o', color=_HELD_OUT, markersize=3.5, label='mean')
+  _symmetric_scale(
+      below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100]
+  )
+  below.set_ylabel('log singular values')
+  below.legend(
+      loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False
+  )
+  # `level 0 step 3`: the level once, above, and the rest below.
+  levels, names = zip(
+      *(_split_name(layer.name) for layer in layers), strict=True
+  )
+  below.set_xticks(index, names, rotation=90, fontsize=8)
+  below.set_xlim(-0.7, len(layers) - 0.3)
+  starts = [i for i in index if i == 0 or levels[i] != levels[i - 1]]
+  for i, start in enumerate(starts):
+    end = (*starts, len(layers))[i + 1]
+    above.annotate(
+        levels[start],
+        ((start + end - 1) / 2, 1.0),
+        xycoords=('data', 'axes fraction'),
+        textcoords='offset points',
+        xytext=(0, 4),
+        ha='center',
+    )
+    for axes in (above, below):
+      if i % 2:
+        axes.axvspan(start - 0.5, end - 0.5, color='0.95', zorder=-2)
+  for axes in (above, below):
+    axes.axhline(0, color='0.4', linewidth=0.8)
+    axes.spines[['top', 'right']].set_visible(False)
+  figure.align_ylabels()
+  figure.savefig(path, dpi=_DPI)
+
+
+def _values(layers, name):
+  """An attribute of all layers, as an array."""
+  return np.array([getattr(layer, name) for layer in layers])
+
+
+def _symmetric_scale(axes, values, linear_part, ticks):
+  """A scale that is logarithmic beyond 1, both ways.
+
+  Args:
+    axes: Where.
+    values: Array of what is to be seen; infinite ones leave the picture.
+    linear_part: Length of 0 to 1, in that of a factor of 10.
+    ticks: Positive numbers to label.
+  """
+  axes.set_yscale('symlog', linthresh=1.0, linscale=linear_part)
+  largest = max(1.0, *np.abs(values[np.isfinite(values)]))
+  both = (-1.0, 1.0)
+  axes.set_ylim(*(1.3 * s * largest * np.any(s * values > 0) for s in both))
+  ticks = [0.0, *(s * tick for tick in ticks for s in both)]
+  bottom, top = axes.get_ylim()
+  ticks = [tick for tick in ticks if bottom <= tick <= top]
+  axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
+  axes.set_yticks([], minor=True)
+
+
+def _split_name(name):
+  """The level of a layer, and the rest of its name."""
+  words = name.split(' ')
+  return ' '.join(words[:2]), ' '.join(words[2:])

@@ -15,6 +15,7 @@ from tfp_flowopt.training.interruption import WorkerLostError
 from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.rollbacks import DivergedError
 from tfp_flowopt.training.run_settings import OtherRunError
+from tfp_flowopt.training.tensorboard import TensorBoardWriter
 from tfp_flowopt.training.tiles import image_tiles
 from tfp_flowopt.training.trainer import Trainer
 
@@ -26,6 +27,7 @@ __all__ = [
     'OtherConversionError',
     'OtherRunError',
     'Progress',
+    'TensorBoardWriter',
     'TrainConfig',
     'Trainer',
     'TrainingInterrupted',
