@@ -34,6 +34,8 @@ class TrainConfig:
       optimum.
     bits: Bits of an image value.
     jit_compile: Whether XLA compiles the training step.
+    tensorboard: Whether to write what TensorBoard shows; to look at it takes
+      the tensorboard package.
     seed: Of the order of images, the noise and the samples.
   """
 
@@ -54,6 +56,7 @@ class TrainConfig:
   init_images: int = 4096
   bits: int = 8
   jit_compile: bool = False
+  tensorboard: bool = True
   seed: int = 0
 
   def __post_init__(self):

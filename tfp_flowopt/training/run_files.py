@@ -6,6 +6,7 @@ from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import files
 from tfp_flowopt.training import rollbacks
 from tfp_flowopt.training import run_settings
+from tfp_flowopt.training import tensorboard
 from tfp_flowopt.training import training_log
 
 __all__ = ['RunFiles']
@@ -44,7 +45,9 @@ class RunFiles:
     """
     self.workdir = pathlib.Path(workdir)
     self._state = state
+    self._config = config
     self._replicas = replicas
+    self._board = None
     self._log = training_log.TrainingLog(
         self.workdir / 'training_log.csv', _COLUMNS
     )
@@ -78,7 +81,6 @@ class RunFiles:
     if self._replicas.is_chief:
       with self.writing():
         files.write_json(self.workdir / 'start.json', values)
-    self._truncate_log()
     self.save()
 
   def resume(self, settings):
@@ -107,13 +109,33 @@ class RunFiles:
     self._checkpoints.restore_newest()
     return values
 
-  def append(self, **row):
-    """Adds a row to the log."""
-    self._log.append(**row)
+  @property
+  def board(self):
+    """The `TensorBoardWriter` during training; `None` if nobody wants it."""
+    return self._board
+
+  def append(self, step, held_out_bits_per_dim=None, **row):
+    """Adds a row to the log, and its numbers to TensorBoard's charts.
+
+    Args:
+      step: Of the row.
+      held_out_bits_per_dim: If it was evaluated.
+      **row: Further columns.
+    """
+    self._log.append(
+        step=step, held_out_bits_per_dim=held_out_bits_per_dim, **row
+    )
+    if self._board is not None:
+      # One name for what belongs into one chart.
+      row['bits_per_dim'] = row.pop('train_bits_per_dim', None)
+      self._board.scalars(step, **row)
+      self._board.scalars(
+          step, run='held_out', bits_per_dim=held_out_bits_per_dim
+      )
 
   def rows(self):
     """All rows of the log, as dictionaries of strings."""
-    self._flush_log()
+    self._flush()
     return self._log.rows()
 
   def seconds(self):
@@ -132,8 +154,7 @@ class RunFiles:
     """
     if not self._replicas.is_chief:
       return
-    self._flush_log()
-    self._truncate_log()
+    self._truncate()
     if len(self._log.rows()) != int(self._state.step.numpy()):
       raise RuntimeError(
           'The log does not hold every step: training was interrupted. Make a '
@@ -142,7 +163,7 @@ class RunFiles:
 
   def save(self):
     """Saves a checkpoint, unless this step has one: that stays untouched."""
-    self._flush_log()
+    self._flush()
     with self.writing():
       self._checkpoints.save()
 
@@ -176,18 +197,35 @@ class RunFiles:
       self.rollbacks.record(
           int(self._state.step.numpy()), self._checkpoints.steps[-1]
       )
-    self._flush_log()
+    self._flush()
     self._checkpoints.restore_newest()
-    self._truncate_log()
+    self._truncate()
     self._state.schedule.scale.assign(self.rollbacks.scale)
 
-  def _truncate_log(self):
-    """Drops the rows of steps that will be taken (again)."""
-    if self._replicas.is_chief:
-      with self.writing():
-        self._log.truncate(int(self._state.step.numpy()))
+  def close(self):
+    """Writes what is left."""
+    self._flush()
+    if self._board is not None:
+      self._board.close()
+      self._board = None
 
-  def _flush_log(self):
-    if self._replicas.is_chief:
-      with self.writing():
-        self._log.flush()
+  def _truncate(self):
+    """Drops what is written of steps that will be taken (again)."""
+    if not self._replicas.is_chief:
+      return
+    step = int(self._state.step.numpy())
+    with self.writing():
+      self.close()
+      self._log.truncate(step)
+      if self._config.tensorboard:
+        self._board = tensorboard.TensorBoardWriter(
+            self.workdir / 'tensorboard', step
+        )
+
+  def _flush(self):
+    if not self._replicas.is_chief:
+      return
+    with self.writing():
+      self._log.flush()
+      if self._board is not None:
+        self._board.flush()

@@ -16,7 +16,10 @@ NUM_SAMPLES = 10
 
 
 class RunPictures:
-  """Draws `curve.png` and `samples.png`, if matplotlib is installed."""
+  """Draws pictures as PNG files, if matplotlib is installed.
+
+  And for TensorBoard, which needs it for the samples least of all.
+  """
 
   def __init__(self, workdir, distribution, data, bits, seed):
     """Prepares the pictures.
@@ -41,10 +44,20 @@ class RunPictures:
     )
     return flows.quantize(x, self._bits)
 
-  def draw(self, log_rows, train_optimum, held_out_optimum, block_size):
-    """Draws both pictures anew.
+  def draw(
+      self,
+      step,
+      board,
+      log_rows,
+      train_optimum,
+      held_out_optimum,
+      block_size,
+  ):
+    """Draws `curve.png` and `samples.png` anew.
 
     Args:
+      step: Number of steps done.
+      board: `TensorBoardWriter`, or `None`.
       log_rows: Rows of the training log.
       train_optimum: Bits/dim of the best pointwise linear flow on training
         images.
@@ -55,6 +68,12 @@ class RunPictures:
     for temperature in _TEMPERATURES:
       images = self._sample(tf.constant(temperature))
       samples.append((f'T = {temperature}', images))
+    if board is not None:
+      board.samples(step, samples)
+      board.optimum(step, bits_per_dim=train_optimum)
+      board.optimum(
+          step, run='optimum_held_out', bits_per_dim=held_out_optimum
+      )
     train = _finite_pairs(log_rows, 'train_bits_per_dim')
     held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
     try:
@@ -72,6 +91,23 @@ class RunPictures:
           )
     except ImportError:
       pass  # Pictures are an extra; the numbers are in the log.
+
+  def draw_layers(self, step, board, layers):
+    """Draws `layers.png`.
+
+    Args:
+      step: Number of steps done.
+      board: `TensorBoardWriter`, or `None`.
+      layers: List of `diagnostics.LayerReport`.
+    """
+    try:
+      path = self._workdir / 'layers.png'
+      with files.atomic_path(path) as temporary:
+        diagnostics.plot_layers(temporary, layers)
+      if board is not None:
+        board.picture(step, 'layers', path)
+    except ImportError:
+      pass
 
 
 def _finite_pairs(rows, column):

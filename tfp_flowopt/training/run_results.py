@@ -10,6 +10,7 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt.training import files
 
 __all__ = [
+    'layer_report',
     'optimum_report',
     'reconstruction_errors',
     'summary',
@@ -20,6 +21,8 @@ __all__ = [
 _REPORTED = 2**27
 # Images of the report on recomputed inputs.
 _RECONSTRUCTED = 8
+# Images of the report on layers, and the largest one with local constants.
+_LAYER_IMAGES, _LARGEST_LOCAL = 4, 128 * 128 * 3
 
 
 def optimum_report(distribution, evaluator, examples, held_out, bits):
@@ -62,12 +65,35 @@ def reconstruction_errors(distribution, held_out, bits):
   return diagnostics.reconstruction_errors(distribution, tf.constant(x))
 
 
-def summary(results, report, reconstruction):
+def layer_report(distribution, held_out, bits):
+  """What each layer does; see `diagnostics.layer_report`.
+
+  Args:
+    distribution: The flow.
+    held_out: `ExampleBatches`.
+    bits: Number of bits of an image value.
+
+  Returns:
+    List of `diagnostics.LayerReport`, empty for a flow of another kind; local
+    constants are left out for large images, for which they take much memory.
+  """
+  if not isinstance(distribution.bijector, bijectors.ImageFlow):
+    return []
+  size = held_out.event_size
+  return diagnostics.layer_report(
+      distribution,
+      held_out.array(bits, _RECONSTRUCTED * size)[:_LAYER_IMAGES],
+      num_local_images=int(size <= _LARGEST_LOCAL),
+  )
+
+
+def summary(results, report, reconstruction, layers):
   """All results as a dictionary that JSON can hold."""
   return {
       **results,
       'report': dataclasses.asdict(report),
       'reconstruction': [error._asdict() for error in reconstruction],
+      'layers': [layer._asdict() for layer in layers],
   }
 
 

@@ -12,6 +12,7 @@ _MAY_CHANGE = (
     'checkpoint_every',
     'checkpoints_to_keep',
     'max_rollbacks',
+    'tensorboard',
 )
 
 

@@ -67,7 +67,9 @@ class Trainer:
   * `start.json`: settings, optima and the predicted bits/dim of step 0;
   * `training_log.csv`: a row for each step, the loss before the step;
   * `rollbacks.json`: if the run went back, when and where to;
-  * `curve.png`, `samples.png`: if matplotlib is installed;
+  * `tensorboard/`: the same numbers, and samples, for TensorBoard;
+  * `curve.png`, `samples.png`: if matplotlib is installed; and when the run is
+    complete, `layers.png` (`diagnostics.layer_report`);
   * `report.txt`, `summary.json`: when the run is complete, how far the flow is
     from the optimum and what that means (`diagnostics.optimum_report`).
   """
@@ -319,6 +321,7 @@ class Trainer:
         self._files.save()
       if stopped:
         bar.close()
+        self._files.close()
         raise interruption.TrainingInterrupted(self.step)
 
   def _note(self, result, row, bar):
@@ -382,9 +385,9 @@ class Trainer:
     self._draw_pictures()
     report = self.report()
     with self._state.average.swapped_in():
-      reconstruction = run_results.reconstruction_errors(
-          self._distribution, self._held_out, self._config.bits
-      )
+      data = self._distribution, self._held_out, self._config.bits
+      reconstruction = run_results.reconstruction_errors(*data)
+      layers = run_results.layer_report(*data)
     results = run_results.summary(
         {
             'steps': self.step,
@@ -395,12 +398,16 @@ class Trainer:
         },
         report,
         reconstruction,
+        layers,
     )
     if self._replicas.is_chief:
       with self._files.writing():
+        if layers:
+          self._pictures.draw_layers(self.step, self._files.board, layers)
         run_results.write_results(
             self._files.workdir, results, report, reconstruction
         )
+    self._files.close()
     # No process ends before the chief is done: it would be taken for dead.
     self._replicas.broadcast([self.step])
     return results
@@ -419,7 +426,12 @@ class Trainer:
     )
     with self._state.average.swapped_in(), self._files.writing():
       self._pictures.draw(
-          self._files.rows(), train, held_out, self._largest_block
+          self.step,
+          self._files.board,
+          self._files.rows(),
+          train,
+          held_out,
+          self._largest_block,
       )
 
   @property
