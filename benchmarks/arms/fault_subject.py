@@ -81,7 +81,8 @@ def main():
     return
   if trainer.is_chief:
     np.savez(
-        workdir / 'weights.npz', *(v.numpy() for v in distribution.variables)
+        workdir / 'weights.npz',
+        *(v.numpy() for v in distribution.trainable_variables),
     )
 
 

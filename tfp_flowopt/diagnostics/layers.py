@@ -217,13 +217,14 @@ class _Layer:
     self._parts = parts
     self._index = 0
 
-    @tf.function(autograph=False)
     def estimate(x, index):
       linearized = parts(index) if tangents is None else tangents(index, x)
       chain = tfp.bijectors.Chain(linearized)
       return local_constants.local_lipschitz(chain, x, num_steps)
 
     self._estimate = estimate
+    # Made when it is asked for; one for all copies.
+    self._graphs = {}
 
   def numbered(self, index):
     """The layer with another index, which shares the graph."""
@@ -232,6 +233,16 @@ class _Layer:
     layer._index = index
     return layer
 
+  def _local(self, x, index):
+    """Local constants, by a graph for all images of a shape."""
+    # Concrete: TensorFlow warns of a function that is made for each layer.
+    graph = self._graphs.get(tuple(x.shape))
+    if graph is None:
+      graph = tf.function(self._estimate, autograph=False)
+      graph = graph.get_concrete_function(x, index)
+      self._graphs[tuple(x.shape)] = graph
+    return graph(x, index)
+
   def report(self, x, num_local_images):
     """Returns the `LayerReport` at `x`, and the outputs."""
     parts = self._parts(self._index)
@@ -239,8 +250,7 @@ class _Layer:
     for part in parts:
       certified = certified.then(lipschitz.lipschitz_bounds(part))
     local = [
-        # Not an int, for which there would be a graph of its own.
-        self._estimate(x[i : i + 1], tf.constant(self._index))
+        self._local(x[i : i + 1], tf.constant(self._index))
         for i in range(num_local_images)
     ]
     y, log_det = x, 0.0

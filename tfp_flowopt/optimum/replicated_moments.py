@@ -64,17 +64,11 @@ class ReplicatedMoments:
     if self._own is None:
       return self._shared.read()
 
-    def own_count():
-      return tf.identity(self._own.variables['count'])
-
-    if self._on_one_of_many():
-      counts = [own_count()]
-    else:
+    counts = [self._own.variables['count']]
+    if not self._on_one_of_many():
       # Each replica's own: no worker waits for another one here.
-      with self._strategy.scope():
-        counts = self._strategy.experimental_local_results(
-            self._strategy.run(own_count)
-        )
+      counts = self._strategy.experimental_local_results(*counts)
+    counts = [tf.identity(count) for count in counts]
     check = tf.debugging.assert_equal(
         tf.add_n(counts),
         tf.constant(0.0, tf.float64),

@@ -83,16 +83,22 @@ class Replicas:
     values = np.asarray(values, np.float64)
     if self.num_processes == 1:
       return values
-    first = self.own[0]
+    # Few different sizes, for each is a graph of its own.
+    size = max(128, 2 ** (values.size - 1).bit_length())
+    padded = np.zeros(size)
+    padded[: values.size] = values.ravel()
     contributions = self.distributed(
-        lambda number: tf.constant(values if number == first else 0 * values)
+        lambda number: tf.constant(
+            padded if number == self.own[0] else 0.0 * padded
+        )
     )
-    return self.local(self._summed(contributions))[0].numpy()
+    total = self.local(self._summed(contributions))[0].numpy()
+    return total[: values.size].reshape(values.shape)
 
   def broadcast(self, values):
     """The chief's numbers, in all processes; see `host_sum`."""
     values = np.asarray(values, np.float64)
-    return self.host_sum(values if self.is_chief else 0 * values)
+    return self.host_sum(values if self.is_chief else np.zeros_like(values))
 
   def broadcast_variables(self, variables):
     """Gives all processes the chief's values, to the last bit.
@@ -106,19 +112,20 @@ class Replicas:
     """
     if self.num_processes == 1:
       return
-    for variable in variables:
-      own = variable.synchronization == tf.VariableSynchronization.ON_READ
-      if own or not variable.dtype.is_floating:
-        continue
-      value = tf.identity(variable)
-      if not self.is_chief:
-        value = tf.zeros_like(value)
-      contributions = self.distributed(
-          lambda number, value=value: value
-          if number == self.own[0]
-          else tf.zeros_like(value)
+    chosen = [
+        v
+        for v in variables
+        if v.dtype.is_floating
+        and v.synchronization != tf.VariableSynchronization.ON_READ
+    ]
+    # float64 holds float32 exactly.
+    values = [np.float64(v.numpy()) for v in chosen]
+    flat = self.broadcast(np.concatenate([v.ravel() for v in values]))
+    ends = np.cumsum([v.size for v in values])[:-1]
+    for variable, part in zip(chosen, np.split(flat, ends), strict=True):
+      variable.assign(
+          tf.cast(part.reshape(variable.shape.as_list()), variable.dtype)
       )
-      variable.assign(self.local(self._summed(contributions))[0])
 
   def check_identical(self, variables):
     """Raises a `RuntimeError` unless all replicas hold the same bits.
