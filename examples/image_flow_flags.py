@@ -20,7 +20,7 @@ _NOT_SAVED = (
     'mode',
     'checkpoint',
     'output',
-    'num_samples',
+    'num_images',
     'temperature',
     'eval_draws',
     'profile',
@@ -207,7 +207,11 @@ flags.DEFINE_string(
     'output', None, 'Where --mode other than train writes to.'
 )
 flags.DEFINE_integer(
-    'num_samples', 16, 'Images of --mode=sample.', lower_bound=1
+    'num_images',
+    None,
+    'Images of --mode=sample, by default 16, or of --mode=evaluate, by default '
+    'all that are held out, 1024 if those are crops without end.',
+    lower_bound=1,
 )
 _TEMPERATURE = flags.DEFINE_float(
     'temperature', 0.7, 'Of --mode=sample: below 1, more typical images.'

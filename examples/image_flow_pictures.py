@@ -7,7 +7,9 @@ import tfp_flowopt as fo
 
 __all__ = ['draw_interpolation', 'draw_samples']
 
-_ROWS, _STEPS = 4, 9
+_COLUMNS = 8
+# Images from one to the other, both of them included.
+_STEPS = 9
 
 
 def draw_samples(distribution, path, num_samples, temperature, bits, seed):
@@ -26,9 +28,13 @@ def draw_samples(distribution, path, num_samples, temperature, bits, seed):
   )
   images = fo.flows.quantize(x, bits).numpy()
   np.save(path.with_suffix('.npy'), images)
+  columns = min(num_samples, _COLUMNS)
+  # White where the last row has no images.
+  missing = -num_samples % columns
+  images = np.pad(images, [(0, missing)] + 3 * [(0, 0)], constant_values=255)
   rows = [
-      (f'T = {temperature}' if i == 0 else '', images[i : i + 8])
-      for i in range(0, num_samples, 8)
+      (f'T = {temperature}' if i == 0 else '', images[i : i + columns])
+      for i in range(0, len(images), columns)
   ]
   fo.diagnostics.plot_samples(path, rows)
 

@@ -133,7 +133,7 @@ def _look_at(distribution, trainer, held_out_images):
     return pathlib.Path(FLAGS.output or workdir / name)
 
   if FLAGS.mode == 'evaluate':
-    num_images = FLAGS.eval_images or _count(held_out_images)
+    num_images = FLAGS.num_images or _count(held_out_images)
     draws = trainer.evaluate_draws(num_images, FLAGS.eval_draws)
     error = np.std(draws) / math.sqrt(len(draws))
     print(
@@ -158,7 +158,7 @@ def _look_at(distribution, trainer, held_out_images):
     image_flow_pictures.draw_samples(
         distribution,
         path,
-        FLAGS.num_samples,
+        FLAGS.num_images or 16,
         FLAGS.temperature,
         FLAGS.bits,
         FLAGS.seed,

@@ -178,6 +178,7 @@ def test_pictures_are_optional(tmp_path, monkeypatch):
     raise ImportError('no matplotlib')
 
   monkeypatch.setattr(fo.diagnostics, 'plot_samples', missing)
+  monkeypatch.setattr(fo.diagnostics, 'plot_layers', missing)
   # Samples themselves are tested by `straight`.
   monkeypatch.setattr(
       run_pictures.RunPictures, '_sample', lambda self, _: self._data
