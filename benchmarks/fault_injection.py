@@ -7,6 +7,7 @@ clock), the weights to the last bit, and the images that every step used.
   python benchmarks/fault_injection.py --rounds=33
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -193,13 +194,10 @@ def _full_disk(run, rng):
   step = rng.randrange(8, _STEPS.value - 10)
   run.wait_until(lambda: run.steps_begun() > step)
   ballast = run.folder / 'ballast'
-  with ballast.open('wb') as f:
-    try:
-      while True:
-        f.write(bytes(2**12))
-        f.flush()
-    except OSError:
-      pass
+  with contextlib.suppress(OSError), ballast.open('wb') as f:
+    while True:
+      f.write(bytes(2**12))
+      f.flush()
   (code,) = run.wait()
   if not code or 'Cannot write to' not in run.text():
     raise AssertionError(f'Full disk: ended with {code}\n{run.text()}')
@@ -329,7 +327,7 @@ def _mount(folder):
   """A small file system in memory, if this user may mount one."""
   folder.mkdir(parents=True)
   return not subprocess.run(
-      ['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', folder],
+      ['mount', '-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', folder],
       check=False,
       capture_output=True,
   ).returncode
@@ -359,7 +357,7 @@ def _round(kind, folder, straight, rng):
     for process in run.processes:
       process.kill()
     if mounted:
-      subprocess.run(['umount', run.folder], check=False)
+      subprocess.run(['umount', '-l', run.folder], check=False)
 
 
 def main(argv):
@@ -383,7 +381,7 @@ def main(argv):
       began = time.monotonic()
       try:
         what, ok = _round(kind, folder / str(i), straight, rng), True
-      except AssertionError as e:
+      except (AssertionError, OSError, subprocess.TimeoutExpired) as e:
         what, ok = str(e), False
       rows.append({'fault': kind, 'what': what, 'ok': ok})
       print(

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 from absl import app
 from absl import flags
+import numpy as np
 import pytest
 from support import images
 import tensorflow as tf
@@ -61,6 +63,7 @@ def rows(workdir):
 @pytest.fixture(scope='session')
 def binary():
   """The binary as a module: once a process, for its flags stay defined."""
+  sys.path.insert(0, str(BINARY.parent))
   spec = importlib.util.spec_from_file_location('train_image_flow', BINARY)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -72,7 +75,7 @@ def parse(binary):
   saved = {name: flags.FLAGS[name].value for name in flags.FLAGS}
 
   def parse_flags(*arguments):
-    return flags.FLAGS(['train_image_flow', *arguments])
+    return binary.image_flow_flags.parse(['train_image_flow', *arguments])
 
   yield parse_flags
   flags.FLAGS.unparse_flags()
@@ -84,10 +87,58 @@ def run_main(binary, parse, *arguments):
   binary.main(parse(*arguments))
 
 
+def check_other_modes(binary, parse, workdir):
+  """What can be done with a run, whose flags are known."""
+  before = {
+      path: path.stat().st_mtime_ns
+      for path in workdir.rglob('*')
+      if path.is_file()
+  }
+  summary = json.loads((workdir / 'summary.json').read_text())
+
+  def run(mode, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+      printed = []
+      patch.setattr('builtins.print', lambda *a, **_: printed.append(a[0]))
+      run_main(
+          binary, parse, f'--workdir={workdir}', f'--mode={mode}', *arguments
+      )
+    return '\n'.join(printed)
+
+  text = run('evaluate', '--num_images=50', '--eval_draws=2')
+  (value,) = re.findall(r'50 held-out images, 2 draws.* ([\d.]+) bits', text)
+  assert float(value) == pytest.approx(
+      summary['held_out_bits_per_dim'], abs=0.5
+  )
+  new = workdir.parent
+  run('sample', '--num_images=11', f'--output={new / "s.png"}')
+  assert (new / 's.png').read_bytes().startswith(b'\x89PNG')
+  samples = np.load(new / 's.npy')
+  assert samples.shape == (11, 4, 4, 3) and samples.dtype == np.uint8
+  run('interpolate', f'--output={new / "i.png"}')
+  assert (new / 'i.png').stat().st_size > 10_000
+  run('export', '--checkpoint=best', f'--output={new / "model"}')
+  assert (new / 'model' / 'saved_model.pb').exists()
+  text = run('report', f'--output={new / "r.txt"}')
+  assert 'best linear, circulant' in text
+  assert (new / 'r.txt').read_text() in (workdir / 'report.txt').read_text()
+  # None of it touches the run.
+  assert before == {
+      path: path.stat().st_mtime_ns
+      for path in workdir.rglob('*')
+      if path.is_file()
+  }
+  with pytest.raises(SystemExit, match='needs a run'):
+    run_main(
+        binary, parse, f'--workdir={workdir / "none"}', '--mode=sample'
+    )
+  assert not (workdir / 'none').exists()
+
+
 def test_killed_in_the_middle_it_resumes_bit_for_bit(
     binary, parse, folder, tmp_path
 ):
-  arguments = [f'--data_dir={folder}', '--train_steps=60']
+  arguments = [f'--data={folder}', '--train_steps=60']
   straight = start(tmp_path / 'a', *arguments)
   text, _ = straight.communicate(timeout=300)
   assert straight.returncode == 0, text
@@ -120,6 +171,8 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
   )
   assert a == b
 
+  check_other_modes(binary, parse, tmp_path / 'a')
+
   # The same workdir for something else.
   with pytest.raises(
       SystemExit, match=r'(?s)num_steps: was 1, is 2.*seed: was 0, is 3'
@@ -141,6 +194,42 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
     [
         (['--image_size=0'], 'image_size'),
         (['--image_size=12'], 'divisible'),
+        (['--accumulation=0'], 'accumulation'),
+        (['--batch_size=9', '--accumulation=2'], 'multiple of'),
+        (['--bits=0'], 'bits'),
+        (['--bits=9'], 'bits'),
+        (['--channels=2'], 'channels'),
+        (['--checkpoint=first'], 'checkpoint'),
+        (['--checkpoints_to_keep=0'], 'checkpoints_to_keep'),
+        (['--clip_norm=0'], 'clip_norm'),
+        (['--clip_norm=inf'], 'clip_norm'),
+        (['--compute_dtype=int8'], 'compute_dtype'),
+        (['--config=/no/such/file'], '/no/such/file must hold flags'),
+        (['--cpu_devices=0', '--strategy=mirrored'], 'cpu_devices'),
+        (['--cpu_devices=2'], 'needs --strategy=mirrored'),
+        (['--crop=left'], 'crop'),
+        (['--deterministic=maybe'], 'deterministic'),
+        (['--ema_decay=1'], 'ema_decay'),
+        (['--ema_decay=-0.1'], 'ema_decay'),
+        (['--ema_decay=nan'], 'ema_decay'),
+        (['--eval_draws=0'], 'eval_draws'),
+        (['--eval_images=1'], 'eval_images'),
+        (['--flip=left'], 'flip'),
+        (['--held_out=/no/such/folder', '--data=.'], 'held_out'),
+        (['--held_out=.'], '--held_out needs --data'),
+        (['--init_images=1'], 'init_images'),
+        (['--jit_compile=2'], 'jit_compile'),
+        (['--lipschitz_budget=-1'], 'lipschitz_budget'),
+        (['--memory=none'], 'memory'),
+        (['--mode=test'], 'mode'),
+        (['--num_images=0'], 'num_images'),
+        (['--profile=-1'], 'profile'),
+        (['--schedule=linear'], 'schedule'),
+        (['--strategy=tpu'], 'strategy'),
+        (['--strategy=multi_worker'], 'TF_CONFIG'),
+        (['--temperature=-1'], 'temperature'),
+        (['--temperature=nan'], 'temperature'),
+        (['--warmup_steps=-1'], 'warmup_steps'),
         (['--num_levels=0'], 'num_levels'),
         (['--num_levels=6'], 'divisible'),
         (['--num_steps=0'], 'num_steps'),
@@ -156,7 +245,7 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
         (['--checkpoint_every=0'], 'checkpoint_every'),
         (['--seed=-1'], 'seed'),
         (['--bad_images=ignore'], 'bad_images'),
-        (['--data_dir=/no/such/folder'], 'data_dir'),
+        (['--data=/no/such/folder'], 'data'),
         (['--nu_steps=3'], 'nu_steps'),
         (['--workdir='], 'workdir'),
     ],
@@ -165,6 +254,54 @@ def test_bad_flags_stop_before_any_work(parse, tmp_path, arguments, match):
   with pytest.raises(flags.Error, match=match):
     parse(f'--workdir={tmp_path}', *arguments)
   assert not list(tmp_path.iterdir())
+
+
+def test_every_flag_has_a_bad_value(binary):
+  """Of the table above; those of which any value will do are named."""
+  marks = test_bad_flags_stop_before_any_work.pytestmark
+  (mark,) = (m for m in marks if m.name == 'parametrize')
+  tried = {
+      argument.lstrip('-').split('=')[0]
+      for arguments, _ in mark.args[1]
+      for argument in arguments
+  }
+  module_flags = flags.FLAGS.flags_by_module_dict()['image_flow_flags']
+  assert {flag.name for flag in module_flags} - tried == {'output'}
+
+
+@pytest.mark.parametrize(
+    'content, match',
+    [
+        ('{', 'must hold flags as JSON'),
+        ('[1]', 'JSON object'),
+        ('{"num_stepz": 3}', 'no flag num_stepz'),
+        ('{"workdir": "x"}', 'no flag workdir'),
+        ('{"batch_size": 0}', 'batch_size'),
+    ],
+)
+def test_a_bad_configuration(parse, tmp_path, content, match):
+  path = tmp_path / 'config.json'
+  path.write_text(content)
+  for arguments in (
+      (f'--workdir={tmp_path}',),
+      (f'--workdir={tmp_path / "w"}', f'--config={path}'),
+  ):
+    with pytest.raises(flags.Error, match=match):
+      parse(*arguments)
+
+
+def test_given_flags_come_before_files(parse, tmp_path):
+  workdir = tmp_path / 'w'
+  workdir.mkdir()
+  (workdir / 'config.json').write_text(
+      '{"num_steps": 1, "num_levels": 1, "batch_size": 1, "flip": true}'
+  )
+  path = tmp_path / 'c.json'
+  path.write_text('{"num_steps": 2, "num_levels": 2, "eval_images": null}')
+  parse(f'--workdir={workdir}', f'--config={path}', '--num_steps=3')
+  values = flags.FLAGS
+  assert (values.num_steps, values.num_levels, values.batch_size) == (3, 2, 1)
+  assert values.flip is True and values.eval_images is None
 
 
 def test_without_a_workdir(parse):
@@ -181,12 +318,12 @@ def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
   workdir = tmp_path / 'w'
   with pytest.raises(SystemExit, match=r'notes\.txt'):
     run_main(
-        binary, parse, f'--workdir={workdir}', f'--data_dir={bad}', *SMALL
+        binary, parse, f'--workdir={workdir}', f'--data={bad}', *SMALL
     )
   assert not workdir.exists()
   # Skipped, it is counted and named, and the run goes on.
   run = start(
-      workdir, f'--data_dir={bad}', '--bad_images=skip', '--train_steps=1'
+      workdir, f'--data={bad}', '--bad_images=skip', '--train_steps=1'
   )
   text, _ = run.communicate(timeout=300)
   assert run.returncode == 0, text
@@ -199,7 +336,7 @@ def test_impossible_data(binary, parse, tmp_path):
   empty.mkdir()
   with pytest.raises(SystemExit, match='No images'):
     run_main(
-        binary, parse, f'--workdir={tmp_path / "w"}', f'--data_dir={empty}'
+        binary, parse, f'--workdir={tmp_path / "w"}', f'--data={empty}'
     )
   image = images.smooth_noise(0, 10, 10)
   (empty / 'a.png').write_bytes(tf.io.encode_png(image).numpy())
@@ -208,7 +345,7 @@ def test_impossible_data(binary, parse, tmp_path):
         binary,
         parse,
         f'--workdir={tmp_path / "w"}',
-        f'--data_dir={empty}',
+        f'--data={empty}',
         *SMALL,
     )
   with pytest.raises(app.UsageError, match='Unknown arguments'):
@@ -225,9 +362,9 @@ def test_crops_too_large_for_the_photographs(binary, parse, tmp_path):
 
 def test_a_workdir_inside_the_data_is_refused(parse, folder):
   for workdir in (folder, folder / 'runs' / 'a'):
-    with pytest.raises(flags.Error, match='inside --data_dir'):
-      parse(f'--workdir={workdir}', f'--data_dir={folder}')
-  parse(f'--workdir={folder}-run', f'--data_dir={folder}')
+    with pytest.raises(flags.Error, match='inside --data'):
+      parse(f'--workdir={workdir}', f'--data={folder}')
+  parse(f'--workdir={folder}-run', f'--data={folder}')
 
 
 def test_a_workdir_that_is_a_file_is_refused(parse, folder):

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from support import events
 from support import images
 from support import runs
 
@@ -46,6 +47,12 @@ def test_a_crashed_run_goes_on_bit_for_bit(
   assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
   for a, b in zip(runs.weights(distribution), want_weights, strict=True):
     np.testing.assert_array_equal(a, b)
+  # Neither twice nor left out in TensorBoard.
+  shown, original = (
+      events.scalars(path / 'tensorboard' / 'train')['bits_per_dim']
+      for path in (tmp_path, workdir)
+  )
+  assert shown == original
 
 
 def test_sigterm_saves_the_step(straight, tmp_path, without_pictures):

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from support import events
 from support import images
 from support import runs
 import tensorflow as tf
@@ -42,6 +43,39 @@ def test_what_a_run_leaves(straight):
     assert (workdir / name).read_bytes().startswith(b'\x89PNG')
   # 4.5 KB is an empty figure.
   assert (workdir / 'samples.png').stat().st_size > 10_000
+  # The layers add up to the flow.
+  assert [layer['name'] for layer in summary['layers']] == [
+      f'level 0 {part}' for part in ('whiten', 'step 0', 'restore', 'scale out')
+  ]
+  for layer in summary['layers']:
+    assert layer['local_forward'] <= layer['certified_forward'] + 1e-4
+    assert layer['local_inverse'] <= layer['certified_inverse'] + 1e-4
+
+
+def test_what_tensorboard_shows(straight):
+  workdir, summary, _ = straight
+  shown = {
+      path.name: events.read(path)
+      for path in (workdir / 'tensorboard').iterdir()
+  }
+
+  def values(run, name='bits_per_dim'):
+    return [(step, value.simple_value) for step, value in shown[run][name]]
+
+  log = runs.rows(workdir)
+  for run, column in (
+      ('train', 'train_bits_per_dim'), ('held_out', 'held_out_bits_per_dim')
+  ):
+    want = [
+        (int(row['step']), float(row[column])) for row in log if row[column]
+    ]
+    np.testing.assert_allclose(values(run), want, rtol=1e-6)
+  # A line from the first step to the last.
+  (first, best), *_, (last, same) = values('optimum')
+  assert (first, last) == (1, 12) and best == same
+  assert best == pytest.approx(summary['train_optimum']['8'])
+  assert len(shown['pictures']['layers']) == 1
+  assert len(shown['pictures']['samples/T = 0.7']) == 4
 
 
 @pytest.fixture(scope='module')
