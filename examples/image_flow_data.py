@@ -28,10 +28,10 @@ def load(say):
   try:
     if FLAGS.data is None:
       return _crops(_photographs(), say)
-    train = _dataset(FLAGS.data, FLAGS.crop, FLAGS.flip)
+    train = _dataset(FLAGS.data, FLAGS.flip)
     _tell_bad(train, FLAGS.data, say)
     if FLAGS.held_out is not None:
-      held_out = _dataset(FLAGS.held_out, _still_crop(), flip=False)
+      held_out = _dataset(FLAGS.held_out, flip=False)
       _tell_bad(held_out, FLAGS.held_out, say)
       return train, held_out
     if len(train) < _FEW and pathlib.Path(FLAGS.data).is_dir():
@@ -41,26 +41,21 @@ def load(say):
       return _crops(images, say)
     say('Every tenth image is held out.')
     # The files are known by now. What is held out is not mirrored.
-    _, held_out = _dataset(FLAGS.data, _still_crop(), flip=False).split()
+    _, held_out = _dataset(FLAGS.data, flip=False).split()
     return train.split()[0], held_out
   except ValueError as e:
     raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
 
 
-def _dataset(path, crop, flip):
+def _dataset(path, flip):
   return fo.training.ImageDataset(
       path,
       FLAGS.image_size,
-      crop=crop,
+      crop=FLAGS.crop,
       flip=flip,
       channels=int(FLAGS.channels),
       bad_images=FLAGS.bad_images,
   )
-
-
-def _still_crop():
-  """Tiles stay tiles, for both parts must have the same items."""
-  return 'tile' if FLAGS.crop == 'tile' else 'center'
 
 
 def _tell_bad(dataset, path, say):
