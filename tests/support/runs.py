@@ -7,6 +7,7 @@ import pytest
 from support import images
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import run_results
 
 CONFIG = {
     'train_steps': 12,
@@ -41,6 +42,7 @@ def make_trainer(workdir, **overrides):
 def no_pictures():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(fo.training.Trainer, '_draw_pictures', lambda self: None)
+    patch.setattr(run_results, 'layer_report', lambda *_: [])
     yield
 
 
