@@ -8,6 +8,7 @@ import pathlib
 
 from absl import flags
 
+from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import files
 
 __all__ = ['parse', 'save']
@@ -361,4 +362,7 @@ def save(workdir):
       for flag in module_flags
       if flag.name not in _NOT_SAVED
   }
-  files.write_json(pathlib.Path(workdir) / 'config.json', values)
+  workdir = pathlib.Path(workdir)
+  with checkpoints.writing(workdir):
+    workdir.mkdir(parents=True, exist_ok=True)
+    files.write_json(workdir / 'config.json', values)

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import files
 from tfp_flowopt.training import replicas
 
 FLAGS = flags.FLAGS
@@ -98,6 +99,7 @@ def _train(distribution, trainer, say):
   """Trains, exports, and says what came of it."""
   workdir = pathlib.Path(FLAGS.workdir)
   if trainer.is_chief:
+    # Again: the trainer has accepted what may have changed.
     image_flow_flags.save(workdir)
   if trainer.step:
     say(f'Resumed at step {trainer.step}.')
@@ -135,7 +137,7 @@ def _look_at(distribution, trainer, held_out_images):
   if FLAGS.mode == 'evaluate':
     num_images = FLAGS.num_images or _count(held_out_images)
     draws = trainer.evaluate_draws(num_images, FLAGS.eval_draws)
-    error = np.std(draws) / math.sqrt(len(draws))
+    error = np.std(draws, ddof=1) / math.sqrt(len(draws)) if draws[1:] else 0
     print(
         f'{num_images} held-out images, {len(draws)} draws of noise: '
         f'{np.mean(draws):.4f} bits/dim'
@@ -144,7 +146,8 @@ def _look_at(distribution, trainer, held_out_images):
     return
   if FLAGS.mode == 'report':
     text = str(trainer.report())
-    output('report.txt').write_text(text + '\n', encoding='utf-8')
+    with files.atomic_path(output('more_report.txt')) as path:
+      path.write_text(text + '\n', encoding='utf-8')
     print(text)
     trainer.use_averaged_weights()
     _print_constants(distribution.bijector)
@@ -152,6 +155,8 @@ def _look_at(distribution, trainer, held_out_images):
   trainer.use_averaged_weights()
   if FLAGS.mode == 'export':
     path = output(f'saved_model/{trainer.step}')
+    if path.exists():
+      raise SystemExit(f'{path} exists already; give another --output.')
     _export(distribution, path)
   elif FLAGS.mode == 'sample':
     path = output('more_samples.png')
@@ -237,6 +242,9 @@ def main(argv):
     tf.config.experimental.enable_op_determinism()
   with strategy.scope():
     train_images, held_out_images = image_flow_data.load(say)
+  if is_chief and training and not (workdir / 'start.json').exists():
+    # Before there is a checkpoint to go on from.
+    image_flow_flags.save(workdir)
   try:
     distribution, trainer = _make_trainer(
         strategy, train_images, held_out_images

@@ -31,7 +31,7 @@ worker() {
     "task": {"type": "worker", "index": '"$SLURM_PROCID"'}}'
   # `exec`: the signal reaches Python.
   exec python examples/train_image_flow.py --strategy=multi_worker \
-    --workdir="$WORKDIR" --data_dir="$DATA_DIR" \
+    --workdir="$WORKDIR" --data="$DATA_DIR" \
     --image_size=256 --num_levels=6 --num_steps=8 \
     --batch_size=$((64 * 8 * SLURM_NNODES))
 }

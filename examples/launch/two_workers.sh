@@ -15,7 +15,7 @@ tf_config() {
 
 pids=()
 # Both get SIGTERM if this script does.
-trap 'kill -TERM "${pids[@]}"' TERM
+trap 'kill -TERM "${pids[@]}"' TERM INT
 for index in 0 1; do
   TF_CONFIG=$(tf_config "$index") python "$program" \
     --strategy=multi_worker "$@" &

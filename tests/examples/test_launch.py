@@ -85,7 +85,7 @@ def test_slurm(world, monkeypatch):
   assert workers == ['node9:23456', 'node10:23456']
   assert index == 1
   (arguments,) = _logged(world, 'arguments')
-  assert f'--workdir={world["WORKDIR"]} --data_dir=/images' in arguments
+  assert f'--workdir={world["WORKDIR"]} --data=/images' in arguments
   assert '--batch_size=1024' in arguments
 
 

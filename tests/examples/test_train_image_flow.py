@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,13 +40,13 @@ def folder(tmp_path_factory):
   return path
 
 
-def start(workdir, *arguments):
+def start(workdir, *arguments, **environment):
   return subprocess.Popen(
       [sys.executable, BINARY, f'--workdir={workdir}', *SMALL, *arguments],
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,
-      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'},
+      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3', **environment},
   )
 
 
@@ -121,6 +122,8 @@ def check_other_modes(binary, parse, workdir):
   assert (new / 'model' / 'saved_model.pb').exists()
   text = run('report', f'--output={new / "r.txt"}')
   assert 'best linear, circulant' in text
+  with pytest.raises(SystemExit, match='exists already'):
+    run('export', f'--output={new / "model"}')
   assert (new / 'r.txt').read_text() in (workdir / 'report.txt').read_text()
   # None of it touches the run.
   assert before == {
@@ -307,6 +310,48 @@ def test_given_flags_come_before_files(parse, tmp_path):
 def test_without_a_workdir(parse):
   with pytest.raises(flags.Error, match='workdir'):
     parse()
+
+
+def test_on_several_devices(tmp_path):
+  sockets = [socket.socket() for _ in range(2)]
+  for s in sockets:
+    s.bind(('localhost', 0))
+  workers = [f'localhost:{s.getsockname()[1]}' for s in sockets]
+  for s in sockets:
+    s.close()
+  arguments = ['--train_steps=2', '--eval_images=20', '--init_images=20']
+  runs = [
+      start(
+          tmp_path / 'mirrored',
+          *arguments,
+          '--strategy=mirrored',
+          '--cpu_devices=2',
+      )
+  ]
+  for index in range(2):
+    config = {
+        'cluster': {'worker': workers},
+        'task': {'type': 'worker', 'index': index},
+    }
+    runs.append(
+        start(
+            tmp_path / 'workers',
+            *arguments,
+            '--strategy=multi_worker',
+            TF_CONFIG=json.dumps(config),
+        )
+    )
+  texts = [run.communicate(timeout=300)[0] for run in runs]
+  for run, text in zip(runs, texts, strict=True):
+    assert run.returncode == 0, text
+  for text in texts[:2]:
+    assert 'whole flow' in text and 'SavedModel' in text
+  assert 'held' not in texts[2]
+  for name in ('mirrored', 'workers'):
+    served = tf.saved_model.load(str(tmp_path / name / 'saved_model' / '2'))
+    images = tf.zeros([1, 4, 4, 3], tf.uint8)
+    values = served.signatures['log_prob'](images=images)
+    assert np.all(np.isfinite(values['log_prob']))
 
 
 def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):

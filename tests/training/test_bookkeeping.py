@@ -111,6 +111,11 @@ def test_averages_follow_the_formula():
         ('train_steps', 3.0),
         ('seed', -1),
         ('jit_compile', 'yes'),
+        ('eval_images', 1),
+        ('init_images', 1),
+        ('accumulation', 0),
+        ('max_skipped', 0),
+        ('schedule', 'linear'),
     ],
 )
 def test_bad_configuration_is_named(name, value):

@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -64,7 +66,7 @@ def test_it_does_not_go_back_for_ever(tmp_path, without_pictures):
   overrides = {'max_skipped': 2, 'max_rollbacks': 1, 'eval_every': 100}
   trainer, distribution = poisoned(tmp_path, 5, 100, cure=9, **overrides)
   with pytest.raises(
-      fo.training.DivergedError, match=r'step 7 .*1 roll-backs.*step 4 is fin'
+      fo.training.DivergedError, match=r'step 7 .*1 roll-backs.*are finite'
   ):
     trainer.train()
   assert all(np.all(np.isfinite(w)) for w in runs.weights(distribution))
@@ -87,3 +89,44 @@ def test_a_few_bad_steps_are_only_skipped(tmp_path, without_pictures):
   assert {path.stem for path in (tmp_path / 'checkpoints').glob('*.index')} == {
       'ckpt-0', 'ckpt-4', 'ckpt-12'
   }
+
+
+def test_it_goes_back_beyond_the_weights_that_fail(
+    tmp_path, without_pictures
+):
+  trainer, _ = poisoned(
+      tmp_path, 8, 100, cure=1, max_skipped=2, eval_every=100
+  )
+  summary = trainer.train()
+  # The checkpoint of step 8 holds what the losses of steps 8 and 9 are of.
+  (event,) = json.loads((tmp_path / 'rollbacks.json').read_text())
+  assert (event['step'], event['to_step']) == (10, 4)
+  assert summary['steps'] == 12 and summary['skipped_steps'] == 0
+  assert {path.stem for path in (tmp_path / 'checkpoints').glob('*.index')} == {
+      'ckpt-4', 'ckpt-8', 'ckpt-12'
+  }
+
+
+def test_sigterm_among_bad_steps_saves_none_of_them(
+    tmp_path, without_pictures
+):
+  trainer, _ = poisoned(
+      tmp_path, 5, 100, cure=1, max_skipped=3, eval_every=100
+  )
+  step_function = trainer._train_step
+
+  def terminated(batch, stop):
+    if trainer.step == 6:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return step_function(batch, stop)
+
+  trainer._train_step = terminated
+  with pytest.raises(fo.training.TrainingInterrupted, match='after 4 steps'):
+    trainer.train()
+  trainer, _ = poisoned(
+      tmp_path, 5, 100, cure=1, max_skipped=3, eval_every=100
+  )
+  assert trainer.step == 4
+  trainer.train()
+  (event,) = json.loads((tmp_path / 'rollbacks.json').read_text())
+  assert (event['step'], event['to_step']) == (8, 4)

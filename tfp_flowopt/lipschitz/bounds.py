@@ -230,6 +230,9 @@ def lipschitz_bounds(bijector):
         '`LipschitzBounds(forward, inverse)`.'
     )
   for variable in bijector.variables:
+    # Accounts of replicas are no weights, and to read one is a sum over all.
+    if variable.synchronization == tf.VariableSynchronization.ON_READ:
+      continue
     if variable.dtype.is_floating and not np.all(np.isfinite(variable)):
       raise ValueError(
           f'Argument `bijector`: its weight {variable.name} is not finite.'

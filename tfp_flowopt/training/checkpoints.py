@@ -120,16 +120,27 @@ class RunCheckpoints:
           },
       )
 
-  def restore_newest(self):
+  @property
+  def saved_step(self):
+    """Step of the newest checkpoint of this process or that it began with."""
+    return self._saved_step
+
+  def restore_newest(self, before=None):
     """Restores the newest checkpoint that all processes can read.
+
+    Args:
+      before: If there are checkpoints of steps before this one, only those.
 
     Raises:
       ValueError: If there is none.
     """
-    steps = self._replicas.broadcast(
-        [len(self.steps)] + self._padded_steps()
+    count, *steps = self._replicas.broadcast(
+        [len(self.steps), *self._padded_steps()]
     ).astype(int)
-    for step in reversed(steps[1 : 1 + steps[0]]):
+    steps = steps[: min(count, len(steps))]
+    if before is not None:
+      steps = [step for step in steps if step < before] or steps
+    for step in reversed(steps):
       if self._restore(self._workdir / _LATEST / f'ckpt-{step}'):
         self._saved_step = int(self._step.numpy())
         return
@@ -137,6 +148,15 @@ class RunCheckpoints:
         f'Argument `workdir`: no checkpoint in {self._workdir} can be read. '
         'Use another directory to start again.'
     )
+
+  def drop_newer(self):
+    """Deletes the checkpoints of later steps than the present one."""
+    self._managers.pop(_LATEST, None)
+    if self._replicas.is_chief:
+      for step in self.steps:
+        if step > int(self._step.numpy()):
+          for path in (self._workdir / _LATEST).glob(f'ckpt-{step}.*'):
+            path.unlink()
 
   def restore_best(self):
     """Restores the best checkpoint.
@@ -187,6 +207,10 @@ class RunCheckpoints:
       for path in directory.glob(f'ckpt-{int(self._step.numpy())}_temp*'):
         shutil.rmtree(path, ignore_errors=True)
       raise
+    if self._temporary is not None:
+      # Nobody reads it.
+      del self._managers[name]
+      shutil.rmtree(directory, ignore_errors=True)
 
   def _manager(self, name):
     directory = self._workdir / name

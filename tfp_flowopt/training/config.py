@@ -72,6 +72,11 @@ class TrainConfig:
         'init_images',
         'max_skipped',
     )
+    for name in ('eval_images', 'init_images'):
+      if getattr(self, name) < 2:
+        raise ValueError(
+            f'Argument `{name}` must be at least 2, got {getattr(self, name)}.'
+        )
     if self.schedule not in ('constant', 'cosine'):
       raise ValueError(
           "Argument `schedule` must be 'constant' or 'cosine', got "

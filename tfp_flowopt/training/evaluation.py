@@ -150,7 +150,7 @@ class FlowEvaluator:
 
   def _prepared(self, start, images, examples):
     """Preprocessed; on many replicas filled up, for one graph to do."""
-    x = dequantize(images, self._bits, examples.seed, start)
+    x = dequantize(images, self._bits, examples.noise_seed, start)
     if self._replicas.count == 1:
       return x
     missing = examples.batch_size - len(x)

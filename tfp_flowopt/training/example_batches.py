@@ -20,16 +20,18 @@ class ExampleBatches:
   the batch, uint8 `[N, H, W, C]`.
   """
 
-  def __init__(self, images, num, seed):
+  def __init__(self, images, num, seed, noise_seed=None):
     """Chooses the examples.
 
     Args:
       images: Object with `event_shape` and `examples`, such as `ImageDataset`.
       num: Number of examples.
-      seed: `[2]` int64 `Tensor`; also of their noise.
+      seed: `[2]` int64 `Tensor`.
+      noise_seed: Of their noise; by default the same.
     """
     size = int(np.prod(images.event_shape))
     self.seed = seed
+    self.noise_seed = seed if noise_seed is None else noise_seed
     self.num = num
     self.event_size = size
     self.batch_size = max(1, min(_BATCH_NUMBERS // size, _MOST_IMAGES, num))
@@ -49,7 +51,7 @@ class ExampleBatches:
   def dequantized(self, bits):
     """A finite `tf.data.Dataset` of preprocessed batches, noise included."""
     return self._dataset.map(
-        lambda start, x: evaluation.dequantize(x, bits, self.seed, start)
+        lambda start, x: evaluation.dequantize(x, bits, self.noise_seed, start)
     )
 
   def array(self, bits, most_numbers):

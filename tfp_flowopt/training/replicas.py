@@ -89,7 +89,7 @@ class Replicas:
     padded[: values.size] = values.ravel()
     contributions = self.distributed(
         lambda number: tf.constant(
-            padded if number == self.own[0] else 0.0 * padded
+            padded if number == self.own[0] else np.zeros_like(padded)
         )
     )
     total = self.local(self._summed(contributions))[0].numpy()

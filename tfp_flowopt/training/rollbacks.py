@@ -14,8 +14,8 @@ class DivergedError(RuntimeError):
 class Rollbacks:
   """How often a run went back, in `rollbacks.json`: each halves the rate.
 
-  The file is written before the run goes back, so a run that is killed in
-  between goes on as if it had.
+  The file is written when the run is back. A run that is killed in between goes
+  on as if it had not diverged yet, and will again.
   """
 
   def __init__(self, workdir, config, replicas):
@@ -25,11 +25,21 @@ class Rollbacks:
       workdir: Directory of the run.
       config: `TrainConfig`.
       replicas: `Replicas`.
+
+    Raises:
+      ValueError: If processes see different directories.
     """
     self._path = pathlib.Path(workdir) / 'rollbacks.json'
     self._config = config
     self._replicas = replicas
     self._events = files.read_json(self._path) or []
+    # Each process has its own view of the directory.
+    (count,) = replicas.broadcast([len(self._events)])
+    if count != len(self._events):
+      raise ValueError(
+          'Argument `workdir` must be a directory that all workers share, got '
+          f'{workdir}.'
+      )
     self._streak = 0
 
   @property
@@ -54,24 +64,28 @@ class Rollbacks:
     self._streak = self._streak + 1 if skipped else 0
     return self._streak >= self._config.max_skipped
 
-  def record(self, step, to_step):
-    """Notes that the run goes back.
+  def check(self, step):
+    """Raises a `DivergedError` if the run went back too often already.
 
     Args:
       step: Number of steps done.
-      to_step: Step of the checkpoint.
-
-    Raises:
-      DivergedError: If it went back too often already.
     """
     if len(self._events) >= self._config.max_rollbacks:
       raise DivergedError(
           f'Loss or gradient of {self._streak} steps up to step {step} was not '
           f'finite, after {len(self._events)} roll-backs that each halved the '
           f'learning rate, to {self._config.learning_rate * self.scale:.2g}. '
-          f'The checkpoint of step {to_step} is finite. Look at the data and '
-          'the learning rate, or give the flow a `lipschitz_budget`.'
+          'The checkpoints are finite. Look at the data and the learning rate, '
+          'or give the flow a `lipschitz_budget`.'
       )
+
+  def record(self, step, to_step):
+    """Notes that the run went back.
+
+    Args:
+      step: Number of steps done before.
+      to_step: Step of the checkpoint.
+    """
     self._events.append({
         'step': step,
         'to_step': to_step,

@@ -61,7 +61,7 @@ class RunFiles:
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
     state.schedule.scale.assign(self.rollbacks.scale)
-    self._best = self._checkpoints.best_value
+    (self._best,) = replicas.broadcast([self._checkpoints.best_value])
     (found,) = replicas.broadcast([len(self._checkpoints.steps)])
     self.found = found > 0
 
@@ -76,12 +76,19 @@ class RunFiles:
       values: Dictionary, what is known before training.
 
     Raises:
+      ValueError: If workers see different directories.
       WorkdirError: If the directory cannot be written to.
     """
     if self._replicas.is_chief:
       with self.writing():
         files.write_json(self.workdir / 'start.json', values)
     self.save()
+    (there,) = self._replicas.host_sum([(self.workdir / 'start.json').exists()])
+    if there != self._replicas.num_processes:
+      raise ValueError(
+          'Argument `workdir` must be a directory that all workers share, got '
+          f'{self.workdir}.'
+      )
 
   def resume(self, settings):
     """Goes on with a run, from its newest checkpoint.
@@ -155,6 +162,10 @@ class RunFiles:
     if not self._replicas.is_chief:
       return
     self._truncate()
+    if int(self._state.step.numpy()) < self._config.train_steps:
+      # It says that the run is complete.
+      with self.writing():
+        (self.workdir / 'summary.json').unlink(missing_ok=True)
     if len(self._log.rows()) != int(self._state.step.numpy()):
       raise RuntimeError(
           'The log does not hold every step: training was interrupted. Make a '
@@ -187,20 +198,29 @@ class RunFiles:
     self._checkpoints.restore_best()
 
   def go_back(self):
-    """Restores the newest checkpoint, and halves the learning rate.
+    """Restores the state before the skipped steps, and halves the rate.
+
+    A checkpoint at the first of them holds the weights that failed, so one
+    before it is taken, if there is any; later ones are deleted.
 
     Raises:
       DivergedError: If it went back too often already.
       ValueError: If no checkpoint can be read.
     """
-    with self.writing():
-      self.rollbacks.record(
-          int(self._state.step.numpy()), self._checkpoints.steps[-1]
-      )
     self._flush()
-    self._checkpoints.restore_newest()
+    step = int(self._state.step.numpy())
+    self.rollbacks.check(step)
+    self._checkpoints.restore_newest(before=step - self.rollbacks.streak)
+    with self.writing():
+      self._checkpoints.drop_newer()
+      self.rollbacks.record(step, int(self._state.step.numpy()))
     self._truncate()
     self._state.schedule.scale.assign(self.rollbacks.scale)
+
+  @property
+  def saved_step(self):
+    """The step that a run would go on from."""
+    return self._checkpoints.saved_step
 
   def close(self):
     """Writes what is left."""

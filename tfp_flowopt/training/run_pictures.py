@@ -44,8 +44,23 @@ class RunPictures:
     )
     return flows.quantize(x, self._bits)
 
+  def samples(self):
+    """Rows of images: data, and samples at each temperature.
+
+    Returns:
+      List of pairs (name, uint8 images); empty if they have no colours that a
+      picture could show.
+    """
+    if self._data.shape[-1] not in (1, 3, 4):
+      return []
+    return [('data', self._data)] + [
+        (f'T = {temperature}', self._sample(tf.constant(temperature)))
+        for temperature in _TEMPERATURES
+    ]
+
   def draw(
       self,
+      samples,
       step,
       board,
       log_rows,
@@ -56,6 +71,7 @@ class RunPictures:
     """Draws `curve.png` and `samples.png` anew.
 
     Args:
+      samples: What `samples` returned.
       step: Number of steps done.
       board: `TensorBoardWriter`, or `None`.
       log_rows: Rows of the training log.
@@ -64,10 +80,6 @@ class RunPictures:
       held_out_optimum: The same on held-out images.
       block_size: Of the blocks that the linear flow acts on.
     """
-    samples = [('data', self._data)]
-    for temperature in _TEMPERATURES:
-      images = self._sample(tf.constant(temperature))
-      samples.append((f'T = {temperature}', images))
     if board is not None:
       board.samples(step, samples)
       board.optimum(step, bits_per_dim=train_optimum)
@@ -77,8 +89,9 @@ class RunPictures:
     train = _finite_pairs(log_rows, 'train_bits_per_dim')
     held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
     try:
-      with files.atomic_path(self._workdir / 'samples.png') as path:
-        diagnostics.plot_samples(path, samples)
+      if samples:
+        with files.atomic_path(self._workdir / 'samples.png') as path:
+          diagnostics.plot_samples(path, samples)
       if train and held_out:
         with files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(

@@ -228,9 +228,11 @@ class Trainer:
     result = []
     with self._state.average.swapped_in():
       for draw in range(num_draws):
-        seed = [self._config.seed, _DRAWS - draw]
         examples = example_batches.ExampleBatches(
-            self._held_out_images, num_images, tf.constant(seed, tf.int64)
+            self._held_out_images,
+            num_images,
+            self._held_out.seed,
+            tf.constant([self._config.seed, _DRAWS - draw], tf.int64),
         )
         result.append(self._evaluator.bits_per_dim(examples))
     return result
@@ -317,12 +319,12 @@ class Trainer:
       )
       # Not among skipped steps: the checkpoint to go back to is before them.
       due = (step + 1) % config.checkpoint_every == 0
-      if stopped or (due and not result.skipped):
+      if (stopped or due) and not result.skipped:
         self._files.save()
       if stopped:
         bar.close()
         self._files.close()
-        raise interruption.TrainingInterrupted(self.step)
+        raise interruption.TrainingInterrupted(self._files.saved_step)
 
   def _note(self, result, row, bar):
     """Writes down what a step has met, and shows it."""
@@ -424,8 +426,11 @@ class Trainer:
         self._start_values[name][self._largest_block]
         for name in ('train_optimum', 'held_out_optimum')
     )
-    with self._state.average.swapped_in(), self._files.writing():
+    with self._state.average.swapped_in():
+      samples = self._pictures.samples()
+    with self._files.writing():
       self._pictures.draw(
+          samples,
           self.step,
           self._files.board,
           self._files.rows(),
