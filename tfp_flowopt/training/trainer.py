@@ -4,7 +4,6 @@ import time
 
 import tensorflow as tf
 
-from tfp_flowopt import flows
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
@@ -15,6 +14,7 @@ from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_pictures
 from tfp_flowopt.training import run_results
 from tfp_flowopt.training import run_settings
+from tfp_flowopt.training import run_start
 from tfp_flowopt.training import train_state
 from tfp_flowopt.training import train_step
 
@@ -113,7 +113,7 @@ class Trainer:
       WorkdirError: If `workdir` cannot be written to.
     """
     self._replicas = replicas_lib.Replicas()
-    _check(distribution, workdir, self._replicas)
+    run_start.check(distribution, workdir, self._replicas)
     self._distribution = distribution
     self._train_images = train_images
     self._held_out_images = held_out_images
@@ -157,7 +157,17 @@ class Trainer:
     if self._files.found:
       self._start_values = self._files.resume(self._settings)
     else:
-      self._start_values = self._start()
+      self._start_values = {
+          'settings': self._settings,
+          **run_start.start(
+              self._state,
+              self._evaluator,
+              self._init_examples,
+              self._held_out,
+              config.bits,
+              self._replicas,
+          ),
+      }
       self._files.start(self._start_values)
     self._seconds_before = self._files.seconds()
 
@@ -182,25 +192,6 @@ class Trainer:
   def is_chief(self):
     """Whether this process is the one that writes and prints."""
     return self._replicas.is_chief
-
-  def _start(self):
-    """Initialises at the optimum; returns what is known before training."""
-    bits, examples = self._config.bits, self._init_examples
-    predicted = None
-    if not self._distribution.bijector.initialized.numpy():
-      with self._replicas.scope():
-        predicted = flows.initialize_at_optimum(
-            self._distribution, examples.dequantized(bits), bits=bits
-        )
-    self._replicas.broadcast_variables(self._distribution.variables)
-    self._state.average.restart()
-    return {
-        'settings': self._settings,
-        'predicted': predicted,
-        'measured': self._evaluator.bits_per_dim(examples),
-        'train_optimum': evaluation.pointwise_optima(examples, bits),
-        'held_out_optimum': evaluation.pointwise_optima(self._held_out, bits),
-    }
 
   def evaluate(self):
     """Bits/dim of the held-out images, with averaged weights.
@@ -455,25 +446,3 @@ class Trainer:
   def use_averaged_weights(self):
     """Gives the distribution the averaged weights, for good (for export)."""
     self._state.average.assign_to_variables()
-
-
-def _check(distribution, workdir, replicas):
-  """Refuses what could not be trained, or not be gone on with."""
-  if distribution.dtype != tf.float32:
-    raise ValueError(
-        'Argument `distribution` must be of type float32, got '
-        f'{distribution.dtype.name}.'
-    )
-  extended = replicas.strategy.extended
-  if not all(
-      extended.variable_created_in_scope(v) for v in distribution.variables
-  ):
-    raise ValueError(
-        'Argument `distribution` must be made in the scope of the strategy, '
-        'in which the `Trainer` is made.'
-    )
-  if any(c in str(workdir) for c in '*?['):
-    raise ValueError(
-        'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
-        f'TensorFlow takes for a pattern when it loads, got {workdir}.'
-    )
