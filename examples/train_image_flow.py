@@ -246,9 +246,12 @@ def main(argv):
     # Before there is a checkpoint to go on from.
     image_flow_flags.save(workdir)
   try:
-    distribution, trainer = _make_trainer(
-        strategy, train_images, held_out_images
-    )
+    try:
+      distribution, trainer = _make_trainer(
+          strategy, train_images, held_out_images
+      )
+    except ValueError as e:
+      raise SystemExit(str(e)) from e
     if training:
       _train(distribution, trainer, say)
     else:
@@ -257,7 +260,6 @@ def main(argv):
     say(e)
   except (
       fo.training.DivergedError,
-      fo.training.OtherRunError,
       fo.training.WorkdirError,
       fo.training.WorkerLostError,
   ) as e:

@@ -25,21 +25,11 @@ class Rollbacks:
       workdir: Directory of the run.
       config: `TrainConfig`.
       replicas: `Replicas`.
-
-    Raises:
-      ValueError: If processes see different directories.
     """
     self._path = pathlib.Path(workdir) / 'rollbacks.json'
     self._config = config
     self._replicas = replicas
     self._events = files.read_json(self._path) or []
-    # Each process has its own view of the directory.
-    (count,) = replicas.broadcast([len(self._events)])
-    if count != len(self._events):
-      raise ValueError(
-          'Argument `workdir` must be a directory that all workers share, got '
-          f'{workdir}.'
-      )
     self._streak = 0
 
   @property

@@ -2,6 +2,8 @@
 
 import pathlib
 
+import numpy as np
+
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import files
 from tfp_flowopt.training import rollbacks
@@ -41,6 +43,7 @@ class RunFiles:
       replicas: `Replicas`.
 
     Raises:
+      ValueError: If workers see different directories.
       WorkdirError: If it cannot be made or written to.
     """
     self.workdir = pathlib.Path(workdir)
@@ -61,9 +64,9 @@ class RunFiles:
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
     state.schedule.scale.assign(self.rollbacks.scale)
-    (self._best,) = replicas.broadcast([self._checkpoints.best_value])
-    (found,) = replicas.broadcast([len(self._checkpoints.steps)])
-    self.found = found > 0
+    self._best = self._checkpoints.best_value
+    self.found = bool(self._checkpoints.steps)
+    self._check_shared([self.found, self.rollbacks.scale, self._best])
 
   def writing(self):
     """Context in which errors of writing say what is safe."""
@@ -83,12 +86,7 @@ class RunFiles:
       with self.writing():
         files.write_json(self.workdir / 'start.json', values)
     self.save()
-    (there,) = self._replicas.host_sum([(self.workdir / 'start.json').exists()])
-    if there != self._replicas.num_processes:
-      raise ValueError(
-          'Argument `workdir` must be a directory that all workers share, got '
-          f'{self.workdir}.'
-      )
+    self._check_shared([(self.workdir / 'start.json').exists()])
 
   def resume(self, settings):
     """Goes on with a run, from its newest checkpoint.
@@ -228,6 +226,14 @@ class RunFiles:
     if self._board is not None:
       self._board.close()
       self._board = None
+
+  def _check_shared(self, seen):
+    """Raises a `ValueError` unless this process sees what the chief sees."""
+    if np.any(self._replicas.broadcast(seen) != np.float64(seen)):
+      raise ValueError(
+          'Argument `workdir` must be a directory that all workers share, got '
+          f'{self.workdir}.'
+      )
 
   def _truncate(self):
     """Drops what is written of steps that will be taken (again)."""
