@@ -21,6 +21,7 @@ from absl import flags
 import numpy as np
 
 _STEPS = flags.DEFINE_integer('steps', 50, 'Steps of a run.', lower_bound=10)
+_LEARNING_RATE = flags.DEFINE_float('learning_rate', 3e-3, 'Of the flow.')
 _GLOW = flags.DEFINE_bool('glow', True, 'Whether to look at tfb.Glow, too.')
 _OUTPUT = flags.DEFINE_string('output', 'replicas.json', 'JSON.')
 
@@ -55,7 +56,12 @@ def _train(name, folder):
   folder.mkdir()
   cluster = {'worker': [f'localhost:{_free_port()}' for _ in range(processes)]}
   output = folder / 'result.npz'
-  settings = {'train_steps': _STEPS.value, 'eval_every': 10, **overrides}
+  settings = {
+      'train_steps': _STEPS.value,
+      'learning_rate': _LEARNING_RATE.value,
+      'eval_every': 10,
+      **overrides,
+  }
   running = []
   for i in range(processes):
     more = {}
