@@ -16,6 +16,10 @@ def _duration(seconds):
   )
 
 
+def _rounded(speed):
+  return f'{speed:.0f}' if speed >= 10 else f'{speed:.2g}'
+
+
 class Progress:
   """Shows steps done, speed, time left and a few numbers.
 
@@ -63,7 +67,7 @@ class Progress:
             f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
             for name, value in values.items()
         ),
-        f'{speed * self._images_per_step:.0f} images/s',
+        f'{_rounded(speed * self._images_per_step)} images/s',
         f'ETA {_duration(remaining)}',
     ]
     line = '  '.join(fields)
