@@ -19,6 +19,15 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# Files whose tests start programs, and take long.
+_SLOW = ('test_strategies', 'test_fault_injection', 'test_train_image_flow')
+
+
+def pytest_collection_modifyitems(items):
+  """The slow ones first: at the end, one process would wait for another."""
+  items.sort(key=lambda item: item.path.stem not in _SLOW)
+
+
 @pytest.fixture(autouse=True)
 def _seed():
   tf.random.set_seed(0)
