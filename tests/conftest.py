@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -26,6 +27,13 @@ _SLOW = ('test_strategies', 'test_fault_injection', 'test_train_image_flow')
 def pytest_collection_modifyitems(items):
   """The slow ones first: at the end, one process would wait for another."""
   items.sort(key=lambda item: item.path.stem not in _SLOW)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _free_graphs():
+  """Graphs are held in cycles, which Python is slow to look for."""
+  yield
+  gc.collect()
 
 
 @pytest.fixture(autouse=True)
