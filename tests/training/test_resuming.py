@@ -177,7 +177,8 @@ def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
   checkpoints = sorted((workdir / 'checkpoints').iterdir())
   written = [path.stat().st_mtime_ns for path in checkpoints]
   trainer, distribution = runs.make_trainer(workdir)
-  assert trainer.train() == summary
+  # The report on layers is left out, as pictures are.
+  assert trainer.train() == {**summary, 'layers': []}
   assert [path.stat().st_mtime_ns for path in checkpoints] == written
   for a, b in zip(runs.weights(distribution), want, strict=True):
     np.testing.assert_array_equal(a, b)

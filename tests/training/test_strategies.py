@@ -124,9 +124,11 @@ def test_only_the_chief_writes_and_speaks(runs):
   assert names == {
       'best',
       'checkpoints',
+      'layers.png',
       'report.txt',
       'start.json',
       'summary.json',
+      'tensorboard',
       'training_log.csv',
   }
 
