@@ -3,6 +3,7 @@
 import pathlib
 
 from absl import flags
+import photographs
 
 import tfp_flowopt as fo
 
@@ -27,7 +28,7 @@ def load(say):
   """
   try:
     if FLAGS.data is None:
-      return _crops(_photographs(), say)
+      return _crops(photographs.load_photographs(), say)
     train = _dataset(FLAGS.data, FLAGS.flip)
     _tell_bad(train, FLAGS.data, say)
     if FLAGS.held_out is not None:
@@ -62,18 +63,6 @@ def _tell_bad(dataset, path, say):
   say(f'{len(dataset)} images in {path}')
   if dataset.bad:
     say('\n  '.join([f'{len(dataset.bad)} bad images skipped:', *dataset.bad]))
-
-
-def _photographs():
-  """The two photographs of scikit-learn (the `[examples]` extra)."""
-  try:
-    from sklearn import datasets
-  except ImportError as e:
-    raise SystemExit(
-        'The default photographs need scikit-learn and Pillow: '
-        "pip install 'tfp-flowopt[examples]', or give --data."
-    ) from e
-  return datasets.load_sample_images().images
 
 
 def _crops(images, say):

@@ -20,6 +20,7 @@ import pathlib
 from absl import app
 from absl import flags
 import numpy as np
+import photographs
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -80,16 +81,9 @@ def _source():
     return fo.training.ImageSource(
         _DATA.value, _TILE_SIZE.value, _BAD.value == 'skip', _IMAGE_KEY.value
     )
-  try:
-    from sklearn import datasets
-  except ImportError as e:
-    raise SystemExit(
-        'The default photographs need scikit-learn and Pillow: '
-        "pip install 'tfp-flowopt[examples]', or give --data."
-    ) from e
   return [
       image
-      for image in datasets.load_sample_images().images
+      for image in photographs.load_photographs()
       if min(image.shape[:2]) >= _TILE_SIZE.value
   ]
 

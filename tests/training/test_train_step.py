@@ -132,6 +132,8 @@ def test_the_cosine_ends_with_the_run(tmp_path):
   want = [0.05, *(0.05 * (1 + math.cos(math.pi * n / 8)) for n in range(1, 9))]
   np.testing.assert_allclose([rate(n) for n in range(9)], want, atol=1e-7)
   assert float(rate(9)) == 0.0
+  same = type(rate).from_config(rate.get_config())
+  np.testing.assert_array_equal(same(3), rate(3))
   rate.scale.assign(0.5)
   np.testing.assert_allclose(rate(1), want[1] / 2, rtol=1e-6)
   runs.make_trainer(tmp_path, schedule='cosine')

@@ -47,5 +47,5 @@ class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
     return rate
 
   def get_config(self):
-    """Not to be saved by Keras; `TrainConfig` is what there is to save."""
-    raise NotImplementedError
+    """The argument of the constructor; the scale is not part of it."""
+    return {'config': self._config}
