@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt.diagnostics import local_constants
+from tfp_flowopt.flows import flow_of
 
 __all__ = ['LayerReport', 'LayerReporter', 'layer_report']
 
@@ -78,16 +79,10 @@ class LayerReporter:
     Raises:
       ValueError: If `distribution` is of another kind.
     """
-    flow = getattr(distribution, 'bijector', None)
-    if not isinstance(flow, bijectors.ImageFlow):
-      raise ValueError(
-          'Argument `distribution` must be a TransformedDistribution by an '
-          f'ImageFlow, got {distribution}.'
-      )
-    self._flow = flow
+    self._flow = flow_of.flow_of(distribution)
     self._levels = [
         _Level(f'level {index}', level, num_steps)
-        for index, level in enumerate(flow.levels)
+        for index, level in enumerate(self._flow.levels)
     ]
 
   def __call__(self, x, num_local_images=1):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
+from tfp_flowopt.flows import flow_of
 
 __all__ = ['LevelReconstruction', 'reconstruction_errors']
 
@@ -52,12 +53,7 @@ def reconstruction_errors(distribution, x):
   Raises:
     ValueError: If `distribution` is of another kind.
   """
-  flow = getattr(distribution, 'bijector', None)
-  if not isinstance(flow, bijectors.ImageFlow):
-    raise ValueError(
-        'Argument `distribution` must be a TransformedDistribution by an '
-        f'ImageFlow, got {distribution}.'
-    )
+  flow = flow_of.flow_of(distribution)
   x = tf.convert_to_tensor(x, flow.dtype, name='x')
   result = []
   for index, level in enumerate(flow.levels):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
+from tfp_flowopt.flows import flow_of
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
 
@@ -142,12 +143,7 @@ def initialize_act_norm(distribution, images):
 
 
 def _uninitialized_flow(distribution):
-  flow = getattr(distribution, 'bijector', None)
-  if not isinstance(flow, bijectors.ImageFlow):
-    raise ValueError(
-        'Argument `distribution` must be a TransformedDistribution by an '
-        f'ImageFlow, got {distribution}.'
-    )
+  flow = flow_of.flow_of(distribution)
   if flow.initialized.numpy():
     raise ValueError(
         'Argument `distribution` is initialised already, and its weights '
