@@ -15,7 +15,6 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import time
 
 from absl import app
 from absl import flags
+import cluster
 import numpy as np
 import tensorflow as tf
 
@@ -55,16 +55,9 @@ class Run:
 
   def start(self):
     """Starts all processes."""
-    ports = [_free_port() for _ in range(self._workers)]
-    cluster = {'worker': [f'localhost:{port}' for port in ports]}
     self.folder.parent.mkdir(parents=True, exist_ok=True)
     self.processes = []
-    for i in range(self._workers):
-      environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-      if self._workers > 1:
-        environment['TF_CONFIG'] = json.dumps(
-            {'cluster': cluster, 'task': {'type': 'worker', 'index': i}}
-        )
+    for i, variables in enumerate(cluster.environments(self._workers)):
       with (self.folder.parent / f'{self.folder.name}.{i}.txt').open('a') as f:
         self.processes.append(
             subprocess.Popen(
@@ -78,7 +71,11 @@ class Run:
                 ],
                 stdout=f,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={
+                    **os.environ,
+                    'TF_CPP_MIN_LOG_LEVEL': '3',
+                    **variables,
+                },
             )
         )
 
@@ -259,12 +256,6 @@ _FAULTS = {
     'kill -9 of a worker': (_kill_worker, 2),
     'kill -9 of the chief': (_kill_chief, 2),
 }
-
-
-def _free_port():
-  with socket.socket() as s:
-    s.bind(('localhost', 0))
-    return s.getsockname()[1]
 
 
 def _lines(path):

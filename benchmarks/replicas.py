@@ -10,7 +10,6 @@ replicas drift apart.
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 
 from absl import app
 from absl import flags
+import cluster
 import numpy as np
 
 _STEPS = flags.DEFINE_integer('steps', 50, 'Steps of a run.', lower_bound=10)
@@ -39,12 +39,6 @@ _RUNS = {
 }
 
 
-def _free_port():
-  with socket.socket() as s:
-    s.bind(('localhost', 0))
-    return s.getsockname()[1]
-
-
 def _environment(**more):
   path = os.pathsep.join([str(_ROOT), str(_ROOT / 'tests')])
   return {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3', 'PYTHONPATH': path, **more}
@@ -54,7 +48,6 @@ def _train(name, folder):
   """Runs one of `_RUNS`; returns its results, and all checksums."""
   strategy, overrides, processes = _RUNS[name]
   folder.mkdir()
-  cluster = {'worker': [f'localhost:{_free_port()}' for _ in range(processes)]}
   output = folder / 'result.npz'
   settings = {
       'train_steps': _STEPS.value,
@@ -63,11 +56,7 @@ def _train(name, folder):
       **overrides,
   }
   running = []
-  for i in range(processes):
-    more = {}
-    if processes > 1:
-      task = {'type': 'worker', 'index': i}
-      more['TF_CONFIG'] = json.dumps({'cluster': cluster, 'task': task})
+  for i, variables in enumerate(cluster.environments(processes)):
     with (folder / f'{i}.txt').open('w') as f:
       running.append(
           subprocess.Popen(
@@ -79,7 +68,7 @@ def _train(name, folder):
                   output,
                   json.dumps(settings),
               ],
-              env=_environment(**more),
+              env=_environment(**variables),
               stdout=f,
               stderr=subprocess.STDOUT,
           )

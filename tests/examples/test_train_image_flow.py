@@ -5,13 +5,13 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 from absl import app
 from absl import flags
+import cluster
 import numpy as np
 import pytest
 from support import images
@@ -313,12 +313,6 @@ def test_without_a_workdir(parse):
 
 
 def test_on_several_devices(tmp_path):
-  sockets = [socket.socket() for _ in range(2)]
-  for s in sockets:
-    s.bind(('localhost', 0))
-  workers = [f'localhost:{s.getsockname()[1]}' for s in sockets]
-  for s in sockets:
-    s.close()
   arguments = ['--train_steps=2', '--eval_images=20', '--init_images=20']
   runs = [
       start(
@@ -328,19 +322,15 @@ def test_on_several_devices(tmp_path):
           '--cpu_devices=2',
       )
   ]
-  for index in range(2):
-    config = {
-        'cluster': {'worker': workers},
-        'task': {'type': 'worker', 'index': index},
-    }
-    runs.append(
-        start(
-            tmp_path / 'workers',
-            *arguments,
-            '--strategy=multi_worker',
-            TF_CONFIG=json.dumps(config),
-        )
-    )
+  runs += [
+      start(
+          tmp_path / 'workers',
+          *arguments,
+          '--strategy=multi_worker',
+          **environment,
+      )
+      for environment in cluster.environments(2)
+  ]
   texts = [run.communicate(timeout=300)[0] for run in runs]
   for run, text in zip(runs, texts, strict=True):
     assert run.returncode == 0, text

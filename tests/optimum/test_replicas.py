@@ -1,12 +1,11 @@
 """The optimum of data that several replicas read."""
 
-import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
+import cluster
 import numpy as np
 import pytest
 
@@ -80,25 +79,12 @@ def test_mirrored(batches, tmp_path, structure, replicas):
 
 def test_two_workers(batches, tmp_path):
   np.savez(tmp_path / 'data.npz', *batches)
-  sockets = [socket.socket() for _ in range(2)]
-  for s in sockets:
-    s.bind(('localhost', 0))
-  workers = [f'localhost:{s.getsockname()[1]}' for s in sockets]
-  for s in sockets:
-    s.close()
   outputs = [tmp_path / f'{i}.npz' for i in range(2)]
   runs = [
-      start(
-          tmp_path / 'data.npz',
-          outputs[i],
-          'circulant',
-          0,
-          TF_CONFIG=json.dumps({
-              'cluster': {'worker': workers},
-              'task': {'type': 'worker', 'index': i},
-          }),
+      start(tmp_path / 'data.npz', output, 'circulant', 0, **environment)
+      for output, environment in zip(
+          outputs, cluster.environments(2), strict=True
       )
-      for i in range(2)
   ]
   for run in runs:
     text, _ = run.communicate(timeout=300)

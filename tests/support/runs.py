@@ -3,6 +3,7 @@
 import contextlib
 import csv
 
+import numpy as np
 import pytest
 from support import images
 
@@ -56,3 +57,9 @@ def rows(workdir):
 
 def weights(distribution):
   return [v.numpy() for v in distribution.variables]
+
+
+def assert_equal(left, right):
+  """Asserts that two lists of weights have the same bits."""
+  for a, b in zip(left, right, strict=True):
+    np.testing.assert_array_equal(a, b)

@@ -3,7 +3,6 @@ import resource
 import shutil
 import signal
 
-import numpy as np
 import pytest
 from support import events
 from support import images
@@ -45,8 +44,7 @@ def test_a_crashed_run_goes_on_bit_for_bit(
   workdir, want, want_weights = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
   assert summary['held_out_bits_per_dim'] == want['held_out_bits_per_dim']
-  for a, b in zip(runs.weights(distribution), want_weights, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), want_weights)
   # Neither twice nor left out in TensorBoard.
   shown, original = (
       events.scalars(path / 'tensorboard' / 'train')['bits_per_dim']
@@ -74,8 +72,7 @@ def test_sigterm_saves_the_step(straight, tmp_path, without_pictures):
   trainer.train()
   workdir, _, want = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
-  for a, b in zip(runs.weights(distribution), want, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), want)
 
 
 @pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')
@@ -100,8 +97,7 @@ def test_a_damaged_checkpoint_is_passed_over(
   assert trainer.step == 8
   trainer.train()
   assert runs.rows(tmp_path / 'copy') == runs.rows(workdir)
-  for a, b in zip(runs.weights(distribution), want, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), want)
   # Whole again.
   assert runs.make_trainer(tmp_path / 'copy')[0].step == 12
 
@@ -180,8 +176,7 @@ def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
   # The report on layers is left out, as pictures are.
   assert trainer.train() == {**summary, 'layers': []}
   assert [path.stat().st_mtime_ns for path in checkpoints] == written
-  for a, b in zip(runs.weights(distribution), want, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), want)
   longer, _ = runs.make_trainer(workdir, train_steps=14)
   assert longer.step == 12
   longer.train()
@@ -228,8 +223,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
   again, restored = runs.make_trainer(tmp_path)
   again.restore_best()
   assert again.step == 5
-  for a, b in zip(runs.weights(restored), at_best[0], strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(restored), at_best[0])
   # A later, worse one does not take its place.
   values = iter([2.1, 2.3])
   runs.make_trainer(tmp_path, train_steps=16)[0].train()
@@ -264,8 +258,7 @@ def test_when_the_disk_is_full(straight, tmp_path, without_pictures):
   trainer.train()
   workdir, _, want = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
-  for a, b in zip(runs.weights(distribution), want, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), want)
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path):

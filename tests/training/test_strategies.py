@@ -2,10 +2,10 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
+import cluster
 import numpy as np
 import pytest
 from support import images
@@ -39,31 +39,10 @@ def start(strategy, folder, overrides=None, environment=None):
   )
 
 
-def free_ports(count):
-  sockets = [socket.socket() for _ in range(count)]
-  for s in sockets:
-    s.bind(('localhost', 0))
-  ports = [s.getsockname()[1] for s in sockets]
-  for s in sockets:
-    s.close()
-  return ports
-
-
 def start_workers(count, folder, overrides=None):
-  workers = [f'localhost:{port}' for port in free_ports(count)]
   return [
-      start(
-          'workers',
-          folder,
-          overrides,
-          {
-              'TF_CONFIG': json.dumps({
-                  'cluster': {'worker': workers},
-                  'task': {'type': 'worker', 'index': i},
-              })
-          },
-      )
-      for i in range(count)
+      start('workers', folder, overrides, environment)
+      for environment in cluster.environments(count)
   ]
 
 

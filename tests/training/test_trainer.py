@@ -145,8 +145,7 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
   with pytest.raises(ValueError, match=r'description.*JSON'):
     again({'start': np.int64(3)})
   assert trainer.start['settings']['start'] == 'ActNorm'
-  for a, b in zip(runs.weights(distribution), before, strict=True):
-    np.testing.assert_array_equal(a, b)
+  runs.assert_equal(runs.weights(distribution), before)
 
 
 def test_images_that_are_read_from_files(tmp_path, without_pictures):
