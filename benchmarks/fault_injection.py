@@ -242,6 +242,33 @@ def _kill_chief(run, rng):
   return _kill_one_of_two(run, rng, 0)
 
 
+def _sigterm_of_one(run, rng):
+  """All workers save and end when one of them is asked to."""
+  step = rng.randrange(1, _STEPS.value - 2)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.processes[1].send_signal(signal.SIGTERM)
+  codes = run.wait()
+  if any(codes) or run.text().count('steps, which are saved') != 2:
+    raise AssertionError(f'SIGTERM of one: {codes}\n{run.text()}')
+  return f'at step {step}'
+
+
+def _stop_one_of_two(run, rng):
+  """A worker that hangs; the scheduler kills it in the end."""
+  step = rng.randrange(1, _STEPS.value - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.processes[1].send_signal(signal.SIGSTOP)
+  began = time.monotonic()
+  try:
+    code = run.processes[0].wait(timeout=_PATIENCE)
+  finally:
+    seconds = time.monotonic() - began
+    run.kill(1)
+  if not code:
+    raise AssertionError(f'Of two, one hung: {code}\n{run.text()}')
+  return f'at step {step}, the other ended after {seconds:.0f} s'
+
+
 # Name: what is done, number of processes.
 _FAULTS = {
     'kill -9 at a step': (_kill_at_step, 1),
@@ -255,6 +282,8 @@ _FAULTS = {
     'images damaged': (_bad_image, 1),
     'kill -9 of a worker': (_kill_worker, 2),
     'kill -9 of the chief': (_kill_chief, 2),
+    'SIGTERM of a worker': (_sigterm_of_one, 2),
+    'worker hangs': (_stop_one_of_two, 2),
 }
 
 
