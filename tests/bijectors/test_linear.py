@@ -51,6 +51,23 @@ def test_scales_cannot_leave_their_range():
   )
 
 
+def test_what_is_not_trained_has_no_trained_variables(rng):
+  bijector = fo.bijectors.InvertibleConv1x1(
+      4, trainable=False, dtype=tf.float64
+  )
+  assert not bijector.trainable_variables
+  left, right = registry.rotation(4, 0), registry.rotation(4, 1)
+  s = np.array([1e-3, 0.1, 1.0, 50.0])
+  bijector.initialize(left, s, right, [1.0, 2.0, 3.0, 4.0])
+  assert not bijector.copy().trainable_variables
+  y = rng.normal(size=(2, 4, 5, 4))
+  np.testing.assert_allclose(
+      bijector.copy().inverse(y),
+      (y - [1.0, 2.0, 3.0, 4.0]) @ (left @ np.diag(s) @ right.T).T,
+      rtol=1e-9,
+  )
+
+
 def test_conv_is_the_matrix_it_says(rng):
   u, v = registry.rotation(3, 0), registry.rotation(3, 1)
   s = np.array([0.5, 1.0, 4.0])

@@ -30,8 +30,17 @@ def make_flow(num_levels, num_steps, tile_sizes, event_shape=(8, 4, 2)):
   return registry.randomize(flow, 0.2)
 
 
+def whiten(flow, rng):
+  """Maps that are not trained are somewhere, too."""
+  for level in flow.levels:
+    for linear in (level.whiten, level.restore):
+      size = linear.shift.shape[0]
+      linear.initialize(singular_values=np.exp(rng.normal(size=size)))
+
+
 def test_log_dets_and_bounds_are_those_of_the_flow(rng):
   flow = make_flow(num_levels=2, num_steps=3, tile_sizes=(2,))
+  whiten(flow, rng)
   x = tf.constant(rng.normal(size=(5, 8, 4, 2)))
   layers = fo.diagnostics.layer_report(distribution_of(flow), x, 0)
   assert [layer.name for layer in layers] == [
@@ -89,6 +98,7 @@ def singular_values(parts, x):
 
 def test_local_constants_are_those_of_the_jacobian(rng):
   flow = make_flow(1, 2, tile_sizes=(1,), event_shape=(4, 4, 2))
+  whiten(flow, rng)
   x = tf.constant(rng.normal(size=(3, 4, 4, 2))[::-1])
   # The third image has no part in it.
   reporter = fo.diagnostics.LayerReporter(

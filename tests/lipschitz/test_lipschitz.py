@@ -104,8 +104,26 @@ def test_orthogonal_is_the_cayley_transform():
   identity = np.eye(5)
   skew = (identity - relative) @ np.linalg.inv(identity + relative)
   (variable,) = q.trainable_variables
-  variable.assign(tfp.math.fill_triangular_inverse(np.tril(skew[1:, :-1])))
+  lower = np.tril(skew[1:, :-1]) * np.sqrt(5)
+  assert 0.1 < np.abs(lower).max() < 10
+  variable.assign(
+      tfp.math.fill_triangular_inverse(10 * np.arctanh(lower / 10))
+  )
   np.testing.assert_allclose(q(), target, atol=1e-9)
+
+
+@pytest.mark.parametrize('size', [2, 3, 24, 97])
+def test_orthogonal_in_single_precision_with_any_weights(size, rng):
+  q = lip.Orthogonal(size)
+  (variable,) = q.trainable_variables
+  for scale in (1.0, 1e3, 1e9, 1e30):
+    variable.assign(scale * rng.normal(size=variable.shape))
+    with tf.GradientTape() as tape:
+      value = q()
+    np.testing.assert_allclose(
+        tf.matmul(value, value, transpose_a=True), np.eye(size), atol=2e-5
+    )
+    assert np.all(np.isfinite(tape.gradient(value, variable)))
 
 
 def test_algebra():

@@ -98,7 +98,7 @@ class FlowBuilder:
           self._linear_coupling(channels),
           self._coupling(channels, index),
       ])
-    restore = self._linear(channels, 'restore')
+    restore = self._linear(channels, 'restore', trainable=False)
     restore.initialize(left=rotation.T)
 
     travel, num_factored = None, channels
@@ -108,7 +108,7 @@ class FlowBuilder:
       travel = self._build_level(shape, index + 1, self._scaling(shape))
     return flow_level.FlowLevel(
         depth_to_space.DepthToSpace(2),
-        self._linear(channels, 'whiten'),
+        self._linear(channels, 'whiten', trainable=False),
         repeated_steps.RepeatedSteps(
             steps, memory=self.memory, monitor=self.monitor
         ),
@@ -122,9 +122,13 @@ class FlowBuilder:
         scaling,
     )
 
-  def _linear(self, channels, name):
+  def _linear(self, channels, name, trainable=True):
     return invertible_conv1x1.InvertibleConv1x1(
-        channels, self.log_range, dtype=self.dtype, name=name
+        channels,
+        self.log_range,
+        trainable=trainable,
+        dtype=self.dtype,
+        name=name,
     )
 
   def _scaling(self, event_shape):

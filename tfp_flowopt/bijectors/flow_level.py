@@ -25,6 +25,14 @@ class FlowLevel(base.JointBijector):
   `restore` undoes their rotations, so that the order of the whitened channels
   (by eigenvalue) is known where they are factored out. What travels on is the
   image that the next level (`factor_out.travel`) sees.
+
+  `ImageFlow` trains neither `whiten` nor `restore`, but the ActNorm and the
+  linear map of each step, which come after whitening. In `A = U diag(s) V^T`
+  of images, `s` differs by factors of hundreds between directions: turning `V`
+  by a small angle `a` changes a latent of unit variance by up to
+  `a max(s) / min(s)`, and a small change `d` of the shift by `d max(s)`. After
+  whitening the same steps change all latents by about `a` and `d`, so that a
+  learning rate suits all of them.
   """
 
   def __init__(

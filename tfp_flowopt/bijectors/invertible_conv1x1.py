@@ -37,6 +37,7 @@ class InvertibleConv1x1(base.JointBijector):
       log_singular_values=None,
       right=None,
       shift=None,
+      trainable=True,
       dtype=tf.float32,
       validate_args=False,
       name='invertible_conv1x1',
@@ -52,6 +53,7 @@ class InvertibleConv1x1(base.JointBijector):
       right: `Orthogonal` to share as `V`; by default a new one.
       shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
         new variable.
+      trainable: Python `bool`: whether new variables are trained.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -59,15 +61,21 @@ class InvertibleConv1x1(base.JointBijector):
     parameters = dict(locals())
     with tf.name_scope(name) as name:
       if left is None:
-        left = orthogonal.Orthogonal(num_channels, dtype, name='left')
+        left = orthogonal.Orthogonal(
+            num_channels, dtype, trainable, name='left'
+        )
       if log_singular_values is None:
         log_singular_values = anchored.AnchoredLogScale(
-            num_channels, log_range, dtype
+            num_channels, log_range, dtype, trainable
         )
       if right is None:
-        right = orthogonal.Orthogonal(num_channels, dtype, name='right')
+        right = orthogonal.Orthogonal(
+            num_channels, dtype, trainable, name='right'
+        )
       if shift is None:
-        shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
+        shift = tf.Variable(
+            tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
+        )
       # A copy shares the weights instead of making new ones.
       parameters.update(
           left=left,
@@ -88,7 +96,7 @@ class InvertibleConv1x1(base.JointBijector):
           name=name,
       )
 
-  _fixed_in_copies = ('num_channels', 'log_range', 'dtype')
+  _fixed_in_copies = ('num_channels', 'log_range', 'trainable', 'dtype')
 
   @property
   def left(self):

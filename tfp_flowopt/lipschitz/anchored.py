@@ -22,7 +22,12 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
   """
 
   def __init__(
-      self, size, log_range, dtype=tf.float32, name='anchored_log_scale'
+      self,
+      size,
+      log_range,
+      dtype=tf.float32,
+      trainable=True,
+      name='anchored_log_scale',
   ):
     """Creates scales of 1.
 
@@ -30,6 +35,7 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
       size: Number of scales.
       log_range: Positive Python `float`, the `r` above.
       dtype: Type of the variables.
+      trainable: Python `bool`; if not, the scales are at their anchor.
       name: Python `str`.
 
     Raises:
@@ -44,10 +50,14 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
     self._anchor = tf.Variable(
         tf.zeros([size], dtype), trainable=False, name='anchor'
     )
-    self._offset = tf.Variable(tf.zeros([size], dtype), name='offset')
+    self._offset = None
+    if trainable:
+      self._offset = tf.Variable(tf.zeros([size], dtype), name='offset')
 
   def compute(self):
     """Returns `log s`, `[size]`."""
+    if self._offset is None:
+      return tf.identity(self._anchor)
     return self._anchor + self._log_range * tf.tanh(
         self._offset / self._log_range
     )
@@ -55,4 +65,5 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
   def assign(self, log_scale):
     """Puts the anchor, and the scales, at `log_scale` `[size]`."""
     self._anchor.assign(tf.cast(log_scale, self._anchor.dtype))
-    self._offset.assign(tf.zeros_like(self._offset))
+    if self._offset is not None:
+      self._offset.assign(tf.zeros_like(self._offset))

@@ -8,6 +8,9 @@ from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['Orthogonal', 'check_orthogonal']
 
+# Of the entries of `L` below.
+_BOUND = 10.0
+
 
 def check_orthogonal(matrix, size, name):
   """Raises a `ValueError` unless `matrix` is orthogonal up to rounding.
@@ -39,21 +42,28 @@ class Orthogonal(derived_weights.DerivedWeights):
   """A trainable orthogonal matrix: a Cayley transform of a base matrix.
 
   ```none
-  Q = Q_0 (I - S) (I + S)^-1 = Q_0 (2 (I + S)^-1 - I),   S = L - L^T
+  Q = Q_0 (I - S) (I + S)^-1 = Q_0 (2 (I + S)^-1 - I)
+  S = (L - L^T) / sqrt(size),   L = 10 tanh(W / 10)
   ```
 
-  with `L` strictly lower triangular and trained, `Q_0` orthogonal and set from
+  with `W` strictly lower triangular and trained, `Q_0` orthogonal and set from
   data. `I + S` has singular values of at least 1, so the inverse always
-  exists; `S = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth, and unlike
-  `expm` its gradient compiles with XLA.
+  exists; `L` is bounded for floating-point numbers, in which `I` would vanish
+  beside a large `S`. `W = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth, and unlike
+  `expm` its gradient compiles with XLA. The square root is there for optimisers
+  that move each weight as far as any other, such as Adam: a row of `S` then
+  moves by as much, however long it is.
   """
 
-  def __init__(self, size, dtype=tf.float32, name='orthogonal'):
+  def __init__(
+      self, size, dtype=tf.float32, trainable=True, name='orthogonal'
+  ):
     """Creates the identity.
 
     Args:
       size: Number of rows and columns.
       dtype: Type of the variables.
+      trainable: Python `bool`; if not, the matrix is `Q_0`.
       name: Python `str`.
     """
     super().__init__(name=name)
@@ -61,15 +71,18 @@ class Orthogonal(derived_weights.DerivedWeights):
     self._base = tf.Variable(
         tf.eye(size, dtype=dtype), trainable=False, name='base'
     )
-    self._lower = tf.Variable(
-        tf.zeros([size * (size - 1) // 2], dtype), name='lower'
-    )
+    self._lower = None
+    if trainable and size > 1:
+      self._lower = tf.Variable(
+          tf.zeros([size * (size - 1) // 2], dtype), name='lower'
+      )
 
   def compute(self):
     """Returns the matrix, `[size, size]`."""
-    if self._size == 1:
+    if self._lower is None:
       return tf.identity(self._base)
-    lower = tfp.math.fill_triangular(self._lower)
+    bounded = _BOUND * tf.tanh(self._lower / _BOUND)
+    lower = tfp.math.fill_triangular(bounded / self._size**0.5)
     stacked = [[0, 0]] * (lower.shape.rank - 2)
     lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])
     identity = tf.eye(self._size, dtype=lower.dtype)
@@ -78,7 +91,7 @@ class Orthogonal(derived_weights.DerivedWeights):
     return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
 
   def assign(self, matrix):
-    """Puts the base at an orthogonal `matrix` and `S` at zero.
+    """Puts the base at an orthogonal `matrix` and `W` at zero.
 
     Args:
       matrix: `[size, size]`.
@@ -91,4 +104,5 @@ class Orthogonal(derived_weights.DerivedWeights):
     # The nearest orthogonal matrix: the rounding of `matrix` does not stay.
     left, _, right = np.linalg.svd(np.asarray(matrix, np.float64))
     self._base.assign(tf.cast(left @ right, self._base.dtype))
-    self._lower.assign(tf.zeros_like(self._lower))
+    if self._lower is not None:
+      self._lower.assign(tf.zeros_like(self._lower))

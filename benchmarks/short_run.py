@@ -1,0 +1,176 @@
+"""One training run of a model, the same for ours and for its peers.
+
+Needs numpy alone, as the peers' environment has no TensorFlow. The order of the
+images and their noise depend on the seed and the step alone, so that all models
+see the same.
+"""
+
+import math
+import time
+
+import numpy as np
+
+__all__ = ['Crops', 'run']
+
+_BITS = 8
+# Losses that a row keeps: every so many steps.
+_CURVE_EVERY = 10
+
+
+def _dequantized(images, rng):
+  """Images of bytes with uniform noise, in -1/2..1/2."""
+  noise = rng.random(images.shape, np.float32)
+  x = (images.astype(np.float32) + noise) / np.float32(2**_BITS)
+  return x - np.float32(0.5)
+
+
+class Crops:
+  """Crops to train on and others that are held out, from one file."""
+
+  def __init__(self, path, batch_size, seed):
+    """Opens the file.
+
+    Args:
+      path: .npz file of uint8 `train` and `held_out`, `[N, S, S, C]`.
+      batch_size: Images in a batch.
+      seed: Of order and noise.
+    """
+    with np.load(path) as arrays:
+      self._train, self._held_out = arrays['train'], arrays['held_out']
+    self._batch_size = batch_size
+    self._seed = seed
+
+  @property
+  def event_size(self):
+    """Number of dimensions of a crop."""
+    return math.prod(self._train.shape[1:])
+
+  def first(self, count):
+    """The first crops, dequantised, float32 `[count, S, S, C]`."""
+    return _dequantized(
+        self._train[:count], np.random.default_rng([self._seed, 0])
+    )
+
+  def batch(self, step):
+    """The batch of a step, float32 `[B, S, S, C]`."""
+    rng = np.random.default_rng([self._seed, 1, step])
+    choice = rng.integers(len(self._train), size=self._batch_size)
+    return _dequantized(self._train[choice], rng)
+
+  def held_out(self):
+    """All whole batches that are held out, with the same noise for all."""
+    rng, size = np.random.default_rng(2), self._batch_size
+    for i in range(0, len(self._held_out) - size + 1, size):
+      yield _dequantized(self._held_out[i : i + size], rng)
+
+  def out_of_distribution(self):
+    """Dictionary of batches; the held-out images are among them."""
+    rng = np.random.default_rng(3)
+    images = self._held_out[: self._batch_size]
+    grey = rng.integers(2**_BITS, size=[len(images), 1, 1, 1])
+    kinds = {
+        'held out': images,
+        'inverted': 2**_BITS - 1 - images,
+        'constant': np.broadcast_to(grey, images.shape),
+        'noise': rng.integers(2**_BITS, size=images.shape),
+    }
+    return {name: _dequantized(x, rng) for name, x in kinds.items()}
+
+
+def _bits_per_dim(model, crops):
+  """Mean bits/dim of the held-out crops."""
+  return float(np.mean([model.bits_per_dim(x) for x in crops.held_out()]))
+
+
+def _reconstruction_errors(model, crops):
+  """The largest error of a pixel after the flow and its inverse, by kind."""
+  return {
+      name: float(np.max(np.abs(model.there_and_back(x) - x)))
+      for name, x in crops.out_of_distribution().items()
+  }
+
+
+def run(
+    model,
+    crops,
+    learning_rate,
+    warmup_steps,
+    num_steps=None,
+    seconds=None,
+    eval_every=None,
+    reconstruct=True,
+):
+  """Trains a model from its start.
+
+  Args:
+    model: Has `restart()`, to its initial weights; `step(x, learning_rate)`,
+      which takes one step and returns the bits/dim before it; `bits_per_dim(x)`
+      and `there_and_back(x)`.
+    crops: `Crops`.
+    learning_rate: After a linear warm-up.
+    warmup_steps: Steps of that.
+    num_steps: Number of steps; by default as many as `seconds` allow.
+    seconds: Time for training; evaluations do not count.
+    eval_every: Steps, or seconds if these limit the run, between evaluations;
+      by default only before and after.
+    reconstruct: Whether to measure reconstruction errors.
+
+  Returns:
+    Dictionary, see the code: JSON has no NaN, so what is not finite is `None`.
+    A run ends at the first loss that is not finite.
+  """
+  model.restart()
+  held_out = [(0, 0.0, _bits_per_dim(model, crops))]
+  losses, clock, finite = [], 0.0, True
+  next_evaluation = eval_every or math.inf
+  while finite and (
+      len(losses) < num_steps if seconds is None else clock < seconds
+  ):
+    step = len(losses)
+    x = crops.batch(step)
+    start = time.perf_counter()
+    losses.append(
+        model.step(x, learning_rate * min(1.0, (step + 1) / warmup_steps))
+    )
+    # What compiles is not training: the first step of each kind is left out.
+    clock += time.perf_counter() - start if step else 0.0
+    finite = math.isfinite(losses[-1])
+    if finite and (clock if seconds else step + 1) >= next_evaluation:
+      held_out.append((step + 1, clock, _bits_per_dim(model, crops)))
+      next_evaluation += eval_every
+  if held_out[-1][0] < len(losses):
+    held_out.append((len(losses), clock, _bits_per_dim(model, crops)))
+  return {
+      'finite': finite and math.isfinite(held_out[-1][2]),
+      'num_steps': len(losses),
+      'seconds': clock,
+      'start': _finite_or_none(held_out[0][2]),
+      'end': _finite_or_none(held_out[-1][2]) if finite else None,
+      'held_out': [
+          [step, seconds, _finite_or_none(value)]
+          for step, seconds, value in held_out
+      ],
+      'worst_excursion': _worst_excursion(losses),
+      'losses': [
+          _finite_or_none(float(np.mean(losses[i : i + _CURVE_EVERY])))
+          for i in range(0, len(losses), _CURVE_EVERY)
+      ],
+      'reconstruction': {
+          kind: _finite_or_none(error)
+          for kind, error in _reconstruction_errors(model, crops).items()
+      }
+      if finite and reconstruct
+      else None,
+  }
+
+
+def _worst_excursion(losses):
+  """How far the loss has been above its lowest value before, at most."""
+  losses = np.asarray(losses)
+  if not np.all(np.isfinite(losses)):
+    return None
+  return float(np.max(losses - np.minimum.accumulate(losses)))
+
+
+def _finite_or_none(value):
+  return value if math.isfinite(value) else None

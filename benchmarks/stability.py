@@ -1,0 +1,230 @@
+"""Which learning rates a flow survives, beside its peers; and what makes it so.
+
+Each arm trains on the same crops of photographs, in the same order, with the
+same noise and about as many parameters, for each learning rate, depth and seed.
+Two arms at a time, one thread each: nothing is timed. Each run is a line of the
+output, which is appended to: a benchmark that was cut short goes on, and
+`--sizes`, `--depths`, `--arms` and `--seeds` can add to it.
+
+  python benchmarks/stability.py --output=stability.jsonl
+
+`stability_report.py` makes tables and pictures of it.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import pathlib
+import sys
+import tempfile
+import threading
+
+from absl import app
+from absl import flags
+import peers
+import photograph_crops
+import serving
+
+_OUTPUT = flags.DEFINE_string('output', 'stability.jsonl', 'Lines to add to.')
+_PEERS = flags.DEFINE_string(
+    'peers', '.venv-peers', 'Virtual environment of normflows.'
+)
+_ARMS = flags.DEFINE_list('arms', None, 'Which to run; by default all.')
+_SIZES = flags.DEFINE_list('sizes', ['16', '32', '64'], 'Sides of the crops.')
+_DEPTHS = flags.DEFINE_list('depths', ['4', '16', '32'], 'Steps of a level.')
+_SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Seeds.')
+_LEARNING_RATES = flags.DEFINE_list(
+    'learning_rates',
+    ['3e-4', '1e-3', '3e-3', '1e-2', '3e-2', '1e-1'],
+    "Adam's, after a warm-up.",
+)
+_TRAIN_STEPS = flags.DEFINE_integer('train_steps', 300, 'Of a run.')
+_PARALLEL = flags.DEFINE_integer('parallel', 2, 'Arms at a time.')
+
+_HIDDEN_CHANNELS, _BATCH_SIZE, _WARMUP_STEPS = 64, 32, 50
+_NUM_TRAIN, _NUM_HELD_OUT = 4096, 512
+# Coarsest latents of 4 x 4 positions.
+_NUM_LEVELS = {8: 1, 16: 2, 32: 3, 64: 4}
+
+_OURS = {
+    'ours': {},
+    'ours budget 4': {'flow': {'lipschitz_budget': 4.0}},
+    'ours budget 2': {'flow': {'lipschitz_budget': 2.0}},
+    'ours from ActNorm': {'act_norm': True},
+    'ours unbounded': {
+        'flow': {
+            'lipschitz_budget': None,
+            'scale_bound': 10.0,
+            'tail_bound': 1e4,
+            'conditioner_lipschitz': float('inf'),
+            'log_range': 10.0,
+        }
+    },
+    'ours unclipped': {'clip_norm': None},
+}
+_PEERS_ARMS = {
+    'tfb.Glow': ('tfb_glow.py', {}),
+    'tfb.Glow unclipped': ('tfb_glow.py', {'clip_norm': None}),
+    'normflows': ('normflows_glow.py', {}),
+    'normflows unclipped': ('normflows_glow.py', {'clip_norm': None}),
+    'normflows exp': ('normflows_glow.py', {'scale_map': 'exp'}),
+    'normflows exp unclipped': (
+        'normflows_glow.py',
+        {'scale_map': 'exp', 'clip_norm': None},
+    ),
+}
+_KEY = ('size', 'depth', 'arm', 'seed', 'learning_rate', 'train_steps')
+
+
+def _start(cell, crops):
+  """The process of an arm.
+
+  Args:
+    cell: Dictionary: `size`, `depth`, `arm`, `seed`.
+    crops: Path of the crops.
+
+  Returns:
+    `serving.Arm`.
+  """
+  settings = {
+      'image_size': cell['size'],
+      'batch_size': _BATCH_SIZE,
+      'crops': crops,
+      'seed': cell['seed'],
+  }
+  architecture = {
+      'num_levels': _NUM_LEVELS[cell['size']],
+      'num_steps': cell['depth'],
+      'hidden_channels': _HIDDEN_CHANNELS,
+  }
+  if cell['arm'] in _OURS:
+    own = dict(_OURS[cell['arm']])
+    settings['flow'] = {**architecture, **own.pop('flow', {})}
+    # As many for both initialisations; the peers' takes one batch.
+    settings['init_images'] = _NUM_TRAIN
+    return serving.Arm(
+        sys.executable, 'flowopt.py', {**settings, **own}, num_threads=1
+    )
+  program, own = _PEERS_ARMS[cell['arm']]
+  python = (
+      sys.executable
+      if program == 'tfb_glow.py'
+      else peers.python_of_peers(_PEERS.value)
+  )
+  return serving.Arm(
+      python, program, {**settings, **architecture, **own}, num_threads=1
+  )
+
+
+class _Results:
+  """The lines of the output, one for each run."""
+
+  def __init__(self, path):
+    self._path = pathlib.Path(path)
+    self._lock = threading.Lock()
+    self._done = set()
+    if self._path.exists():
+      for line in self._path.read_text(encoding='utf-8').splitlines():
+        self._done.add(_key(json.loads(line)))
+
+  def __contains__(self, run):
+    return _key(run) in self._done
+
+  def add(self, run):
+    """Writes a line."""
+    with self._lock, self._path.open('a', encoding='utf-8') as f:
+      f.write(json.dumps(_rounded(run)) + '\n')
+
+
+def _key(run):
+  return tuple(run[name] for name in _KEY)
+
+
+def _rounded(value):
+  """Floats with six digits, anywhere in lists and dictionaries."""
+  if isinstance(value, dict):
+    return {k: _rounded(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return [_rounded(v) for v in value]
+  return float(f'{value:.6g}') if isinstance(value, float) else value
+
+
+def _measure(cell, learning_rates, crops, results):
+  """Runs an arm with each learning rate, and adds the results."""
+  arm = _start(cell, crops)
+  try:
+    parameters = arm.ask('num_parameters')
+    _check(parameters, cell)
+    for learning_rate in learning_rates:
+      answer = arm.ask(
+          'run',
+          learning_rate=learning_rate,
+          warmup_steps=_WARMUP_STEPS,
+          num_steps=_TRAIN_STEPS.value,
+      )
+      _check(answer, cell)
+      run = {
+          **cell,
+          'learning_rate': learning_rate,
+          'train_steps': _TRAIN_STEPS.value,
+          'parameters': parameters['value'],
+          **answer['value'],
+      }
+      results.add(run)
+      print(
+          f'{cell}, {learning_rate:g}: {run["start"]:.3f} -> {run["end"]} '
+          f'bits/dim in {answer["seconds"]:.0f} s',
+          flush=True,
+      )
+  finally:
+    arm.close()
+
+
+def _check(answer, cell):
+  if answer['error']:
+    raise RuntimeError(f'{cell}: {answer["error"]}')
+
+
+def main(argv):
+  """Measures and writes what is missing."""
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  names = [*_OURS, *_PEERS_ARMS] if _ARMS.value is None else _ARMS.value
+  for name in names:
+    if name not in _OURS and name not in _PEERS_ARMS:
+      raise app.UsageError(f'--arms: there is no {name!r}.')
+  peers.python_of_peers(_PEERS.value)
+  results = _Results(_OUTPUT.value)
+  learning_rates = [float(rate) for rate in _LEARNING_RATES.value]
+  with (
+      tempfile.TemporaryDirectory() as folder,
+      concurrent.futures.ThreadPoolExecutor(_PARALLEL.value) as pool,
+  ):
+    jobs = []
+    for size in map(int, _SIZES.value):
+      crops = str(pathlib.Path(folder) / f'{size}.npz')
+      photograph_crops.write_split_crops(
+          crops, size, _NUM_TRAIN, _NUM_HELD_OUT
+      )
+      for depth, seed, name in itertools.product(
+          map(int, _DEPTHS.value), map(int, _SEEDS.value), names
+      ):
+        cell = {'size': size, 'depth': depth, 'arm': name, 'seed': seed}
+        missing = [
+            rate
+            for rate in learning_rates
+            if {
+                **cell,
+                'learning_rate': rate,
+                'train_steps': _TRAIN_STEPS.value,
+            }
+            not in results
+        ]
+        if missing:
+          jobs.append(pool.submit(_measure, cell, missing, crops, results))
+    for job in concurrent.futures.as_completed(jobs):
+      job.result()
+
+
+if __name__ == '__main__':
+  app.run(main)
