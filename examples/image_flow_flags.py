@@ -172,6 +172,11 @@ flags.DEFINE_bool(
     False,
     'Whether XLA compiles the training step; it starts later.',
 )
+flags.DEFINE_bool(
+    'local_constants',
+    True,
+    'Whether layers.png has Lipschitz constants that were found at an image.',
+)
 flags.DEFINE_integer(
     'seed', 0, 'Of weights, order of images and noise.', lower_bound=0
 )

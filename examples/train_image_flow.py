@@ -62,6 +62,7 @@ def _make_trainer(strategy, train_images, held_out_images):
               'eval_every',
               'jit_compile',
               'learning_rate',
+              'local_constants',
               'schedule',
               'seed',
               'train_steps',

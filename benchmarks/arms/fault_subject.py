@@ -71,6 +71,7 @@ def main():
             eval_images=16,
             checkpoint_every=7,
             init_images=32,
+            local_constants=False,
         ),
     )
   print('ready', flush=True)

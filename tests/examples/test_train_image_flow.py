@@ -28,6 +28,7 @@ SMALL = [
     '--batch_size=8',
     '--eval_every=20',
     '--checkpoint_every=5',
+    '--local_constants=false',
 ]
 
 
@@ -173,6 +174,8 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
       for name in 'ab'
   )
   assert a == b
+  # --local_constants=false.
+  assert a['layers'] and {x['local_forward'] for x in a['layers']} == {None}
 
   check_other_modes(binary, parse, tmp_path / 'a')
 
@@ -222,6 +225,7 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
         (['--held_out=.'], '--held_out needs --data'),
         (['--init_images=1'], 'init_images'),
         (['--jit_compile=2'], 'jit_compile'),
+        (['--local_constants=2'], 'local_constants'),
         (['--lipschitz_budget=-1'], 'lipschitz_budget'),
         (['--memory=none'], 'memory'),
         (['--mode=test'], 'mode'),

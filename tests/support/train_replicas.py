@@ -30,6 +30,8 @@ def make_strategy(name):
 
 def main():
   name, workdir, output, *overrides = sys.argv[1:]
+  # As for the tests in this process: see conftest.
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
   # The strategy of several workers must exist before all else.
   strategy = make_strategy(name)
   from support import images
@@ -46,6 +48,7 @@ def main():
       'eval_images': 300,
       'checkpoint_every': 4,
       'init_images': 300,
+      'local_constants': False,
   }
   config.update(json.loads(overrides[0]) if overrides else {})
   train, held_out = images.crops(seed=0), images.crops(seed=1)

@@ -14,7 +14,7 @@ def test_broken_runs_end_like_unbroken_ones(tmp_path):
           sys.executable,
           script,
           '--rounds=3',
-          '--steps=30',
+          '--steps=20',
           '--kinds=kill -9 while saving,checkpoint damaged,images damaged',
       ],
       capture_output=True,

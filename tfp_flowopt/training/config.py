@@ -36,6 +36,9 @@ class TrainConfig:
     jit_compile: Whether XLA compiles the training step.
     tensorboard: Whether to write what TensorBoard shows; to look at it takes
       the tensorboard package.
+    local_constants: Whether the picture of the layers, at the end, has
+      Lipschitz constants that were found at an image beside the certified
+      ones; they take longer than all else there.
     seed: Of the order of images, the noise and the samples.
   """
 
@@ -57,6 +60,7 @@ class TrainConfig:
   bits: int = 8
   jit_compile: bool = False
   tensorboard: bool = True
+  local_constants: bool = True
   seed: int = 0
 
   def __post_init__(self):

@@ -65,13 +65,14 @@ def reconstruction_errors(distribution, held_out, bits):
   return diagnostics.reconstruction_errors(distribution, tf.constant(x))
 
 
-def layer_report(distribution, held_out, bits):
+def layer_report(distribution, held_out, bits, local_constants):
   """What each layer does; see `diagnostics.layer_report`.
 
   Args:
     distribution: The flow.
     held_out: `ExampleBatches`.
     bits: Number of bits of an image value.
+    local_constants: Whether to find constants at an image.
 
   Returns:
     List of `diagnostics.LayerReport`, empty for a flow of another kind; local
@@ -83,7 +84,7 @@ def layer_report(distribution, held_out, bits):
   return diagnostics.layer_report(
       distribution,
       held_out.array(bits, _RECONSTRUCTED * size)[:_LAYER_IMAGES],
-      num_local_images=int(size <= _LARGEST_LOCAL),
+      num_local_images=int(local_constants and size <= _LARGEST_LOCAL),
   )
 
 

@@ -13,6 +13,7 @@ _MAY_CHANGE = (
     'checkpoints_to_keep',
     'max_rollbacks',
     'tensorboard',
+    'local_constants',
 )
 
 

@@ -380,7 +380,7 @@ class Trainer:
     with self._state.average.swapped_in():
       data = self._distribution, self._held_out, self._config.bits
       reconstruction = run_results.reconstruction_errors(*data)
-      layers = run_results.layer_report(*data)
+      layers = run_results.layer_report(*data, self._config.local_constants)
     results = run_results.summary(
         {
             'steps': self.step,
