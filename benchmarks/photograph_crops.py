@@ -3,7 +3,9 @@
 import numpy as np
 from sklearn import datasets
 
-__all__ = ['write_crops']
+import tfp_flowopt as fo
+
+__all__ = ['write_crops', 'write_split_crops']
 
 
 def write_crops(path, size, count=64):
@@ -16,6 +18,34 @@ def write_crops(path, size, count=64):
   """
   rng = np.random.default_rng(0)
   photographs = datasets.load_sample_images().images
+  np.save(path, _crops(photographs, size, count, rng))
+
+
+def write_split_crops(path, size, num_train, num_held_out, photographs=None):
+  """Writes crops to train on, and crops of other parts that are held out.
+
+  Args:
+    path: .npz file to write: uint8 `train` and `held_out`, each
+      `[N, size, size, 3]`.
+    size: Side of the crops.
+    num_train: Number of crops of the left three quarters of the photographs.
+    num_held_out: Number of crops of the right-hand quarters.
+    photographs: List of uint8 arrays `[H, W, 3]`; by default two of
+      scikit-learn's, 427 x 640.
+  """
+  rng = np.random.default_rng(0)
+  if photographs is None:
+    photographs = datasets.load_sample_images().images
+  left, right = fo.training.split_columns(photographs)
+  np.savez(
+      path,
+      train=_crops(left, size, num_train, rng),
+      held_out=_crops(right, size, num_held_out, rng),
+  )
+
+
+def _crops(photographs, size, count, rng):
+  """Random crops, from each photograph in turn."""
   crops = []
   for i in range(count):
     photograph = photographs[i % len(photographs)]
@@ -23,4 +53,4 @@ def write_crops(path, size, count=64):
         rng.integers(0, n - size + 1) for n in photograph.shape[:2]
     )
     crops.append(photograph[row : row + size, column : column + size])
-  np.save(path, np.stack(crops))
+  return np.stack(crops)

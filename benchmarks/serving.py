@@ -20,17 +20,18 @@ def serve(make_model):
 
   Args:
     make_model: Function of the settings (a dictionary, the first argument of
-      the program, as JSON) that returns an object whose methods without
-      arguments are the commands; each returns a number or `None`.
+      the program, as JSON) that returns an object whose methods are the
+      commands; arguments and results are what JSON can hold.
   """
   # Libraries print; answers go where only the benchmark listens.
   answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w')
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   model = make_model(json.loads(sys.argv[1]))
-  for command in sys.stdin:
+  for line in sys.stdin:
+    command, arguments = json.loads(line)
     start = time.perf_counter()
     try:
-      value, error = getattr(model, command.strip())(), None
+      value, error = getattr(model, command)(**arguments), None
     except Exception as e:  # pylint: disable=broad-exception-caught
       value, error = None, f'{type(e).__name__}: {str(e)[:300]}'
     answer = {
@@ -46,14 +47,20 @@ def serve(make_model):
 class Arm:
   """A model that runs in a process of its own."""
 
-  def __init__(self, python, program, settings):
+  def __init__(self, python, program, settings, num_threads=None):
     """Starts the process; the model is made there.
 
     Args:
       python: Interpreter to run.
       program: Name of a script in the folder `arms`, which calls `serve`.
       settings: Dictionary for its `make_model`.
+      num_threads: Threads that it computes with, for arms beside each other;
+        by default one for each processor.
     """
+    threads = {}
+    if num_threads is not None:
+      names = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
+      threads = dict.fromkeys((*names, 'OMP_NUM_THREADS'), str(num_threads))
     here = pathlib.Path(__file__).resolve().parent
     self._process = subprocess.Popen(
         [python, here / 'arms' / program, json.dumps(settings)],
@@ -62,23 +69,25 @@ class Arm:
         text=True,
         env={
             **os.environ,
+            **threads,
             'TF_CPP_MIN_LOG_LEVEL': '3',
             'PYTHONPATH': str(here),
         },
     )
 
-  def ask(self, command):
+  def ask(self, command, **arguments):
     """Runs a command there.
 
     Args:
       command: Name of a method of the model.
+      **arguments: Of the method; what JSON can hold.
 
     Returns:
       Dictionary: `seconds` it took, `value`, `error` (`None` if it went well)
       and `peak_mib`, the peak resident memory of the process so far.
     """
     try:
-      self._process.stdin.write(f'{command}\n')
+      self._process.stdin.write(json.dumps([command, arguments]) + '\n')
       self._process.stdin.flush()
       line = self._process.stdout.readline()
     except BrokenPipeError:

@@ -61,6 +61,7 @@ _OURS = {
         }
     },
     'ours unclipped': {'clip_norm': None},
+    'ours without scalings': {'flow': {'tile_sizes': ()}},
 }
 _PEERS_ARMS = {
     'tfb.Glow': ('tfb_glow.py', {}),

@@ -65,7 +65,6 @@ def _start(name, images):
       'batch_size': _BATCH_SIZE.value,
       'learning_rate': 1e-4,
       'images': images,
-      'num_threads': os.cpu_count(),
   }
   architecture = {
       'num_levels': _NUM_LEVELS.value,

@@ -1,9 +1,11 @@
 """Our flow, for benchmarks that hold it against its peers."""
 
 import functools
+import math
 
 import numpy as np
 import serving
+import short_run
 import tensorflow as tf
 import tf_keras
 
@@ -17,36 +19,56 @@ class Flow:
     """Creates the flow, initialised at the optimum.
 
     Args:
-      settings: `image_size`, `batch_size`, `learning_rate`, `images` (path of
-        an .npy file of uint8 images, at least one batch) and `flow`, further
-        arguments of `image_flow`; `compute_dtype` as a string. Optional:
-        `jit_compile`, for XLA.
+      settings: `image_size`, `channels` (3 by default), `batch_size`,
+        `learning_rate`; `flow`, further arguments of `image_flow`,
+        `compute_dtype` as a string; and `images`, .npy of at least one batch of
+        uint8 images, for steps that are timed, or `crops`, .npz, for `run`.
+        Optional: `jit_compile`, for XLA; `clip_norm` (1 by default, `None` for
+        no clipping); `seed`; `act_norm`, for Glow's initialisation in place of
+        the optimum; `init_images`, of `crops`.
     """
-    size = settings['image_size']
+    size, channels = settings['image_size'], settings.get('channels', 3)
     flow = dict(settings['flow'])
     if 'compute_dtype' in flow:
       flow['compute_dtype'] = tf.as_dtype(flow['compute_dtype'])
-    self._distribution = fo.image_flow([size, size, 3], **flow)
-    self._images = np.load(settings['images'], mmap_mode='r')
+    seed = settings.get('seed', 0)
+    self._distribution = fo.image_flow(
+        [size, size, channels], **flow, seed=seed
+    )
     self._batch_size = settings['batch_size']
     self._jit_compile = settings.get('jit_compile') or None
+    self._clip_norm = settings.get('clip_norm', 1.0)
     self._num_steps_done = 0
-    # Not from a generator: Python on TensorFlow's threads made all later steps
-    # take 1.45 times as long.
-    dataset = tf.data.Dataset.from_tensor_slices(np.array(self._images))
-    noise = fo.flows.dequantization_noise([size, size, 3], [0, 0])
-    fo.initialize_at_optimum(
-        self._distribution,
-        dataset.batch(self._batch_size).map(
-            lambda images: fo.flows.dequantize(images, noise=noise)
-        ),
-    )
-    # Not trained on, if there are more.
-    self._x = tf.constant(self._batch(0))
+    if 'crops' in settings:
+      self._crops = short_run.Crops(settings['crops'], self._batch_size, seed)
+      count = settings['init_images']
+      self._initialize(self._crops.first(count), settings.get('act_norm'))
+      self._x = tf.constant(self._crops.first(self._batch_size))
+    else:
+      self._images = np.load(settings['images'], mmap_mode='r')
+      batches = [self._batch(i) for i in range(self._num_batches)]
+      self._initialize(np.concatenate(batches), settings.get('act_norm'))
+      # Not trained on, if there are more.
+      self._x = tf.constant(self._batch(0))
     self._variables = self._distribution.trainable_variables
-    self._optimizer = tf_keras.optimizers.legacy.Adam(settings['learning_rate'])
+    self._learning_rate = settings.get('learning_rate', 0.0)
+    self._optimizer = tf_keras.optimizers.legacy.Adam(self._learning_rate)
     # Else the step would be traced twice.
     self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
+    # All that training changes, with its values of before.
+    self._initial = [
+        (v, v.numpy())
+        for v in (*self._variables, *self._optimizer.variables())
+    ]
+
+  def _initialize(self, x, act_norm):
+    if act_norm:
+      fo.flows.initialize_act_norm(self._distribution, x)
+      return
+    # Not from a generator: Python on TensorFlow's threads made all later steps
+    # take 1.45 times as long.
+    dataset = tf.data.Dataset.from_tensor_slices(x).batch(self._batch_size)
+    fo.initialize_at_optimum(self._distribution, dataset)
 
   @property
   def _num_batches(self):
@@ -67,15 +89,31 @@ class Flow:
             tf.reduce_mean(self._distribution.log_prob(x)),
             self._distribution.event_shape.num_elements(),
         )
-      gradients, _ = tf.clip_by_global_norm(
-          tape.gradient(loss, self._variables), 1.0
-      )
+      gradients = tape.gradient(loss, self._variables)
+      if self._clip_norm is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
       self._optimizer.apply_gradients(
           zip(gradients, self._variables, strict=True)
       )
       return loss
 
     return step
+
+  @functools.cached_property
+  def _bits_per_dim(self):
+    return tf.function(
+        lambda x: fo.bits_per_dim(
+            tf.reduce_mean(self._distribution.log_prob(x)), self._latent_size
+        ),
+        autograph=False,
+    )
+
+  @functools.cached_property
+  def _there_and_back(self):
+    flow = self._distribution.bijector
+    return tf.function(
+        lambda x: flow.forward(tf.identity(flow.inverse(x))), autograph=False
+    )
 
   @functools.cached_property
   def _log_prob(self):
@@ -105,7 +143,45 @@ class Flow:
     """One step, on the next batch; bits/dim before it."""
     i = 1 + self._num_steps_done % max(self._num_batches - 1, 1)
     self._num_steps_done += 1
-    return float(self._step(tf.constant(self._batch(i % self._num_batches))))
+    return self.step(self._batch(i % self._num_batches), self._learning_rate)
+
+  def restart(self):
+    """Back to the weights from before training."""
+    for variable, value in self._initial:
+      variable.assign(value)
+
+  def step(self, x, learning_rate):
+    """One step; bits/dim before it."""
+    self._optimizer.learning_rate.assign(learning_rate)
+    return float(self._step(tf.constant(x)))
+
+  def bits_per_dim(self, x):
+    """Mean bits/dim, with the weights of now."""
+    return float(self._bits_per_dim(tf.constant(x)))
+
+  def there_and_back(self, x):
+    """`x` after `inverse` and `forward`."""
+    return self._there_and_back(tf.constant(x)).numpy()
+
+  def run(self, **settings):
+    """A run of training: `short_run.run`, and the certified constants."""
+    row = short_run.run(self, self._crops, **settings)
+    row['fallbacks'] = self.num_fallbacks()
+    if row['finite']:
+      row['log_lipschitz'] = {
+          part: [_log_or_none(bounds.forward), _log_or_none(bounds.inverse)]
+          for part, bounds in self._distribution.bijector.bounds_by_part()
+          ._asdict()
+          .items()
+      }
+    return row
+
+  def local_log_lipschitz(self, num_images):
+    """Logarithms of local constants at held-out images, to images and back."""
+    x = next(self._crops.held_out())[:num_images]
+    with fo.lipschitz.frozen(self._distribution):
+      local = fo.diagnostics.local_lipschitz(self._distribution.bijector, x)
+    return [float(tf.reduce_max(tf.math.log(constant))) for constant in local]
 
   def evaluate(self):
     """Bits/dim of the first batch, with the weights of now."""
@@ -140,6 +216,11 @@ class Flow:
     """Largest error of an image after `inverse` and `forward`."""
     z = self._distribution.bijector.inverse(self._x)
     return float(tf.reduce_max(tf.abs(self._forward(tf.identity(z)) - self._x)))
+
+
+def _log_or_none(constant):
+  """JSON has no infinity."""
+  return math.log(constant) if math.isfinite(constant) else None
 
 
 if __name__ == '__main__':

@@ -1,8 +1,11 @@
 """normflows' Glow, for benchmarks; runs in an environment of its own."""
 
+import copy
+
 import normflows as nf
 import numpy as np
 import serving
+import short_run
 import torch
 
 
@@ -13,20 +16,26 @@ class Glow:
     """Creates the flow.
 
     Args:
-      settings: As for `tfb_glow.Glow`.
+      settings: As for `tfb_glow.Glow`. Optional: `scale_map`, `'sigmoid'` (its
+        default) or `'exp'`.
     """
-    torch.manual_seed(0)
-    torch.set_num_threads(settings['num_threads'])
+    seed, batch_size = settings.get('seed', 0), settings['batch_size']
+    torch.manual_seed(seed)
     size, levels = settings['image_size'], settings['num_levels']
-    self._size = 3 * size**2
+    image_channels = settings.get('channels', 3)
+    self._size = image_channels * size**2
+    self._clip_norm = settings.get('clip_norm', 1.0)
     bases, merges, flows = [], [], []
     for i in range(levels):
       # Its levels count from the coarsest.
-      channels = 3 * 2 ** (levels + 1 - i)
+      channels = image_channels * 2 ** (levels + 1 - i)
       flows.append(
           [
               nf.flows.GlowBlock(
-                  channels, settings['hidden_channels'], split_mode='channel'
+                  channels,
+                  settings['hidden_channels'],
+                  scale_map=settings.get('scale_map', 'sigmoid'),
+                  split_mode='channel',
               )
               for _ in range(settings['num_steps'])
           ]
@@ -40,36 +49,77 @@ class Glow:
         shape = (channels, side, side)
       bases.append(nf.distributions.DiagGaussian(shape, trainable=False))
     self._model = nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
-    images = np.load(settings['images'])[: settings['batch_size']]
-    noise = np.random.default_rng(0).random(images.shape)
-    x = (images + noise) / 256 - 0.5
-    self._x = torch.tensor(x.transpose(0, 3, 1, 2), dtype=torch.float32)
-    self._initialized = False
+    if 'crops' in settings:
+      self._crops = short_run.Crops(settings['crops'], batch_size, seed)
+      x = self._crops.first(batch_size)
+    else:
+      images = np.load(settings['images'])[:batch_size]
+      noise = np.random.default_rng(0).random(images.shape)
+      x = (images + noise) / 256 - 0.5
+    self._x = np.asarray(x, np.float32)
+    self._initial = None
     self._optimizer = torch.optim.Adam(
-        self._model.parameters(), settings['learning_rate']
+        self._model.parameters(), settings.get('learning_rate', 0.0)
     )
 
-  def _loss(self):
-    log_prob = self._model.log_prob(self._x, None)
+  def _loss(self, x):
+    log_prob = self._model.log_prob(_channels_first(x), None)
     return 8 - log_prob.mean() / (self._size * np.log(2.0))
+
+  def _update(self, x):
+    self._optimizer.zero_grad()
+    loss = self._loss(x)
+    loss.backward()
+    if self._clip_norm is not None:
+      torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
+    self._optimizer.step()
+    return loss.item()
+
+  def restart(self):
+    """Back to the weights from before training."""
+    if self._initial is None:
+      # Its ActNorm is initialised at the first call.
+      self.bits_per_dim(self._x)
+      self._initial = copy.deepcopy(
+          [self._model.state_dict(), self._optimizer.state_dict()]
+      )
+    model, optimizer = copy.deepcopy(self._initial)
+    self._model.load_state_dict(model)
+    self._optimizer.load_state_dict(optimizer)
+
+  def step(self, x, learning_rate):
+    """One step; bits/dim before it."""
+    for group in self._optimizer.param_groups:
+      group['lr'] = learning_rate
+    return self._update(x)
+
+  def bits_per_dim(self, x):
+    """Mean bits/dim."""
+    with torch.no_grad():
+      return self._loss(x).item()
+
+  def there_and_back(self, x):
+    """`x` after its flow and back."""
+    with torch.no_grad():
+      z, _ = self._model.inverse_and_log_det(_channels_first(x))
+      x, _ = self._model.forward_and_log_det(z)
+      return x.numpy().transpose(0, 2, 3, 1)
+
+  def run(self, **settings):
+    """A run of training: `short_run.run`."""
+    return short_run.run(self, self._crops, **settings)
 
   def num_parameters(self):
     """Number of trained numbers."""
     return sum(p.numel() for p in self._model.parameters() if p.requires_grad)
 
   def train_step(self):
-    """One step; bits/dim before it."""
-    self._optimizer.zero_grad()
-    loss = self._loss()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-    self._optimizer.step()
-    return loss.item()
+    """One step on the batch of timings; bits/dim before it."""
+    return self._update(self._x)
 
   def log_prob(self):
     """Mean bits/dim of the batch."""
-    with torch.no_grad():
-      return self._loss().item()
+    return self.bits_per_dim(self._x)
 
   def sample(self):
     """Images from noise; the largest value."""
@@ -78,10 +128,12 @@ class Glow:
 
   def round_trip(self):
     """Largest error of an image after `inverse` and `forward`."""
-    with torch.no_grad():
-      z, _ = self._model.inverse_and_log_det(self._x)
-      x, _ = self._model.forward_and_log_det(z)
-      return (x - self._x).abs().max().item()
+    return float(np.max(np.abs(self.there_and_back(self._x) - self._x)))
+
+
+def _channels_first(x):
+  """PyTorch's order of the axes."""
+  return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 
 
 if __name__ == '__main__':

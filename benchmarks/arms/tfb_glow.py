@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import serving
+import short_run
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
@@ -18,47 +19,63 @@ class Glow:
     """Creates the flow.
 
     Args:
-      settings: `image_size`, `batch_size`, `learning_rate`, `images`,
-        `num_levels`, `num_steps` and `hidden_channels`.
+      settings: `image_size`, `channels` (3 by default), `batch_size`,
+        `learning_rate`, `num_levels`, `num_steps`, `hidden_channels`; and
+        `images`, .npy, for steps that are timed, or `crops`, .npz, for `run`.
+        Optional: `clip_norm` (1 by default, `None` for no clipping), `seed`.
     """
-    size = settings['image_size']
-    self._size = 3 * size**2
+    seed = settings.get('seed', 0)
+    tf.random.set_seed(seed)
+    size, channels = settings['image_size'], settings.get('channels', 3)
+    self._size = channels * size**2
+    self._clip_norm = settings.get('clip_norm', 1.0)
     self._bijector = tfb.Glow(
-        output_shape=(size, size, 3),
+        output_shape=(size, size, channels),
         num_glow_blocks=settings['num_levels'],
         num_steps_per_block=settings['num_steps'],
         coupling_bijector_fn=functools.partial(
             tfb.GlowDefaultNetwork, num_hidden=settings['hidden_channels']
         ),
         exit_bijector_fn=tfb.GlowDefaultExitNetwork,
-        seed=0,
+        seed=seed,
     )
     self._distribution = tfd.TransformedDistribution(
         tfd.Sample(tfd.Normal(0.0, 1.0), [self._size]), self._bijector
     )
-    images = np.load(settings['images'])[: settings['batch_size']]
-    noise = np.random.default_rng(0).random(images.shape)
-    self._x = tf.constant((images + noise) / 256 - 0.5, tf.float32)
-    self._optimizer = tf_keras.optimizers.Adam(settings['learning_rate'])
+    batch_size = settings['batch_size']
+    if 'crops' in settings:
+      self._crops = short_run.Crops(settings['crops'], batch_size, seed)
+      self._x = tf.constant(self._crops.first(batch_size))
+    else:
+      images = np.load(settings['images'])[:batch_size]
+      noise = np.random.default_rng(0).random(images.shape)
+      self._x = tf.constant((images + noise) / 256 - 0.5, tf.float32)
+    self._learning_rate = settings.get('learning_rate', 0.0)
+    self._optimizer = tf_keras.optimizers.Adam(self._learning_rate)
 
   def _bits_per_dim(self, log_prob):
     return 8 - tf.reduce_mean(log_prob) / (self._size * np.log(2.0))
 
   @functools.cached_property
-  def _step(self):
+  def _variables(self):
     # Its ActNorm is initialised at the first call, and some networks are built
     # there.
     self._distribution.log_prob(self._x)
     variables = self._bijector.trainable_variables
     self._optimizer.build(variables)
+    return variables
+
+  @functools.cached_property
+  def _step(self):
+    variables = self._variables
 
     @tf.function(autograph=False)
     def step(x):
       with tf.GradientTape() as tape:
         loss = self._bits_per_dim(self._distribution.log_prob(x))
-      gradients, _ = tf.clip_by_global_norm(
-          tape.gradient(loss, variables), 1.0
-      )
+      gradients = tape.gradient(loss, variables)
+      if self._clip_norm is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
       self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
       return loss
 
@@ -72,19 +89,50 @@ class Glow:
   def _forward(self):
     return tf.function(self._bijector.forward, autograph=False)
 
+  @functools.cached_property
+  def _inverse(self):
+    return tf.function(self._bijector.inverse, autograph=False)
+
+  @functools.cached_property
+  def _initial(self):
+    """All that training changes, with its values of before."""
+    variables = [*self._variables, *self._optimizer.variables]
+    return [(v, v.numpy()) for v in variables]
+
+  def restart(self):
+    """Back to the weights from before training."""
+    for variable, value in self._initial:
+      variable.assign(value)
+
+  def step(self, x, learning_rate):
+    """One step; bits/dim before it."""
+    self._optimizer.learning_rate.assign(learning_rate)
+    return float(self._step(tf.constant(x)))
+
+  def bits_per_dim(self, x):
+    """Mean bits/dim."""
+    return float(self._bits_per_dim(self._log_prob(tf.constant(x))))
+
+  def there_and_back(self, x):
+    """`x` after `inverse` and `forward`."""
+    z = self._inverse(tf.constant(x))
+    return self._forward(tf.identity(z)).numpy()
+
+  def run(self, **settings):
+    """A run of training: `short_run.run`."""
+    return short_run.run(self, self._crops, **settings)
+
   def num_parameters(self):
     """Number of trained numbers."""
-    return sum(
-        v.shape.num_elements() for v in self._bijector.trainable_variables
-    )
+    return sum(v.shape.num_elements() for v in self._variables)
 
   def train_step(self):
-    """One step; bits/dim before it."""
-    return float(self._step(self._x))
+    """One step on the batch of timings; bits/dim before it."""
+    return self.step(self._x, self._learning_rate)
 
   def log_prob(self):
     """Mean bits/dim of the batch."""
-    return float(self._bits_per_dim(self._log_prob(self._x)))
+    return self.bits_per_dim(self._x)
 
   def sample(self):
     """Images from noise; the largest value."""
@@ -93,8 +141,7 @@ class Glow:
 
   def round_trip(self):
     """Largest error of an image after `inverse` and `forward`."""
-    z = tf.function(self._bijector.inverse, autograph=False)(self._x)
-    return float(tf.reduce_max(tf.abs(self._forward(tf.identity(z)) - self._x)))
+    return float(np.max(np.abs(self.there_and_back(self._x) - self._x)))
 
 
 if __name__ == '__main__':
