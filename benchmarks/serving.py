@@ -71,7 +71,9 @@ class Arm:
             **os.environ,
             **threads,
             'TF_CPP_MIN_LOG_LEVEL': '3',
-            'PYTHONPATH': str(here),
+            'PYTHONPATH': os.pathsep.join(
+                [str(here), os.environ.get('PYTHONPATH', '')]
+            ),
         },
     )
 
