@@ -21,17 +21,23 @@ def serve(make_model):
   Args:
     make_model: Function of the settings (a dictionary, the first argument of
       the program, as JSON) that returns an object whose methods are the
-      commands; arguments and results are what JSON can hold.
+      commands; arguments and results are what JSON can hold. One more
+      command, `setup_seconds`, says how long this function took.
   """
   # Libraries print; answers go where only the benchmark listens.
   answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w')
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+  start = time.perf_counter()
   model = make_model(json.loads(sys.argv[1]))
+  setup_seconds = time.perf_counter() - start
   for line in sys.stdin:
     command, arguments = json.loads(line)
     start = time.perf_counter()
     try:
-      value, error = getattr(model, command)(**arguments), None
+      if command == 'setup_seconds':
+        value, error = setup_seconds, None
+      else:
+        value, error = getattr(model, command)(**arguments), None
     except Exception as e:  # pylint: disable=broad-exception-caught
       value, error = None, f'{type(e).__name__}: {str(e)[:300]}'
     answer = {

@@ -110,7 +110,8 @@ def run(
     learning_rate: After a linear warm-up.
     warmup_steps: Steps of that.
     num_steps: Number of steps; by default as many as `seconds` allow.
-    seconds: Time for training; evaluations do not count.
+    seconds: Time for training, its first step and what that compiles
+      included; evaluations do not count.
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
     reconstruct: Whether to measure reconstruction errors.
@@ -132,8 +133,7 @@ def run(
     losses.append(
         model.step(x, learning_rate * min(1.0, (step + 1) / warmup_steps))
     )
-    # What compiles is not training: the first step of each kind is left out.
-    clock += time.perf_counter() - start if step else 0.0
+    clock += time.perf_counter() - start
     finite = math.isfinite(losses[-1])
     if finite and (clock if seconds else step + 1) >= next_evaluation:
       held_out.append((step + 1, clock, _bits_per_dim(model, crops)))

@@ -15,7 +15,6 @@ import concurrent.futures
 import itertools
 import json
 import pathlib
-import sys
 import tempfile
 import threading
 
@@ -23,7 +22,7 @@ from absl import app
 from absl import flags
 import peers
 import photograph_crops
-import serving
+import stability_arms
 
 _OUTPUT = flags.DEFINE_string('output', 'stability.jsonl', 'Lines to add to.')
 _PEERS = flags.DEFINE_string(
@@ -41,39 +40,11 @@ _LEARNING_RATES = flags.DEFINE_list(
 _TRAIN_STEPS = flags.DEFINE_integer('train_steps', 300, 'Of a run.')
 _PARALLEL = flags.DEFINE_integer('parallel', 2, 'Arms at a time.')
 
-_HIDDEN_CHANNELS, _BATCH_SIZE, _WARMUP_STEPS = 64, 32, 50
+_WARMUP_STEPS = 50
 _NUM_TRAIN, _NUM_HELD_OUT = 4096, 512
 # Coarsest latents of 4 x 4 positions.
 _NUM_LEVELS = {8: 1, 16: 2, 32: 3, 64: 4}
 
-_OURS = {
-    'ours': {},
-    'ours budget 4': {'flow': {'lipschitz_budget': 4.0}},
-    'ours budget 2': {'flow': {'lipschitz_budget': 2.0}},
-    'ours from ActNorm': {'act_norm': True},
-    'ours unbounded': {
-        'flow': {
-            'lipschitz_budget': None,
-            'scale_bound': 10.0,
-            'tail_bound': 1e4,
-            'conditioner_lipschitz': float('inf'),
-            'log_range': 10.0,
-        }
-    },
-    'ours unclipped': {'clip_norm': None},
-    'ours without scalings': {'flow': {'tile_sizes': ()}},
-}
-_PEERS_ARMS = {
-    'tfb.Glow': ('tfb_glow.py', {}),
-    'tfb.Glow unclipped': ('tfb_glow.py', {'clip_norm': None}),
-    'normflows': ('normflows_glow.py', {}),
-    'normflows unclipped': ('normflows_glow.py', {'clip_norm': None}),
-    'normflows exp': ('normflows_glow.py', {'scale_map': 'exp'}),
-    'normflows exp unclipped': (
-        'normflows_glow.py',
-        {'scale_map': 'exp', 'clip_norm': None},
-    ),
-}
 _KEY = ('size', 'depth', 'arm', 'seed', 'learning_rate', 'train_steps')
 
 
@@ -87,33 +58,18 @@ def _start(cell, crops):
   Returns:
     `serving.Arm`.
   """
-  settings = {
-      'image_size': cell['size'],
-      'batch_size': _BATCH_SIZE,
-      'crops': crops,
-      'seed': cell['seed'],
-  }
-  architecture = {
-      'num_levels': _NUM_LEVELS[cell['size']],
-      'num_steps': cell['depth'],
-      'hidden_channels': _HIDDEN_CHANNELS,
-  }
-  if cell['arm'] in _OURS:
-    own = dict(_OURS[cell['arm']])
-    settings['flow'] = {**architecture, **own.pop('flow', {})}
-    # As many for both initialisations; the peers' takes one batch.
-    settings['init_images'] = _NUM_TRAIN
-    return serving.Arm(
-        sys.executable, 'flowopt.py', {**settings, **own}, num_threads=1
-    )
-  program, own = _PEERS_ARMS[cell['arm']]
-  python = (
-      sys.executable
-      if program == 'tfb_glow.py'
-      else peers.python_of_peers(_PEERS.value)
-  )
-  return serving.Arm(
-      python, program, {**settings, **architecture, **own}, num_threads=1
+  return stability_arms.start(
+      cell['arm'],
+      {
+          'image_size': cell['size'],
+          'batch_size': stability_arms.BATCH_SIZE,
+          'crops': crops,
+          'seed': cell['seed'],
+      },
+      _NUM_LEVELS[cell['size']],
+      cell['depth'],
+      _PEERS.value,
+      num_threads=1,
   )
 
 
@@ -190,9 +146,9 @@ def main(argv):
   """Measures and writes what is missing."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  names = [*_OURS, *_PEERS_ARMS] if _ARMS.value is None else _ARMS.value
+  names = stability_arms.NAMES if _ARMS.value is None else _ARMS.value
   for name in names:
-    if name not in _OURS and name not in _PEERS_ARMS:
+    if name not in stability_arms.NAMES:
       raise app.UsageError(f'--arms: there is no {name!r}.')
   peers.python_of_peers(_PEERS.value)
   results = _Results(_OUTPUT.value)

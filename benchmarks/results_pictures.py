@@ -1,0 +1,106 @@
+"""Pictures of docs/results.md."""
+
+import statistics
+
+import matplotlib
+
+matplotlib.use('agg')
+
+from matplotlib import pyplot as plt
+import stability_summary
+
+__all__ = ['plot_rates', 'plot_seconds']
+
+# The libraries by colour, their variants by line.
+_COLOURS = (
+    ('ours', 'tab:blue'), ('tfb.Glow', 'tab:red'), ('normflows', 'tab:green')
+)
+_LINES = (
+    '-', '--', ':', '-.', (0, (1, 3)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 4))
+)
+
+
+def _styles(names):
+  """Dictionary from arms to arguments of `plot`."""
+  styles = {}
+  for prefix, colour in _COLOURS:
+    own = sorted(name for name in names if name.startswith(prefix))
+    for name, line in zip(own, _LINES, strict=False):
+      styles[name] = {
+          'color': colour,
+          'linestyle': line,
+          'linewidth': 2.2 if name == prefix else 1.2,
+          'label': name,
+      }
+  return styles
+
+
+def plot_rates(path, runs):
+  """Held-out bits/dim at the end against the learning rate.
+
+  Crosses at the upper edge: rates at which a run was not finite; what ends
+  above the picture is there, too.
+
+  Args:
+    path: PNG file to write.
+    runs: Runs of one size and depth.
+  """
+  arms = {}
+  for run in runs:
+    arms.setdefault(run['arm'], []).append(run)
+  styles = _styles(arms)
+  curves = {
+      name: stability_summary.rate_curve(arms[name]) for name in styles
+  }
+  lowest = min(min(v) for c in curves.values() for _, v, _ in c if v)
+  top = max(run['start'] for run in runs if run['arm'].startswith('ours')) + 0.5
+  figure, axes = plt.subplots(figsize=(8, 5), layout='constrained')
+  for name, style in styles.items():
+    finite = [
+        (rate, min(statistics.mean(values), top))
+        for rate, values, num_not_finite in curves[name]
+        if not num_not_finite
+    ]
+    axes.plot(*zip(*finite, strict=True), marker='o', markersize=4, **style)
+    failed = [rate for rate, _, count in curves[name] if count]
+    axes.plot(
+        failed,
+        [top] * len(failed),
+        linestyle='none',
+        marker='x',
+        markersize=9,
+        color=style['color'],
+    )
+  axes.set_xscale('log')
+  axes.set_ylim(lowest - 0.1, top + 0.1)
+  axes.set_xlabel('learning rate')
+  axes.set_ylabel('held-out bits/dim (x: not finite)')
+  axes.grid(alpha=0.3)
+  axes.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
+  figure.savefig(path, dpi=110)
+  plt.close(figure)
+
+
+def plot_seconds(path, arms):
+  """Held-out bits/dim against seconds of training.
+
+  Args:
+    path: PNG file to write.
+    arms: Dictionary of results of `wall_clock.py`.
+  """
+  figure, axes = plt.subplots(figsize=(8, 4.5), layout='constrained')
+  ends = [arm['end'] for arm in arms.values() if arm['end'] is not None]
+  for name, style in _styles(arms).items():
+    points = [
+        (arms[name]['setup_seconds'] + seconds, value)
+        for _, seconds, value in arms[name]['held_out']
+        if value is not None
+    ]
+    axes.plot(*zip(*points, strict=True), marker='.', **style)
+  axes.set_ylim(min(ends) - 0.1, max(ends) + 1.5)
+  axes.set_xlabel('seconds of training')
+  axes.set_ylabel('held-out bits/dim')
+  axes.grid(alpha=0.3)
+  axes.legend()
+  figure.savefig(path, dpi=110)
+  plt.close(figure)
