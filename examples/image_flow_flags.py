@@ -99,6 +99,12 @@ flags.DEFINE_float(
     'and of its inverse; 0 for no budget.',
     lower_bound=0.0,
 )
+flags.DEFINE_bool(
+    'gaussianize_marginals',
+    False,
+    'Whether values pass through curves that make them normal, before all '
+    'else: for images with a background, not for photographs.',
+)
 flags.DEFINE_enum(
     'memory',
     'reversible',

@@ -75,6 +75,7 @@ def _make_trainer(strategy, train_images, held_out_images):
       'num_steps': FLAGS.num_steps,
       'hidden_channels': FLAGS.hidden_channels,
       'lipschitz_budget': FLAGS.lipschitz_budget or None,
+      'gaussianize_marginals': FLAGS.gaussianize_marginals,
       'compute_dtype': FLAGS.compute_dtype,
   }
   with strategy.scope():

@@ -237,6 +237,7 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
         (['--temperature=-1'], 'temperature'),
         (['--temperature=nan'], 'temperature'),
         (['--warmup_steps=-1'], 'warmup_steps'),
+        (['--gaussianize_marginals=2'], 'gaussianize_marginals'),
         (['--num_levels=0'], 'num_levels'),
         (['--num_levels=6'], 'divisible'),
         (['--num_steps=0'], 'num_steps'),

@@ -66,6 +66,15 @@ def _act_norm(dtype):
   return randomize(bijector)
 
 
+def _marginals(dtype):
+  bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype)
+  bijector.initialize(
+      [[-1.0, -0.5, 0.5, 1.0], [-2.0, 0.0, 0.5, 3.0]],
+      [[-2.0, -1.5, 1.0, 1.2], [-1.0, -0.2, 0.0, 2.0]],
+  )
+  return bijector
+
+
 def _conditioner(inputs, outputs, dtype, lipschitz=2.0):
   network = fo.networks.ConvConditioner(
       inputs, 6, outputs, lipschitz=lipschitz, dtype=dtype
@@ -200,5 +209,6 @@ ENTRIES = {
     'FlowLevel': Entry(
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1
     ),
+    'MarginalGaussianization': Entry(_marginals, (2, 3, 2), sharp=0.99),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }

@@ -16,6 +16,9 @@ from tfp_flowopt.bijectors.flow_level import FlowLevel
 from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
+from tfp_flowopt.bijectors.marginal_gaussianization import (
+    MarginalGaussianization,
+)
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
 from tfp_flowopt.bijectors.reconstruction_monitor import ReconstructionMonitor
 from tfp_flowopt.bijectors.repeated_steps import RepeatedSteps
@@ -34,6 +37,7 @@ __all__ = [
     'InvertibleConv1x1',
     'JointBijector',
     'LipschitzResidual',
+    'MarginalGaussianization',
     'RadialScaling',
     'ReconstructionMonitor',
     'RepeatedSteps',

@@ -10,7 +10,7 @@ from tfp_flowopt.bijectors import scaling_cascade
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 
-__all__ = ['FlowBounds', 'bounds_by_part']
+__all__ = ['FlowBounds', 'bounds_by_part', 'bounds_of_bijector']
 
 
 class FlowBounds(NamedTuple):
@@ -24,7 +24,8 @@ class FlowBounds(NamedTuple):
 
   Attributes:
     linear: `LipschitzBounds` of the linear part: chosen by the data, trained
-      within their ranges.
+      within their ranges. The curves of `MarginalGaussianization`, chosen by
+      the data alone, are counted here, too.
     nonlinear: `LipschitzBounds` of the non-linear part: what
       `lipschitz_budget` bounds.
   """
@@ -54,22 +55,29 @@ def bounds_by_part(level):
     `FlowBounds`.
   """
   factor_out = level.factor_out
-  result = _of_part(factor_out.scaling)
+  result = bounds_of_bijector(factor_out.scaling)
   if factor_out.travel is not None:
     result = result.beside(bounds_by_part(factor_out.travel))
   for part in level.parts:
-    result = result.then(_of_part(part))
+    result = result.then(bounds_of_bijector(part))
   return result
 
 
-def _of_part(part):
-  """`FlowBounds` of one bijector of a level; `None` is the identity."""
+def bounds_of_bijector(part):
+  """Certified constants of one bijector, all in one part or scalings.
+
+  Args:
+    part: Bijector that `ImageFlow` is made of; `None` is the identity.
+
+  Returns:
+    `FlowBounds`.
+  """
   if part is None:
     return _IDENTITY
   if isinstance(part, scaling_cascade.ScalingCascade):
     result = _IDENTITY
     for scaling in part.parts:
-      result = result.then(_of_part(scaling))
+      result = result.then(bounds_of_bijector(scaling))
     return result
   constants = bounds.lipschitz_bounds(part)
   if isinstance(part, radial_scaling.RadialScaling):

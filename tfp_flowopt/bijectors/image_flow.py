@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import flow_bounds
 from tfp_flowopt.bijectors import flow_builder
+from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors import reconstruction_monitor
 from tfp_flowopt.lipschitz import bounds
 
@@ -63,12 +64,14 @@ class ImageFlow(base.JointBijector):
       conditioner_lipschitz=None,
       tile_sizes=(4, 2, 1),
       log_range=1.0,
+      gaussianize_marginals=False,
       memory='reversible',
       compute_dtype=None,
       seed=0,
       top_level=None,
       initialized=None,
       monitor=None,
+      marginals=None,
       dtype=tf.float32,
       validate_args=False,
       name='image_flow',
@@ -94,6 +97,11 @@ class ImageFlow(base.JointBijector):
         its sides takes their place. Empty for no cascades.
       log_range: The scales and singular values of the linear maps can be
         trained within a factor `exp(log_range)` of their initial values.
+      gaussianize_marginals: Whether values of images first pass through
+        increasing curves (`MarginalGaussianization`), which
+        `initialize_at_optimum` puts at their optimum for the data. For images
+        with values of their own, such as a background of zeros; not for
+        photographs.
       memory: `'reversible'`, with which the memory of gradients does not grow
         with `num_steps`, or `'stored'`; see `RepeatedSteps`.
       compute_dtype: Type of what the networks compute, such as `tf.bfloat16`;
@@ -102,6 +110,8 @@ class ImageFlow(base.JointBijector):
       top_level: `FlowLevel` to share instead of building one.
       initialized: Boolean `tf.Variable` to share; by default a new one.
       monitor: `ReconstructionMonitor` to share; by default a new one.
+      marginals: `MarginalGaussianization` to share; by default a new one, if
+        there is to be one.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -139,12 +149,20 @@ class ImageFlow(base.JointBijector):
             compute_dtype=compute_dtype,
             rng=np.random.default_rng(seed),
         ).build(event_shape.as_list())
+      if marginals is None and gaussianize_marginals:
+        marginals = marginal_gaussianization.MarginalGaussianization(
+            event_shape[-1], dtype=dtype
+        )
       if initialized is None:
         initialized = tf.Variable(False, trainable=False, name='initialized')
       # A copy shares the weights instead of making new ones.
       parameters.update(
-          top_level=top_level, initialized=initialized, monitor=monitor
+          top_level=top_level,
+          initialized=initialized,
+          monitor=monitor,
+          marginals=marginals,
       )
+      self._marginals = marginals
       self._monitor = monitor
       self._event_shape = event_shape
       self._top_level = top_level
@@ -170,6 +188,7 @@ class ImageFlow(base.JointBijector):
       'conditioner_lipschitz',
       'tile_sizes',
       'log_range',
+      'gaussianize_marginals',
       'memory',
       'compute_dtype',
       'seed',
@@ -195,6 +214,11 @@ class ImageFlow(base.JointBijector):
     return levels
 
   @property
+  def marginals(self):
+    """The `MarginalGaussianization` of the values of images, or `None`."""
+    return self._marginals
+
+  @property
   def initialized(self):
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
@@ -210,21 +234,32 @@ class ImageFlow(base.JointBijector):
     Returns:
       `FlowBounds`.
     """
-    return flow_bounds.bounds_by_part(self._top_level)
+    result = flow_bounds.bounds_by_part(self._top_level)
+    if self._marginals is None:
+      return result
+    return result.then(flow_bounds.bounds_of_bijector(self._marginals))
 
   def mark_initialized(self):
     """Notes that the weights were set from data, and forgets cached values."""
     self._initialized.assign(True)
-    for bijector in (self, *self.levels):
+    for bijector in (self, *self._joint_parts, *self.levels):
       bijector._cache.clear()  # pylint: disable=protected-access
+
+  @property
+  def _joint_parts(self):
+    """All bijectors in the order of direction `inverse`."""
+    marginals = [] if self._marginals is None else [self._marginals]
+    return [*marginals, self._top_level]
 
   def _forward_and_log_det(self, x):
     x = base.check_event(x, [self.event_size], self.name)
-    return base.forward_and_log_det(self._top_level, x)
+    return base.compose(
+        base.forward_and_log_det, reversed(self._joint_parts), x
+    )
 
   def _inverse_and_log_det(self, y):
     y = base.check_event(y, self._event_shape, self.name)
-    return base.inverse_and_log_det(self._top_level, y)
+    return base.compose(base.inverse_and_log_det, self._joint_parts, y)
 
   def _forward_event_shape(self, input_shape):
     return self._top_level.forward_event_shape(input_shape)
@@ -292,4 +327,7 @@ def _check_budget(lipschitz_budget, **constants):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: ImageFlow):
-  return bounds.lipschitz_bounds(bijector.levels[0])
+  result = bounds.lipschitz_bounds(bijector.levels[0])
+  if bijector.marginals is None:
+    return result
+  return result.then(bounds.lipschitz_bounds(bijector.marginals))

@@ -80,6 +80,10 @@ class LayerReporter:
       ValueError: If `distribution` is of another kind.
     """
     self._flow = flow_of.flow_of(distribution)
+    marginals = self._flow.marginals
+    self._marginals = None
+    if marginals is not None:
+      self._marginals = _Layer('marginals', lambda _: [marginals], num_steps)
     self._levels = [
         _Level(f'level {index}', level, num_steps)
         for index, level in enumerate(self._flow.levels)
@@ -94,10 +98,11 @@ class LayerReporter:
         after the other; 0 for none, which takes far less time.
 
     Returns:
-      List of `LayerReport`, from the image to the latents: for each level, the
-      finest first, `scale in` (what arrives), `whiten` (squeeze and whitening),
-      each `step`, `restore` (back from their rotations), and `scale out` (what
-      is factored out); scalings where the flow has them. The log-determinants
+      List of `LayerReport`, from the image to the latents: `marginals`, and for
+      each level, the finest first, `scale in` (what arrives), `whiten` (squeeze
+      and whitening), each `step`, `restore` (back from their rotations), and
+      `scale out` (what is factored out); marginals and scalings where the flow
+      has them. The log-determinants
       add up to the mean of the flow's `inverse_log_det_jacobian`.
 
     Raises:
@@ -116,6 +121,9 @@ class LayerReporter:
           f'images, {x.shape[0]}, got {num_local_images}.'
       )
     result = []
+    if self._marginals is not None:
+      report, x = self._marginals.report(x, num_local_images)
+      result.append(report)
     for level in self._levels:
       x = level.report(x, num_local_images, result)
     return result

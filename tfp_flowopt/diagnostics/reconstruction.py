@@ -55,6 +55,8 @@ def reconstruction_errors(distribution, x):
   """
   flow = flow_of.flow_of(distribution)
   x = tf.convert_to_tensor(x, flow.dtype, name='x')
+  if flow.marginals is not None:
+    x = flow.marginals.inverse(x)
   result = []
   for index, level in enumerate(flow.levels):
     for part in level.parts_before_steps:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.flows import marginals as marginals_lib
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
 
@@ -39,6 +40,11 @@ def initialize_at_optimum(
           - D/2 log(2 pi),    M: number of positions at the level
   ```
 
+  With `gaussianize_marginals`, the curves are set first, from histograms of the
+  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), and all
+  else is for the data that have passed them; the mean of the logarithm of their
+  slopes is added.
+
   In the scope of a `tf.distribute.Strategy`, batches are spread over the
   replicas and their moments summed; each process reads all of `data`, and gets
   the same flow.
@@ -48,7 +54,7 @@ def initialize_at_optimum(
       `ImageFlow`, as `image_flow` makes it, not initialised yet.
     data: Preprocessed images, dequantisation noise included: an array
       `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches. It is read
-      once for each level.
+      once for each level, and twice more for `gaussianize_marginals`.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
@@ -68,6 +74,10 @@ def initialize_at_optimum(
   flow = _uninitialized_flow(distribution)
   dataset = _as_dataset(data, flow, 'data')
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
+  marginals = marginals_lib.gaussianized(flow, dataset, bits)
+  if marginals is not None:
+    log_likelihood += marginals_lib.mean_log_det(marginals, dataset)
+    dataset = dataset.map(marginals.inverse)
   maps = []
   for level in flow.levels:
     _check_fresh(level)
@@ -91,6 +101,8 @@ def initialize_at_optimum(
         - 0.5 * tf.reduce_sum(squares[-num_factored:])
     )
   # All that can fail is behind us: the flow is changed as a whole.
+  if marginals is not None:
+    flow.marginals.initialize(marginals.inputs, marginals.outputs)
   for level, whitening in zip(flow.levels, maps, strict=True):
     level.whiten.initialize(
         left=np.eye(whitening.scales.shape[0]),
@@ -102,7 +114,7 @@ def initialize_at_optimum(
   return optimum.bits_per_dim(log_likelihood, flow.event_size, bits)
 
 
-def initialize_act_norm(distribution, images):
+def initialize_act_norm(distribution, images, bits=8):
   """Initialises an image flow as Glow is: by ActNorm statistics alone.
 
   Each ActNorm in turn gets the mean and variance of what arrives there
@@ -111,13 +123,18 @@ def initialize_act_norm(distribution, images):
   Args:
     distribution: As for `initialize_at_optimum`.
     images: Preprocessed images `[N, H, W, C]`; a few hundred are enough.
+    bits: Number of bits of the data before scaling by `2**-bits`.
 
   Raises:
     ValueError: If an argument has a wrong value, a channel is constant, or if
       the flow is initialised already.
   """
   flow = _uninitialized_flow(distribution)
-  (x,) = _as_dataset(images, flow, 'images', batch_size=len(images))
+  dataset = _as_dataset(images, flow, 'images', batch_size=len(images))
+  marginals = marginals_lib.gaussianized(flow, dataset, bits)
+  (x,) = dataset
+  if marginals is not None:
+    x = marginals.inverse(x)
   initialized = []
   for level in flow.levels:
     steps = level.repeated_steps
@@ -137,6 +154,8 @@ def initialize_act_norm(distribution, images):
       initialized.append((steps, k, step))
     x, _ = bijectors.inverse_and_log_det(level.restore, x)
     x, _ = level.factor_out.split(x)
+  if marginals is not None:
+    flow.marginals.initialize(marginals.inputs, marginals.outputs)
   for steps, k, step in initialized:
     steps.assign(k, step)
   flow.mark_initialized()

@@ -49,10 +49,10 @@ class Orthogonal(derived_weights.DerivedWeights):
   with `W` strictly lower triangular and trained, `Q_0` orthogonal and set from
   data. `I + S` has singular values of at least 1, so the inverse always
   exists; `L` is bounded for floating-point numbers, in which `I` would vanish
-  beside a large `S`. `W = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth, and unlike
-  `expm` its gradient compiles with XLA. The square root is there for optimisers
-  that move each weight as far as any other, such as Adam: a row of `S` then
-  moves by as much, however long it is.
+  beside a large `S`. `W = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth,
+  and unlike `expm` its gradient compiles with XLA. The square root is there for
+  optimisers that move each weight as far as any other, such as Adam: a row of
+  `S` then moves by as much, however long it is.
   """
 
   def __init__(

@@ -5,6 +5,7 @@ from tfp_flowopt.optimum.closed_form import LikelihoodOptimum
 from tfp_flowopt.optimum.closed_form import likelihood_optimum
 from tfp_flowopt.optimum.linear_flow import LinearFlow
 from tfp_flowopt.optimum.linear_flow import standard_error
+from tfp_flowopt.optimum.marginals import gaussian_knots
 from tfp_flowopt.optimum.spectrum import optimal_log_scales
 from tfp_flowopt.optimum.spectrum import spectral_optimum
 from tfp_flowopt.optimum.units import bits_per_dim
@@ -14,6 +15,7 @@ __all__ = [
     'LikelihoodOptimum',
     'LinearFlow',
     'bits_per_dim',
+    'gaussian_knots',
     'likelihood_optimum',
     'optimal_log_scales',
     'spectral_optimum',
