@@ -11,25 +11,28 @@ import stability_summary
 
 __all__ = ['plot_rates', 'plot_seconds']
 
-# The libraries by colour, their variants by line.
-_COLOURS = (
-    ('ours', 'tab:blue'), ('tfb.Glow', 'tab:red'), ('normflows', 'tab:green')
-)
-_LINES = (
-    '-', '--', ':', '-.', (0, (1, 3)), (0, (6, 1, 1, 1, 1, 1)), (0, (8, 4))
-)
+# The libraries by line, their variants by colour, the first one the library's
+# own name.
+_COLOURS = {
+    'ours': (
+        'tab:blue', 'tab:cyan', 'navy', 'tab:purple', 'black', 'orchid', 'grey'
+    ),
+    'tfb.Glow': ('tab:red', 'tab:orange'),
+    'normflows': ('tab:green', 'olive', 'limegreen', 'darkseagreen'),
+}
+_LINES = {'ours': '-', 'tfb.Glow': '--', 'normflows': ':'}
 
 
 def _styles(names):
   """Dictionary from arms to arguments of `plot`."""
   styles = {}
-  for prefix, colour in _COLOURS:
-    own = sorted(name for name in names if name.startswith(prefix))
-    for name, line in zip(own, _LINES, strict=False):
+  for library, colours in _COLOURS.items():
+    own = sorted(name for name in names if name.startswith(library))
+    for name, colour in zip(own, colours, strict=False):
       styles[name] = {
           'color': colour,
-          'linestyle': line,
-          'linewidth': 2.2 if name == prefix else 1.2,
+          'linestyle': _LINES[library],
+          'linewidth': 3.0 if name == library else 1.5,
           'label': name,
       }
   return styles
@@ -38,7 +41,7 @@ def _styles(names):
 def plot_rates(path, runs):
   """Held-out bits/dim at the end against the learning rate.
 
-  Crosses at the upper edge: rates at which a run was not finite; what ends
+  Crosses at the upper edge, a row for each arm: rates at which a run was not finite; what ends
   above the picture is there, too.
 
   Args:
@@ -55,7 +58,7 @@ def plot_rates(path, runs):
   lowest = min(min(v) for c in curves.values() for _, v, _ in c if v)
   top = max(run['start'] for run in runs if run['arm'].startswith('ours')) + 0.5
   figure, axes = plt.subplots(figsize=(8, 5), layout='constrained')
-  for name, style in styles.items():
+  for i, (name, style) in enumerate(styles.items()):
     finite = [
         (rate, min(statistics.mean(values), top))
         for rate, values, num_not_finite in curves[name]
@@ -65,14 +68,14 @@ def plot_rates(path, runs):
     failed = [rate for rate, _, count in curves[name] if count]
     axes.plot(
         failed,
-        [top] * len(failed),
+        [top + 0.12 * i] * len(failed),
         linestyle='none',
         marker='x',
-        markersize=9,
+        markersize=7,
         color=style['color'],
     )
   axes.set_xscale('log')
-  axes.set_ylim(lowest - 0.1, top + 0.1)
+  axes.set_ylim(lowest - 0.1, top + 0.12 * len(styles))
   axes.set_xlabel('learning rate')
   axes.set_ylabel('held-out bits/dim (x: not finite)')
   axes.grid(alpha=0.3)

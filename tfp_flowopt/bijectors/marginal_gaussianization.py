@@ -16,13 +16,13 @@ class MarginalGaussianization(base.JointBijector):
   inverse(y)_c = g_c(y_c),   log|det| = sum over positions and c of log g_c'
   ```
 
-  with `g_c` through the knots `(inputs[c, k], outputs[c, k])`, and beyond them as
-  steep as from the first one to the last. With
-  `g_c = Phi^-1 o F_c`, `Phi` the normal distribution function and `F_c` that of
-  the channel, each value has a standard normal distribution: that is the
-  optimum of the likelihood over all flows that act on each value alone (Chen &
-  Gopinath 2000), as whitening is over linear ones. Uniform dequantisation noise
-  makes `F_c` piecewise linear, so it can be followed exactly.
+  with `g_c` through the knots `(inputs[c, k], outputs[c, k])`, and beyond them
+  as steep as from the first one to the last. With `g_c = Phi^-1 o F_c`, `Phi`
+  the normal distribution function and `F_c` that of the channel, each value has
+  a standard normal distribution: that is the optimum of the likelihood over all
+  flows that act on each value alone (Chen & Gopinath 2000), as whitening is
+  over linear ones. Uniform dequantisation noise makes `F_c` piecewise linear,
+  so it can be followed exactly.
 
   It is for images with values of their own, such as a background of zeros: a
   linear flow, and a bounded one, can give them little more density than others.
