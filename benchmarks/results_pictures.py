@@ -41,8 +41,8 @@ def _styles(names):
 def plot_rates(path, runs):
   """Held-out bits/dim at the end against the learning rate.
 
-  Crosses at the upper edge, a row for each arm: rates at which a run was not finite; what ends
-  above the picture is there, too.
+  Crosses at the upper edge, a row for each arm: rates at which a run was not
+  finite. What ends above the picture is drawn below the crosses.
 
   Args:
     path: PNG file to write.
