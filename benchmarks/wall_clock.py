@@ -56,10 +56,10 @@ def _write_images(path):
   arrays = {}
   for name, part in (('train', 'train'), ('held_out', 't10k')):
     (file,) = folder.glob(f'{part}-images*ubyte*')
-    images = fo.training.ImageDataset(str(file), 28)
-    arrays[name] = np.stack([x.numpy() for x in images.examples(
-        len(images) if name == 'train' else _NUM_HELD_OUT, [0, 0]
-    )])
+    images = fo.training.ImageDataset(str(file), 28, channels=1)
+    count = len(images) if name == 'train' else _NUM_HELD_OUT
+    examples = images.examples(count, [0, 0]).batch(count)
+    arrays[name] = examples.get_single_element().numpy()
   np.savez(path, **arrays)
   return 28, 1
 
