@@ -53,8 +53,8 @@ lowest value before, in bits/dim, at stable rates; batches differ by about one.
 What comes back after the flow and its inverse, in float32: the largest error of
 a pixel, of the range of pixels, after training at any stable rate.
 
-| arm | held out | inverted | one grey | noise | certified log-constant, non-linear part |
-|---|---|---|---|---|---|
+| arm | held out | inverted | one grey | noise | certified log-constant, non-linear part | error of recomputed inputs, of its certified bound |
+|---|---|---|---|---|---|---|
 {errors}
 """
 
@@ -157,6 +157,8 @@ def _error_row(arm):
   cells = [arm.arm, *(_error(arm.error.get(kind)) for kind in kinds)]
   constant = arm.log_lipschitz
   cells.append('none' if constant is None else f'{constant:.2f}')
+  ratio = arm.of_certified
+  cells.append('' if ratio is None else f'{ratio:.1e}')
   return f'| {" | ".join(cells)} |'
 
 

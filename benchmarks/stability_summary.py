@@ -34,6 +34,9 @@ class ArmSummary(NamedTuple):
       `None` if one was not finite.
     log_lipschitz: Largest certified logarithm of a constant of the non-linear
       part in a finite run; `None` if there is no bound.
+    of_certified: Largest error of the recomputed input of a level's steps, at
+      any rate, divided by its certified bound; `None` where it was not
+      measured.
     fallbacks: Gradients that recomputed inputs did not serve for; `None` for
       peers.
   """
@@ -52,6 +55,7 @@ class ArmSummary(NamedTuple):
   spread: float
   error: dict
   log_lipschitz: float | None
+  of_certified: float | None
   fallbacks: int | None
 
   @property
@@ -143,6 +147,11 @@ def _summary(arm, runs):
       for run in finite
       for constant in run.get('log_lipschitz', {}).get('nonlinear', [])
   ]
+  of_certified = [
+      ratio
+      for run in finite
+      for ratio in run.get('of_certified', {}).values()
+  ]
   fallbacks = [run['fallbacks'] for run in runs if 'fallbacks' in run]
   return ArmSummary(
       arm=arm,
@@ -164,6 +173,7 @@ def _summary(arm, runs):
           for kind in kinds
       },
       log_lipschitz=_largest(constants) if constants else None,
+      of_certified=max(of_certified, default=None),
       fallbacks=max(fallbacks) if fallbacks else None,
   )
 

@@ -11,6 +11,9 @@ import tf_keras
 
 import tfp_flowopt as fo
 
+# Images whose errors are held beside their bounds.
+_NUM_CERTIFIED = 8
+
 
 class Flow:
   """An `image_flow`, trained as `Trainer` does."""
@@ -164,7 +167,7 @@ class Flow:
     return self._there_and_back(tf.constant(x)).numpy()
 
   def run(self, **settings):
-    """A run of training: `short_run.run`, and the certified constants."""
+    """A run of training: `short_run.run`, and what is certified."""
     row = short_run.run(self, self._crops, **settings)
     row['fallbacks'] = self.num_fallbacks()
     if row['finite']:
@@ -174,7 +177,18 @@ class Flow:
           ._asdict()
           .items()
       }
+      row['of_certified'] = {
+          kind: self._error_of_certified(x[:_NUM_CERTIFIED])
+          for kind, x in self._crops.out_of_distribution().items()
+      }
     return row
+
+  def _error_of_certified(self, x):
+    """The largest error of a level's steps, divided by its bound."""
+    levels = fo.diagnostics.reconstruction_errors(
+        self._distribution, tf.constant(x)
+    )
+    return max(level.measured / level.bound for level in levels)
 
   def local_log_lipschitz(self, num_images):
     """Logarithms of local constants at held-out images, to images and back."""
