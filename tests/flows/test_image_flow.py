@@ -199,6 +199,21 @@ def test_marginals_make_use_of_a_background():
   )
 
 
+def test_marginals_on_replicas_are_those_of_one_device():
+  x = with_background(300)
+  alone = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
+  want = fo.initialize_at_optimum(alone, x)
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  with strategy.scope():
+    flow = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
+    got = fo.initialize_at_optimum(flow, x)
+  assert got == pytest.approx(want, rel=1e-6)
+  for copy in strategy.experimental_local_results(
+      flow.bijector.marginals.outputs
+  ):
+    np.testing.assert_array_equal(copy, alone.bijector.marginals.outputs)
+
+
 def test_marginals_are_not_set_if_something_fails():
   flow = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
   before = flow.bijector.marginals.outputs.numpy()

@@ -39,12 +39,14 @@ def gaussianized(flow, dataset, bits):
   if not counts.any():
     raise ValueError('Argument `data` is an empty dataset.')
   knots = [optimum.gaussian_knots(row, num_knots) for row in counts]
-  inputs, outputs = zip(*knots, strict=True)
-  result = bijectors.MarginalGaussianization(
-      num_channels, num_knots, dtype=flow.dtype
+  # Not variables: `tf.data` cannot hold those of a strategy.
+  inputs, outputs = (
+      tf.constant(np.stack(rows), flow.dtype)
+      for rows in zip(*knots, strict=True)
   )
-  result.initialize(np.stack(inputs), np.stack(outputs))
-  return result
+  return bijectors.MarginalGaussianization(
+      num_channels, num_knots, inputs, outputs, flow.dtype
+  )
 
 
 def mean_log_det(bijector, dataset):
