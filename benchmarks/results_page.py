@@ -8,6 +8,7 @@ benchmark has written there.
 # ruff: noqa: E501  A row of a table is one line of Markdown.
 
 import json
+import math
 import pathlib
 
 import results_pictures
@@ -23,7 +24,7 @@ what was measured, and what was not. This page is written by
 `python benchmarks/results_page.py` from the files in `benchmarks/results`.
 
 All arms of a comparison have the same levels, steps and widths, numbers of
-parameters within {parameters:.0f} %, and see the same images in the same order
+parameters within {parameters} % (tables below), and see the same images in the same order
 with the same noise: random crops of the left three quarters of scikit-learn's
 two photographs, 32 in a step, after a linear warm-up of the learning rate over
 50 steps, with Adam. Held out are 512 crops of the right-hand quarters. Weights
@@ -272,10 +273,9 @@ def page():
   """The page, Markdown."""
   runs = stability_summary.read_runs(_RESULTS / 'stability.jsonl')
   groups = stability_summary.summaries(runs)
-  counts = [arm.parameters for arm in next(iter(groups.values()))]
-  parts = [
-      _INTRODUCTION.format(parameters=100 * (max(counts) / min(counts) - 1) + 1)
-  ]
+  counts = [[arm.parameters for arm in arms] for arms in groups.values()]
+  apart = max(max(group) / min(group) - 1.0 for group in counts)
+  parts = [_INTRODUCTION.format(parameters=math.ceil(100.0 * apart))]
   for key, arms in groups.items():
     parts.append(stability_section(key, arms, _of(runs, key)))
   for report, title, command, picture in _wall_clocks():
