@@ -21,7 +21,7 @@ def write_crops(path, size, count=64):
   np.save(path, _crops(photographs, size, count, rng))
 
 
-def write_split_crops(path, size, num_train, num_held_out, photographs=None):
+def write_split_crops(path, size, num_train, num_held_out):
   """Writes crops to train on, and crops of other parts that are held out.
 
   Args:
@@ -30,13 +30,11 @@ def write_split_crops(path, size, num_train, num_held_out, photographs=None):
     size: Side of the crops.
     num_train: Number of crops of the left three quarters of the photographs.
     num_held_out: Number of crops of the right-hand quarters.
-    photographs: List of uint8 arrays `[H, W, 3]`; by default two of
-      scikit-learn's, 427 x 640.
   """
   rng = np.random.default_rng(0)
-  if photographs is None:
-    photographs = datasets.load_sample_images().images
-  left, right = fo.training.split_columns(photographs)
+  left, right = fo.training.split_columns(
+      datasets.load_sample_images().images
+  )
   np.savez(
       path,
       train=_crops(left, size, num_train, rng),

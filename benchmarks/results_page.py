@@ -12,6 +12,7 @@ import math
 import pathlib
 
 import results_pictures
+import stability_arms
 import stability_summary
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -34,9 +35,8 @@ are those of the last step, without averaging, for all arms.
 _STABILITY = """
 ## Stability: {size}x{size} crops, {depth} steps a level, {steps} steps
 
-`python benchmarks/stability.py --sizes={size} --depths={depth}{arms}`:
-{num_runs} runs, at {num_rates} learning rates from {lowest:g} to {highest:g}, with
-{num_seeds}.
+`{command}`: {num_runs} runs, at {num_rates} learning rates from {lowest:g} to
+{highest:g}.
 
 | arm | parameters | not finite | above start | stable rates | within half a bit of its best | worst excursion | best held-out bits/dim | at rate |
 |---|---|---|---|---|---|---|---|---|
@@ -47,7 +47,8 @@ held-out bits/dim ended above what they were before the first step. *Stable
 rates*: in a row from the lowest one, with neither at any seed; the tested rates
 end at {highest:g}. *Worst excursion*: how far the loss of a batch rose above its
 lowest value before, in bits/dim, at stable rates; batches differ by about one.
-*Best*: mean over seeds (largest difference between two) at the arm's best rate.
+*Best*: at the arm's best rate, the mean over seeds (and the largest difference
+between two).
 
 ![bits/dim against learning rate](images/{picture})
 
@@ -118,23 +119,31 @@ def stability_section(key, arms, runs):
   size, depth, steps = key
   arms = sorted(arms, key=lambda arm: _order(arm.arm))
   rates = sorted({run['learning_rate'] for run in runs})
-  seeds = {arm.arm: arm.num_seeds for arm in arms}
-  all_seeds = sorted(set(seeds.values()))
   return _STABILITY.format(
       size=size,
       depth=depth,
       steps=steps,
-      arms='' if steps == 300 else f' --train_steps={steps}',
+      command=_command(key, runs),
       num_runs=len(runs),
       num_rates=len(rates),
       lowest=rates[0],
       highest=rates[-1],
-      num_seeds=' or '.join(map(str, all_seeds))
-      + (' seed' if all_seeds == [1] else ' seeds'),
       rows='\n'.join(map(_stability_row, arms)),
       errors='\n'.join(map(_error_row, arms)),
       picture=picture_name(key),
   )
+
+
+def _command(key, runs):
+  """The command whose runs these are."""
+  size, depth, steps = key
+  seeds = sorted({str(run['seed']) for run in runs})
+  arms = {run['arm'] for run in runs}
+  command = f'python benchmarks/stability.py --sizes={size} --depths={depth}'
+  command += f' --seeds={",".join(seeds)} --train_steps={steps}'
+  if arms != set(stability_arms.NAMES):
+    command += f' --arms="{",".join(sorted(arms, key=_order))}"'
+  return command
 
 
 def picture_name(key):
@@ -162,7 +171,8 @@ def _stability_row(arm):
       _range(arm.stable, arm.width),
       _range(arm.useful, arm.useful_width),
       '' if arm.worst_excursion is None else f'{arm.worst_excursion:.2f}',
-      f'{arm.best:.3f} ({arm.spread:.3f})',
+      f'{arm.best:.3f}'
+      + (f' ({arm.spread:.3f})' if arm.num_seeds > 1 else ''),
       f'{arm.best_rate:g}',
   ]
   return f'| {" | ".join(cells)} |'

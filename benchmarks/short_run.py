@@ -98,7 +98,6 @@ def run(
     num_steps=None,
     seconds=None,
     eval_every=None,
-    reconstruct=True,
 ):
   """Trains a model from its start.
 
@@ -114,11 +113,18 @@ def run(
       included; evaluations do not count.
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
-    reconstruct: Whether to measure reconstruction errors.
 
   Returns:
-    Dictionary, see the code: JSON has no NaN, so what is not finite is `None`.
-    A run ends at the first loss that is not finite.
+    Dictionary; JSON has no NaN, so what is not finite is `None` there. A run
+    ends at the first loss that is not finite.
+    * finite: whether losses and the last evaluation are.
+    * num_steps, seconds: what it took.
+    * start, end, held_out: held-out bits/dim, and all of them as
+      `[step, seconds, value]`.
+    * worst_excursion: largest rise of a loss above the lowest one before it.
+    * losses: means of ten steps each.
+    * reconstruction: largest error of a pixel after the flow and its inverse,
+      by kind of images; `None` after a run that is not finite.
   """
   model.restart()
   held_out = [(0, 0.0, _bits_per_dim(model, crops))]
@@ -159,7 +165,7 @@ def run(
           kind: _finite_or_none(error)
           for kind, error in _reconstruction_errors(model, crops).items()
       }
-      if finite and reconstruct
+      if finite
       else None,
   }
 

@@ -8,7 +8,7 @@ output, which is appended to: a benchmark that was cut short goes on, and
 
   python benchmarks/stability.py --output=stability.jsonl
 
-`stability_report.py` makes tables and pictures of it.
+`results_page.py` makes tables and pictures of it.
 """
 
 import concurrent.futures

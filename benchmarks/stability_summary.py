@@ -37,8 +37,6 @@ class ArmSummary(NamedTuple):
     of_certified: Largest error of the recomputed input of a level's steps, at
       any rate, divided by its certified bound; `None` where it was not
       measured.
-    fallbacks: Gradients that recomputed inputs did not serve for; `None` for
-      peers.
   """
 
   arm: str
@@ -56,7 +54,6 @@ class ArmSummary(NamedTuple):
   error: dict
   log_lipschitz: float | None
   of_certified: float | None
-  fallbacks: int | None
 
   @property
   def width(self):
@@ -67,12 +64,6 @@ class ArmSummary(NamedTuple):
   def useful_width(self):
     """Highest useful learning rate by the lowest one; 0 without any."""
     return self.useful[-1] / self.useful[0] if self.useful else 0.0
-
-  @property
-  def out_of_distribution_error(self):
-    """Largest error of all kinds but the held-out images, or `None`."""
-    errors = [e for kind, e in self.error.items() if kind != 'held out']
-    return None if None in errors else max(errors)
 
 
 def read_runs(path):
@@ -152,7 +143,6 @@ def _summary(arm, runs):
       for run in finite
       for ratio in run.get('of_certified', {}).values()
   ]
-  fallbacks = [run['fallbacks'] for run in runs if 'fallbacks' in run]
   return ArmSummary(
       arm=arm,
       parameters=runs[0]['parameters'],
@@ -174,7 +164,6 @@ def _summary(arm, runs):
       },
       log_lipschitz=_largest(constants) if constants else None,
       of_certified=max(of_certified, default=None),
-      fallbacks=max(fallbacks) if fallbacks else None,
   )
 
 

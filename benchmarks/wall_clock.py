@@ -71,7 +71,12 @@ def main(argv):
   output = pathlib.Path(_OUTPUT.value)
   report = {'cores': os.cpu_count(), 'seconds': _SECONDS.value, 'arms': {}}
   if output.exists():
-    report['arms'] = json.loads(output.read_text(encoding='utf-8'))['arms']
+    before = json.loads(output.read_text(encoding='utf-8'))
+    if before['seconds'] != _SECONDS.value:
+      raise app.UsageError(
+          f'--output: {output} has arms of {before["seconds"]:g} seconds.'
+      )
+    report['arms'] = before['arms']
   with tempfile.TemporaryDirectory() as folder:
     images = str(pathlib.Path(folder) / 'images.npz')
     size, channels = _write_images(images)

@@ -8,6 +8,7 @@ import serving
 import short_run
 import tensorflow as tf
 import tf_keras
+import trained
 
 import tfp_flowopt as fo
 
@@ -15,7 +16,7 @@ import tfp_flowopt as fo
 _NUM_CERTIFIED = 8
 
 
-class Flow:
+class Flow(trained.Trained):
   """An `image_flow`, trained as `Trainer` does."""
 
   def __init__(self, settings):
@@ -58,11 +59,6 @@ class Flow:
     self._optimizer = tf_keras.optimizers.legacy.Adam(self._learning_rate)
     # Else the step would be traced twice.
     self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
-    # All that training changes, with its values of before.
-    self._initial = [
-        (v, v.numpy())
-        for v in (*self._variables, *self._optimizer.variables())
-    ]
 
   def _initialize(self, x, act_norm):
     if act_norm:
@@ -148,16 +144,6 @@ class Flow:
     self._num_steps_done += 1
     return self.step(self._batch(i % self._num_batches), self._learning_rate)
 
-  def restart(self):
-    """Back to the weights from before training."""
-    for variable, value in self._initial:
-      variable.assign(value)
-
-  def step(self, x, learning_rate):
-    """One step; bits/dim before it."""
-    self._optimizer.learning_rate.assign(learning_rate)
-    return float(self._step(tf.constant(x)))
-
   def bits_per_dim(self, x):
     """Mean bits/dim, with the weights of now."""
     return float(self._bits_per_dim(tf.constant(x)))
@@ -168,7 +154,7 @@ class Flow:
 
   def run(self, **settings):
     """A run of training: `short_run.run`, and what is certified."""
-    row = short_run.run(self, self._crops, **settings)
+    row = super().run(**settings)
     row['fallbacks'] = self.num_fallbacks()
     if row['finite']:
       row['log_lipschitz'] = {
@@ -189,13 +175,6 @@ class Flow:
         self._distribution, tf.constant(x)
     )
     return max(level.measured / level.bound for level in levels)
-
-  def local_log_lipschitz(self, num_images):
-    """Logarithms of local constants at held-out images, to images and back."""
-    x = next(self._crops.held_out())[:num_images]
-    with fo.lipschitz.frozen(self._distribution):
-      local = fo.diagnostics.local_lipschitz(self._distribution.bijector, x)
-    return [float(tf.reduce_max(tf.math.log(constant))) for constant in local]
 
   def evaluate(self):
     """Bits/dim of the first batch, with the weights of now."""

@@ -8,11 +8,12 @@ import short_run
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+import trained
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-class Glow:
+class Glow(trained.Trained):
   """`tfb.Glow` with its default networks and a standard normal."""
 
   def __init__(self, settings):
@@ -93,22 +94,6 @@ class Glow:
   def _inverse(self):
     return tf.function(self._bijector.inverse, autograph=False)
 
-  @functools.cached_property
-  def _initial(self):
-    """All that training changes, with its values of before."""
-    variables = [*self._variables, *self._optimizer.variables]
-    return [(v, v.numpy()) for v in variables]
-
-  def restart(self):
-    """Back to the weights from before training."""
-    for variable, value in self._initial:
-      variable.assign(value)
-
-  def step(self, x, learning_rate):
-    """One step; bits/dim before it."""
-    self._optimizer.learning_rate.assign(learning_rate)
-    return float(self._step(tf.constant(x)))
-
   def bits_per_dim(self, x):
     """Mean bits/dim."""
     return float(self._bits_per_dim(self._log_prob(tf.constant(x))))
@@ -117,10 +102,6 @@ class Glow:
     """`x` after `inverse` and `forward`."""
     z = self._inverse(tf.constant(x))
     return self._forward(tf.identity(z)).numpy()
-
-  def run(self, **settings):
-    """A run of training: `short_run.run`."""
-    return short_run.run(self, self._crops, **settings)
 
   def num_parameters(self):
     """Number of trained numbers."""

@@ -58,13 +58,13 @@ def test_summary_by_hand():
   assert arm.spread == pytest.approx(0.2)
   assert arm.worst_excursion == 4.0
   assert arm.log_lipschitz == 2.5
-  assert arm.out_of_distribution_error == 1e-5
+  assert arm.error == {'held out': 1e-6, 'noise': 1e-5}
 
 
 def test_what_is_not_finite_is_never_the_largest_error():
   runs = [run(), run(seed=1, reconstruction={'held out': 0.0, 'noise': None})]
   ((arm,),) = stability_summary.summaries(runs).values()
-  assert arm.out_of_distribution_error is None
+  assert arm.error == {'held out': 1e-6, 'noise': None}
 
 
 class Model:

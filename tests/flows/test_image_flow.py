@@ -102,6 +102,9 @@ def test_equal_changes_of_weights_change_latents_equally(rng):
   log_s = [
       level.whiten.log_singular_values.numpy() for level in flow.levels
   ]
+  for level in flow.levels:
+    assert not level.whiten.trainable_variables
+    assert not level.restore.trainable_variables
   # Latents are very unequal functions of the pixels.
   assert np.ptp(log_s[0]) > math.log(10)
   z = flow.inverse(tf.identity(x))
@@ -151,80 +154,6 @@ def test_it_beats_act_norm_by_more_than_a_bit():
   np.testing.assert_allclose(
       tf.math.reduce_std(h, [0, 1, 2]), np.ones(12), rtol=1e-3
   )
-
-
-def with_background(num, seed=0):
-  """Images three quarters of which are black, preprocessed."""
-  rng = np.random.default_rng(seed)
-  x = images.preprocessed(num, seed=seed).numpy()
-  noise = rng.random(x.shape) / 256 - 0.5
-  mask = x.mean(-1, keepdims=True) < np.quantile(x.mean(-1), 0.75)
-  return np.where(mask, noise, x).astype(np.float32)
-
-
-def test_marginals_make_use_of_a_background():
-  x = with_background(600)
-  plain = fo.image_flow([8, 8, 3], **SMALL)
-  curved = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
-  worse = fo.initialize_at_optimum(plain, x)
-  predicted = fo.initialize_at_optimum(curved, x)
-  assert predicted < worse - 1.0
-  assert bits_per_dim(curved, x) == pytest.approx(predicted, abs=1e-3)
-  fresh = with_background(600, seed=7)
-  assert bits_per_dim(curved, fresh) == pytest.approx(predicted, abs=0.1)
-  # Exact on what is not like the data, too.
-  flow = curved.bijector
-  for scale in (1.0, 100.0):
-    y = scale * np.random.default_rng(0).normal(size=[5, 8, 8, 3])
-    back = flow.forward(tf.identity(flow.inverse(y.astype(np.float32))))
-    np.testing.assert_allclose(back, y, atol=5e-4 * scale)
-  layers = fo.diagnostics.layer_report(curved, x[:4], 0)
-  assert layers[0].name == 'marginals'
-  np.testing.assert_allclose(
-      sum(layer.log_det for layer in layers),
-      np.mean(flow.inverse_log_det_jacobian(x[:4])),
-      rtol=1e-4,
-  )
-  whole = fo.lipschitz.lipschitz_bounds(flow)
-  linear, nonlinear = flow.bounds_by_part()
-  assert linear.inverse > fo.lipschitz.lipschitz_bounds(flow.marginals).inverse
-  assert nonlinear.inverse < math.exp(7.0)
-  assert whole.inverse <= linear.inverse * nonlinear.inverse * 1.001
-  (level, *_) = fo.diagnostics.reconstruction_errors(curved, x[:4])
-  assert level.measured < level.bound
-  # A checkpoint holds the curves.
-  copy = curved.copy()
-  np.testing.assert_array_equal(
-      copy.log_prob(tf.identity(x[:4])), curved.log_prob(tf.identity(x[:4]))
-  )
-
-
-def test_marginals_on_replicas_are_those_of_one_device():
-  x = with_background(300)
-  alone = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
-  want = fo.initialize_at_optimum(alone, x)
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
-  with strategy.scope():
-    flow = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
-    got = fo.initialize_at_optimum(flow, x)
-  assert got == pytest.approx(want, rel=1e-6)
-  for copy in strategy.experimental_local_results(
-      flow.bijector.marginals.outputs
-  ):
-    np.testing.assert_array_equal(copy, alone.bijector.marginals.outputs)
-
-
-def test_marginals_are_not_set_if_something_fails():
-  flow = fo.image_flow([8, 8, 3], gaussianize_marginals=True, **SMALL)
-  before = flow.bijector.marginals.outputs.numpy()
-  x = with_background(50)
-  x[3, 2, 1, 0] = np.nan
-  with pytest.raises(tf.errors.InvalidArgumentError, match='finite'):
-    fo.initialize_at_optimum(flow, x)
-  np.testing.assert_array_equal(flow.bijector.marginals.outputs, before)
-  assert not flow.bijector.initialized
-  fo.flows.initialize_act_norm(flow, with_background(50))
-  assert np.any(flow.bijector.marginals.outputs.numpy() != before)
 
 
 def test_a_dataset_gives_the_same_as_an_array():

@@ -95,8 +95,9 @@ class ImageFlow(base.JointBijector):
       tile_sizes: Sides of the tiles of each `ScalingCascade`, in positions;
         where they do not divide an image, their greatest common divisor with
         its sides takes their place. Empty for no cascades.
-      log_range: The scales and singular values of the linear maps can be
-        trained within a factor `exp(log_range)` of their initial values.
+      log_range: The scales and singular values of the linear maps of the steps
+        can be trained within a factor `exp(log_range)` of their initial values;
+        the whitening stays as it is.
       gaussianize_marginals: Whether values of images first pass through
         increasing curves (`MarginalGaussianization`), which
         `initialize_at_optimum` puts at their optimum for the data. For images
@@ -234,32 +235,31 @@ class ImageFlow(base.JointBijector):
     Returns:
       `FlowBounds`.
     """
-    result = flow_bounds.bounds_by_part(self._top_level)
-    if self._marginals is None:
-      return result
-    return result.then(flow_bounds.bounds_of_bijector(self._marginals))
+    return flow_bounds.bounds_by_part(self._top_level).then(
+        flow_bounds.bounds_of_bijector(self._marginals)
+    )
 
   def mark_initialized(self):
     """Notes that the weights were set from data, and forgets cached values."""
     self._initialized.assign(True)
-    for bijector in (self, *self._joint_parts, *self.levels):
+    for bijector in (self, *self.parts, *self.levels):
       bijector._cache.clear()  # pylint: disable=protected-access
 
   @property
-  def _joint_parts(self):
-    """All bijectors in the order of direction `inverse`."""
+  def parts(self):
+    """Marginals, if there are any, and top level, in the order of `inverse`."""
     marginals = [] if self._marginals is None else [self._marginals]
     return [*marginals, self._top_level]
 
   def _forward_and_log_det(self, x):
     x = base.check_event(x, [self.event_size], self.name)
     return base.compose(
-        base.forward_and_log_det, reversed(self._joint_parts), x
+        base.forward_and_log_det, reversed(self.parts), x
     )
 
   def _inverse_and_log_det(self, y):
     y = base.check_event(y, self._event_shape, self.name)
-    return base.compose(base.inverse_and_log_det, self._joint_parts, y)
+    return base.compose(base.inverse_and_log_det, self.parts, y)
 
   def _forward_event_shape(self, input_shape):
     return self._top_level.forward_event_shape(input_shape)
@@ -327,7 +327,7 @@ def _check_budget(lipschitz_budget, **constants):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: ImageFlow):
-  result = bounds.lipschitz_bounds(bijector.levels[0])
-  if bijector.marginals is None:
-    return result
-  return result.then(bounds.lipschitz_bounds(bijector.marginals))
+  result = bounds.ISOMETRY
+  for part in bijector.parts:
+    result = result.then(bounds.lipschitz_bounds(part))
+  return result
