@@ -70,7 +70,7 @@ def _marginals(dtype):
   bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype)
   bijector.initialize(
       [[-1.0, -0.5, 0.5, 1.0], [-2.0, 0.0, 0.5, 3.0]],
-      [[-2.0, -1.5, 1.0, 1.2], [-1.0, -0.2, 0.0, 2.0]],
+      [[-2.0, -1.5, 1.5, 1.7], [-1.0, -0.2, 0.0, 2.0]],
   )
   return bijector
 
