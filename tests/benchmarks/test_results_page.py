@@ -47,10 +47,12 @@ def test_summary_by_hand():
       run(rate=1e-1, seed=1, end=3.0),
       run(rate=1.0, end=None, worst_excursion=None, reconstruction=None),
       run(rate=1.0, seed=1, end=3.0),
+      run(rate=10.0, end=3.5),
+      run(rate=10.0, seed=1, end=3.5),
   ]
   ((key, (arm,)),) = stability_summary.summaries(runs).items()
   assert key == (16, 4, 300)
-  assert (arm.num_runs, arm.num_seeds) == (8, 2)
+  assert (arm.num_runs, arm.num_seeds) == (10, 2)
   assert (arm.num_not_finite, arm.num_above_start) == (1, 1)
   assert arm.stable == [1e-3, 1e-2] and arm.width == pytest.approx(10)
   assert arm.useful == [1e-3] and arm.useful_width == 1

@@ -142,7 +142,9 @@ def check_other_modes(binary, parse, workdir):
 def test_killed_in_the_middle_it_resumes_bit_for_bit(
     binary, parse, folder, tmp_path
 ):
-  arguments = [f'--data={folder}', '--train_steps=60']
+  arguments = [
+      f'--data={folder}', '--train_steps=60', '--gaussianize_marginals'
+  ]
   straight = start(tmp_path / 'a', *arguments)
   text, _ = straight.communicate(timeout=300)
   assert straight.returncode == 0, text
@@ -174,6 +176,7 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
       for name in 'ab'
   )
   assert a == b
+  assert a['layers'][0]['name'] == 'marginals'
   # --local_constants=false.
   assert a['layers'] and {x['local_forward'] for x in a['layers']} == {None}
 
