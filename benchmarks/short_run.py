@@ -51,6 +51,13 @@ class Crops:
         self._train[:count], np.random.default_rng([self._seed, 0])
     )
 
+  def value_counts(self):
+    """How often each byte occurs in each channel, `[C, 256]`."""
+    channels = np.moveaxis(self._train, -1, 0)
+    return np.stack(
+        [np.bincount(c.ravel(), minlength=2**_BITS) for c in channels]
+    )
+
   def batch(self, step):
     """The batch of a step, float32 `[B, S, S, C]`."""
     rng = np.random.default_rng([self._seed, 1, step])

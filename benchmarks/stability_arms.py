@@ -9,6 +9,12 @@ __all__ = ['BATCH_SIZE', 'NAMES', 'start']
 
 BATCH_SIZE = 32
 _HIDDEN_CHANNELS = 64
+# Wider by so much, by side of the images, a peer has within 5 % as many
+# parameters as ours, at any number of steps.
+_WIDER = {
+    'tfb_glow.py': {32: 4, 64: 9},
+    'normflows_glow.py': {64: 5},
+}
 _INIT_IMAGES = 4096
 
 _OURS = {
@@ -40,6 +46,9 @@ _PEERS = {
     ),
 }
 NAMES = [*_OURS, *_PEERS]
+# With this at the end of a name, the curves of `MarginalGaussianization` come
+# between images and flow; not for normflows, which has no TensorFlow.
+_CURVES = ' with curves'
 
 
 def start(
@@ -48,7 +57,7 @@ def start(
   """Starts the process of an arm.
 
   Args:
-    name: One of `NAMES`.
+    name: One of `NAMES`, maybe with ' with curves'.
     settings: `image_size`, `batch_size`, `crops`, `seed` and, if it is not 3,
       `channels`.
     num_levels: Number of resolutions.
@@ -64,8 +73,10 @@ def start(
       'num_steps': num_steps,
       'hidden_channels': _HIDDEN_CHANNELS,
   }
+  curves, name = name.endswith(_CURVES), name.removesuffix(_CURVES)
   if name in _OURS:
     own = dict(_OURS[name])
+    architecture['gaussianize_marginals'] = curves
     settings = {
         **settings,
         'flow': {**architecture, **own.pop('flow', {})},
@@ -79,6 +90,11 @@ def start(
       sys.executable
       if program == 'tfb_glow.py'
       else peers.python_of_peers(peers_path)
+  )
+  if curves:
+    own = {**own, 'curves': True}
+  architecture['hidden_channels'] += _WIDER[program].get(
+      settings['image_size'], 0
   )
   settings = {**settings, **architecture, **own}
   return serving.Arm(python, program, settings, num_threads)

@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 import tf_keras
 import trained
 
+import tfp_flowopt as fo
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
@@ -23,7 +25,8 @@ class Glow(trained.Trained):
       settings: `image_size`, `channels` (3 by default), `batch_size`,
         `learning_rate`, `num_levels`, `num_steps`, `hidden_channels`; and
         `images`, .npy, for steps that are timed, or `crops`, .npz, for `run`.
-        Optional: `clip_norm` (1 by default, `None` for no clipping), `seed`.
+        Optional: `clip_norm` (1 by default, `None` for no clipping), `seed`;
+        `curves`, for our `MarginalGaussianization` between images and flow.
     """
     seed = settings.get('seed', 0)
     tf.random.set_seed(seed)
@@ -40,17 +43,21 @@ class Glow(trained.Trained):
         exit_bijector_fn=tfb.GlowDefaultExitNetwork,
         seed=seed,
     )
-    self._distribution = tfd.TransformedDistribution(
-        tfd.Sample(tfd.Normal(0.0, 1.0), [self._size]), self._bijector
-    )
     batch_size = settings['batch_size']
     if 'crops' in settings:
       self._crops = short_run.Crops(settings['crops'], batch_size, seed)
+      if settings.get('curves'):
+        self._bijector = tfb.Chain(
+            [_curves(self._crops.value_counts(), channels), self._bijector]
+        )
       self._x = tf.constant(self._crops.first(batch_size))
     else:
       images = np.load(settings['images'])[:batch_size]
       noise = np.random.default_rng(0).random(images.shape)
       self._x = tf.constant((images + noise) / 256 - 0.5, tf.float32)
+    self._distribution = tfd.TransformedDistribution(
+        tfd.Sample(tfd.Normal(0.0, 1.0), [self._size]), self._bijector
+    )
     self._learning_rate = settings.get('learning_rate', 0.0)
     self._optimizer = tf_keras.optimizers.Adam(self._learning_rate)
 
@@ -123,6 +130,15 @@ class Glow(trained.Trained):
   def round_trip(self):
     """Largest error of an image after `inverse` and `forward`."""
     return float(np.max(np.abs(self.there_and_back(self._x) - self._x)))
+
+
+def _curves(counts, channels):
+  """The optimal curves for values that were counted, `[C, 256]`."""
+  curves = fo.bijectors.MarginalGaussianization(channels)
+  num_knots = curves.inputs.shape[-1]
+  knots = [fo.optimum.gaussian_knots(row, num_knots) for row in counts]
+  curves.initialize(*(np.stack(rows) for rows in zip(*knots, strict=True)))
+  return curves
 
 
 if __name__ == '__main__':
