@@ -5,7 +5,7 @@ from sklearn import datasets
 
 import tfp_flowopt as fo
 
-__all__ = ['write_crops', 'write_split_crops']
+__all__ = ['random_crops', 'write_crops', 'write_split_crops']
 
 
 def write_crops(path, size, count=64):
@@ -18,7 +18,7 @@ def write_crops(path, size, count=64):
   """
   rng = np.random.default_rng(0)
   photographs = datasets.load_sample_images().images
-  np.save(path, _crops(photographs, size, count, rng))
+  np.save(path, random_crops(photographs, size, count, rng))
 
 
 def write_split_crops(path, size, num_train, num_held_out):
@@ -37,13 +37,23 @@ def write_split_crops(path, size, num_train, num_held_out):
   )
   np.savez(
       path,
-      train=_crops(left, size, num_train, rng),
-      held_out=_crops(right, size, num_held_out, rng),
+      train=random_crops(left, size, num_train, rng),
+      held_out=random_crops(right, size, num_held_out, rng),
   )
 
 
-def _crops(photographs, size, count, rng):
-  """Random crops, from each photograph in turn."""
+def random_crops(photographs, size, count, rng):
+  """Random crops, from each photograph in turn.
+
+  Args:
+    photographs: List of arrays `[H, W, C]`.
+    size: Side of the crops, at most the smallest side of a photograph.
+    count: Number of crops.
+    rng: `np.random.Generator`.
+
+  Returns:
+    Array `[count, size, size, C]`.
+  """
   crops = []
   for i in range(count):
     photograph = photographs[i % len(photographs)]

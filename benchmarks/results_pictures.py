@@ -7,9 +7,10 @@ import matplotlib
 matplotlib.use('agg')
 
 from matplotlib import pyplot as plt
+import numpy as np
 import stability_summary
 
-__all__ = ['plot_rates', 'plot_seconds']
+__all__ = ['plot_rates', 'plot_seconds', 'plot_singular_values']
 
 # The libraries by line, their variants by colour, the first one the library's
 # own name.
@@ -84,26 +85,60 @@ def plot_rates(path, runs):
   plt.close(figure)
 
 
-def plot_seconds(path, arms):
+def plot_seconds(path, runs):
   """Held-out bits/dim against seconds of training.
 
   Args:
     path: PNG file to write.
-    arms: Dictionary of results of `wall_clock.py`.
+    runs: What `wall_clock.py` measured, one run for each arm.
   """
   figure, axes = plt.subplots(figsize=(8, 4.5), layout='constrained')
-  ends = [arm['end'] for arm in arms.values() if arm['end'] is not None]
-  for name, style in _styles(arms).items():
+  ends = [run['end'] for run in runs if run['end'] is not None]
+  styles = _styles({run['arm'] for run in runs})
+  for run in runs:
     points = [
-        (arms[name]['setup_seconds'] + seconds, value)
-        for _, seconds, value in arms[name]['held_out']
+        (run['setup_seconds'] + seconds, value)
+        for _, seconds, value in run['held_out']
         if value is not None
     ]
-    axes.plot(*zip(*points, strict=True), marker='.', **style)
+    axes.plot(*zip(*points, strict=True), marker='.', **styles[run['arm']])
   axes.set_ylim(min(ends) - 0.1, max(ends) + 1.5)
   axes.set_xlabel('seconds of training')
   axes.set_ylabel('held-out bits/dim')
   axes.grid(alpha=0.3)
   axes.legend()
+  figure.savefig(path, dpi=110)
+  plt.close(figure)
+
+
+def plot_singular_values(path, runs):
+  """The smallest, median and largest local singular value over training.
+
+  Args:
+    path: PNG file to write.
+    runs: What `singular_values.py` measured, one run for each arm.
+  """
+  kinds = ('held out', 'noise')
+  figure, panels = plt.subplots(
+      1, len(kinds), figsize=(10, 4.5), sharey=True, layout='constrained'
+  )
+  styles = _styles({run['arm'] for run in runs})
+  for kind, axes in zip(kinds, panels, strict=True):
+    for run in runs:
+      style = dict(styles[run['arm']])
+      spectra = run['log_singular_values']
+      steps = [step for step, _ in spectra]
+      for i, width in enumerate((1.5, 0.8, 1.5)):
+        values = [
+            np.nan if values[kind][i] is None else values[kind][i]
+            for _, values in spectra
+        ]
+        axes.plot(steps, values, **{**style, 'linewidth': width})
+        style['label'] = None
+    axes.set_title(f'at an image: {kind}')
+    axes.set_xlabel('step')
+    axes.grid(alpha=0.3)
+  panels[0].set_ylabel('log singular values: smallest, median, largest')
+  panels[0].legend(fontsize=8)
   figure.savefig(path, dpi=110)
   plt.close(figure)

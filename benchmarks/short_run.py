@@ -84,6 +84,28 @@ class Crops:
     return {name: _dequantized(x, rng) for name, x in kinds.items()}
 
 
+def _log_singular_values(model, crops):
+  """Logarithms of the smallest, median and largest singular value.
+
+  Of the Jacobian of images to latents at one image of each kind.
+  """
+  size, result = crops.event_size, {}
+  for kind, x in crops.out_of_distribution().items():
+    # As many copies of the image as there are rows, one product for all.
+    copies = np.broadcast_to(x[:1], (size, *x.shape[1:]))
+    rows = model.vector_jacobian(copies, np.eye(size, dtype=np.float32))
+    matrix = np.reshape(rows, [size, size]).astype(np.float64)
+    if not np.all(np.isfinite(matrix)):
+      result[kind] = [None] * 3
+      continue
+    values = np.linalg.svd(matrix, compute_uv=False)
+    result[kind] = [
+        _finite_or_none(math.log(value) if value > 0.0 else -math.inf)
+        for value in (values[-1], np.median(values), values[0])
+    ]
+  return result
+
+
 def _bits_per_dim(model, crops):
   """Mean bits/dim of the held-out crops."""
   return float(np.mean([model.bits_per_dim(x) for x in crops.held_out()]))
@@ -105,13 +127,15 @@ def run(
     num_steps=None,
     seconds=None,
     eval_every=None,
+    singular_values=False,
 ):
   """Trains a model from its start.
 
   Args:
     model: Has `restart()`, to its initial weights; `step(x, learning_rate)`,
       which takes one step and returns the bits/dim before it; `bits_per_dim(x)`
-      and `there_and_back(x)`.
+      and `there_and_back(x)`; for `singular_values`, `vector_jacobian(x, u)`,
+      the gradient of the products of `u`, `[B, D]`, and latents.
     crops: `Crops`.
     learning_rate: After a linear warm-up.
     warmup_steps: Steps of that.
@@ -120,6 +144,7 @@ def run(
       included; evaluations do not count.
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
+    singular_values: Whether evaluations include the local singular values.
 
   Returns:
     Dictionary; JSON has no NaN, so what is not finite is `None` there. A run
@@ -128,14 +153,23 @@ def run(
     * num_steps, seconds: what it took.
     * start, end, held_out: held-out bits/dim, and all of them as
       `[step, seconds, value]`.
+    * log_singular_values: list of `[step, values]`; for each kind of images
+      the logarithms of the smallest, median and largest one.
     * worst_excursion: largest rise of a loss above the lowest one before it.
     * losses: means of ten steps each.
     * reconstruction: largest error of a pixel after the flow and its inverse,
       by kind of images; `None` after a run that is not finite.
   """
   model.restart()
-  held_out = [(0, 0.0, _bits_per_dim(model, crops))]
+  held_out, spectra = [], []
   losses, clock, finite = [], 0.0, True
+
+  def evaluate():
+    held_out.append((len(losses), clock, _bits_per_dim(model, crops)))
+    if singular_values:
+      spectra.append([len(losses), _log_singular_values(model, crops)])
+
+  evaluate()
   next_evaluation = eval_every or math.inf
   while finite and (
       len(losses) < num_steps if seconds is None else clock < seconds
@@ -149,10 +183,10 @@ def run(
     clock += time.perf_counter() - start
     finite = math.isfinite(losses[-1])
     if finite and (clock if seconds else step + 1) >= next_evaluation:
-      held_out.append((step + 1, clock, _bits_per_dim(model, crops)))
+      evaluate()
       next_evaluation += eval_every
   if held_out[-1][0] < len(losses):
-    held_out.append((len(losses), clock, _bits_per_dim(model, crops)))
+    evaluate()
   return {
       'finite': finite and math.isfinite(held_out[-1][2]),
       'num_steps': len(losses),
@@ -163,6 +197,7 @@ def run(
           [step, seconds, _finite_or_none(value)]
           for step, seconds, value in held_out
       ],
+      'log_singular_values': spectra,
       'worst_excursion': _worst_excursion(losses),
       'losses': [
           _finite_or_none(float(np.mean(losses[i : i + _CURVE_EVERY])))

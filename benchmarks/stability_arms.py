@@ -58,8 +58,8 @@ def start(
 
   Args:
     name: One of `NAMES`, maybe with ' with curves'.
-    settings: `image_size`, `batch_size`, `crops`, `seed` and, if it is not 3,
-      `channels`.
+    settings: `image_size`, `batch_size`, `crops`, `seed`; optional: `channels`
+      (3), `init_images` (4096), of which ours is initialised.
     num_levels: Number of resolutions.
     num_steps: Flow steps of a level.
     peers_path: Directory of the virtual environment of normflows.
@@ -78,10 +78,10 @@ def start(
     own = dict(_OURS[name])
     architecture['gaussianize_marginals'] = curves
     settings = {
-        **settings,
-        'flow': {**architecture, **own.pop('flow', {})},
         # The peers' initialisation takes one batch, in their first step.
         'init_images': _INIT_IMAGES,
+        **settings,
+        'flow': {**architecture, **own.pop('flow', {})},
         **own,
     }
     return serving.Arm(sys.executable, 'flowopt.py', settings, num_threads)

@@ -12,13 +12,13 @@ do not.
 Arms that the output holds already are not measured again.
 """
 
-import json
-import os
 import pathlib
 import tempfile
 
 from absl import app
 from absl import flags
+import arm_runs
+import machine
 import numpy as np
 import photograph_crops
 import stability_arms
@@ -42,7 +42,7 @@ _FASHION_MNIST = flags.DEFINE_string(
 )
 _NUM_LEVELS = flags.DEFINE_integer('num_levels', 3, 'Number of resolutions.')
 _NUM_STEPS = flags.DEFINE_integer('num_steps', 4, 'Flow steps of a level.')
-_WARMUP_STEPS, _NUM_HELD_OUT = 50, 1024
+_NUM_HELD_OUT = 1024
 
 
 def _write_images(path):
@@ -68,61 +68,28 @@ def main(argv):
   """Measures and writes what is missing."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  output = pathlib.Path(_OUTPUT.value)
-  report = {'cores': os.cpu_count(), 'seconds': _SECONDS.value, 'arms': {}}
-  if output.exists():
-    before = json.loads(output.read_text(encoding='utf-8'))
-    if before['seconds'] != _SECONDS.value:
-      raise app.UsageError(
-          f'--output: {output} has arms of {before["seconds"]:g} seconds.'
-      )
-    report['arms'] = before['arms']
   with tempfile.TemporaryDirectory() as folder:
     images = str(pathlib.Path(folder) / 'images.npz')
     size, channels = _write_images(images)
-    for item in _ARMS.value:
-      name, rate = item.rsplit('=', 1)
-      if name in report['arms']:
-        continue
-      arm = stability_arms.start(
-          name,
-          {
-              'image_size': size,
-              'channels': channels,
-              'batch_size': stability_arms.BATCH_SIZE,
-              'crops': images,
-              'seed': 0,
-          },
-          _NUM_LEVELS.value,
-          _NUM_STEPS.value,
-          _PEERS.value,
-      )
-      answer = arm.ask('setup_seconds')
-      setup = answer['value']
-      answer = arm.ask(
-          'run',
-          learning_rate=float(rate),
-          warmup_steps=_WARMUP_STEPS,
-          seconds=_SECONDS.value - setup,
-          eval_every=_EVAL_EVERY.value,
-      )
-      if answer['error']:
-        raise RuntimeError(f'{name}: {answer["error"]}')
-      report['arms'][name] = {
-          'learning_rate': float(rate),
-          'setup_seconds': setup,
-          'parameters': arm.ask('num_parameters')['value'],
-          'peak_mib': answer['peak_mib'],
-          **answer['value'],
-      }
-      arm.close()
-      output.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
-      print(
-          f'{name}: {answer["value"]["start"]:.3f} -> '
-          f'{answer["value"]["end"]} bits/dim, '
-          f'{answer["value"]["num_steps"]} steps',
-          flush=True,
-      )
+    arm_runs.add_runs(
+        _OUTPUT.value,
+        {'machine': machine.description(), 'seconds': _SECONDS.value},
+        _ARMS.value,
+        {
+            'image_size': size,
+            'channels': channels,
+            'batch_size': stability_arms.BATCH_SIZE,
+            'crops': images,
+            'seed': 0,
+        },
+        _NUM_LEVELS.value,
+        _NUM_STEPS.value,
+        _PEERS.value,
+        lambda setup: {
+            'seconds': _SECONDS.value - setup,
+            'eval_every': _EVAL_EVERY.value,
+        },
+    )
 
 
 if __name__ == '__main__':

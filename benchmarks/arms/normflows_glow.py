@@ -105,6 +105,14 @@ class Glow:
       x, _ = self._model.forward_and_log_det(z)
       return x.numpy().transpose(0, 2, 3, 1)
 
+  def vector_jacobian(self, x, u):
+    """Gradient of the products of `u`, `[B, D]`, and the latents of `x`."""
+    x = _channels_first(x).requires_grad_()
+    z, _ = self._model.inverse_and_log_det(x)
+    z = torch.cat([part.flatten(1) for part in z], 1)
+    (gradient,) = torch.autograd.grad(z, x, torch.from_numpy(u))
+    return gradient.numpy().transpose(0, 2, 3, 1)
+
   def run(self, **settings):
     """A run of training: `short_run.run`."""
     return short_run.run(self, self._crops, **settings)

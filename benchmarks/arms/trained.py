@@ -11,8 +11,9 @@ __all__ = ['Trained']
 class Trained:
   """A model of `short_run.run`.
 
-  Subclasses have `_variables`, `_optimizer`, whose learning rate is a variable,
-  `_step`, a function of a batch that returns bits/dim before it, and `_crops`.
+  Subclasses have `_distribution`, `_variables`, `_optimizer`, whose learning
+  rate is a variable, `_step`, a function of a batch that returns bits/dim
+  before it, and `_crops`.
   """
 
   @functools.cached_property
@@ -32,6 +33,21 @@ class Trained:
     """One step; bits/dim before it."""
     self._optimizer.learning_rate.assign(learning_rate)
     return float(self._step(tf.constant(x)))
+
+  @functools.cached_property
+  def _vector_jacobian(self):
+    @tf.function(autograph=False)
+    def gradient(x, u):
+      with tf.GradientTape() as tape:
+        tape.watch(x)
+        z = self._distribution.bijector.inverse(x)
+      return tape.gradient(z, x, output_gradients=u)
+
+    return gradient
+
+  def vector_jacobian(self, x, u):
+    """Gradient of the products of `u`, `[B, D]`, and the latents of `x`."""
+    return self._vector_jacobian(tf.constant(x), tf.constant(u)).numpy()
 
   def run(self, **settings):
     """A run of training: `short_run.run`."""

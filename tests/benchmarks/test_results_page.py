@@ -3,8 +3,11 @@
 import pathlib
 import re
 
+import numpy as np
 import pytest
 import results_page
+import results_sections
+import results_stability
 import short_run
 import stability_summary
 
@@ -69,6 +72,108 @@ def test_what_is_not_finite_is_never_the_largest_error():
   assert arm.error == {'held out': 1e-6, 'noise': None}
 
 
+def cells(section, first):
+  """The cells of the row of a table that starts with a cell."""
+  (row,) = re.findall(rf'^\| {re.escape(first)} \|.*$', section, re.MULTILINE)
+  return [cell.strip() for cell in row.strip('|').split('|')]
+
+
+def test_long_runs_have_a_rate_each():
+  runs = [
+      run(train_steps=3000, start=5.0, end=2.0),
+      run(train_steps=3000, start=5.5, end=2.5, seed=1),
+      run('tfb.Glow', rate=3e-3, train_steps=3000, start=19.0, end=4.0),
+  ]
+  ((key, arms),) = stability_summary.summaries(runs).items()
+  section = results_stability.long_section(key, arms, runs)
+  assert '2 seeds (fewer of tfb.Glow)' in section
+  assert cells(section, 'ours') == [
+      'ours', '0.001', '0 of 2', '5.250', '2.250 (0.500)', '1.00', '1.0e-05'
+  ]
+  assert cells(section, 'tfb.Glow')[3:5] == ['19.000', '4.000']
+
+
+def test_time_includes_making_the_arm():
+  timed = run(
+      setup_seconds=5.0,
+      num_steps=90,
+      held_out=[[0, 0.0, 9.0], [30, 19.0, 7.0], [60, 21.0, 6.0]],
+      reconstruction=None,
+      end=None,
+  )
+  report = {'conditions': {'seconds': 100.0, 'machine': 'an abacus'}}
+  section = results_sections.wall_clock_section(
+      {**report, 'runs': [timed]}, 'crops', 'command', 'picture.png'
+  )
+  # 5 + 19 seconds is before a quarter, 5 + 21 after it.
+  assert cells(section, 'ours') == [
+      'ours', '100', '0.001', '90', '7.000', '6.000', 'not finite', 'not finite'
+  ]
+  assert 'an abacus' in section
+
+
+def test_certified_parts_of_singular_values_multiply():
+  conditions = {'image_size': 16, 'num_steps': 4, 'train_steps': 300}
+  spectra = [
+      [0, {'held out': [-1.0, 0.0, 1.0], 'noise': [0.0, 0.0, 0.0]}],
+      [300, {'held out': [-2.0, 0.5, 3.0], 'noise': [-9.0, 1.0, None]}],
+  ]
+  bounds = {'linear': [5.0, 30.0], 'nonlinear': [7.0, 6.0]}
+  runs = [
+      run(log_singular_values=spectra, log_lipschitz=bounds),
+      run('tfb.Glow', log_singular_values=spectra),
+  ]
+  section = results_sections.singular_values_section(
+      {'conditions': conditions, 'runs': runs}, 'picture.png'
+  )
+  assert cells(section, 'ours') == [
+      'ours', '-2.00', '0.50', '3.00', '-9.00', '1.00', 'not finite',
+      '-12.00 to 36.00',
+  ]
+  assert cells(section, 'tfb.Glow')[-1] == 'none'
+
+
+def test_large_photographs_beside_the_linear_optimum():
+  report = {
+      'conditions': {
+          'image_size': 256,
+          'num_levels': 5,
+          'num_steps': 4,
+          'batch_size': 2,
+          'train_steps': 50,
+          'circulant_optimum': {'train': 3.25, 'held_out': 3.5},
+      },
+      'runs': [
+          run(
+              held_out=[[0, 0.0, 5.0], [25, 50.0, 4.0], [50, 100.0, 3.0]],
+              seconds=100.0,
+              num_steps=50,
+              peak_mib=2048.0,
+          ),
+          # Not finite at the tenth step.
+          run(
+              'tfb.Glow',
+              start=20.0,
+              end=None,
+              worst_excursion=None,
+              reconstruction=None,
+              held_out=[[0, 0.0, 20.0], [10, 20.0, None]],
+              seconds=20.0,
+              num_steps=10,
+              peak_mib=4096.0,
+          ),
+      ],
+  }
+  section = results_sections.high_resolution_section(report, 'command')
+  assert '3.250 bits/dim of them and\n3.500' in section
+  assert cells(section, 'ours')[3:] == [
+      '5.000', '4.000', '3.000', '1.00', '1.0e-05', '2.0', '2,048'
+  ]
+  assert cells(section, 'tfb.Glow')[3:] == [
+      '20.000', *['not finite'] * 4, '2.0', '4,096'
+  ]
+
+
 class Model:
   """Loses one at each step, up to a step at which it is not a number."""
 
@@ -89,9 +194,14 @@ class Model:
   def there_and_back(self, x):
     return x + 0.5
 
+  def vector_jacobian(self, x, u):
+    return u * np.arange(1.0, 6.0) * x[0]
+
 
 class Crops:
   """No images."""
+
+  event_size = 5
 
   def batch(self, step):
     return step
@@ -116,6 +226,27 @@ def test_a_run():
   # From 4 at the sixth step to 8 at the seventh.
   assert result['worst_excursion'] == 4.0
   assert result['reconstruction'] == {'noise': 0.5}
+
+
+def test_local_singular_values():
+  class Kinds(Crops):
+
+    def out_of_distribution(self):
+      return {'held out': np.ones([2, 5]), 'noise': np.full([2, 5], np.nan)}
+
+  result = short_run.run(
+      Model(),
+      Kinds(),
+      0.1,
+      warmup_steps=4,
+      num_steps=4,
+      eval_every=2,
+      singular_values=True,
+  )
+  steps, values = zip(*result['log_singular_values'], strict=True)
+  assert steps == (0, 2, 4)
+  assert values[-1]['held out'] == pytest.approx(np.log([1.0, 3.0, 5.0]))
+  assert values[-1]['noise'] == [None] * 3
 
 
 def test_a_run_that_is_not_finite_ends():
