@@ -12,6 +12,7 @@ __all__ = [
     'compose',
     'forward_and_log_det',
     'inverse_and_log_det',
+    'keywords',
     'num_positions',
     'retrace',
     'shape_of',
@@ -33,7 +34,13 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   Subclasses implement `_forward_and_log_det` and `_inverse_and_log_det`, each
   returning the value and the log-determinant of its own direction, reduced
   over the minimal event dimensions.
+
+  Those that depend on more than their input set `_is_conditional`: both methods
+  have an argument `conditioning`, `None` by default, as have all methods of
+  TFP's that pass keyword arguments on.
   """
+
+  _is_conditional = False
 
   # TFP's public cache does not keep attributes; tfb.FFJORD does the same.
   _cache = cache_util.BijectorCacheWithGreedyAttrs(
@@ -41,14 +48,14 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   )
 
   @abc.abstractmethod
-  def _forward_and_log_det(self, x):
+  def _forward_and_log_det(self, x, **kwargs):
     """Returns `forward(x)` and `log|det d forward / dx|`."""
 
   @abc.abstractmethod
-  def _inverse_and_log_det(self, y):
+  def _inverse_and_log_det(self, y, **kwargs):
     """Returns `inverse(y)` and `log|det d inverse / dy|`."""
 
-  def _retrace(self, result, forward, tape):
+  def _retrace(self, result, forward, tape, **kwargs):
     """Goes back from a result, and the same way again under a tape.
 
     A reversible flow walks back so, from results to gradients. What both ways
@@ -58,6 +65,7 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
       result: Value of `forward`, or of `inverse`.
       forward: Whether it is the value of `forward`.
       tape: `tf.GradientTape` that records.
+      **kwargs: `conditioning`, if the bijector depends on one.
 
     Returns:
       A list of `Tensor`s, which beside each other along the last axis are the
@@ -67,29 +75,29 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
     if forward:
       there, back = back, there
     with tape.stop_recording():
-      x, _ = back(result)
+      x, _ = back(result, **kwargs)
     tape.watch(x)
-    return [x], *there(x)
+    return [x], *there(x, **kwargs)
 
-  def _augmented_forward(self, x):
-    y, fldj = self._forward_and_log_det(x)
+  def _augmented_forward(self, x, **kwargs):
+    y, fldj = self._forward_and_log_det(x, **kwargs)
     return y, {'ildj': -fldj}
 
-  def _augmented_inverse(self, y):
-    x, ildj = self._inverse_and_log_det(y)
+  def _augmented_inverse(self, y, **kwargs):
+    x, ildj = self._inverse_and_log_det(y, **kwargs)
     return x, {'ildj': ildj}
 
-  def _forward(self, x):
-    return self._forward_and_log_det(x)[0]
+  def _forward(self, x, **kwargs):
+    return self._forward_and_log_det(x, **kwargs)[0]
 
-  def _inverse(self, y):
-    return self._inverse_and_log_det(y)[0]
+  def _inverse(self, y, **kwargs):
+    return self._inverse_and_log_det(y, **kwargs)[0]
 
-  def _forward_log_det_jacobian(self, x):
-    return self._forward_and_log_det(x)[1]
+  def _forward_log_det_jacobian(self, x, **kwargs):
+    return self._forward_and_log_det(x, **kwargs)[1]
 
-  def _inverse_log_det_jacobian(self, y):
-    return self._inverse_and_log_det(y)[1]
+  def _inverse_log_det_jacobian(self, y, **kwargs):
+    return self._inverse_and_log_det(y, **kwargs)[1]
 
   def _get_parameterization(self):
     # TFP hashes it at each look-up in the cache, and takes bijectors of equal
@@ -129,37 +137,60 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
     return super().copy(**override_parameters_kwargs)
 
 
-def forward_and_log_det(bijector, x):
+def keywords(bijector, conditioning):
+  """Keyword arguments of the methods of a bijector.
+
+  Args:
+    bijector: Any `tfb.Bijector`.
+    conditioning: `Tensor` or `None`.
+
+  Returns:
+    Dictionary, empty if the bijector does not depend on conditioning.
+  """
+  takes = conditioning is not None and getattr(
+      bijector, '_is_conditional', False
+  )
+  return {'conditioning': conditioning} if takes else {}
+
+
+def forward_and_log_det(bijector, x, conditioning=None):
   """`forward(x)` and its log-determinant, in one evaluation, uncached.
 
   Args:
     bijector: Any `tfb.Bijector`.
     x: `Tensor` of at least `bijector.forward_min_event_ndims` dimensions.
+    conditioning: `Tensor` for a bijector that depends on one; others do not
+      see it.
 
   Returns:
     The value, and the log-determinant in nats per event.
   """
   if isinstance(bijector, JointBijector):
-    return bijector._forward_and_log_det(x)  # pylint: disable=protected-access
+    return bijector._forward_and_log_det(  # pylint: disable=protected-access
+        x, **keywords(bijector, conditioning)
+    )
   return bijector.forward(x), bijector.forward_log_det_jacobian(x)
 
 
-def inverse_and_log_det(bijector, y):
+def inverse_and_log_det(bijector, y, conditioning=None):
   """`inverse(y)` and its log-determinant, in one evaluation, uncached.
 
   Args:
     bijector: Any `tfb.Bijector`.
     y: `Tensor` of at least `bijector.inverse_min_event_ndims` dimensions.
+    conditioning: As for `forward_and_log_det`.
 
   Returns:
     The value, and the log-determinant in nats per event.
   """
   if isinstance(bijector, JointBijector):
-    return bijector._inverse_and_log_det(y)  # pylint: disable=protected-access
+    return bijector._inverse_and_log_det(  # pylint: disable=protected-access
+        y, **keywords(bijector, conditioning)
+    )
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
 
 
-def retrace(bijector, result, forward, tape):
+def retrace(bijector, result, forward, tape, conditioning=None):
   """Back from a result and the same way again, under a tape.
 
   Args:
@@ -167,27 +198,31 @@ def retrace(bijector, result, forward, tape):
     result: See `JointBijector._retrace`, as for all else.
     forward: See there.
     tape: See there.
+    conditioning: As for `forward_and_log_det`.
 
   Returns:
     The inputs, the value and the log-determinant.
   """
-  return bijector._retrace(result, forward, tape)  # pylint: disable=protected-access
+  return bijector._retrace(  # pylint: disable=protected-access
+      result, forward, tape, **keywords(bijector, conditioning)
+  )
 
 
-def compose(evaluate, bijectors, x):
+def compose(evaluate, bijectors, x, conditioning=None):
   """Applies bijectors in turn.
 
   Args:
     evaluate: `forward_and_log_det` or `inverse_and_log_det`.
     bijectors: Iterable of bijectors.
     x: `Tensor`.
+    conditioning: As for `forward_and_log_det`.
 
   Returns:
     The last value, and the sum of the log-determinants in nats per event.
   """
   total = tf.zeros([], x.dtype)
   for bijector in bijectors:
-    x, log_det = evaluate(bijector, x)
+    x, log_det = evaluate(bijector, x, conditioning)
     total += log_det
   return x, total
 

@@ -19,6 +19,10 @@ class Coupling(base.JointBijector):
   The first `C // 2` channels condition the transformation and pass unchanged;
   the others are transformed elementwise. Subclasses implement `_normalize` and
   `_generate` on the transformed part.
+
+  With `forward(x, conditioning=c)`, `inverse(y, conditioning=c)` a network that
+  has `conditioning_channels` is given `c`, too. Constants are those in `x` and
+  `y`, for any `c`.
   """
 
   def __init__(
@@ -29,7 +33,9 @@ class Coupling(base.JointBijector):
     Args:
       conditioner: Callable that maps `[..., C // 2]` to the parameters of the
         transformation. A `tf.Module`'s variables are tracked; its property
-        `lipschitz`, if it has one, certifies the coupling.
+        `lipschitz`, if it has one, certifies the coupling. If it has a
+        property `conditioning_channels` that is not 0, conditioning is its
+        second argument.
       event_ndims: Number of dimensions of an event: 3 for images, 1 for
         vectors. The last one is the channels.
       validate_args: Python `bool`.
@@ -57,7 +63,21 @@ class Coupling(base.JointBijector):
   def _generate(self, x, params):
     """Returns the transformed part in direction `forward`, and log-slopes."""
 
-  def _apply(self, transform, x):
+  @property
+  def _is_conditional(self):
+    return bool(getattr(self._conditioner, 'conditioning_channels', 0))
+
+  def _params(self, first, conditioning):
+    if conditioning is None:
+      return self._conditioner(first)
+    if not self._is_conditional:
+      raise ValueError(
+          'Argument `conditioning`: the conditioner of this coupling has no '
+          '`conditioning_channels`.'
+      )
+    return self._conditioner(first, conditioning)
+
+  def _apply(self, transform, x, conditioning):
     channels = x.shape[-1]
     if channels is None or channels < 2:
       raise ValueError(
@@ -65,7 +85,7 @@ class Coupling(base.JointBijector):
           f'shape {x.shape}.'
       )
     first, second = tf.split(x, [channels // 2, -1], axis=-1)
-    second, log_slope = transform(second, self._conditioner(first))
+    second, log_slope = transform(second, self._params(first, conditioning))
     y = tf.concat([first, second], axis=-1)
     if not y.shape.is_compatible_with(x.shape):
       raise ValueError(
@@ -75,14 +95,14 @@ class Coupling(base.JointBijector):
       )
     return y, self._log_det(log_slope)
 
-  def _retrace(self, result, forward, tape):
+  def _retrace(self, result, forward, tape, conditioning=None):
     first, second = tf.split(result, [result.shape[-1] // 2, -1], axis=-1)
     there, back = self._normalize, self._generate
     if forward:
       there, back = back, there
     tape.watch(first)
     # The network sees what passes unchanged, so once is enough for both ways.
-    params = self._conditioner(first)
+    params = self._params(first, conditioning)
     with tape.stop_recording():
       second, _ = back(second, params)
     tape.watch(second)
@@ -97,11 +117,11 @@ class Coupling(base.JointBijector):
     axes = list(range(-self.forward_min_event_ndims, 0))
     return tf.reduce_sum(log_slope, axis=axes)
 
-  def _forward_and_log_det(self, x):
-    return self._apply(self._generate, x)
+  def _forward_and_log_det(self, x, conditioning=None):
+    return self._apply(self._generate, x, conditioning)
 
-  def _inverse_and_log_det(self, y):
-    return self._apply(self._normalize, y)
+  def _inverse_and_log_det(self, y, conditioning=None):
+    return self._apply(self._normalize, y, conditioning)
 
 
 def conditioner_lipschitz(conditioner):

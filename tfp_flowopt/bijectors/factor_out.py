@@ -22,6 +22,8 @@ class FactorOut(base.JointBijector):
   where `travel` is a flow of the same kind on `C - F` channels. The first part
   of the latent is what travelled furthest.
 
+  `conditioning` is for `travel`.
+
   Lipschitz constants: the larger of those of `scaling` and of `travel`, for
   they act side by side.
   """
@@ -84,6 +86,8 @@ class FactorOut(base.JointBijector):
           name=name,
       )
 
+  _is_conditional = True
+
   @property
   def event_shape(self):
     """Shape of the images, `[H, W, C]`."""
@@ -117,7 +121,7 @@ class FactorOut(base.JointBijector):
         y, [y.shape[-1] - self._num_factored, self._num_factored], axis=-1
     )
 
-  def _forward_and_log_det(self, x):
+  def _forward_and_log_det(self, x, conditioning=None):
     x = base.check_event(x, [self._event_shape.num_elements()], self.name)
     height, width, channels = self._event_shape.as_list()
     size = height * width * self._num_factored
@@ -133,13 +137,13 @@ class FactorOut(base.JointBijector):
     if self._travel is None:
       return factored, log_det
     travelling, travel_log_det = base.forward_and_log_det(
-        self._travel, travelling
+        self._travel, travelling, conditioning
     )
     y = tf.concat([travelling, factored], axis=-1)
     y = tf.ensure_shape(y, x.shape[:-1] + [height, width, channels])
     return y, log_det + travel_log_det
 
-  def _inverse_and_log_det(self, y):
+  def _inverse_and_log_det(self, y, conditioning=None):
     y = base.check_event(y, self._event_shape, self.name)
     travelling, factored = self.split(y)
     scalings = [] if self._scaling is None else [self._scaling]
@@ -153,7 +157,7 @@ class FactorOut(base.JointBijector):
     if self._travel is None:
       return factored, log_det
     travelling, travel_log_det = base.inverse_and_log_det(
-        self._travel, travelling
+        self._travel, travelling, conditioning
     )
     x = tf.concat([travelling, factored], axis=-1)
     return x, log_det + travel_log_det

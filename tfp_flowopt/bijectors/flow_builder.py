@@ -53,6 +53,7 @@ class FlowBuilder:
   conditioner_lipschitz: float
   tile_sizes: tuple
   log_range: float
+  conditioning_channels: int
   memory: str
   monitor: object
   dtype: object
@@ -178,6 +179,7 @@ class FlowBuilder:
         self.hidden_channels,
         second if self.coupling == 'additive' else 2 * second,
         lipschitz=lipschitz,
+        conditioning_channels=self.conditioning_channels,
         dtype=self.dtype,
         compute_dtype=self.compute_dtype,
         seed=int(self.rng.integers(2**31)),

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioning as conditioning_lib
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['FlowLevel']
@@ -24,7 +25,9 @@ class FlowLevel(base.JointBijector):
   closed-form optimum. The steps rotate the channels between couplings;
   `restore` undoes their rotations, so that the order of the whitened channels
   (by eigenvalue) is known where they are factored out. What travels on is the
-  image that the next level (`factor_out.travel`) sees.
+  image that the next level (`factor_out.travel`) sees. So does `conditioning`,
+  `[..., H, W, F]` or `[..., 1, 1, F]`: the steps and the next level see it at
+  half the resolution.
 
   `ImageFlow` trains neither `whiten` nor `restore`, but the ActNorm and the
   linear map of each step, which come after whitening. In `A = U diag(s) V^T`
@@ -74,6 +77,8 @@ class FlowLevel(base.JointBijector):
           parameters=parameters,
           name=name,
       )
+
+  _is_conditional = True
 
   @property
   def squeeze(self):
@@ -139,13 +144,32 @@ class FlowLevel(base.JointBijector):
         self._factor_out,
     ]
 
-  def _forward_and_log_det(self, x):
+  def halved(self, conditioning):
+    """Conditioning as the steps and the next level see it.
+
+    Args:
+      conditioning: `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, or `None`.
+
+    Returns:
+      Means of 2 by 2 positions; the second kind, and `None`, as they are.
+    """
+    return conditioning_lib.halved(conditioning)
+
+  def _forward_and_log_det(self, x, conditioning=None):
     return base.compose(
-        base.forward_and_log_det, reversed(self._joint_parts), x
+        base.forward_and_log_det,
+        reversed(self._joint_parts),
+        x,
+        self.halved(conditioning),
     )
 
-  def _inverse_and_log_det(self, y):
-    return base.compose(base.inverse_and_log_det, self._joint_parts, y)
+  def _inverse_and_log_det(self, y, conditioning=None):
+    return base.compose(
+        base.inverse_and_log_det,
+        self._joint_parts,
+        y,
+        self.halved(conditioning),
+    )
 
   def _forward_event_shape(self, input_shape):
     return self._squeeze.forward_event_shape(

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioning as conditioning_lib
 from tfp_flowopt.bijectors import flow_bounds
 from tfp_flowopt.bijectors import flow_builder
 from tfp_flowopt.bijectors import marginal_gaussianization
@@ -39,6 +40,13 @@ class ImageFlow(base.JointBijector):
   path through the levels. `bounds_by_part` certifies both parts, and
   `lipschitz_bounds` the whole flow.
 
+  **Conditioning.** With `conditioning` the networks of the couplings see class
+  labels, vectors or feature maps, too, in their first layer: `inverse(y,
+  conditioning=c)`, or `log_prob(y, bijector_kwargs={'conditioning': c})` of a
+  distribution. For each `c` it is a flow of its own, and all constants hold for
+  all of them, as a `c` only shifts what a hidden layer adds. A new one does not
+  depend on `c`; the closed-form optimum is that of all images together.
+
   Each `log_prob` evaluates each network once.
 
   #### Example
@@ -65,6 +73,7 @@ class ImageFlow(base.JointBijector):
       tile_sizes=(4, 2, 1),
       log_range=1.0,
       gaussianize_marginals=False,
+      conditioning=None,
       memory='reversible',
       compute_dtype=None,
       seed=0,
@@ -103,6 +112,9 @@ class ImageFlow(base.JointBijector):
         `initialize_at_optimum` puts at their optimum for the data. For images
         with values of their own, such as a background of zeros; not for
         photographs.
+      conditioning: What the flow is conditioned on: a number of classes, for
+        integer labels `[...]`; the shape `[F]` of vectors, or `[H, W, F]` of
+        feature maps. By default nothing.
       memory: `'reversible'`, with which the memory of gradients does not grow
         with `num_steps`, or `'stored'`; see `RepeatedSteps`.
       compute_dtype: Type of what the networks compute, such as `tf.bfloat16`;
@@ -129,6 +141,8 @@ class ImageFlow(base.JointBijector):
         tail_bound=tail_bound,
         conditioner_lipschitz=conditioner_lipschitz,
     )
+    if conditioning is not None:
+      conditioning = conditioning_lib.Conditioning(conditioning, event_shape)
     with tf.name_scope(name) as name:
       if monitor is None:
         monitor = reconstruction_monitor.ReconstructionMonitor()
@@ -144,6 +158,9 @@ class ImageFlow(base.JointBijector):
             conditioner_lipschitz=_or_default(conditioner_lipschitz, 4.0),
             tile_sizes=tuple(tile_sizes),
             log_range=log_range,
+            conditioning_channels=(
+                0 if conditioning is None else conditioning.num_channels
+            ),
             memory=memory,
             monitor=monitor,
             dtype=dtype,
@@ -163,6 +180,7 @@ class ImageFlow(base.JointBijector):
           monitor=monitor,
           marginals=marginals,
       )
+      self._conditioning = conditioning
       self._marginals = marginals
       self._monitor = monitor
       self._event_shape = event_shape
@@ -177,6 +195,8 @@ class ImageFlow(base.JointBijector):
           name=name,
       )
 
+  _is_conditional = True
+
   _fixed_in_copies = (
       'event_shape',
       'num_levels',
@@ -190,6 +210,7 @@ class ImageFlow(base.JointBijector):
       'tile_sizes',
       'log_range',
       'gaussianize_marginals',
+      'conditioning',
       'memory',
       'compute_dtype',
       'seed',
@@ -213,6 +234,11 @@ class ImageFlow(base.JointBijector):
     while levels[-1].factor_out.travel is not None:
       levels.append(levels[-1].factor_out.travel)
     return levels
+
+  @property
+  def conditioning(self):
+    """The `Conditioning` that the flow was made with, or `None`."""
+    return self._conditioning
 
   @property
   def marginals(self):
@@ -251,15 +277,43 @@ class ImageFlow(base.JointBijector):
     marginals = [] if self._marginals is None else [self._marginals]
     return [*marginals, self._top_level]
 
-  def _forward_and_log_det(self, x):
+  def _forward_and_log_det(self, x, conditioning=None):
     x = base.check_event(x, [self.event_size], self.name)
     return base.compose(
-        base.forward_and_log_det, reversed(self.parts), x
+        base.forward_and_log_det,
+        reversed(self.parts),
+        x,
+        self.conditioning_maps(conditioning),
     )
 
-  def _inverse_and_log_det(self, y):
+  def _inverse_and_log_det(self, y, conditioning=None):
     y = base.check_event(y, self._event_shape, self.name)
-    return base.compose(base.inverse_and_log_det, self.parts, y)
+    return base.compose(
+        base.inverse_and_log_det,
+        self.parts,
+        y,
+        self.conditioning_maps(conditioning),
+    )
+
+  def conditioning_maps(self, conditioning=None):
+    """Conditioning as the first `FlowLevel` takes it.
+
+    Args:
+      conditioning: As `inverse` takes it.
+
+    Returns:
+      `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`; `None` for a flow without.
+
+    Raises:
+      ValueError: If it is missing, or does not fit.
+    """
+    if self._conditioning is not None:
+      return self._conditioning(conditioning, self.dtype)
+    if conditioning is not None:
+      raise ValueError(
+          'Argument `conditioning`: the flow was made without it.'
+      )
+    return None
 
   def _forward_event_shape(self, input_shape):
     return self._top_level.forward_event_shape(input_shape)

@@ -38,6 +38,9 @@ class RepeatedSteps(base.JointBijector):
   the kept inputs of all steps instead, which costs time and memory, but is
   exact; `monitor` counts that.
 
+  Steps with couplings take `conditioning`, one for all of them: `forward(x,
+  conditioning=c)`, with gradients with respect to `c`.
+
   Gradients of gradients are right, too; they take the memory of `'stored'`.
   Forward-mode gradients (`tf.autodiff.ForwardAccumulator`) need `'stored'`.
 
@@ -119,6 +122,10 @@ class RepeatedSteps(base.JointBijector):
   _fixed_in_copies = ('step', 'num_steps', 'tolerance')
 
   @property
+  def _is_conditional(self):
+    return any(part._is_conditional for part in self._stacked.step(0))  # pylint: disable=protected-access
+
+  @property
   def num_steps(self):
     """The number of steps."""
     return self._stacked.num_steps
@@ -184,25 +191,26 @@ class RepeatedSteps(base.JointBijector):
     self._cache.clear()
     self._stacked.assign(index, _parts(step))
 
-  def _walk(self, x, forward):
+  def _walk(self, x, forward, conditioning):
     ndims = self.forward_min_event_ndims
     if x.shape.rank is None:
       raise ValueError(
           f'{self.name} needs inputs of known rank, got shape {x.shape}.'
       )
     walk = reversible.Walk(self._stacked, forward, ndims)
+    conditions = [] if conditioning is None else [conditioning]
     weights = self._stacked.weights()
     # Where nothing is trained, gradients with respect to weights, which the
     # reversible ones always compute, are of no use to an exported model.
     if self._memory == 'stored' or derived_weights.frozen_in_use():
-      return walk.stored(x, weights)
-    return walk.reversible(x, weights, self._monitor)
+      return walk.stored(x, weights, conditions)
+    return walk.reversible(x, weights, conditions, self._monitor)
 
-  def _forward_and_log_det(self, x):
-    return self._walk(x, forward=True)
+  def _forward_and_log_det(self, x, conditioning=None):
+    return self._walk(x, True, conditioning)
 
-  def _inverse_and_log_det(self, y):
-    return self._walk(y, forward=False)
+  def _inverse_and_log_det(self, y, conditioning=None):
+    return self._walk(y, False, conditioning)
 
 
 def _steps(step, num_steps):

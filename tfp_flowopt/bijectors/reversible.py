@@ -28,20 +28,22 @@ class Walk:
     self._forward = forward
     self._event_ndims = event_ndims
 
-  def stored(self, x, weights):
+  def stored(self, x, weights, conditions):
     """Walks with TensorFlow's own gradients.
 
     Args:
       x: `Tensor`, the input of the first step in this direction.
       weights: List of `Tensor`s, `StackedSteps.weights`.
+      conditions: List of one `Tensor`, of floating-point type, that all steps
+        are conditioned on; empty for none.
 
     Returns:
       The value, and the log-determinant, of the shape of the batch.
     """
-    y, log_det, _ = self._walk(x, _Arrays(weights))
+    y, log_det, _ = self._walk(x, _Arrays(weights), conditions)
     return y, log_det
 
-  def reversible(self, x, weights, monitor):
+  def reversible(self, x, weights, conditions, monitor):
     """Walks, and for gradients back by inverting the steps.
 
     As the input is kept, the error of the way back is known exactly when it
@@ -51,30 +53,37 @@ class Walk:
     Args:
       x: As for `stored`.
       weights: As for `stored`.
+      conditions: As for `stored`.
       monitor: `ReconstructionMonitor`.
 
     Returns:
       As `stored`.
     """
+    num_weights = len(weights)
 
     @tf.custom_gradient
-    def walk(x, *weights):
-      weights = list(weights)
-      y, log_det, _ = self._walk(x, _Slices(weights))
+    def walk(x, *sources):
+      weights = list(sources[:num_weights])
+      conditions = list(sources[num_weights:])
+      y, log_det, _ = self._walk(x, _Slices(weights), conditions)
 
       def gradient(dy, d_log_det):
-        walked, dx, d_weights = self._walk_back(y, dy, d_log_det, weights)
-        accepted = monitor.record(_relative_error(walked, x, self._event_ndims))
-        dx, *d_weights = tf.cond(
-            accepted,
-            lambda: [dx, *d_weights],
-            lambda: self._gradients_from_inputs(x, dy, d_log_det, weights),
+        walked, *gradients = self._walk_back(
+            y, dy, d_log_det, weights, conditions
         )
-        return dx, *_spread(d_weights, weights)
+        accepted = monitor.record(_relative_error(walked, x, self._event_ndims))
+        dx, *gradients = tf.cond(
+            accepted,
+            lambda: gradients,
+            lambda: self._gradients_from_inputs(
+                x, dy, d_log_det, weights, conditions
+            ),
+        )
+        return dx, *_spread(gradients, sources)
 
       return (y, log_det), gradient
 
-    return walk(x, *weights)
+    return walk(x, *weights, *conditions)
 
   def _index(self, i):
     """Number of the `i`-th step of this walk."""
@@ -85,20 +94,21 @@ class Walk:
     parts = self._steps.with_weights(weights)
     return parts[::-1] if self._forward else parts
 
-  def _apply(self, weights, x, batch):
+  def _apply(self, weights, x, conditions, batch):
     evaluate = (
         base.forward_and_log_det if self._forward else base.inverse_and_log_det
     )
-    y, log_det = base.compose(evaluate, self._parts(weights), x)
+    y, log_det = base.compose(evaluate, self._parts(weights), x, *conditions)
     _check_same_shape(x, y)
     return tf.ensure_shape(y, x.shape), tf.broadcast_to(log_det, batch)
 
-  def _walk(self, x, weights, keep_inputs=False):
+  def _walk(self, x, weights, conditions, keep_inputs=False):
     """Walks.
 
     Args:
       x: The input.
       weights: `_Arrays` or `_Slices`.
+      conditions: As for `stored`.
       keep_inputs: Whether to keep the inputs of all steps.
 
     Returns:
@@ -110,7 +120,8 @@ class Walk:
     def body(i, x, log_det, inputs):
       if keep_inputs:
         inputs = inputs.write(i, x)
-      x, more = self._apply(weights.read(self._index(i)), x, batch)
+      own = weights.read(self._index(i))
+      x, more = self._apply(own, x, conditions, batch)
       log_det = tf.ensure_shape(log_det + more, log_det.shape)
       return i + 1, x, log_det, inputs
 
@@ -129,7 +140,7 @@ class Walk:
     )
     return y, log_det, inputs
 
-  def _walk_back(self, y, dy, d_log_det, weights):
+  def _walk_back(self, y, dy, d_log_det, weights, conditions):
     """Goes back to the input, and takes gradients on the way.
 
     Args:
@@ -137,21 +148,24 @@ class Walk:
       dy: Gradient with respect to it.
       d_log_det: Gradient with respect to the log-determinant.
       weights: List of stacked `Tensor`s.
+      conditions: As for `stored`.
 
     Returns:
       The input as recomputed, the gradient with respect to it, and those with
-      respect to the floating-point weights.
+      respect to the floating-point weights and the conditions.
     """
     slices = _Slices(weights)
 
     def back(i, y, dy):
       own = slices.read(self._index(i))
-      sources = _differentiable(own)
+      sources = _differentiable(own) + conditions
       totals = [None] * len(sources)
       for part in reversed(self._parts(own)):
         with tf.GradientTape() as tape:
           tape.watch(sources)
-          inputs, value, log_det = base.retrace(part, y, self._forward, tape)
+          inputs, value, log_det = base.retrace(
+              part, y, self._forward, tape, *conditions
+          )
           log_det += tf.zeros_like(d_log_det)
         gradients = tape.gradient(
             [value, log_det], inputs + sources, [dy, d_log_det]
@@ -169,64 +183,80 @@ class Walk:
         ]
       return y, dy, totals
 
-    return self._loop_back(y, dy, weights, back)
+    return self._loop_back(y, dy, weights, conditions, back)
 
-  def _gradients_from_inputs(self, x, dy, d_log_det, weights):
+  def _gradients_from_inputs(self, x, dy, d_log_det, weights, conditions):
     """Gradients by walking again and keeping the input of each step."""
     batch = tf.shape(d_log_det)
     slices = _Slices(weights)
-    _, _, inputs = self._walk(x, slices, keep_inputs=True)
+    _, _, inputs = self._walk(x, slices, conditions, keep_inputs=True)
 
     def back(i, _, dy):
       own = slices.read(self._index(i))
-      sources = _differentiable(own)
+      sources = _differentiable(own) + conditions
       x = inputs.read(i)
       with tf.GradientTape() as tape:
         tape.watch([x, *sources])
-        value, log_det = self._apply(own, x, batch)
+        value, log_det = self._apply(own, x, conditions, batch)
       dx, *gradients = tape.gradient(
           [value, log_det], [x, *sources], [dy, d_log_det]
       )
       return x, dx, gradients
 
-    _, dx, d_weights = self._loop_back(x, dy, weights, back)
-    return [dx, *d_weights]
+    _, *gradients = self._loop_back(x, dy, weights, conditions, back)
+    return gradients
 
-  def _loop_back(self, y, dy, weights, back):
-    """Runs `back(i, y, dy)` for the last step first, and stacks gradients."""
+  def _loop_back(self, y, dy, weights, conditions, back):
+    """Runs `back(i, y, dy)` for the last step first.
+
+    Args:
+      y: The value.
+      dy: Gradient with respect to it.
+      weights: List of stacked `Tensor`s.
+      conditions: As for `stored`.
+      back: Function that returns a step's input and the gradients with respect
+        to it and, as a list, to its weights and the conditions.
+
+    Returns:
+      The input of the walk and the gradients with respect to it, to the
+      weights, stacked, and to the conditions, summed.
+    """
     num_steps = self._steps.num_steps
     stacked = [
         tf.TensorArray(w.dtype, num_steps, element_shape=w.shape[1:])
         for w in _differentiable(weights)
     ]
 
-    def body(i, y, dy, stacked):
+    def body(i, y, dy, stacked, summed):
       x, dx, gradients = back(i, y, dy)
+      own, shared = gradients[: len(stacked)], gradients[len(stacked) :]
       index = self._index(i)
       stacked = [
           array.write(
               index,
               tf.zeros(array.element_shape, array.dtype) if g is None else g,
           )
-          for array, g in zip(stacked, gradients, strict=True)
+          for array, g in zip(stacked, own, strict=True)
       ]
+      summed = [_plus(a, b) for a, b in zip(summed, shared, strict=True)]
       return (
           i - 1,
           tf.ensure_shape(x, y.shape),
           tf.ensure_shape(dx, y.shape),
           stacked,
+          summed,
       )
 
-    _, x, dx, stacked = tf.while_loop(
+    _, x, dx, stacked, summed = tf.while_loop(
         lambda i, *_: i >= 0,
         body,
-        (num_steps - 1, y, dy, stacked),
+        (num_steps - 1, y, dy, stacked, list(map(tf.zeros_like, conditions))),
         maximum_iterations=num_steps,
         # Else gradients of weights may wait, with all that they need, while
         # the next steps go ahead.
         parallel_iterations=1,
     )
-    return x, dx, [array.stack() for array in stacked]
+    return x, dx, *(array.stack() for array in stacked), *summed
 
 
 class _Arrays:

@@ -5,7 +5,7 @@ import tensorflow as tf
 __all__ = ['volume_balance']
 
 
-def volume_balance(distribution, x):
+def volume_balance(distribution, x, bijector_kwargs=None):
   """How far a flow is from the best global scale of its latents.
 
   ```none
@@ -30,6 +30,7 @@ def volume_balance(distribution, x):
     distribution: `tfd.TransformedDistribution` by a bijector of single tensors;
       its base has a density that is differentiable at the latents.
     x: `Tensor` `[N] + event_shape`, the data.
+    bijector_kwargs: As `distribution.log_prob` takes it.
 
   Returns:
     Scalar `Tensor` of the type of `x`, the mean over the batch.
@@ -50,7 +51,7 @@ def volume_balance(distribution, x):
         'Argument `x` must have a batch axis, and an event at least, got '
         f'shape {x.shape}.'
     )
-  z = tf.identity(bijector.inverse(tf.identity(x)))
+  z = tf.identity(bijector.inverse(tf.identity(x), **(bijector_kwargs or {})))
   with tf.GradientTape() as tape:
     tape.watch(z)
     log_density = base.log_prob(z)

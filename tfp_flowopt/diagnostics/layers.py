@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
+from tfp_flowopt.bijectors import base
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
 
@@ -89,13 +90,14 @@ class LayerReporter:
         for index, level in enumerate(self._flow.levels)
     ]
 
-  def __call__(self, x, num_local_images=1):
+  def __call__(self, x, num_local_images=1, bijector_kwargs=None):
     """The report at some images, with the weights as they are.
 
     Args:
       x: `Tensor` `[N, H, W, C]`, preprocessed images; few, if they are large.
       num_local_images: At how many of them to estimate local constants, one
         after the other; 0 for none, which takes far less time.
+      bijector_kwargs: As `distribution.log_prob` takes it.
 
     Returns:
       List of `LayerReport`, from the image to the latents: `marginals`, and for
@@ -120,16 +122,19 @@ class LayerReporter:
           'Argument `num_local_images` must be between 0 and the number of '
           f'images, {x.shape[0]}, got {num_local_images}.'
       )
+    maps = self._flow.conditioning_maps(**(bijector_kwargs or {}))
     result = []
     if self._marginals is not None:
-      report, x = self._marginals.report(x, num_local_images)
+      report, x = self._marginals.report(x, num_local_images, None)
       result.append(report)
     for level in self._levels:
-      x = level.report(x, num_local_images, result)
+      x, maps = level.report(x, num_local_images, maps, result)
     return result
 
 
-def layer_report(distribution, x, num_local_images=1, num_steps=16):
+def layer_report(
+    distribution, x, num_local_images=1, num_steps=16, bijector_kwargs=None
+):
   """What each layer of a flow does to volume and to distances.
 
   For one look; `LayerReporter` is for many.
@@ -147,6 +152,7 @@ def layer_report(distribution, x, num_local_images=1, num_steps=16):
     num_local_images: At how many of them to estimate local constants; 0 for
       none, which takes far less time.
     num_steps: Number of Lanczos steps of a local constant.
+    bijector_kwargs: As `distribution.log_prob` takes it.
 
   Returns:
     List of `LayerReport`, from the image to the latents.
@@ -154,7 +160,8 @@ def layer_report(distribution, x, num_local_images=1, num_steps=16):
   Raises:
     ValueError: If an argument has a wrong value, or a weight is not finite.
   """
-  return LayerReporter(distribution, num_steps)(x, num_local_images)
+  report = LayerReporter(distribution, num_steps)
+  return report(x, num_local_images, bijector_kwargs)
 
 
 class _Level:
@@ -162,6 +169,7 @@ class _Level:
 
   def __init__(self, name, level, num_steps):
     self._split = level.factor_out.split
+    self._halved = level.halved
     self._inner = []
     if level.scaling is not None:
       self._inner.append(
@@ -185,15 +193,16 @@ class _Level:
           f'{name} scale out', level.factor_out.scaling, num_steps
       )
 
-  def report(self, x, num_local_images, reports):
+  def report(self, x, num_local_images, maps, reports):
     """Appends the reports of the layers; returns what travels on."""
+    maps = self._halved(maps)
     for layer in self._inner:
-      report, x = layer.report(x, num_local_images)
+      report, x = layer.report(x, num_local_images, maps)
       reports.append(report)
     x, factored = self._split(x)
     if self._last is not None:
-      reports.append(self._last.report(factored, num_local_images)[0])
-    return x
+      reports.append(self._last.report(factored, num_local_images, None)[0])
+    return x, maps
 
 
 def _scaling(name, cascade, num_steps):
@@ -220,10 +229,17 @@ class _Layer:
     self._parts = parts
     self._index = 0
 
-    def estimate(x, index):
+    def estimate(x, index, maps):
       linearized = parts(index) if tangents is None else tangents(index, x)
       chain = tfp.bijectors.Chain(linearized)
-      return local_constants.local_lipschitz(chain, x, num_steps)
+      kwargs = {
+          part.name: given
+          for part in linearized
+          if (given := base.keywords(part, maps))
+      }
+      return local_constants.local_lipschitz(
+          chain, x, num_steps, bijector_kwargs=kwargs
+      )
 
     self._estimate = estimate
     # Made when it is asked for; one for all copies.
@@ -236,29 +252,33 @@ class _Layer:
     layer._index = index
     return layer
 
-  def _local(self, x, index):
+  def _local(self, x, index, maps):
     """Local constants, by a graph for all images of a shape."""
     # Concrete: TensorFlow warns of a function that is made for each layer.
     graph = self._graphs.get(tuple(x.shape))
     if graph is None:
       graph = tf.function(self._estimate, autograph=False)
-      graph = graph.get_concrete_function(x, index)
+      graph = graph.get_concrete_function(x, index, maps)
       self._graphs[tuple(x.shape)] = graph
-    return graph(x, index)
+    return graph(x, index, maps)
 
-  def report(self, x, num_local_images):
+  def report(self, x, num_local_images, maps):
     """Returns the `LayerReport` at `x`, and the outputs."""
     parts = self._parts(self._index)
     certified = lipschitz.LipschitzBounds(1.0, 1.0)
     for part in parts:
       certified = certified.then(lipschitz.lipschitz_bounds(part))
     local = [
-        self._local(x[i : i + 1], tf.constant(self._index))
+        self._local(
+            x[i : i + 1],
+            tf.constant(self._index),
+            None if maps is None else maps[i : i + 1],
+        )
         for i in range(num_local_images)
     ]
     y, log_det = x, 0.0
     for part in parts:
-      y, part_log_det = bijectors.inverse_and_log_det(part, y)
+      y, part_log_det = bijectors.inverse_and_log_det(part, y, maps)
       log_det += np.mean(tf.cast(part_log_det, tf.float64))
     forward, inverse = (
         math.log(max(float(constants[side][0]) for constants in local))

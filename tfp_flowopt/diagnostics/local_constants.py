@@ -1,5 +1,6 @@
 """Lipschitz constants at points: estimates from below, no certificates."""
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -31,7 +32,9 @@ class LocalLipschitz(NamedTuple):
     return self.forward * self.inverse
 
 
-def local_lipschitz(bijector, x, num_steps=32, seed=(0, 0)):
+def local_lipschitz(
+    bijector, x, num_steps=32, seed=(0, 0), bijector_kwargs=None
+):
   """Estimates the largest and smallest singular value of the Jacobian.
 
   By Lanczos' method on `J^T J`, with full reorthogonalisation, from products
@@ -62,6 +65,7 @@ def local_lipschitz(bijector, x, num_steps=32, seed=(0, 0)):
     num_steps: Number of steps `m`; each costs a product with `J` and one with
       `J^T`, in both directions.
     seed: `[2]` integers, of the stateless random starts.
+    bijector_kwargs: Further arguments of `bijector.inverse` and `forward`.
 
   Returns:
     `LocalLipschitz(forward, inverse)`, each `[N]`, of the type of `x`.
@@ -89,20 +93,20 @@ def local_lipschitz(bijector, x, num_steps=32, seed=(0, 0)):
   # A graph even where the caller has none: op by op, the same small network
   # some hundred times would take minutes.
   @tf.function(autograph=False)
-  def estimate(x, seed):
+  def estimate(x, seed, kwargs):
     seeds = tf.random.split(seed, 2)
+    forward, inverse = (
+        functools.partial(function, **kwargs)
+        for function in (bijector.forward, bijector.inverse)
+    )
     with freezing.computed_once(bijector):
-      z = bijector.inverse(tf.identity(x))
+      z = inverse(tf.identity(x))
       return LocalLipschitz(
-          forward=_largest_singular_value(
-              bijector.forward, z, num_steps, seeds[0]
-          ),
-          inverse=_largest_singular_value(
-              bijector.inverse, x, num_steps, seeds[1]
-          ),
+          forward=_largest_singular_value(forward, z, num_steps, seeds[0]),
+          inverse=_largest_singular_value(inverse, x, num_steps, seeds[1]),
       )
 
-  return estimate(x, tf.cast(seed, tf.int32))
+  return estimate(x, tf.cast(seed, tf.int32), bijector_kwargs or {})
 
 
 def _largest_singular_value(function, x, num_steps, seed):

@@ -92,6 +92,7 @@ def optimum_report(
     bits=8,
     noise_variance=0.0,
     log_prob=None,
+    bijector_kwargs=None,
 ):
   """Compares a flow with the closed-form optimum, and says what the gap means.
 
@@ -113,6 +114,8 @@ def optimum_report(
     noise_variance: See `likelihood_optimum`; 0 if noise was drawn.
     log_prob: Function from a batch to log-likelihoods, if there is a graph
       already; by default `distribution.log_prob`.
+    bijector_kwargs: Further argument of `log_prob`, `Tensor`s with an entry for
+      each of `held_out`.
 
   Returns:
     `OptimumReport`.
@@ -132,9 +135,10 @@ def optimum_report(
       data, held_out, linear_range, noise_variance
   )
   log_prob = log_prob or distribution.log_prob
+  kwargs = {'bijector_kwargs': bijector_kwargs} if bijector_kwargs else {}
   values = np.concatenate([
-      log_prob(tf.constant(batch))
-      for batch in linear_baselines.batches_of(held_out)
+      log_prob(tf.constant(batch), **more)
+      for batch, more in _batches(held_out, kwargs)
   ]).astype(np.float64)
   reference = max(
       (b for b in baselines if b.structure != 'individual'),
@@ -146,10 +150,10 @@ def optimum_report(
   some = held_out[: max(_BALANCE_EVENTS, _BALANCE_NUMBERS // size)]
   volume = np.average(
       [
-          balance.volume_balance(distribution, batch)
-          for batch in linear_baselines.batches_of(some)
+          balance.volume_balance(distribution, batch, **more)
+          for batch, more in _batches(some, kwargs)
       ],
-      weights=[len(b) for b in linear_baselines.batches_of(some)],
+      weights=[len(batch) for batch, _ in _batches(some, kwargs)],
   )
 
   def in_bits(nats):
@@ -203,6 +207,15 @@ def _checked(x, name, event_shape, dtype):
 
 def _standard_error(values):
   return float(optimum.standard_error(tf.constant(values)))
+
+
+def _batches(x, kwargs):
+  """Pairs of a batch of events and what belongs to them of `kwargs`."""
+  start = 0
+  for batch in linear_baselines.batches_of(x):
+    rows = slice(start, start + len(batch))
+    yield batch, tf.nest.map_structure(lambda t, rows=rows: t[rows], kwargs)
+    start = rows.stop
 
 
 def _linear_range(distribution):

@@ -36,7 +36,7 @@ class LevelReconstruction(NamedTuple):
     )
 
 
-def reconstruction_errors(distribution, x):
+def reconstruction_errors(distribution, x, bijector_kwargs=None):
   """What reversible gradients rely on, level by level.
 
   With `memory='reversible'`, each level's steps recompute their inputs from
@@ -46,6 +46,7 @@ def reconstruction_errors(distribution, x):
   Args:
     distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
     x: `Tensor` `[N, H, W, C]`, preprocessed images.
+    bijector_kwargs: As `distribution.log_prob` takes it.
 
   Returns:
     List of `LevelReconstruction`, the finest level first.
@@ -55,6 +56,7 @@ def reconstruction_errors(distribution, x):
   """
   flow = flow_of.flow_of(distribution)
   x = tf.convert_to_tensor(x, flow.dtype, name='x')
+  maps = flow.conditioning_maps(**(bijector_kwargs or {}))
   if flow.marginals is not None:
     x = flow.marginals.inverse(x)
   result = []
@@ -62,14 +64,14 @@ def reconstruction_errors(distribution, x):
     for part in level.parts_before_steps:
       x, _ = bijectors.inverse_and_log_det(part, x)
     steps = level.repeated_steps
-    parts = steps.parts
+    parts, maps = steps.parts, level.halved(maps)
     y, norms = x, [_norms(x)]
     for part in parts:
-      y, _ = bijectors.inverse_and_log_det(part, y)
+      y, _ = bijectors.inverse_and_log_det(part, y, maps)
       norms.append(_norms(y))
     back = y
     for part in reversed(parts):
-      back, _ = bijectors.forward_and_log_det(part, back)
+      back, _ = bijectors.forward_and_log_det(part, back, maps)
     bound = lipschitz.reconstruction_error_bound(parts, norms, x.dtype)
     result.append(
         LevelReconstruction(

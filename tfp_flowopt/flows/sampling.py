@@ -5,7 +5,9 @@ import tensorflow as tf
 __all__ = ['sample_at_temperature']
 
 
-def sample_at_temperature(distribution, num_samples, seed, temperature=1.0):
+def sample_at_temperature(
+    distribution, num_samples, seed, temperature=1.0, bijector_kwargs=None
+):
   """Samples with the base variable scaled.
 
   `x = forward(temperature * z)`, `z` from the standard normal base: below 1,
@@ -17,6 +19,7 @@ def sample_at_temperature(distribution, num_samples, seed, temperature=1.0):
     seed: `[2]` integer `Tensor`; the same seed gives the same `z` at every
       temperature.
     temperature: Number or scalar `Tensor`, not negative.
+    bijector_kwargs: As `distribution.sample` takes it.
 
   Returns:
     `[num_samples] + event_shape` `Tensor`.
@@ -26,4 +29,6 @@ def sample_at_temperature(distribution, num_samples, seed, temperature=1.0):
   z = tf.random.stateless_normal(
       tf.concat([[num_samples], base_shape], axis=0), seed, dtype=dtype
   )
-  return distribution.bijector.forward(tf.cast(temperature, dtype) * z)
+  return distribution.bijector.forward(
+      tf.cast(temperature, dtype) * z, **(bijector_kwargs or {})
+  )

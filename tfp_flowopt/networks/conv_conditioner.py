@@ -24,6 +24,9 @@ class ConvConditioner(tf.Module):
   and every image size. The last kernel starts at zero: the output is zero, and
   a coupling starts as the identity.
 
+  With conditioning `c` the first layer adds `E c`, a 1x1 convolution: `L` is
+  the constant in `x`, for any `c`. It has none in `c`.
+
   For comparisons, `L = inf` takes the kernels as they are.
 
   With `compute_dtype=tf.bfloat16` all but the variables, the input and the
@@ -37,6 +40,7 @@ class ConvConditioner(tf.Module):
       out_channels,
       lipschitz=4.0,
       activation='max_min',
+      conditioning_channels=0,
       dtype=tf.float32,
       compute_dtype=None,
       seed=0,
@@ -50,6 +54,7 @@ class ConvConditioner(tf.Module):
       out_channels: Number of channels of the output.
       lipschitz: Positive Python `float`, the `L` above; `inf` for no bound.
       activation: `'max_min'`, `'smooth_max_min'` or `'relu'`.
+      conditioning_channels: Number of channels of `c`; 0 for none.
       dtype: Type of the variables, the input and the output.
       compute_dtype: Type of the convolutions and activations; by default
         `dtype`.
@@ -86,6 +91,19 @@ class ConvConditioner(tf.Module):
         zero_initial=True,
         lipschitz=lipschitz,
     )
+    self._conditioning_channels = conditioning_channels
+    self._embedding = None
+    if conditioning_channels:
+      self._embedding = layers.LipschitzConv2D(
+          conditioning_channels,
+          hidden_channels,
+          1,
+          normalization=None,
+          use_bias=False,
+          dtype=dtype,
+          compute_dtype=compute_dtype,
+          seed=seed + 2,
+      )
     self._inflation = bounds.inflation(dtype)
 
   @property
@@ -93,8 +111,34 @@ class ConvConditioner(tf.Module):
     """Certified Lipschitz constant of the whole network, or infinite."""
     return self._lipschitz * self._inflation
 
-  def __call__(self, x):
-    """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
-    x = self._activation(self._first(x))
+  @property
+  def conditioning_channels(self):
+    """Number of channels of conditioning; 0 if it takes none."""
+    return self._conditioning_channels
+
+  def __call__(self, x, conditioning=None):
+    """Evaluates the network.
+
+    Args:
+      x: `[..., H, W, in_channels]`.
+      conditioning: `[..., H, W, conditioning_channels]`, or
+        `[..., 1, 1, conditioning_channels]` for all positions; `None` for
+        zeros.
+
+    Returns:
+      `[..., H, W, out_channels]`.
+
+    Raises:
+      ValueError: If channels do not fit.
+    """
+    x = self._first(x)
+    if conditioning is not None:
+      if self._embedding is None:
+        raise ValueError(
+            'Argument `conditioning`: the network was made with '
+            '`conditioning_channels=0`.'
+        )
+      x += self._embedding(conditioning)
+    x = self._activation(x)
     x = self._activation(self._middle(x))
     return tf.cast(self._last(x), self._dtype)
