@@ -29,26 +29,29 @@ def load(say):
   try:
     if FLAGS.data is None:
       return _crops(photographs.load_photographs(), say)
-    train = _dataset(FLAGS.data, FLAGS.flip)
+    train = _dataset(FLAGS.data, FLAGS.flip, FLAGS.labels)
     _tell_bad(train, FLAGS.data, say)
     if FLAGS.held_out is not None:
-      held_out = _dataset(FLAGS.held_out, flip=False)
+      held_out = _dataset(
+          FLAGS.held_out, False, FLAGS.held_out_labels or FLAGS.labels
+      )
       _tell_bad(held_out, FLAGS.held_out, say)
       return train, held_out
-    if len(train) < _FEW and pathlib.Path(FLAGS.data).is_dir():
+    few = len(train) < _FEW and pathlib.Path(FLAGS.data).is_dir()
+    if few and FLAGS.labels is None:
       images, _ = fo.training.load_images(
           FLAGS.data, FLAGS.image_size, skip_bad=FLAGS.bad_images == 'skip'
       )
       return _crops(images, say)
     say('Every tenth image is held out.')
     # The files are known by now. What is held out is not mirrored.
-    _, held_out = _dataset(FLAGS.data, flip=False).split()
+    _, held_out = _dataset(FLAGS.data, False, FLAGS.labels).split()
     return train.split()[0], held_out
   except ValueError as e:
     raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
 
 
-def _dataset(path, flip):
+def _dataset(path, flip, labels):
   return fo.training.ImageDataset(
       path,
       FLAGS.image_size,
@@ -56,11 +59,16 @@ def _dataset(path, flip):
       flip=flip,
       channels=int(FLAGS.channels),
       bad_images=FLAGS.bad_images,
+      labels=labels,
   )
 
 
 def _tell_bad(dataset, path, say):
-  say(f'{len(dataset)} images in {path}')
+  classes = dataset.class_names
+  say(
+      f'{len(dataset)} images in {path}'
+      + (f', {len(classes)} classes' if classes else '')
+  )
   if dataset.bad:
     say('\n  '.join([f'{len(dataset.bad)} bad images skipped:', *dataset.bad]))
 

@@ -24,6 +24,7 @@ _NOT_SAVED = (
     'num_images',
     'temperature',
     'eval_draws',
+    'label',
     'profile',
     'strategy',
     'cpu_devices',
@@ -59,6 +60,15 @@ _HELD_OUT = flags.DEFINE_string(
     'held_out',
     None,
     'Images that training does not see; by default every tenth of --data.',
+)
+_LABELS = flags.DEFINE_string(
+    'labels',
+    None,
+    "Classes that the flow is conditioned on: 'folders', each subfolder of "
+    '--data is one; or a .npy or idx file of one whole number an image.',
+)
+_HELD_OUT_LABELS = flags.DEFINE_string(
+    'held_out_labels', None, 'The same of --held_out, if it is a file.'
 )
 flags.DEFINE_enum(
     'bad_images',
@@ -228,6 +238,12 @@ flags.DEFINE_integer(
 _TEMPERATURE = flags.DEFINE_float(
     'temperature', 0.7, 'Of --mode=sample: below 1, more typical images.'
 )
+_LABEL = flags.DEFINE_integer(
+    'label',
+    None,
+    'Class of --mode=sample; by default all in turn.',
+    lower_bound=0,
+)
 flags.DEFINE_integer(
     'eval_draws',
     1,
@@ -277,6 +293,12 @@ for _flag in (_DATA, _HELD_OUT):
       or '*' in value,
       message=f'--{_flag.name} must be a file or folder that exists',
   )
+for _flag in (_LABELS, _HELD_OUT_LABELS):
+  flags.register_validator(
+      _flag,
+      lambda value: value in (None, 'folders') or pathlib.Path(value).is_file(),
+      message=f'--{_flag.name} must be a file that exists, or folders',
+  )
 flags.register_validator(
     _STRATEGY,
     lambda value: value != 'multi_worker' or os.environ.get('TF_CONFIG'),
@@ -295,6 +317,25 @@ flags.register_multi_flags_validator(
     [_DATA, _HELD_OUT],
     lambda values: values['held_out'] is None or values['data'] is not None,
     message='--held_out needs --data',
+)
+flags.register_multi_flags_validator(
+    [_DATA, _LABELS],
+    lambda values: values['labels'] is None or values['data'] is not None,
+    message='--labels needs --data',
+)
+flags.register_multi_flags_validator(
+    [_HELD_OUT, _LABELS, _HELD_OUT_LABELS],
+    lambda values: (values['held_out_labels'] is not None)
+    == (
+        values['held_out'] is not None
+        and values['labels'] not in (None, 'folders')
+    ),
+    message='--held_out_labels belongs to --held_out and a file of --labels',
+)
+flags.register_multi_flags_validator(
+    [_LABELS, _LABEL],
+    lambda values: values['label'] is None or values['labels'] is not None,
+    message='--label needs --labels',
 )
 flags.register_multi_flags_validator(
     [_IMAGE_SIZE, _NUM_LEVELS],

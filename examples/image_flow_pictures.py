@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import labelled
 
 __all__ = ['draw_interpolation', 'draw_samples']
 
@@ -12,7 +13,9 @@ _COLUMNS = 8
 _STEPS = 9
 
 
-def draw_samples(distribution, path, num_samples, temperature, bits, seed):
+def draw_samples(
+    distribution, path, num_samples, temperature, bits, seed, label=None
+):
   """Samples at a temperature, one picture of rows of up to eight.
 
   Args:
@@ -22,9 +25,17 @@ def draw_samples(distribution, path, num_samples, temperature, bits, seed):
     temperature: Their latents are multiplied by it.
     bits: Of an image value.
     seed: Python `int`.
+    label: Class, if the flow is conditioned on some; `None` for all in turn.
   """
+  kwargs = {}
+  conditioning = distribution.bijector.conditioning
+  if conditioning is not None:
+    labels = np.arange(num_samples) % conditioning.num_channels
+    if label is not None:
+      labels = np.full([num_samples], label)
+    kwargs = {'conditioning': tf.constant(labels)}
   x = tf.function(fo.flows.sample_at_temperature, autograph=False)(
-      distribution, num_samples, tf.constant([seed, -3]), temperature
+      distribution, num_samples, tf.constant([seed, -3]), temperature, kwargs
   )
   images = fo.flows.quantize(x, bits).numpy()
   np.save(path.with_suffix('.npy'), images)
@@ -45,19 +56,28 @@ def draw_interpolation(distribution, path, images, bits):
   Args:
     distribution: The flow.
     path: Of the PNG file.
-    images: uint8 `[N, H, W, C]`, neighbours are pairs.
+    images: uint8 `[N, H, W, C]`, neighbours are pairs; or these and labels.
     bits: Of an image value.
   """
+  images, given = labelled.split(images)
+  kwargs = given.get('bijector_kwargs', {})
   weights = tf.linspace(0.0, 1.0, _STEPS)[:, tf.newaxis]
+  # Each image has the label of the end that it is closer to.
+  nearer = np.round(weights[:, 0]).astype(int)
 
   @tf.function(autograph=False)
-  def between(pair):
-    z = distribution.bijector.inverse(fo.flows.dequantize(pair, bits))
-    x = distribution.bijector.forward(z[:1] + weights * (z[1:] - z[:1]))
+  def between(pair, kwargs):
+    x = fo.flows.dequantize(pair, bits)
+    z = distribution.bijector.inverse(x, **kwargs)
+    x = distribution.bijector.forward(
+        z[:1] + weights * (z[1:] - z[:1]),
+        **{name: tf.gather(value, nearer) for name, value in kwargs.items()},
+    )
     return fo.flows.quantize(x, bits)
 
-  rows = [
-      (f'pair {i + 1}', between(images[2 * i : 2 * i + 2]))
-      for i in range(len(images) // 2)
-  ]
+  rows = []
+  for i in range(len(images) // 2):
+    own = slice(2 * i, 2 * i + 2)
+    pair = {name: value[own] for name, value in kwargs.items()}
+    rows.append((f'pair {i + 1}', between(images[own], pair)))
   fo.diagnostics.plot_samples(path, rows)

@@ -78,6 +78,8 @@ def _make_trainer(strategy, train_images, held_out_images):
       'gaussianize_marginals': FLAGS.gaussianize_marginals,
       'compute_dtype': FLAGS.compute_dtype,
   }
+  if FLAGS.labels is not None:
+    model['conditioning'] = len(train_images.class_names)
   with strategy.scope():
     distribution = fo.image_flow(
         train_images.event_shape,
@@ -129,6 +131,11 @@ def _export(distribution, path):
 def _look_at(distribution, trainer, held_out_images):
   """What the other modes do with a run, in the chief."""
   workdir = pathlib.Path(FLAGS.workdir)
+  if FLAGS.label is not None and FLAGS.label >= len(
+      held_out_images.class_names
+  ):
+    names = ', '.join(held_out_images.class_names)
+    raise SystemExit(f'--label={FLAGS.label} is none of the classes: {names}')
   if FLAGS.checkpoint == 'best':
     trainer.restore_best()
   print(f'The run in {workdir}, after {trainer.step} steps')
@@ -169,13 +176,13 @@ def _look_at(distribution, trainer, held_out_images):
         FLAGS.temperature,
         FLAGS.bits,
         FLAGS.seed,
+        FLAGS.label,
     )
   else:
     path = output('interpolation.png')
     examples = held_out_images.examples(8, tf.constant([FLAGS.seed, -4]))
-    images = examples.batch(8).get_single_element()
     image_flow_pictures.draw_interpolation(
-        distribution, path, images, FLAGS.bits
+        distribution, path, examples.batch(8).get_single_element(), FLAGS.bits
     )
   print(f'Written: {path}')
 

@@ -198,6 +198,47 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
   assert rows(tmp_path / 'b') == rows(tmp_path / 'a')
 
 
+def test_a_run_with_labels(binary, parse, tmp_path, capsys):
+  data, workdir = tmp_path / 'data', tmp_path / 'run'
+  for i in range(24):
+    path = data / 'ab'[i % 2] / f'{i}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = tf.io.encode_png(images.smooth_noise(i, 5, 6))
+    path.write_bytes(encoded.numpy())
+  arguments = [f'--workdir={workdir}', f'--data={data}', *SMALL]
+  run_main(
+      binary, parse, *arguments, '--labels=folders', '--train_steps=3'
+  )
+  assert '24 images in' in (text := capsys.readouterr().out)
+  assert '2 classes' in text
+  settings = json.loads((workdir / 'start.json').read_text())['settings']
+  assert settings['conditioning'] == 2
+  run = [f'--workdir={workdir}']
+  for more in (['--label=1'], []):
+    output = tmp_path / f's{len(more)}.png'
+    run_main(
+        binary,
+        parse,
+        *run,
+        '--mode=sample',
+        f'--output={output}',
+        '--num_images=4',
+        *more,
+    )
+  one, all_ = (np.load(tmp_path / f's{n}.npy') for n in (1, 0))
+  # Image 0 is of class 0 there, and of class 1 here; image 1 of class 1.
+  np.testing.assert_array_equal(one[1], all_[1])
+  output = f'--output={tmp_path / "i.png"}'
+  run_main(binary, parse, *run, '--mode=interpolate', output)
+  assert (tmp_path / 'i.png').stat().st_size > 8_000
+  with pytest.raises(SystemExit, match='none of the classes: a, b'):
+    run_main(binary, parse, *run, '--mode=sample', '--label=2')
+  served = tf.saved_model.load(str(workdir / 'saved_model' / '3'))
+  x = tf.zeros([2, 4, 4, 3], tf.uint8)
+  labels = tf.constant([0, 1], tf.int64)
+  served.signatures['log_prob'](images=x, conditioning=labels)
+
+
 @pytest.mark.parametrize(
     'arguments, match',
     [
@@ -226,7 +267,12 @@ def test_killed_in_the_middle_it_resumes_bit_for_bit(
         (['--flip=left'], 'flip'),
         (['--held_out=/no/such/folder', '--data=.'], 'held_out'),
         (['--held_out=.'], '--held_out needs --data'),
+        (['--held_out_labels=folders'], 'held_out_labels belongs to'),
         (['--init_images=1'], 'init_images'),
+        (['--label=-1'], 'label'),
+        (['--label=1'], 'needs --labels'),
+        (['--labels=folders'], 'needs --data'),
+        (['--labels=/no/such/file', '--data=.'], 'labels must be a file'),
         (['--jit_compile=2'], 'jit_compile'),
         (['--local_constants=2'], 'local_constants'),
         (['--lipschitz_budget=-1'], 'lipschitz_budget'),

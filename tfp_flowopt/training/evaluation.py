@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.training import labelled
 
 __all__ = ['FlowEvaluator', 'dequantize', 'pointwise_optima']
 
@@ -76,36 +77,43 @@ class FlowEvaluator:
     self._replicas = replicas
     self._kernels = lipschitz.FrozenKernels(distribution)
 
-    def log_prob(x):
+    def log_prob(batch):
+      x, kwargs = labelled.split(batch)
       with self._kernels.in_use():
-        return distribution.log_prob(x)
+        return distribution.log_prob(x, **kwargs)
+
+    spec = tf.TensorSpec([None, *distribution.event_shape], tf.float32)
+    conditioning = getattr(distribution.bijector, 'conditioning', None)
+    if conditioning is not None:
+      spec = spec, conditioning.spec
 
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
     self._log_prob = tf.function(
         log_prob,
         autograph=False,
-        input_signature=[
-            tf.TensorSpec([None, *distribution.event_shape], tf.float32)
-        ],
+        input_signature=[spec],
     )
     self._on_replicas = self._log_prob
     if replicas.count > 1:
       self._on_replicas = tf.function(
-          lambda x: replicas.strategy.run(log_prob, args=(x,)),
+          lambda batch: replicas.strategy.run(log_prob, args=(batch,)),
           autograph=False,
       )
 
-  def log_prob(self, x):
+  def log_prob(self, x, bijector_kwargs=None):
     """Log-likelihoods of a batch of preprocessed images, in nats.
 
     Args:
       x: float32 `Tensor` `[N, H, W, C]`.
+      bijector_kwargs: As `distribution.log_prob` takes it.
 
     Returns:
       `Tensor` `[N]`, with the kernels of the last `update`; computed in this
       process alone.
     """
+    if bijector_kwargs:
+      return self._log_prob((x, bijector_kwargs['conditioning']))
     return self._log_prob(x)
 
   def update(self):
@@ -139,7 +147,7 @@ class FlowEvaluator:
       )
       for number, x in zip(replicas.own, replicas.local(values), strict=True):
         if number < len(round_):
-          count = len(round_[number][1])
+          count = len(labelled.split(round_[number][1])[0])
           total += np.sum(x.numpy()[:count], dtype=np.float64)
     (total,) = replicas.host_sum([total])
     return float(
@@ -150,11 +158,13 @@ class FlowEvaluator:
 
   def _prepared(self, start, images, examples):
     """Preprocessed; on many replicas filled up, for one graph to do."""
-    x = dequantize(images, self._bits, examples.noise_seed, start)
+    x = examples.preprocessed(start, images, self._bits)
     if self._replicas.count == 1:
       return x
-    missing = examples.batch_size - len(x)
-    return tf.pad(x, [[0, missing], [0, 0], [0, 0], [0, 0]])
+    missing = examples.batch_size - len(labelled.split(images)[0])
+    return tf.nest.map_structure(
+        lambda t: tf.pad(t, [[0, missing]] + [[0, 0]] * (t.shape.rank - 1)), x
+    )
 
 
 def _rounds(examples, count):
@@ -176,7 +186,8 @@ def pointwise_optima(examples, bits):
     strings, to bits/dim.
   """
   streams = {}
-  for _, images in examples:
+  for _, batch in examples:
+    images, _ = labelled.split(batch)
     x = flows.dequantize(images, bits)
     _, height, width, _ = x.shape
     for block_size in _BLOCK_SIZES:

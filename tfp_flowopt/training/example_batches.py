@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import labelled
 
 __all__ = ['ExampleBatches']
 
@@ -17,7 +18,7 @@ class ExampleBatches:
 
   Kept in memory if they take at most 1 GiB, else read again from their files.
   Iteration gives pairs of the number of the first image of a batch, int64, and
-  the batch, uint8 `[N, H, W, C]`.
+  the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
   """
 
   def __init__(self, images, num, seed, noise_seed=None):
@@ -48,19 +49,50 @@ class ExampleBatches:
   def __iter__(self):
     return iter(self._dataset)
 
+  def all(self):
+    """All examples as one batch."""
+    batches = [batch for _, batch in self]
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches)
+
+  def preprocessed(self, start, batch, bits):
+    """A batch with scaled images, noise included.
+
+    Args:
+      start: As iteration gives it.
+      batch: The same.
+      bits: Number of bits of an image value.
+
+    Returns:
+      float32 images, or a pair of these and labels.
+    """
+    if not tf.is_tensor(batch):
+      images, labels = batch
+      return self.preprocessed(start, images, bits), labels
+    return evaluation.dequantize(batch, bits, self.noise_seed, start)
+
   def dequantized(self, bits):
-    """A finite `tf.data.Dataset` of preprocessed batches, noise included."""
+    """A finite `tf.data.Dataset` of preprocessed images, without labels."""
     return self._dataset.map(
-        lambda start, x: evaluation.dequantize(x, bits, self.noise_seed, start)
+        lambda start, batch: labelled.split(
+            self.preprocessed(start, batch, bits)
+        )[0]
     )
 
   def array(self, bits, most_numbers):
-    """The first preprocessed images, one array `[N, H, W, C]`.
+    """The first preprocessed images, in one array.
 
     Args:
       bits: Number of bits of an image value.
       most_numbers: Of the array; two images are there in any case.
+
+    Returns:
+      images: Array `[N, H, W, C]`.
+      kwargs: What else a distribution's methods need, see `labelled.split`.
     """
     num = max(2, min(self.num, most_numbers // self.event_size))
-    batches = self.dequantized(bits).unbatch().take(num).batch(num)
-    return batches.get_single_element().numpy()
+    batches = self._dataset.map(
+        lambda start, batch: self.preprocessed(start, batch, bits)
+    )
+    batch = batches.unbatch().take(num).batch(num).get_single_element()
+    images, kwargs = labelled.split(batch)
+    return images.numpy(), kwargs

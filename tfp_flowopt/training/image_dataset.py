@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_flowopt.training import batch_parts
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
+from tfp_flowopt.training import image_labels
 from tfp_flowopt.training import image_reading
 from tfp_flowopt.training import image_scan
 
@@ -31,6 +32,8 @@ class ImageDataset:
 
   Attributes:
     bad: List of strings, a line for each image that was left out.
+    class_names: List of strings, names of the classes by label; `None` without
+      labels.
   """
 
   def __init__(
@@ -42,6 +45,7 @@ class ImageDataset:
       channels=3,
       bad_images='strict',
       cache=None,
+      labels=None,
   ):
     """Finds the images and decodes each once, to know that it is good.
 
@@ -60,11 +64,13 @@ class ImageDataset:
       cache: Path of a JSON file that keeps what was found. While names, sizes
         and times of the files stay the same, nothing is decoded again. Must
         not lie in a folder of images, unless its name begins with a dot.
+      labels: `'folders'`, or a file of labels; see `read_labels`. Examples are
+        then pairs of an image and its label, int64.
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
-        read at `path`, no image is good, or, if strict, one is bad; the message
-        names the first bad ones.
+        read at `path`, no image is good, or, if strict, one is bad (the message
+        names the first bad ones), or if labels do not fit.
     """
     _check('crop', crop, ('random', 'center', 'tile'))
     _check('channels', channels, (1, 3))
@@ -79,6 +85,11 @@ class ImageDataset:
       raise ValueError(
           f'{path} must hold images of 1 or 3 channels, got '
           f'{self._store.channels}.'
+      )
+    self._labels = self.class_names = None
+    if labels is not None:
+      self._labels, self.class_names = image_labels.read_labels(
+          labels, self._store, path
       )
     self._settings = (int(image_size), crop, bool(flip), channels)
     self._scan = image_scan.scan(self._store, cache)
@@ -133,7 +144,8 @@ class ImageDataset:
       seed: `[2]` integer sequence or `Tensor`.
 
     Returns:
-      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`.
+      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`, or of pairs of these
+      and int64 labels `[]`.
     """
     return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
 
@@ -151,7 +163,8 @@ class ImageDataset:
       parts: The parts wanted of each batch, in this order.
 
     Returns:
-      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`.
+      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`, or of
+      pairs of these and int64 labels `[batch_size // num_parts]`.
 
     Raises:
       ValueError: If `batch_size` is not a multiple of `num_parts`, or `parts`
@@ -202,14 +215,16 @@ class ImageDataset:
     image = image_reading.read_square(
         self._store, source, top, left, size, channels
     )
-    if not flip:
+    if flip:
+      # Not a slice with step -1, which takes twenty times as long.
+      image = tf.cond(
+          random[2] % 2 == 0,
+          lambda: image,
+          lambda: tf.image.flip_left_right(image),
+      )
+    if self._labels is None:
       return image
-    # Not a slice with step -1, which takes twenty times as long.
-    return tf.cond(
-        random[2] % 2 == 0,
-        lambda: image,
-        lambda: tf.image.flip_left_right(image),
-    )
+    return image, tf.gather(self._labels, source)
 
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""
@@ -258,6 +273,8 @@ class ImageDataset:
     for source in self._items[:, 0]:
       digest.update(self._scan.hashes[source].encode())
     digest.update(self._items[:, 1:].tobytes())
+    if self._labels is not None:
+      digest.update(self._labels[self._items[:, 0]].tobytes())
     self._fingerprint = digest.hexdigest()[:16]
 
   def _part(self, chosen):

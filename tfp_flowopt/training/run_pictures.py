@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt.training import files
+from tfp_flowopt.training import labelled
 
 __all__ = ['RunPictures']
 
@@ -27,20 +28,25 @@ class RunPictures:
     Args:
       workdir: Directory to write to.
       distribution: The flow to sample from.
-      data: uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples.
+      data: uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples, or
+        a pair of these and labels, which the samples have, too.
       bits: Number of bits of an image value.
       seed: `[2]` integers; the samples have the same latents each time.
     """
     self._workdir = pathlib.Path(workdir)
     self._distribution = distribution
-    self._data = data
+    self._data, self._kwargs = labelled.split(data)
     self._bits = bits
     self._seed = seed
 
   @tf.function(autograph=False)
   def _sample(self, temperature):
     x = flows.sample_at_temperature(
-        self._distribution, NUM_SAMPLES, self._seed, temperature
+        self._distribution,
+        NUM_SAMPLES,
+        self._seed,
+        temperature,
+        **self._kwargs,
     )
     return flows.quantize(x, self._bits)
 

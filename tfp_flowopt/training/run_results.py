@@ -38,12 +38,10 @@ def optimum_report(distribution, evaluator, examples, held_out, bits):
   Returns:
     `diagnostics.OptimumReport`; of large sets, about the first images.
   """
+  data, _ = examples.array(bits, _REPORTED)
+  x, kwargs = held_out.array(bits, _REPORTED)
   return diagnostics.optimum_report(
-      distribution,
-      examples.array(bits, _REPORTED),
-      held_out.array(bits, _REPORTED),
-      bits,
-      log_prob=evaluator.log_prob,
+      distribution, data, x, bits, log_prob=evaluator.log_prob, **kwargs
   )
 
 
@@ -61,8 +59,10 @@ def reconstruction_errors(distribution, held_out, bits):
   """
   if not isinstance(distribution.bijector, bijectors.ImageFlow):
     return []
-  x = held_out.array(bits, _RECONSTRUCTED * held_out.event_size)
-  return diagnostics.reconstruction_errors(distribution, tf.constant(x))
+  x, kwargs = held_out.array(bits, _RECONSTRUCTED * held_out.event_size)
+  return diagnostics.reconstruction_errors(
+      distribution, tf.constant(x), **kwargs
+  )
 
 
 def layer_report(distribution, held_out, bits, local_constants):
@@ -81,10 +81,12 @@ def layer_report(distribution, held_out, bits, local_constants):
   if not isinstance(distribution.bijector, bijectors.ImageFlow):
     return []
   size = held_out.event_size
+  x, kwargs = held_out.array(bits, _LAYER_IMAGES * size)
   return diagnostics.layer_report(
       distribution,
-      held_out.array(bits, _RECONSTRUCTED * size)[:_LAYER_IMAGES],
+      x,
       num_local_images=int(local_constants and size <= _LARGEST_LOCAL),
+      **kwargs,
   )
 
 

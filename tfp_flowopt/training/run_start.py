@@ -4,15 +4,18 @@ import tensorflow as tf
 
 from tfp_flowopt import flows
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import labelled
 
 __all__ = ['check', 'start']
 
 
-def check(distribution, workdir, replicas):
+def check(distribution, train_images, held_out_images, workdir, replicas):
   """Refuses what could not be trained, or not be gone on with.
 
   Args:
     distribution: The flow.
+    train_images: As `Trainer` takes them.
+    held_out_images: The same.
     workdir: Directory of the run.
     replicas: `Replicas`.
 
@@ -24,6 +27,8 @@ def check(distribution, workdir, replicas):
         'Argument `distribution` must be of type float32, got '
         f'{distribution.dtype.name}.'
     )
+  labelled.check(distribution, train_images, 'train_images')
+  labelled.check(distribution, held_out_images, 'held_out_images')
   extended = replicas.strategy.extended
   if not all(
       extended.variable_created_in_scope(v) for v in distribution.variables

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import labelled
 
 __all__ = ['StepResult', 'TrainStep']
 
@@ -83,7 +84,7 @@ class TrainStep:
 
     Args:
       images: uint8 `[B / replicas, H, W, C]` of each replica
-        (`Replicas.distributed`).
+        (`Replicas.distributed`), or pairs of these and labels.
       stop: Whether this process was asked to end.
 
     Returns:
@@ -160,10 +161,13 @@ class TrainStep:
     size, num_parts = self._part_size, self._config.accumulation
     if num_parts == 1:
       return self._part_gradients(images, seed, first)
-    parts = tf.reshape(images, [num_parts, size, *images.shape[1:]])
+    parts = tf.nest.map_structure(
+        lambda x: tf.reshape(x, [num_parts, size, *x.shape[1:]]), images
+    )
 
     def add(i, *sums):
-      part = self._part_gradients(parts[i], seed, first + i * size)
+      own = tf.nest.map_structure(lambda x: x[i], parts)
+      part = self._part_gradients(own, seed, first + i * size)
       return (i + 1, *(a + b for a, b in zip(sums, part, strict=True)))
 
     zeros = [tf.zeros([]), *(tf.zeros_like(v) for v in self._variables)]
@@ -179,10 +183,11 @@ class TrainStep:
   def _part_gradients(self, images, seed, first):
     """Loss and gradients of the images from number `first` on."""
     config = self._config
+    images, kwargs = labelled.split(images)
     x = evaluation.dequantize(images, config.bits, seed, first)
     with tf.GradientTape() as tape, lipschitz.shared_rescaling():
       loss = optimum.bits_per_dim(
-          tf.reduce_mean(self._distribution.log_prob(x)),
+          tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),
           self._event_size,
           config.bits,
       )

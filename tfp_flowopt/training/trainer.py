@@ -53,7 +53,7 @@ class Trainer:
   ```python
   strategy = tf.distribute.MirroredStrategy()
   with strategy.scope():
-    distribution = fo.image_flow([64, 64, 3], num_levels=4, num_steps=8)
+    distribution = fo.image_flow([32, 32, 3], num_levels=3, num_steps=4)
     trainer = fo.training.Trainer(
         distribution, train, held_out, workdir, config
     )
@@ -95,6 +95,7 @@ class Trainer:
         initialised already.
       train_images: `ImageCrops`, `ImageDataset`, or any object with what they
         have in common: `event_shape`, `fingerprint`, `examples`, `batches`.
+        With labels, if the flow is conditioned on them.
       held_out_images: The same, of images that training does not see.
       workdir: Directory of the run; made if it is missing.
       config: `TrainConfig`.
@@ -107,13 +108,16 @@ class Trainer:
       OtherRunError: If the run in `workdir` was started with other settings or
         other images; the message names them.
       ValueError: If `distribution` is not float32 or was made outside of the
-        scope of the strategy, if the batch cannot be shared among the replicas,
-        if `workdir` lacks a file of the run or has `*`, `?` or `[` in its
-        name, or if none of its checkpoints can be read.
+        scope of the strategy, if images have labels and the flow is not
+        conditioned on so many, or the other way round, if the batch cannot be
+        shared among the replicas, if `workdir` lacks a file of the run or has
+        `*`, `?` or `[` in its name, or if none of its checkpoints can be read.
       WorkdirError: If `workdir` cannot be written to.
     """
     self._replicas = replicas_lib.Replicas()
-    run_start.check(distribution, workdir, self._replicas)
+    run_start.check(
+        distribution, train_images, held_out_images, workdir, self._replicas
+    )
     self._distribution = distribution
     self._train_images = train_images
     self._held_out_images = held_out_images
@@ -145,7 +149,7 @@ class Trainer:
     self._pictures = run_pictures.RunPictures(
         self._files.workdir,
         distribution,
-        tf.concat([images for _, images in samples], 0),
+        samples.all(),
         config.bits,
         samples.seed,
     )
