@@ -85,17 +85,25 @@ def plot_rates(path, runs):
   plt.close(figure)
 
 
+def _best(runs):
+  """The best run of each arm, if it was tried at several rates."""
+  best = {}
+  for run in sorted(runs, key=lambda r: (r['end'] is None, r['end'])):
+    best.setdefault(run['arm'], run)
+  return list(best.values())
+
+
 def plot_seconds(path, runs):
   """Held-out bits/dim against seconds of training.
 
   Args:
     path: PNG file to write.
-    runs: What `wall_clock.py` measured, one run for each arm.
+    runs: What `wall_clock.py` measured; the best of each arm is shown.
   """
   figure, axes = plt.subplots(figsize=(8, 4.5), layout='constrained')
   ends = [run['end'] for run in runs if run['end'] is not None]
   styles = _styles({run['arm'] for run in runs})
-  for run in runs:
+  for run in _best(runs):
     points = [
         (run['setup_seconds'] + seconds, value)
         for _, seconds, value in run['held_out']

@@ -17,7 +17,7 @@ _WALL_CLOCK = """
 
 `{command}`: {minutes:g} minutes for each arm alone on {machine}, at a learning
 rate of its own; what it computes and compiles before its first step counts,
-evaluations do not.
+evaluations do not.{notes}
 
 | arm | parameters | learning rate | steps | held-out bits/dim after {quarter:g} s | after {half:g} s | at the end | round trip of noise images |
 |---|---|---|---|---|---|---|---|
@@ -76,7 +76,7 @@ output; 2.958 recalled from Nalisnick et al. (2018), not verified.
 """
 
 
-def wall_clock_section(report, title, command, picture):
+def wall_clock_section(report, title, command, picture, notes=''):
   """The section of a comparison at equal time.
 
   Args:
@@ -84,6 +84,7 @@ def wall_clock_section(report, title, command, picture):
     title: What it was trained on.
     command: That made it.
     picture: File name.
+    notes: What else there is to say of it.
 
   Returns:
     Markdown.
@@ -111,6 +112,7 @@ def wall_clock_section(report, title, command, picture):
       half=seconds / 2,
       rows='\n'.join(rows),
       picture=picture,
+      notes=f' {notes}' if notes else '',
   )
 
 

@@ -22,6 +22,8 @@ _OURS = {
     'ours budget 4': {'flow': {'lipschitz_budget': 4.0}},
     'ours budget 2': {'flow': {'lipschitz_budget': 2.0}},
     'ours from ActNorm': {'act_norm': True},
+    # Each layer has constants; there is no budget for the whole.
+    'ours without budget': {'flow': {'lipschitz_budget': None}},
     'ours unbounded': {
         'flow': {
             'lipschitz_budget': None,
