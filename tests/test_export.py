@@ -1,3 +1,4 @@
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -173,3 +174,166 @@ def test_what_cannot_be_exported(distribution, tmp_path):
   with pytest.raises(ValueError, match='float32'):
     fo.export.save(double, tmp_path / 'c')
   assert not list(tmp_path.glob('*/saved_model.pb'))
+
+
+def test_a_flow_of_labels(tmp_path):
+  distribution = fo.image_flow(
+      [8, 8, 3],
+      num_levels=1,
+      num_steps=1,
+      hidden_channels=8,
+      tile_sizes=(2,),
+      conditioning=3,
+  )
+  fo.initialize_at_optimum(distribution, images.preprocessed(300))
+  registry.randomize(distribution, scale=0.05)
+  path = fo.export.save(distribution, tmp_path / 'model')
+  signatures = tf.saved_model.load(path).signatures
+  x = images.crops().draw(4, [3, 3])
+  labels = tf.constant([0, 1, 2, 1], tf.int64)
+  got = signatures['log_prob'](images=x, conditioning=labels)['log_prob']
+  noise = fo.flows.dequantization_noise([8, 8, 3], [0, 0])
+  kwargs = {'conditioning': labels}
+  want = distribution.log_prob(
+      fo.flows.dequantize(x, noise=noise), bijector_kwargs=kwargs
+  )
+  np.testing.assert_allclose(got, want, rtol=1e-5)
+  latents = signatures['encode'](images=x, conditioning=labels)['latents']
+  back = signatures['decode'](latents=latents, conditioning=labels)['images']
+  np.testing.assert_array_equal(back, x)
+  samples = signatures['sample'](
+      seed=tf.constant([5, 6]), temperature=tf.constant(0.7), **kwargs
+  )['images']
+  want = fo.flows.sample_at_temperature(distribution, 4, [5, 6], 0.7, kwargs)
+  difference = samples.numpy().astype(int) - fo.flows.quantize(want).numpy()
+  assert np.abs(difference).max() <= 1
+  with pytest.raises(tf.errors.InvalidArgumentError, match='from 0 to 2'):
+    signatures['log_prob'](images=x, conditioning=labels + 1)
+
+
+def varint(data, at):
+  value, shift = 0, 0
+  while True:
+    byte = data[at]
+    value |= (byte & 0x7F) << shift
+    at, shift = at + 1, shift + 7
+    if not byte & 0x80:
+      return value, at
+
+
+def fields(data):
+  """Pairs of number and bytes of a message of length-delimited fields."""
+  result, at = [], 0
+  while at < len(data):
+    tag, at = varint(data, at)
+    assert tag & 7 == 2
+    size, at = varint(data, at)
+    result.append((tag >> 3, data[at : at + size]))
+    at += size
+  return result
+
+
+def test_requests_that_warm_a_server_up(distribution, tmp_path):
+  path = fo.export.save(distribution, tmp_path / 'model')
+  signatures = tf.saved_model.load(path).signatures
+  file = tmp_path / 'model' / 'assets.extra' / 'tf_serving_warmup_requests'
+  asked = {}
+  for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+    # PredictionLog.predict_log.request
+    ((number, log),) = fields(record)
+    assert number == 6
+    ((number, request),) = fields(log)
+    assert number == 1
+    (spec,) = (value for number, value in fields(request) if number == 1)
+    ((number, name),) = fields(spec)
+    assert number == 3
+    inputs = {}
+    for number, entry in fields(request):
+      if number == 2:
+        (_, key), (_, tensor) = fields(entry)
+        proto = tf.make_tensor_proto(0)
+        proto.ParseFromString(tensor)
+        inputs[key.decode()] = tf.make_ndarray(proto)
+    asked[name.decode()] = inputs
+  assert set(asked) == set(signatures)
+  for name, inputs in asked.items():
+    tensors = {key: tf.constant(value) for key, value in inputs.items()}
+    (*_, value) = signatures[name](**tensors).values()
+    assert value.shape[0] == 1
+
+
+def test_what_a_server_need_not_do(distribution, tmp_path):
+  """Inverses are known: no linear system is solved at a request."""
+  path = fo.export.save(distribution, tmp_path / 'model')
+  for function in tf.saved_model.load(path).signatures.values():
+    definition = function.graph.as_graph_def()
+    nodes = list(definition.node)
+    for one in definition.library.function:
+      nodes.extend(one.node_def)
+    kinds = {node.op for node in nodes}
+    assert 'Conv2D' in kinds
+    assert not {
+        kind
+        for kind in kinds
+        if any(word in kind for word in ('Solve', 'Inverse', 'Lu', 'Svd', 'Qr'))
+    } - {'InvertPermutation'}
+
+
+def test_many_requests_at_once(distribution, tmp_path):
+  """Of batches of 1 and 64, from eight threads."""
+  path = fo.export.save(distribution, tmp_path / 'model')
+  log_prob = tf.saved_model.load(path).signatures['log_prob']
+  x = images.crops().draw(64, [3, 3])
+  expected = log_prob(images=x)['log_prob'].numpy()
+
+  def ask(i):
+    if i % 2:
+      return np.abs(log_prob(images=x)['log_prob'] - expected).max()
+    one = log_prob(images=x[i : i + 1])['log_prob']
+    return np.abs(one[0] - expected[i])
+
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    errors = list(pool.map(ask, range(32)))
+  assert max(errors) < 1e-4 * np.abs(expected).max()
+
+
+def test_the_command_line_shows_and_runs_it(distribution, tmp_path):
+  path = fo.export.save(distribution, tmp_path / 'model')
+
+  def command(*arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'tensorflow.python.tools.saved_model_cli',
+            *arguments,
+            '--dir',
+            path,
+            '--tag_set',
+            'serve',
+            '--signature_def',
+            'log_prob',
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+  shown = command('show')
+  assert shown.returncode == 0, shown.stderr
+  assert "inputs['images']" in shown.stdout
+  assert 'shape: (-1, 8, 8, 3)' in shown.stdout
+  x = images.crops().draw(2, [3, 3]).numpy()
+  np.savez(tmp_path / 'x.npz', x=x)
+  run = command(
+      'run',
+      '--inputs',
+      f'images={tmp_path / "x.npz"}[x]',
+      '--outdir',
+      str(tmp_path),
+  )
+  assert run.returncode == 0, run.stderr
+  served = tf.saved_model.load(path).signatures['log_prob'](images=x)
+  np.testing.assert_allclose(
+      np.load(tmp_path / 'log_prob.npy'), served['log_prob'], rtol=1e-5
+  )

@@ -9,6 +9,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt import warmup
 
 __all__ = ['save']
 
@@ -26,7 +27,7 @@ class _ServedFlow:
     self._distribution = distribution
     self._bits = bits
 
-  def log_prob(self, images):
+  def log_prob(self, images, conditioning=None):
     """Log-density and bits/dim of images.
 
     All images get the same dequantisation noise: the result is a function of
@@ -34,6 +35,7 @@ class _ServedFlow:
 
     Args:
       images: uint8 `[N, H, W, C]`.
+      conditioning: What the images are conditioned on.
 
     Returns:
       `log_prob` `[N]`, nats per image of the data scaled by `2^-bits`;
@@ -41,7 +43,8 @@ class _ServedFlow:
     """
     noise = flows.dequantization_noise(tf.shape(images)[1:], _NOISE_SEED)
     log_prob = self._distribution.log_prob(
-        flows.dequantize(images, self._bits, noise)
+        flows.dequantize(images, self._bits, noise),
+        bijector_kwargs=_kwargs(conditioning),
     )
     event_size = self._distribution.event_shape.num_elements()
     return {
@@ -49,22 +52,37 @@ class _ServedFlow:
         'bits_per_dim': optimum.bits_per_dim(log_prob, event_size, self._bits),
     }
 
-  def encode(self, images):
+  def encode(self, images, conditioning=None):
     """Latents `[N, H W C]` of uint8 images (the middle of each bin)."""
     x = flows.dequantize(images, self._bits)
-    return {'latents': self._distribution.bijector.inverse(x)}
+    z = self._distribution.bijector.inverse(x, **_kwargs(conditioning))
+    return {'latents': z}
 
-  def decode(self, latents):
+  def decode(self, latents, conditioning=None):
     """uint8 images of latents `[N, H W C]`; undoes `encode`."""
-    x = self._distribution.bijector.forward(latents)
+    x = self._distribution.bijector.forward(latents, **_kwargs(conditioning))
     return {'images': flows.quantize(x, self._bits)}
 
-  def sample(self, num_samples, seed, temperature):
+  def sample(self, num_samples, seed, temperature, conditioning=None):
     """uint8 samples; the same seed gives the same images."""
     x = flows.sample_at_temperature(
-        self._distribution, num_samples, seed, temperature
+        self._distribution,
+        num_samples,
+        seed,
+        temperature,
+        _kwargs(conditioning),
     )
     return {'images': flows.quantize(x, self._bits)}
+
+  def sample_given(self, seed, temperature, conditioning):
+    """A sample for each condition."""
+    num_samples = tf.shape(conditioning)[0]
+    return self.sample(num_samples, seed, temperature, conditioning)
+
+
+def _kwargs(conditioning):
+  """Keyword arguments of the methods of a bijector."""
+  return {} if conditioning is None else {'conditioning': conditioning}
 
 
 def _check(distribution, bits):
@@ -111,6 +129,9 @@ def save(distribution, path, bits=8):
   It holds what serving needs: the rescaled kernels of Lipschitz layers, and
   neither the trained ones nor the rescaling. The distribution is not changed.
 
+  TensorFlow Serving takes `path` for a version of a model if its name is a
+  number, and warms it up with the requests that are in it.
+
   Its signatures take named tensors and return dictionaries, with any number
   of images `N`:
 
@@ -122,11 +143,14 @@ def save(distribution, path, bits=8):
   * `sample(num_samples, seed, temperature)`: int32 `[]`, int32 `[2]`, float32
     `[]` to `images`.
 
+  Those of a flow with `conditioning` have one more input of that name, int64
+  labels `[N]` or float32 features; `sample` has it instead of `num_samples`.
+
   #### Example
 
   ```python
-  fo.export.save(distribution, '/tmp/flow')
-  served = tf.saved_model.load('/tmp/flow')  # no tfp_flowopt needed
+  fo.export.save(distribution, 'my_flow/1')
+  served = tf.saved_model.load('my_flow/1')  # no tfp_flowopt needed
   served.signatures['log_prob'](images=images)['bits_per_dim']
   ```
 
@@ -156,17 +180,26 @@ def save(distribution, path, bits=8):
       tf.float32,
       name='latents',
   )
+  num_samples = tf.TensorSpec([], tf.int32, name='num_samples')
+  seed = tf.TensorSpec([2], tf.int32, name='seed')
+  temperature = tf.TensorSpec([], tf.float32, name='temperature')
+  conditioning = getattr(distribution.bijector, 'conditioning', None)
+  conditions = [] if conditioning is None else [conditioning.spec]
+  inputs = {
+      'log_prob': [images, *conditions],
+      'encode': [images, *conditions],
+      'decode': [latents, *conditions],
+      'sample': [num_samples, seed, temperature],
+  }
+  functions = {name: getattr(served, name) for name in inputs}
+  if conditions:
+    inputs['sample'] = [seed, temperature, *conditions]
+    functions['sample'] = served.sample_given
   root = tf.Module(name='served_flow')
   with lipschitz.frozen(distribution):
     signatures = {
-        'log_prob': tf.function(served.log_prob).get_concrete_function(images),
-        'encode': tf.function(served.encode).get_concrete_function(images),
-        'decode': tf.function(served.decode).get_concrete_function(latents),
-        'sample': tf.function(served.sample).get_concrete_function(
-            tf.TensorSpec([], tf.int32, name='num_samples'),
-            tf.TensorSpec([2], tf.int32, name='seed'),
-            tf.TensorSpec([], tf.float32, name='temperature'),
-        ),
+        name: tf.function(functions[name]).get_concrete_function(*specs)
+        for name, specs in inputs.items()
     }
     # Functions do not keep variables; the frozen kernels have no other owner.
     root.weights = _variables_read_by(signatures.values())
@@ -174,5 +207,6 @@ def save(distribution, path, bits=8):
   unfinished = path.with_name(f'.tmp-{path.name}')
   shutil.rmtree(unfinished, ignore_errors=True)
   tf.saved_model.save(root, str(unfinished), signatures=signatures)
+  warmup.write_requests(unfinished, inputs)
   unfinished.rename(path)
   return str(path)

@@ -1,0 +1,71 @@
+"""Warm-up requests for TensorFlow Serving.
+
+The first request to a model is slow: TensorFlow then lays out its memory and
+picks its kernels. Serving replays the requests of a file beside a model before
+it lets others in.
+"""
+
+import tensorflow as tf
+
+__all__ = ['write_requests']
+
+# Where TensorFlow Serving looks, inside the directory of a version.
+_FOLDER, _FILE = 'assets.extra', 'tf_serving_warmup_requests'
+
+# Numbers of fields, from tensorflow_serving/apis: PredictionLog, PredictLog,
+# PredictRequest, ModelSpec. Its package would bring a server's dependencies.
+_PREDICT_LOG, _REQUEST = 6, 1
+_MODEL_SPEC, _INPUTS = 1, 2
+_SIGNATURE_NAME = 3
+_MAP_KEY, _MAP_VALUE = 1, 2
+
+
+def write_requests(path, signatures):
+  """Writes one request for each signature into a SavedModel.
+
+  Args:
+    path: `pathlib.Path` of the SavedModel.
+    signatures: Dictionary from names to lists of `tf.TensorSpec`s, whose names
+      are those of the inputs. A request has zeros, one of what there may be any
+      number of, and 1 for a scalar.
+  """
+  folder = path / _FOLDER
+  folder.mkdir()
+  with tf.io.TFRecordWriter(str(folder / _FILE)) as writer:
+    for name, specs in signatures.items():
+      values = {spec.name: _value(spec) for spec in specs}
+      writer.write(_prediction_log(name, values))
+
+
+def _value(spec):
+  shape = [1 if size is None else size for size in spec.shape]
+  return (tf.zeros if shape else tf.ones)(shape, spec.dtype)
+
+
+def _prediction_log(signature, values):
+  """The bytes of a `PredictionLog` that asks for one prediction."""
+  request = _field(
+      _MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode())
+  )
+  for key, value in values.items():
+    tensor = tf.make_tensor_proto(value).SerializeToString()
+    entry = _field(_MAP_KEY, key.encode()) + _field(_MAP_VALUE, tensor)
+    request += _field(_INPUTS, entry)
+  return _field(_PREDICT_LOG, _field(_REQUEST, request))
+
+
+def _field(number, payload):
+  """A field of bytes in the wire format of protocol buffers."""
+  length_delimited = 2
+  return (
+      _varint(number << 3 | length_delimited) + _varint(len(payload)) + payload
+  )
+
+
+def _varint(value):
+  """A number, seven bits a byte, the lowest first."""
+  result = bytearray()
+  while value > 0x7F:
+    result.append(value & 0x7F | 0x80)
+    value >>= 7
+  return bytes([*result, value])
