@@ -9,7 +9,7 @@ WORKDIR ?= demo
 # TensorFlow's start-up messages (no GPU here, and so on) are not ours.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint install lock clean
+.PHONY: demo test coverage lint docs install lock clean
 
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
@@ -19,6 +19,14 @@ demo: $(INSTALLED)
 test: lint
 	$(PYTEST) tests/bijectors tests/lipschitz
 	$(PYTEST) tests --ignore=tests/bijectors --ignore=tests/lipschitz
+
+# The same, with the lines that no test reaches.
+coverage: $(INSTALLED)
+	$(PYTEST) tests --cov=tfp_flowopt --cov-report=term-missing:skip-covered
+
+# The documentation as a site, in site/.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -38,4 +46,5 @@ lock:
 	  --output-file requirements.lock setup.py
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .ruff_cache \
+	  .coverage

@@ -16,6 +16,8 @@ setuptools.setup(
     long_description=(_ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    # Types are not complete; what there is may be used.
+    package_data={'tfp_flowopt': ['py.typed']},
     packages=setuptools.find_packages(include=['tfp_flowopt', 'tfp_flowopt.*']),
     python_requires='>=3.11',
     install_requires=[
@@ -32,8 +34,12 @@ setuptools.setup(
         'plot': ['matplotlib'],
         # Two photographs to train on, and pictures; Pillow decodes the former.
         'examples': ['matplotlib', 'pillow', 'scikit-learn'],
-        # scikit-learn is also the reference the optimum is tested against.
-        'dev': ['matplotlib', 'pillow', 'pytest', 'pytest-xdist', 'ruff',
+        # To look at what a run writes for it.
+        'tensorboard': ['tensorboard'],
+        # scikit-learn is also the reference the optimum is tested against; the
+        # documentation is built by a test.
+        'dev': ['matplotlib', 'mkdocs-material', 'mkdocstrings[python]',
+                'pillow', 'pytest', 'pytest-cov', 'pytest-xdist', 'ruff',
                 'scikit-learn', 'setuptools'],
     },
 )

@@ -53,7 +53,7 @@ class Trainer:
   ```python
   strategy = tf.distribute.MirroredStrategy()
   with strategy.scope():
-    distribution = fo.image_flow([32, 32, 3], num_levels=3, num_steps=4)
+    distribution = fo.image_flow([32, 32, 3], num_levels=2, num_steps=2)
     trainer = fo.training.Trainer(
         distribution, train, held_out, workdir, config
     )
