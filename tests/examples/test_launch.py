@@ -11,7 +11,7 @@ import time
 import pytest
 import tensorflow as tf
 
-_LAUNCH = pathlib.Path(__file__).resolve().parents[2] / 'examples' / 'launch'
+_LAUNCH = pathlib.Path(__file__).parents[2] / 'examples' / 'launch'
 # Notes how it was called; `$PYTHON_DOES` is what it does then.
 _PYTHON = """
 echo "$TF_CONFIG" > "$LOGS/config-$$"; echo "$@" > "$LOGS/arguments-$$"
