@@ -20,7 +20,7 @@ from absl import flags
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-import tf_keras
+import vector_flows
 
 import tfp_flowopt as fo
 
@@ -28,7 +28,7 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 DATASETS = ('two_moons', 'eight_gaussians', 'checkerboard')
-MODELS = ('affine', 'residual', 'convex')
+MODELS = (*vector_flows.LAYERS, 'convex')
 
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
@@ -114,49 +114,32 @@ def make_flow(model, data, num_blocks, hidden, seed):
     `tfd.TransformedDistribution`.
   """
   covariance = np.cov(data.T.astype(np.float64))
-  bijectors = [
+  linear = [
       tfb.Shift(data.mean(axis=0)),
       tfb.ScaleMatvecTriL(np.linalg.cholesky(covariance).astype(np.float32)),
   ]
+  layers, mirrors = [], []
   rng = np.random.default_rng(seed)
   for i in range(num_blocks):
     block_seed = 100 * seed + 10 * i
-    if model == 'affine':
-      block = fo.bijectors.AffineCoupling(
-          fo.networks.DenseConditioner(
-              1, hidden, 2, lipschitz=8.0, seed=block_seed
-          ),
-          event_ndims=1,
-      )
-    elif model == 'residual':
-      block = fo.bijectors.LipschitzResidual(
-          fo.networks.DenseConditioner(
-              2,
-              hidden,
-              2,
-              lipschitz=0.9,
-              activation='smooth_max_min',
-              seed=block_seed,
-          )
-      )
+    if model in vector_flows.LAYERS:
+      layer = vector_flows.make_layer(model, 2, hidden, block_seed)
     else:
-      block = fo.bijectors.ConvexPotentialResidual(
+      layer = fo.bijectors.ConvexPotentialResidual(
           fo.lipschitz.LipschitzDense(2, hidden, seed=block_seed),
           smallest=0.25,
           largest=4.0,
       )
+    layers.append(layer)
     # Between axes and diagonals: a reflection there would mix nothing.
     angle = rng.uniform(0.08, 0.17) * np.pi
     mirror = np.float32([np.cos(angle), np.sin(angle)])
-    bijectors += [
-        block,
-        # What follows a layer sees its features mixed, scaled and shifted.
-        tfb.Shift(tf.Variable(tf.zeros([2]))),
-        tfb.Scale(log_scale=tf.Variable(tf.zeros([2]))),
+    mirrors.append(
         tfb.ScaleMatvecLinearOperator(
             tf.linalg.LinearOperatorHouseholder(mirror)
-        ),
-    ]
+        )
+    )
+  bijectors = linear + vector_flows.mixed(layers, mirrors, 2)
   base = tfd.MultivariateNormalDiag(tf.zeros([2]))
   return tfd.TransformedDistribution(base, tfb.Chain(bijectors))
 
@@ -173,13 +156,7 @@ def train(flow, name, num_steps, batch_size, learning_rate, rng):
     rng: `np.random.Generator` of the points.
   """
   variables = flow.trainable_variables
-  # The new Adam of Keras takes a dozen operations for each of the many small
-  # variables, this one a single operation.
-  optimizer = tf_keras.optimizers.legacy.Adam(
-      tf_keras.optimizers.schedules.CosineDecay(learning_rate, num_steps),
-      beta_2=0.99,
-      global_clipnorm=5.0,
-  )
+  optimizer = vector_flows.make_optimizer(learning_rate, num_steps)
 
   @tf.function
   def step(points):
