@@ -43,6 +43,11 @@ def small_flow(dtype):
   return registry.randomize(flow, 0.2)
 
 
+# The Jacobian itself, and Lanczos' method.
+each_method = pytest.mark.parametrize('num_steps', [None, 32])
+
+
+@each_method
 @pytest.mark.parametrize(
     'entry',
     [
@@ -53,11 +58,11 @@ def small_flow(dtype):
     ],
     ids=['DepthToSpace', 'InvertibleConv1x1', 'AffineCoupling', 'ImageFlow'],
 )
-def test_equal_to_the_dense_jacobian(entry):
+def test_equal_to_the_dense_jacobian(entry, num_steps):
   x = data(entry, 3, scale=2.0)
   bijector = entry.make(tf.float64)
   want = singular_values(bijector, x)
-  local = local_lipschitz(bijector, x)
+  local = local_lipschitz(bijector, x, num_steps)
   np.testing.assert_allclose(local.inverse, want[:, 0], rtol=1e-6)
   np.testing.assert_allclose(local.forward, 1 / want[:, -1], rtol=1e-6)
   np.testing.assert_allclose(
@@ -68,13 +73,14 @@ def test_equal_to_the_dense_jacobian(entry):
   assert np.all(local.forward <= certified.forward * (1 + 1e-12))
 
 
-def test_float32_in_a_graph_with_a_dynamic_batch():
+@each_method
+def test_float32_in_a_graph_with_a_dynamic_batch(num_steps):
   entry = registry.ENTRIES['AffineCoupling']
   x = data(entry, 4)
   want = singular_values(entry.make(tf.float64), x)
   bijector = entry.make(tf.float32)
   compiled = tf.function(
-      lambda x: local_lipschitz(bijector, x),
+      lambda x: local_lipschitz(bijector, x, num_steps),
       input_signature=[tf.TensorSpec([None, *entry.data_shape])],
   )
   for n in (4, 1):
@@ -84,10 +90,11 @@ def test_float32_in_a_graph_with_a_dynamic_batch():
     np.testing.assert_allclose(local.forward, 1 / want[:n, -1], rtol=1e-4)
 
 
-def test_a_single_event():
+@each_method
+def test_a_single_event(num_steps):
   entry = registry.ENTRIES['InvertibleConv1x1']
   bijector, x = entry.make(tf.float64), data(entry, 2)
-  one, two = (local_lipschitz(bijector, x[:n]) for n in (1, 2))
+  one, two = (local_lipschitz(bijector, x[:n], num_steps) for n in (1, 2))
   assert one.inverse.shape == one.forward.shape == [1]
   np.testing.assert_allclose(one.inverse, two.inverse[:1], rtol=1e-6)
   np.testing.assert_allclose(one.forward, two.forward[:1], rtol=1e-6)
@@ -117,14 +124,17 @@ def ill_conditioned(dtype, condition):
   return Dense()
 
 
+@each_method
 @pytest.mark.parametrize(
     'dtype, condition', [(tf.float64, 1e12), (tf.float32, 1e6)]
 )
-def test_the_smallest_singular_value_keeps_its_digits(dtype, condition):
+def test_the_smallest_singular_value_keeps_its_digits(
+    dtype, condition, num_steps
+):
   # From J^T J it would have none: its smallest eigenvalue is below rounding.
   bijector = ill_conditioned(dtype, condition)
   x = tf.ones([2, 30], dtype)
-  local = local_lipschitz(bijector, x)
+  local = local_lipschitz(bijector, x, num_steps)
   rtol = 1e-3
   np.testing.assert_allclose(local.inverse, [1.0, 1.0], rtol=rtol)
   np.testing.assert_allclose(local.forward, [condition] * 2, rtol=rtol)
@@ -144,6 +154,17 @@ def test_estimates_are_from_below_and_rise(rng):
   assert np.all(before > values.max() * (1 - 1e-3))
 
 
+def test_large_events_are_estimated(rng):
+  values = rng.uniform(0.5, 2.0, size=1025)
+  x = tf.constant(rng.normal(size=(2, 1025)))
+  for size, exact in ((1024, True), (1025, False)):
+    bijector = tfb.Scale(tf.constant(1 / values[:size]))
+    local = local_lipschitz(bijector, x[:, :size])
+    error = 1 - local.inverse / values[:size].max()
+    assert np.all(np.abs(error) < 1e-12) == exact
+    assert np.all(error < 0.05)
+
+
 def test_more_steps_than_dimensions_change_nothing():
   # The Krylov space is exhausted after one, two and three steps.
   for values in ([2.0, 2.0, 2.0], [2.0, 0.5, 0.5], [3.0, 2.0, 0.1]):
@@ -159,11 +180,11 @@ def test_more_steps_than_dimensions_change_nothing():
 def test_values_differ_between_events_and_repeat_with_the_seed(rng):
   x = tf.constant(rng.normal(size=(4, 3)))
   bijector = tfb.Invert(tfb.Tanh())  # inverse = tanh, slope 1 - tanh^2
-  local = local_lipschitz(bijector, x, seed=(1, 2))
+  local = local_lipschitz(bijector, x, 32, seed=(1, 2))
   slopes = 1 - np.tanh(x) ** 2
   np.testing.assert_allclose(local.inverse, slopes.max(axis=1), rtol=1e-9)
   np.testing.assert_allclose(local.forward, 1 / slopes.min(axis=1), rtol=1e-6)
-  again = local_lipschitz(bijector, x, seed=(1, 2))
+  again = local_lipschitz(bijector, x, 32, seed=(1, 2))
   np.testing.assert_array_equal(local.inverse, again.inverse)
   # One step depends on the start, and so on the seed.
   one, other = (local_lipschitz(bijector, x, 1, seed=(0, i)) for i in (0, 1))
@@ -195,8 +216,9 @@ class Loop(tfb.Bijector):
     return self._repeat(2.0, y)
 
 
-def test_loops_and_custom_gradients():
-  local = local_lipschitz(Loop(), tf.ones([2, 3]), 4)
+@pytest.mark.parametrize('num_steps', [None, 4])
+def test_loops_and_custom_gradients(num_steps):
+  local = local_lipschitz(Loop(), tf.ones([2, 3]), num_steps)
   np.testing.assert_allclose(local.inverse, [8.0, 8.0], rtol=1e-6)
   np.testing.assert_allclose(local.forward, [0.125, 0.125], rtol=1e-6)
 

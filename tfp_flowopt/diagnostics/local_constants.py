@@ -9,6 +9,13 @@ from tfp_flowopt.lipschitz import freezing
 
 __all__ = ['LocalLipschitz', 'local_lipschitz']
 
+# Sizes of events of which the Jacobian is computed by default: it takes as many
+# gradients as an event has numbers, but only one of them to trace, where
+# Lanczos' method needs second derivatives.
+_LARGEST_DENSE = 1024
+# Gradients at a time, and the default number of steps of Lanczos' method.
+_ROWS, _LANCZOS_STEPS = 64, 32
+
 
 class LocalLipschitz(NamedTuple):
   """Estimates of the Lipschitz constants of a bijector near given events.
@@ -33,15 +40,18 @@ class LocalLipschitz(NamedTuple):
 
 
 def local_lipschitz(
-    bijector, x, num_steps=32, seed=(0, 0), bijector_kwargs=None
+    bijector, x, num_steps=None, seed=(0, 0), bijector_kwargs=None
 ):
-  """Estimates the largest and smallest singular value of the Jacobian.
+  """Finds the largest and smallest singular value of the Jacobian.
 
-  By Lanczos' method on `J^T J`, with full reorthogonalisation, from products
-  `J v` and `J^T u` alone: no Jacobian is built, and the memory is that of
-  `2 num_steps` events. The smallest singular value is one over the largest of
-  the Jacobian of `forward`: taken from `J^T J` it would lose twice the digits
-  of the condition number of `J`.
+  Of events of up to 1024 numbers from the Jacobians themselves, row by row;
+  those of larger ones, or with `num_steps`, are estimated.
+
+  That is by Lanczos' method on `J^T J`, with full reorthogonalisation, from
+  products `J v` and `J^T u` alone: no Jacobian is built, and the memory is that
+  of `2 num_steps` events. The smallest singular value is one over the largest
+  of the Jacobian of `forward`: taken from `J^T J` it would lose twice the
+  digits of the condition number of `J`.
 
   The estimates are **from below**, and certify nothing: each is `|J v| / |v|`
   for the best `v` in a Krylov space, so no singular value that was missed makes
@@ -62,9 +72,10 @@ def local_lipschitz(
     bijector: `tfb.Bijector` of single tensors.
     x: `Tensor` `[N] + event_shape`, float32 or float64, on the side of
       `inverse`'s input (images). All axes but the first one are the event.
-    num_steps: Number of steps `m`; each costs a product with `J` and one with
-      `J^T`, in both directions.
-    seed: `[2]` integers, of the stateless random starts.
+    num_steps: Number of Lanczos steps `m`; each costs a product with `J` and
+      one with `J^T`, in both directions. By default none for small events, as
+      above, and 32 for others.
+    seed: `[2]` integers, of the stateless random starts of Lanczos' method.
     bijector_kwargs: Further arguments of `bijector.inverse` and `forward`.
 
   Returns:
@@ -73,9 +84,12 @@ def local_lipschitz(
   Raises:
     ValueError: If an argument has a wrong value.
   """
-  if not isinstance(num_steps, int) or num_steps < 1:
+  if num_steps is not None and (
+      not isinstance(num_steps, int) or num_steps < 1
+  ):
     raise ValueError(
-        f'Argument `num_steps` must be a positive int, got {num_steps!r}.'
+        'Argument `num_steps` must be a positive int or None, got '
+        f'{num_steps!r}.'
     )
   x = tf.convert_to_tensor(x, name='x')
   if x.dtype not in (tf.float32, tf.float64):
@@ -90,6 +104,15 @@ def local_lipschitz(
         f'of an event, got shape {x.shape}.'
     )
 
+  size = x.shape[1:].num_elements()
+  if num_steps is None and (size is None or size > _LARGEST_DENSE):
+    num_steps = _LANCZOS_STEPS
+
+  def largest(function, x, seed):
+    if num_steps is None:
+      return _norm_of_jacobian(function, x)
+    return _largest_singular_value(function, x, num_steps, seed)
+
   # A graph even where the caller has none: op by op, the same small network
   # some hundred times would take minutes.
   @tf.function(autograph=False)
@@ -102,11 +125,54 @@ def local_lipschitz(
     with freezing.computed_once(bijector):
       z = inverse(tf.identity(x))
       return LocalLipschitz(
-          forward=_largest_singular_value(forward, z, num_steps, seeds[0]),
-          inverse=_largest_singular_value(inverse, x, num_steps, seeds[1]),
+          forward=largest(forward, z, seeds[0]),
+          inverse=largest(inverse, x, seeds[1]),
       )
 
   return estimate(x, tf.cast(seed, tf.int32), bijector_kwargs or {})
+
+
+def _norm_of_jacobian(function, x):
+  """Spectral norms of the Jacobians, from their rows.
+
+  Args:
+    function: As for `_largest_singular_value`; events of known size.
+    x: `[N] + shape`, where.
+
+  Returns:
+    `[N]`.
+  """
+  size, event_shape = x.shape[1:].num_elements(), x.shape[1:]
+  num_rows = tf.shape(x)[0] * size
+
+  def some_rows(first):
+    # What is too much in the last chunk repeats the last row, and is cut off.
+    rows = tf.minimum(first + tf.range(_ROWS), num_rows - 1)
+    copies = tf.ensure_shape(
+        tf.gather(x, rows // size), [_ROWS, *event_shape]
+    )
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(copies)
+      y = function(tf.identity(copies))
+    unit = tf.reshape(tf.one_hot(rows % size, size, dtype=x.dtype), y.shape)
+    gradient = tape.gradient(
+        y, copies, unit, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return tf.reshape(gradient, [_ROWS, size])
+
+  jacobians = tf.map_fn(
+      some_rows,
+      tf.range(0, num_rows, _ROWS),
+      fn_output_signature=tf.TensorSpec([_ROWS, size], x.dtype),
+      parallel_iterations=1,
+  )
+  jacobians = tf.reshape(
+      tf.reshape(jacobians, [-1, size])[:num_rows], [-1, size, size]
+  )
+  squares = tf.linalg.eigvalsh(
+      tf.linalg.matmul(jacobians, jacobians, transpose_a=True)
+  )
+  return tf.sqrt(tf.ensure_shape(squares[:, -1], x.shape[:1]))
 
 
 def _largest_singular_value(function, x, num_steps, seed):
