@@ -32,6 +32,7 @@ class ActNorm(base.JointBijector):
       log_range=1.0,
       log_scale=None,
       shift=None,
+      rate=1.0,
       dtype=tf.float32,
       validate_args=False,
       name='act_norm',
@@ -46,6 +47,8 @@ class ActNorm(base.JointBijector):
         default a new one.
       shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
         new variable.
+      rate: How far the scales move for a step of the weights, see
+        `AnchoredLogScale`.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -53,7 +56,9 @@ class ActNorm(base.JointBijector):
     parameters = dict(locals())
     with tf.name_scope(name) as name:
       if log_scale is None:
-        log_scale = anchored.AnchoredLogScale(num_channels, log_range, dtype)
+        log_scale = anchored.AnchoredLogScale(
+            num_channels, log_range, dtype, rate=rate
+        )
       if shift is None:
         shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
       # A copy shares the weights instead of making new ones.
@@ -69,7 +74,7 @@ class ActNorm(base.JointBijector):
           name=name,
       )
 
-  _fixed_in_copies = ('num_channels', 'log_range', 'dtype')
+  _fixed_in_copies = ('num_channels', 'log_range', 'rate', 'dtype')
 
   @property
   def log_scale(self):

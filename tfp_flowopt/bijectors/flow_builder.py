@@ -31,6 +31,10 @@ _TAIL_BOUND = 1.0
 # No coupling gets more, in nats, however few there are to share a budget: a
 # network of constant 4 needs no more, one of 1e5 would only be hard to train.
 _LARGEST_COUPLING = 2.25
+# With more steps than this each linear map moves by less for a step of its
+# weights, so that all of them together move by as much: learning rates suit
+# flows of any depth. Chosen by measurement: see docs/lipschitz.md.
+_STEPS_AT_FULL_RATE = 8
 # The linear couplings; a filter that predicts one half of the channels from
 # the other needs no more.
 _LINEAR_LIPSCHITZ = 1.0
@@ -94,7 +98,9 @@ class FlowBuilder:
       linear.initialize(left=_random_rotation(self.rng, channels))
       rotation = linear.left.numpy() @ rotation
       steps.append([
-          act_norm.ActNorm(channels, self.log_range, dtype=self.dtype),
+          act_norm.ActNorm(
+              channels, self.log_range, rate=self._rate, dtype=self.dtype
+          ),
           linear,
           self._linear_coupling(channels),
           self._coupling(channels, index),
@@ -123,11 +129,17 @@ class FlowBuilder:
         scaling,
     )
 
+  @property
+  def _rate(self):
+    """How far the linear maps of a step move for a step of their weights."""
+    return min(1.0, _STEPS_AT_FULL_RATE / self.num_steps)
+
   def _linear(self, channels, name, trainable=True):
     return invertible_conv1x1.InvertibleConv1x1(
         channels,
         self.log_range,
         trainable=trainable,
+        rate=self._rate,
         dtype=self.dtype,
         name=name,
     )
@@ -153,6 +165,7 @@ class FlowBuilder:
             zero_initial=True,
             lipschitz=_LINEAR_LIPSCHITZ,
             use_bias=False,
+            rate=self._rate,
             dtype=self.dtype,
         ),
         name='linear_coupling',

@@ -38,6 +38,7 @@ class InvertibleConv1x1(base.JointBijector):
       right=None,
       shift=None,
       trainable=True,
+      rate=1.0,
       dtype=tf.float32,
       validate_args=False,
       name='invertible_conv1x1',
@@ -54,6 +55,8 @@ class InvertibleConv1x1(base.JointBijector):
       shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
         new variable.
       trainable: Python `bool`: whether new variables are trained.
+      rate: How far the matrix moves for a step of the weights, see
+        `AnchoredLogScale` and `Orthogonal`.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -62,15 +65,15 @@ class InvertibleConv1x1(base.JointBijector):
     with tf.name_scope(name) as name:
       if left is None:
         left = orthogonal.Orthogonal(
-            num_channels, dtype, trainable, name='left'
+            num_channels, dtype, trainable, rate, name='left'
         )
       if log_singular_values is None:
         log_singular_values = anchored.AnchoredLogScale(
-            num_channels, log_range, dtype, trainable
+            num_channels, log_range, dtype, trainable, rate
         )
       if right is None:
         right = orthogonal.Orthogonal(
-            num_channels, dtype, trainable, name='right'
+            num_channels, dtype, trainable, rate, name='right'
         )
       if shift is None:
         shift = tf.Variable(
@@ -96,7 +99,13 @@ class InvertibleConv1x1(base.JointBijector):
           name=name,
       )
 
-  _fixed_in_copies = ('num_channels', 'log_range', 'trainable', 'dtype')
+  _fixed_in_copies = (
+      'num_channels',
+      'log_range',
+      'trainable',
+      'rate',
+      'dtype',
+  )
 
   @property
   def left(self):

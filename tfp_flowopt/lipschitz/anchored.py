@@ -13,12 +13,13 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
   """Logarithms of scales that stay within a factor of their anchor.
 
   ```none
-  log s = anchor + r tanh(offset / r),   e^-r < s / s_anchor < e^r
+  log s = anchor + r tanh(rate offset / r),   e^-r < s / s_anchor < e^r
   ```
 
   The anchor is set from data (the closed-form optimum, say) and not trained;
-  the offset is trained, and starts at zero where the slope is 1. So however
-  training goes, the scales stay within `e^r` of where the data put them.
+  the offset is trained, and starts at zero where the slope is `rate`. So
+  however training goes, the scales stay within `e^r` of where the data put
+  them.
   """
 
   def __init__(
@@ -27,6 +28,7 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
       log_range,
       dtype=tf.float32,
       trainable=True,
+      rate=1.0,
       name='anchored_log_scale',
   ):
     """Creates scales of 1.
@@ -36,17 +38,22 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
       log_range: Positive Python `float`, the `r` above.
       dtype: Type of the variables.
       trainable: Python `bool`; if not, the scales are at their anchor.
+      rate: Positive Python `float`: how far the scales move for a step of the
+        offset, in the formula above.
       name: Python `str`.
 
     Raises:
-      ValueError: If `log_range` is not a positive number.
+      ValueError: If `log_range` or `rate` is not a positive number.
     """
     super().__init__(name=name)
     if not 0 < log_range < math.inf:
       raise ValueError(
           f'Argument `log_range` must be positive, got {log_range}.'
       )
+    if not 0 < rate < math.inf:
+      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
     self._log_range = log_range
+    self._rate = rate
     self._anchor = tf.Variable(
         tf.zeros([size], dtype), trainable=False, name='anchor'
     )
@@ -59,7 +66,7 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
     if self._offset is None:
       return tf.identity(self._anchor)
     return self._anchor + self._log_range * tf.tanh(
-        self._offset / self._log_range
+        self._rate * self._offset / self._log_range
     )
 
   def assign(self, log_scale):

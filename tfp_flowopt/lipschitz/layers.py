@@ -64,6 +64,7 @@ class LipschitzLinear(tf.Module):
       seed,
       name,
       compute_dtype=None,
+      rate=1.0,
   ):
     """Creates the variables.
 
@@ -78,6 +79,7 @@ class LipschitzLinear(tf.Module):
       seed: See there.
       name: See there.
       compute_dtype: See `LipschitzConv2D`.
+      rate: See there.
 
     Raises:
       ValueError: If an argument has a wrong value.
@@ -94,6 +96,8 @@ class LipschitzLinear(tf.Module):
           'Argument `dtype` must be float32 or float64 (the constant is '
           f'certified in no other type), got {dtype.name}.'
       )
+    if not 0 < rate < math.inf:
+      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
     self._lipschitz = _checked_lipschitz(lipschitz, normalization)
     self._normalization = normalization
     self._dtype = dtype
@@ -115,7 +119,7 @@ class LipschitzLinear(tf.Module):
         tf.Variable(kernel, name='kernel')
         if normalization is None
         else rescaled_kernel.RescaledKernel(
-            kernel, normalization, self._lipschitz
+            kernel, normalization, self._lipschitz, rate
         )
     )
     self._bias = (
@@ -243,6 +247,7 @@ class LipschitzConv2D(LipschitzLinear):
       use_bias=True,
       dtype=tf.float32,
       compute_dtype=None,
+      rate=1.0,
       seed=0,
       name='lipschitz_conv2d',
   ):
@@ -261,6 +266,8 @@ class LipschitzConv2D(LipschitzLinear):
       compute_dtype: Type of the convolution and its result, such as
         `tf.bfloat16`; by default `dtype`. The constant is that of exact
         arithmetic.
+      rate: Positive Python `float`, a factor of the trained kernel before it is
+        normalised: how far it moves for a step of the weights.
       seed: Python `int`, of the initial kernel.
       name: Python `str`.
 
@@ -282,6 +289,7 @@ class LipschitzConv2D(LipschitzLinear):
         seed,
         name,
         compute_dtype,
+        rate,
     )
 
   def __call__(self, x):

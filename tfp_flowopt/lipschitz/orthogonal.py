@@ -1,5 +1,7 @@
 """Orthogonal matrices without a determinant or a matrix exponential."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -43,7 +45,7 @@ class Orthogonal(derived_weights.DerivedWeights):
 
   ```none
   Q = Q_0 (I - S) (I + S)^-1 = Q_0 (2 (I + S)^-1 - I)
-  S = (L - L^T) / sqrt(size),   L = 10 tanh(W / 10)
+  S = (L - L^T) / sqrt(size),   L = 10 tanh(rate W / 10)
   ```
 
   with `W` strictly lower triangular and trained, `Q_0` orthogonal and set from
@@ -56,7 +58,12 @@ class Orthogonal(derived_weights.DerivedWeights):
   """
 
   def __init__(
-      self, size, dtype=tf.float32, trainable=True, name='orthogonal'
+      self,
+      size,
+      dtype=tf.float32,
+      trainable=True,
+      rate=1.0,
+      name='orthogonal',
   ):
     """Creates the identity.
 
@@ -64,10 +71,18 @@ class Orthogonal(derived_weights.DerivedWeights):
       size: Number of rows and columns.
       dtype: Type of the variables.
       trainable: Python `bool`; if not, the matrix is `Q_0`.
+      rate: Positive Python `float`: how far the matrix moves for a step of the
+        weights, in the formula above.
       name: Python `str`.
+
+    Raises:
+      ValueError: If `rate` is not a positive number.
     """
     super().__init__(name=name)
+    if not 0 < rate < math.inf:
+      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
     self._size = size
+    self._rate = rate
     self._base = tf.Variable(
         tf.eye(size, dtype=dtype), trainable=False, name='base'
     )
@@ -81,7 +96,7 @@ class Orthogonal(derived_weights.DerivedWeights):
     """Returns the matrix, `[size, size]`."""
     if self._lower is None:
       return tf.identity(self._base)
-    bounded = _BOUND * tf.tanh(self._lower / _BOUND)
+    bounded = _BOUND * tf.tanh(self._rate * self._lower / _BOUND)
     lower = tfp.math.fill_triangular(bounded / self._size**0.5)
     stacked = [[0, 0]] * (lower.shape.rank - 2)
     lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])

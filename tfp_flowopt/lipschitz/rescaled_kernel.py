@@ -14,15 +14,21 @@ class RescaledKernel(derived_weights.DerivedWeights):
   """A kernel of operator norm at most `lipschitz`, whatever is trained."""
 
   def __init__(
-      self, initial_value, normalization, lipschitz, name='rescaled_kernel'
+      self,
+      initial_value,
+      normalization,
+      lipschitz,
+      rate=1.0,
+      name='rescaled_kernel',
   ):
     """Creates the trained kernel.
 
     Args:
-      initial_value: Of the trained kernel, dense `[in, out]` or convolution
-        `[kh, kw, in, out]`.
+      initial_value: Of the kernel before it is rescaled, dense `[in, out]` or
+        convolution `[kh, kw, in, out]`.
       normalization: See `normalize_kernel`.
       lipschitz: Python `float`, a factor of the normalised kernel.
+      rate: Python `float`, a factor of the trained kernel.
       name: Python `str`.
 
     Raises:
@@ -32,12 +38,15 @@ class RescaledKernel(derived_weights.DerivedWeights):
     kernel_normalization.check_normalization(normalization)
     self._normalization = normalization
     self._lipschitz = lipschitz
+    self._rate = rate
     self._rank = initial_value.shape.rank
-    self._trained = tf.Variable(initial_value, name='kernel')
+    self._trained = tf.Variable(initial_value / rate, name='kernel')
 
   def compute(self):
     """Returns the rescaled kernel, of the shape of the trained one."""
     kernel = tf.convert_to_tensor(self._trained)
+    if self._rate != 1.0:
+      kernel *= self._rate
     with tf.name_scope('rescale_kernel'):
       if kernel.shape.rank == self._rank:
         kernel = kernel_normalization.normalize_kernel(
