@@ -9,7 +9,7 @@ WORKDIR ?= demo
 # TensorFlow's start-up messages (no GPU here, and so on) are not ours.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test coverage lint docs install lock clean
+.PHONY: demo test coverage lint docs notebook install lock clean
 
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
@@ -27,6 +27,10 @@ coverage: $(INSTALLED)
 # The documentation as a site, in site/.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The tutorial's outputs, after a change of what it shows.
+notebook: $(INSTALLED)
+	$(BIN)/python tools/execute_notebook.py docs/tutorial.ipynb
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -119,6 +119,9 @@ SPECIAL = {
         'train_images': image_data.preprocessed(20, 64),
         'test_images': image_data.preprocessed(20, 64, seed=1),
     },
+    'local_constants:local_lipschitz': lambda: {
+        'images': image_data.preprocessed(1, SIZE)
+    },
     'models:image_flow': lambda: {'images': image_data.preprocessed(200, 32)},
     'serving.md': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
     'trainer:Trainer': training_names,
@@ -126,11 +129,21 @@ SPECIAL = {
 }
 
 
+# Where a single step would be traced for a minute.
+EAGER = ('trainer:Trainer', 'training.md')
+
+
 def run(where, code, names):
   namespace = {**names, **SPECIAL.get(where, dict)()}
-  exec(compile(textwrap.dedent(code), where, 'exec'), namespace)
+  tf.config.run_functions_eagerly(where in EAGER)
+  try:
+    exec(compile(textwrap.dedent(code), where, 'exec'), namespace)
+  finally:
+    tf.config.run_functions_eagerly(False)
 
 
+# That eager functions are not those of tf.data is well.
+@pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 @pytest.mark.parametrize(
     ('where', 'code'),
     [pytest.param(where, code, id=where) for where, code in docstring_blocks()],
@@ -140,6 +153,7 @@ def test_docstrings(where, code, names, tmp_path, monkeypatch):
   run(where, code, names)
 
 
+@pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 @pytest.mark.parametrize(
     ('where', 'code'),
     [pytest.param(where, code, id=where) for where, code in page_blocks()],

@@ -37,6 +37,7 @@ _READ = {
 _NOT_IN_BAZEL = (
     'tests/test_build_files.py',
     'tests/test_docs.py',
+    'tests/test_notebook.py',
     'tests/test_packaging.py',
 )
 # Tests that may take more than the 5 minutes of a medium one.

@@ -70,7 +70,7 @@ def test_it_restores(tmp_path):
   picture, results = tmp_path / 'd.png', tmp_path / 'd.json'
   run = programs.run(
       BINARY,
-      '--image_size=8',
+      '--image_size=4',
       '--num_steps=1',
       '--train_steps=60',
       '--num_images=8',
