@@ -29,7 +29,7 @@ _STABILITY = """
 ## Stability: {size}x{size} crops, {depth} steps a level, {steps} steps
 
 `{command}`: {num_runs} runs, at {num_rates} learning rates from {lowest:g} to
-{highest:g}, {seeds}.
+{highest:g}, {seeds}.{fewer}
 
 | arm | parameters | not finite | above start | stable rates | within half a bit of its best | worst excursion | best held-out bits/dim | at rate |
 |---|---|---|---|---|---|---|---|---|
@@ -79,6 +79,7 @@ def stability_section(key, arms, runs):
       lowest=rates[0],
       highest=rates[-1],
       seeds=_seeds(runs),
+      fewer=_fewer_rates(runs, rates),
       rows='\n'.join(map(_stability_row, arms)),
       errors='\n'.join(map(_error_row, arms)),
       picture=picture_name(key),
@@ -158,6 +159,18 @@ def _seeds(runs):
   if fewer:
     words += f' (fewer of {", ".join(sorted(fewer, key=_order))})'
   return words
+
+
+def _fewer_rates(runs, rates):
+  """Which arms were not run at all rates, in words."""
+  arms = {}
+  for run in runs:
+    arms.setdefault(run['arm'], set()).add(run['learning_rate'])
+  return ''.join(
+      f' Of {name} only at {", ".join(f"{rate:g}" for rate in sorted(own))}.'
+      for name, own in sorted(arms.items(), key=lambda item: _order(item[0]))
+      if len(own) < len(rates)
+  )
 
 
 def _range(rates, width):

@@ -256,3 +256,15 @@ def test_a_run_that_is_not_finite_ends():
   assert not result['finite'] and result['num_steps'] == 3
   assert result['end'] is result['worst_excursion'] is None
   assert result['reconstruction'] is None
+
+
+def test_arms_of_fewer_rates_are_named():
+  runs = [
+      *(run(rate=rate) for rate in (1e-3, 1e-2, 1e-1)),
+      run('tfb.Glow', rate=1e-2),
+      run('tfb.Glow', rate=1e-3),
+  ]
+  ((key, arms),) = stability_summary.summaries(runs).items()
+  section = results_stability.stability_section(key, arms, runs)
+  assert '1 seed. Of tfb.Glow only at 0.001, 0.01.' in section
+  assert 'Of ours' not in section
