@@ -9,7 +9,7 @@ WORKDIR ?= demo
 # TensorFlow's start-up messages (no GPU here, and so on) are not ours.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test coverage lint docs notebook install lock clean
+.PHONY: demo test test-oldest coverage lint docs notebook install lock clean
 
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
@@ -19,6 +19,17 @@ demo: $(INSTALLED)
 test: lint
 	$(PYTEST) tests/bijectors tests/lipschitz
 	$(PYTEST) tests --ignore=tests/bijectors --ignore=tests/lipschitz
+
+# The same with the oldest TensorFlow and TFP that setup.py allows, in a virtual
+# environment of its own; what is about our tools is left out.
+OLDEST := .venv-oldest
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet -r requirements-oldest.txt
+	$(OLDEST)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	$(OLDEST)/bin/python -m pytest --numprocesses=2 --dist=worksteal tests \
+	  --ignore=tests/test_docs.py --ignore=tests/test_notebook.py \
+	  --ignore=tests/test_packaging.py
 
 # The same, with the lines that no test reaches.
 coverage: $(INSTALLED)
