@@ -27,6 +27,10 @@ import tfp_flowopt as fo
 
 tfd = tfp.distributions
 
+# Not .h5: in these files Keras keeps what its own layers hold, and nothing else,
+# without a word. A name without a suffix is a checkpoint of all weights.
+WEIGHTS_FILE = 'best'
+
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
 _CONDITIONAL = flags.DEFINE_bool(
@@ -161,7 +165,7 @@ def main(argv):
   )
   start = model.evaluate(datasets[1], verbose=0)
   with tempfile.TemporaryDirectory() as folder:
-    best = pathlib.Path(folder) / 'best.weights.h5'
+    best = pathlib.Path(folder) / WEIGHTS_FILE
     history = model.fit(
         datasets[0],
         validation_data=datasets[1],

@@ -1,9 +1,12 @@
 import json
 
+import keras_fit
 import numpy as np
 import pytest
 from support import programs
 import tensorflow as tf
+
+import tfp_flowopt as fo
 
 BINARY = programs.ROOT / 'examples' / 'keras_fit.py'
 
@@ -27,3 +30,17 @@ def test_keras_trains_all_weights(conditional, tmp_path):
   assert result['start'] == pytest.approx(result['predicted'], abs=0.2)
   assert result['held_out'] < result['start'] - 0.1
   assert np.std(tf.io.decode_png(picture.read_bytes())) > 10
+
+
+def test_the_file_of_weights_has_all_of_them(tmp_path):
+  flow = fo.image_flow([4, 4, 1], 1, 1, hidden_channels=4, tile_sizes=())
+  model = keras_fit.FlowModel(flow, bits=4)
+  model({'images': tf.zeros([2, 4, 4, 1])})
+  variables = flow.trainable_variables
+  before = [v.numpy() for v in variables]
+  model.save_weights(tmp_path / keras_fit.WEIGHTS_FILE)
+  for v in variables:
+    v.assign(v + 1.0)
+  model.load_weights(tmp_path / keras_fit.WEIGHTS_FILE)
+  for v, value in zip(variables, before, strict=True):
+    np.testing.assert_array_equal(v, value)
