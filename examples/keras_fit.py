@@ -27,8 +27,8 @@ import tfp_flowopt as fo
 
 tfd = tfp.distributions
 
-# Not .h5: in these files Keras keeps what its own layers hold, and nothing else,
-# without a word. A name without a suffix is a checkpoint of all weights.
+# Not .h5: in those files Keras keeps what its own layers hold, and nothing
+# else, without a word. A name without a suffix is a checkpoint of all weights.
 WEIGHTS_FILE = 'best'
 
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
