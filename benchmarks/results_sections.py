@@ -72,7 +72,7 @@ non-linear part.
 **{test:.4f} bits/dim** of all {test_images:,} test images, mean of {draws} draws of uniform
 dequantisation noise ({best:.4f} with the checkpoint that was best on the 1024).
 Published: 3.141 for a Glow with 69.4 million parameters, a public notebook's
-output; 2.958 recalled from Nalisnick et al. (2018), not verified.
+output; 2.958 recalled from Nalisnick et al. (2018), not verified.{note}
 """
 
 
@@ -206,6 +206,8 @@ def fashion_mnist_section(report):
       best=report['test_bits_per_dim']['best'],
       test_images=report['test_images'],
       draws=report['draws'],
+      # What has changed since, of a run that was not made again.
+      note=f' {report["note"]}' if 'note' in report else '',
   )
 
 
