@@ -18,18 +18,12 @@ import tempfile
 from absl import app
 from absl import flags
 import digits
+import keras_model
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf_keras
 
 import tfp_flowopt as fo
-
-tfd = tfp.distributions
-
-# Not .h5: in those files Keras keeps what its own layers hold, and nothing
-# else, without a word. A name without a suffix is a checkpoint of all weights.
-WEIGHTS_FILE = 'best'
 
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
@@ -42,41 +36,6 @@ _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 3e-3, "Adam's.", lower_bound=0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Of data and weights.', lower_bound=0)
-
-
-class FlowModel(tf_keras.Model):
-  """A distribution of images as a Keras model: images in, bits/dim out.
-
-  Keras finds the weights by itself: distributions and bijectors are
-  `tf.Module`s.
-  """
-
-  def __init__(self, distribution, bits):
-    """Wraps a distribution.
-
-    Args:
-      distribution: Of images `[H, W, C]`.
-      bits: Number of bits of a value.
-    """
-    super().__init__()
-    self.distribution = distribution
-    self._bits = bits
-
-  def call(self, inputs):
-    """Bits/dim of preprocessed images, `[N]`.
-
-    Args:
-      inputs: Dictionary: `images` `[N, H, W, C]` and, for a flow that is
-        conditioned on them, `conditioning`.
-    """
-    images, kwargs = inputs['images'], {}
-    if 'conditioning' in inputs:
-      kwargs = {'conditioning': inputs['conditioning']}
-    with fo.lipschitz.shared_rescaling():
-      log_prob = self.distribution.log_prob(images, bijector_kwargs=kwargs)
-    return fo.bits_per_dim(
-        log_prob, self.distribution.event_shape.num_elements(), self._bits
-    )
 
 
 def make_dataset(images, labels, batch_size, seed):
@@ -158,14 +117,14 @@ def main(argv):
       datasets[0].map(lambda inputs, _: inputs['images']),
       bits=digits.BITS,
   )
-  model = FlowModel(distribution, digits.BITS)
+  model = keras_model.FlowModel(distribution, digits.BITS)
   model.compile(
       tf_keras.optimizers.Adam(_LEARNING_RATE.value, clipnorm=1.0),
       loss=lambda _, bits_per_dim: bits_per_dim,
   )
   start = model.evaluate(datasets[1], verbose=0)
   with tempfile.TemporaryDirectory() as folder:
-    best = pathlib.Path(folder) / WEIGHTS_FILE
+    best = pathlib.Path(folder) / keras_model.WEIGHTS_FILE
     history = model.fit(
         datasets[0],
         validation_data=datasets[1],

@@ -1,6 +1,6 @@
 import json
 
-import keras_fit
+import keras_model
 import numpy as np
 import pytest
 from support import programs
@@ -34,13 +34,13 @@ def test_keras_trains_all_weights(conditional, tmp_path):
 
 def test_the_file_of_weights_has_all_of_them(tmp_path):
   flow = fo.image_flow([4, 4, 1], 1, 1, hidden_channels=4, tile_sizes=())
-  model = keras_fit.FlowModel(flow, bits=4)
+  model = keras_model.FlowModel(flow, bits=4)
   model({'images': tf.zeros([2, 4, 4, 1])})
   variables = flow.trainable_variables
   before = [v.numpy() for v in variables]
-  model.save_weights(tmp_path / keras_fit.WEIGHTS_FILE)
+  model.save_weights(tmp_path / keras_model.WEIGHTS_FILE)
   for v in variables:
     v.assign(v + 1.0)
-  model.load_weights(tmp_path / keras_fit.WEIGHTS_FILE)
+  model.load_weights(tmp_path / keras_model.WEIGHTS_FILE)
   for v, value in zip(variables, before, strict=True):
     np.testing.assert_array_equal(v, value)
