@@ -39,7 +39,7 @@ _ARMS = flags.DEFINE_list(
     'Arms and their learning rates.',
 )
 _TRAIN_STEPS = flags.DEFINE_integer('train_steps', 300, 'Training steps.')
-_EVAL_EVERY = flags.DEFINE_integer('eval_every', 20, 'Steps.')
+_EVAL_EVERY = flags.DEFINE_integer('eval_every', 50, 'Steps.')
 # The size and depth of stability.py's first table.
 _IMAGE_SIZE, _NUM_LEVELS, _NUM_STEPS = 16, 2, 4
 
