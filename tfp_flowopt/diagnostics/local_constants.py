@@ -44,8 +44,9 @@ def local_lipschitz(
 ):
   """Finds the largest and smallest singular value of the Jacobian.
 
-  Of events of up to 1024 numbers from the Jacobians themselves, row by row;
-  those of larger ones, or with `num_steps`, are estimated.
+  Of events of `D <= 1024` numbers from the Jacobians themselves, row by row,
+  with memory of some `N D^2` numbers; those of larger ones, or with
+  `num_steps`, are estimated.
 
   That is by Lanczos' method on `J^T J`, with full reorthogonalisation, from
   products `J v` and `J^T u` alone: no Jacobian is built, and the memory is that

@@ -98,6 +98,11 @@ class LipschitzLinear(tf.Module):
       )
     if not 0 < rate < math.inf:
       raise ValueError(f'Argument `rate` must be positive, got {rate}.')
+    if normalization is None and rate != 1.0:
+      raise ValueError(
+          'Argument `rate` must be 1 with `normalization=None`, which uses the '
+          f'kernel as it is, got {rate}.'
+      )
     self._lipschitz = _checked_lipschitz(lipschitz, normalization)
     self._normalization = normalization
     self._dtype = dtype
@@ -267,7 +272,8 @@ class LipschitzConv2D(LipschitzLinear):
         `tf.bfloat16`; by default `dtype`. The constant is that of exact
         arithmetic.
       rate: Positive Python `float`, a factor of the trained kernel before it is
-        normalised: how far it moves for a step of the weights.
+        normalised: how far it moves for a step of the weights. Not without
+        normalisation.
       seed: Python `int`, of the initial kernel.
       name: Python `str`.
 
