@@ -1,5 +1,6 @@
 import concurrent.futures
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -64,14 +65,24 @@ def distribution():
   return registry.randomize(result, scale=0.05)
 
 
-def test_it_serves_with_only_tensorflow(distribution, tmp_path):
-  path = tmp_path / 'model' / '1'
-  path.parent.mkdir()
+@pytest.fixture(scope='module')
+def path(distribution, tmp_path_factory):
+  """Of the exported flow."""
+  path = tmp_path_factory.mktemp('model') / '1'
   assert fo.export.save(distribution, path) == str(path)
+  return str(path)
+
+
+@pytest.fixture(scope='module')
+def signatures(path):
+  return tf.saved_model.load(path).signatures
+
+
+def test_it_serves_with_only_tensorflow(distribution, path, tmp_path):
   x = images.crops().draw(6, [3, 3]).numpy()
   np.save(tmp_path / 'x.npy', x)
   output = subprocess.run(
-      [sys.executable, '-c', SERVER, str(path), str(tmp_path / 'x.npy')],
+      [sys.executable, '-c', SERVER, path, str(tmp_path / 'x.npy')],
       capture_output=True,
       text=True,
       check=False,
@@ -95,11 +106,8 @@ def test_it_serves_with_only_tensorflow(distribution, tmp_path):
   assert np.abs(difference).max() <= 1
 
 
-def test_the_result_does_not_depend_on_the_rest_of_the_batch(
-    distribution, tmp_path
-):
-  path = fo.export.save(distribution, tmp_path / 'model')
-  log_prob = tf.saved_model.load(path).signatures['log_prob']
+def test_the_result_does_not_depend_on_the_rest_of_the_batch(signatures):
+  log_prob = signatures['log_prob']
   x = images.crops().draw(5, [3, 3])
   together = log_prob(images=x)['log_prob']
   alone = log_prob(images=x[4:])['log_prob']
@@ -233,10 +241,8 @@ def fields(data):
   return result
 
 
-def test_requests_that_warm_a_server_up(distribution, tmp_path):
-  path = fo.export.save(distribution, tmp_path / 'model')
-  signatures = tf.saved_model.load(path).signatures
-  file = tmp_path / 'model' / 'assets.extra' / 'tf_serving_warmup_requests'
+def test_requests_that_warm_a_server_up(path, signatures):
+  file = pathlib.Path(path) / 'assets.extra' / 'tf_serving_warmup_requests'
   asked = {}
   for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
     # PredictionLog.predict_log.request
@@ -262,10 +268,9 @@ def test_requests_that_warm_a_server_up(distribution, tmp_path):
     assert value.shape[0] == 1
 
 
-def test_what_a_server_need_not_do(distribution, tmp_path):
+def test_what_a_server_need_not_do(signatures):
   """Inverses are known: no linear system is solved at a request."""
-  path = fo.export.save(distribution, tmp_path / 'model')
-  for function in tf.saved_model.load(path).signatures.values():
+  for function in signatures.values():
     definition = function.graph.as_graph_def()
     nodes = list(definition.node)
     for one in definition.library.function:
@@ -279,10 +284,9 @@ def test_what_a_server_need_not_do(distribution, tmp_path):
     } - {'InvertPermutation'}
 
 
-def test_many_requests_at_once(distribution, tmp_path):
+def test_many_requests_at_once(signatures):
   """Of batches of 1 and 64, from eight threads."""
-  path = fo.export.save(distribution, tmp_path / 'model')
-  log_prob = tf.saved_model.load(path).signatures['log_prob']
+  log_prob = signatures['log_prob']
   x = images.crops().draw(64, [3, 3])
   expected = log_prob(images=x)['log_prob'].numpy()
 
@@ -297,8 +301,7 @@ def test_many_requests_at_once(distribution, tmp_path):
   assert max(errors) < 1e-4 * np.abs(expected).max()
 
 
-def test_the_command_line_shows_and_runs_it(distribution, tmp_path):
-  path = fo.export.save(distribution, tmp_path / 'model')
+def test_the_command_line_shows_and_runs_it(path, signatures, tmp_path):
 
   def command(*arguments):
     return subprocess.run(
@@ -333,7 +336,7 @@ def test_the_command_line_shows_and_runs_it(distribution, tmp_path):
       str(tmp_path),
   )
   assert run.returncode == 0, run.stderr
-  served = tf.saved_model.load(path).signatures['log_prob'](images=x)
+  served = signatures['log_prob'](images=x)
   np.testing.assert_allclose(
       np.load(tmp_path / 'log_prob.npy'), served['log_prob'], rtol=1e-5
   )

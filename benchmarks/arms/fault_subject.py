@@ -52,6 +52,9 @@ def main():
   from tfp_flowopt.training import replicas
 
   tf.config.experimental.enable_op_determinism()
+  # Small graphs that run a few times, and pictures that nobody looks at.
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  fo.training.Trainer._draw_pictures = lambda self: None
   own = replicas.Replicas(strategy).own[0]
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)

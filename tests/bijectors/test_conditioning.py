@@ -131,8 +131,8 @@ def test_gradients_that_walk_back(kind, x, rng):
   stored = make_flow(SPECS[kind], memory='stored')
   expected = loss_and_gradients(stored, x, c)
   assert all(g is not None for g in expected[1])
-  for tolerance in (1e-4, 1e-30):
-    # None is exact enough for the second one: it keeps inputs instead.
+  # None is exact enough for the second one: it keeps inputs instead.
+  for tolerance in (1e-4, 1e-30) if kind == 'maps' else (1e-4,):
     monitor = fo.bijectors.ReconstructionMonitor(tolerance)
     flow = make_flow(SPECS[kind], monitor=monitor)
     function = tf.function(lambda x, c, f=flow: loss_and_gradients(f, x, c))
@@ -255,7 +255,7 @@ def test_a_coupling_says_what_it_does_not_take(x):
     network(tf.zeros([1, 2, 2, 1]), tf.zeros([1, 1, 1, 1]))
 
 
-@pytest.mark.parametrize('kind', SPECS)
+@pytest.mark.parametrize('kind', ['labels', 'maps'])
 def test_diagnostics(kind, x, rng):
   """They are those of the flow with its condition."""
   flow, c = make_flow(SPECS[kind]), conditions(kind, rng)

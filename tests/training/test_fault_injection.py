@@ -1,4 +1,7 @@
-"""A short version of benchmarks/fault_injection.py."""
+"""A short version of benchmarks/fault_injection.py.
+
+Damaged checkpoints are in `test_resuming`.
+"""
 
 import os
 import subprocess
@@ -13,9 +16,9 @@ def test_broken_runs_end_like_unbroken_ones(tmp_path):
       [
           sys.executable,
           script,
-          '--rounds=3',
+          '--rounds=2',
           '--steps=20',
-          '--kinds=kill -9 while saving,checkpoint damaged,images damaged',
+          '--kinds=kill -9 while saving,images damaged',
       ],
       capture_output=True,
       text=True,
@@ -29,4 +32,4 @@ def test_broken_runs_end_like_unbroken_ones(tmp_path):
       },
   )
   assert result.returncode == 0, result.stdout + result.stderr[-2000:]
-  assert result.stdout.count('same') == 3, result.stdout
+  assert result.stdout.count('same') == 2, result.stdout

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -113,9 +114,20 @@ def test_only_the_chief_writes_and_speaks(runs):
 
 
 def test_a_run_can_go_on_on_other_replicas(runs, tmp_path):
-  _, results, _ = runs
-  finish(start('mirrored-2', tmp_path, {'train_steps': 6}))
-  finish(start('default', tmp_path))
+  folders, results, _ = runs
+  shutil.copytree(folders['mirrored'] / 'run', tmp_path / 'run')
+  # As if the run on two devices had ended at its first checkpoint.
+  for number in (8, 10):
+    for path in (tmp_path / 'run' / 'checkpoints').glob(f'ckpt-{number}.*'):
+      path.unlink()
+  finish(start('default', tmp_path, {'accumulation': 2}))
+  ours, theirs = (
+      (folder / 'run' / 'training_log.csv').read_text().splitlines()
+      for folder in (tmp_path, folders['mirrored'])
+  )
+  # Down to the clock: only the first four steps are those of two devices.
+  assert ours[:5] == theirs[:5]
+  assert ours[5] != theirs[5]
   got = np.load(tmp_path / 'result.npz')
   np.testing.assert_allclose(
       got['losses'], results['one']['losses'], rtol=1e-5
