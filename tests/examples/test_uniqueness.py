@@ -13,6 +13,7 @@ import json
 import sys
 
 from absl import app
+import exact_flows
 import numpy as np
 import tensorflow as tf
 import uniqueness
@@ -33,7 +34,7 @@ def measure(flow, x):
 def main(argv):
   uniqueness.main(argv[:1])
   pairs = []
-  for i, pair in enumerate(uniqueness.make_pairs()):
+  for i, pair in enumerate(exact_flows.make_pairs()):
     x = pair.data.sample(30, seed=[7, i])
     pairs.append({
         'x': x.numpy().tolist(),
@@ -44,7 +45,7 @@ def main(argv):
             for flow in (pair.first, pair.second)
         ],
     })
-  g = uniqueness.normal_shear(0.3)
+  g = exact_flows.normal_shear(0.3)
   z = tf.random.stateless_normal([4000, 2], [1, 2], dtype=tf.float64)
   sheared = tf.identity(g.forward(z))
   error = tf.abs(g.inverse(sheared) - z)
