@@ -41,6 +41,9 @@ _LIMITS = """
 
 * Two photographs, crops of one size at a time, and networks of one width. Other
   data may order the arms otherwise.
+* Large photographs: one seed, 100 steps, small batches, a dozen photographs. It
+  shows that nothing diverges, and what a good start is worth, not where training
+  ends.
 * Sizes and depths that are not above were not run.
 * The peers have their libraries' default initialisation and networks, but the
   warm-up and (unless an arm says otherwise) the clipping of ours.
@@ -75,7 +78,7 @@ _HIGH_RESOLUTIONS = (
         'high_resolution_1024',
         'python benchmarks/high_resolution.py --photos=FOLDER '
         '--image_size=1024 --num_levels=6 --num_steps=8 --batch_size=1 '
-        '--num_crops=48 --num_held_out=8',
+        '--num_crops=48 --num_held_out=8 --arms=ours=3e-4',
     ),
 )
 

@@ -46,10 +46,11 @@ back.
 _HIGH_RESOLUTION = """
 ## Large photographs: {size}x{size}
 
-`{command}`: {levels} levels of {depth} steps, {batch} crops in a step, {steps}
+`{command}`: {levels} levels of {depth} steps, batches of {batch}, {steps}
 steps; held out are crops of other photographs. The best circulant linear flow,
 fitted in closed form to the same crops, reaches {train:.3f} bits/dim of them and
-{held_out:.3f} of those held out.
+{held_out:.3f} of those held out. The flows have the same levels, steps and widths, not
+the same number of parameters.
 
 | arm | parameters | learning rate | held-out bits/dim at the start | {evaluations} | worst excursion | round trip of noise images | seconds a step | peak MiB |
 |---|---|---|---|{rules}|---|---|---|---|
