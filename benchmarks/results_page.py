@@ -42,8 +42,8 @@ _LIMITS = """
 * Two photographs, crops of one size at a time, and networks of one width. Other
   data may order the arms otherwise.
 * Large photographs: one seed, 100 steps, small batches, a dozen photographs. It
-  shows that nothing diverges, and what a good start is worth, not where training
-  ends.
+  shows that nothing diverges, and what a good start is worth, not where
+  training ends.
 * Sizes and depths that are not above were not run.
 * The peers have their libraries' default initialisation and networks, but the
   warm-up and (unless an arm says otherwise) the clipping of ours.
