@@ -114,18 +114,27 @@ def plot_samples(path, rows):
     path: Of the PNG file.
     rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one shape.
   """
-  num_columns = len(rows[0][1])
-  figure = _figure(0.85 * num_columns + 1.0, 0.85 * len(rows) + 0.1)
-  grid = figure.subplots(len(rows), num_columns, squeeze=False)
-  for (name, images), line in zip(rows, grid, strict=True):
-    for image, axes in zip(np.asarray(images), line, strict=True):
+  names = [name for name, _ in rows]
+  rows = [np.asarray(images) for _, images in rows]
+  num_columns, height, width, _ = rows[0].shape
+  # Side by side in one coordinate system: one for each would take longer to
+  # draw than a small flow its samples.
+  side, gap = height / width, 0.07
+  figure = _figure(
+      0.85 * num_columns + 1.0, 0.85 * (side + gap) * len(rows) + 0.1
+  )
+  axes = figure.add_subplot()
+  bottoms = [-(side + gap) * (i + 1) for i in range(len(rows))]
+  for images, bottom in zip(rows, bottoms, strict=True):
+    for left, image in enumerate(images):
       if image.shape[-1] == 1:
         image = np.repeat(image, 3, axis=-1)
-      axes.imshow(image, interpolation='nearest')
-      axes.set_xticks([])
-      axes.set_yticks([])
-      axes.spines[:].set_visible(False)
-    line[0].set_ylabel(name, rotation=0, ha='right', va='center')
+      extent = (left, left + 1.0 - gap, bottom, bottom + side)
+      axes.imshow(image, interpolation='nearest', extent=extent)
+  axes.set(xlim=(0.0, num_columns - gap), ylim=(bottoms[-1], -gap), xticks=[])
+  axes.set_yticks([y + side / 2.0 for y in bottoms], names)
+  axes.tick_params(length=0)
+  axes.spines[:].set_visible(False)
   figure.savefig(path, dpi=_DPI)
 
 
