@@ -41,7 +41,12 @@ _NOT_IN_BAZEL = (
     'tests/test_packaging.py',
 )
 # Tests that may take more than the 5 minutes of a medium one.
-_SIZES = {}
+_SIZES = {
+    'tests/bijectors/test_contract.py': '"large"',
+    'tests/examples/test_train_image_flow.py': '"large"',
+    'tests/training/test_resuming.py': '"large"',
+    'tests/training/test_strategies.py': '"large"',
+}
 
 
 def build_files(root):
