@@ -25,6 +25,8 @@ from tfp_flowopt.training import files
 from tfp_flowopt.training import replicas
 
 FLAGS = flags.FLAGS
+# `--help` shows the flags of this module and its key flags.
+flags.adopt_module_key_flags(image_flow_flags)
 
 
 def _strategy():

@@ -9,6 +9,7 @@ from support import images
 from support import runs
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import interruption
 
 
 def test_a_crashed_run_goes_on_bit_for_bit(
@@ -53,26 +54,37 @@ def test_a_crashed_run_goes_on_bit_for_bit(
   assert shown == original
 
 
-def test_sigterm_saves_the_step(straight, tmp_path, without_pictures):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step(number, straight, tmp_path, without_pictures):
   trainer, _ = runs.make_trainer(tmp_path)
   step_function = trainer._train_step
 
   def terminated(batch, stop):
     if trainer.step == 6:
-      os.kill(os.getpid(), signal.SIGTERM)
+      os.kill(os.getpid(), number)
     return step_function(batch, stop)
 
   trainer._train_step = terminated
-  before = signal.getsignal(signal.SIGTERM)
+  before = signal.getsignal(number)
   with pytest.raises(fo.training.TrainingInterrupted, match='after 7 steps'):
     trainer.train()
-  assert signal.getsignal(signal.SIGTERM) is before
+  assert signal.getsignal(number) is before
   trainer, distribution = runs.make_trainer(tmp_path)
   assert trainer.step == 7
   trainer.train()
   workdir, _, want = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
   runs.assert_equal(runs.weights(distribution), want)
+
+
+def test_a_second_interrupt_is_one():
+  before = signal.getsignal(signal.SIGINT)
+  with interruption.StopSignal() as stop:
+    os.kill(os.getpid(), signal.SIGINT)
+    assert stop.received
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+  assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')

@@ -273,7 +273,8 @@ def _findings(report, reference, size):
     )
   elif price <= _NOTABLE * size:
     findings.append(
-        f'Its linear bounds are wide enough: they cost {price:.2g} nats.'
+        'Its linear bounds are wide enough: they cost '
+        f'{max(price, 0.0):.2g} nats.'
     )
   imbalance = report.volume_balance
   gain = 0.5 * size * (imbalance - math.log1p(imbalance))

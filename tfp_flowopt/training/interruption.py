@@ -1,6 +1,7 @@
 """Signals that ask a run to end."""
 
 import contextlib
+import os
 import signal
 import threading
 
@@ -71,26 +72,33 @@ def noticing_lost_workers(num_processes):
 
 
 class StopSignal:
-  """Context in which SIGTERM is noted, and ends nothing.
+  """Context in which SIGTERM and SIGINT are noted, and end nothing.
 
-  Schedulers send it some seconds before they kill. In threads other than the
-  main one, where Python has no signals, nothing is changed.
+  Schedulers send SIGTERM some seconds before they kill; SIGINT is Ctrl-C, and a
+  second one interrupts at once. In threads other than the main one, where
+  Python has no signals, nothing is changed.
 
   Attributes:
-    received: Whether the signal has come.
+    received: Whether a signal has come.
   """
 
   def __init__(self):
     self.received = False
+    self._before = {}
 
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
-      self._before = signal.signal(signal.SIGTERM, self._note)
+      for number in (signal.SIGTERM, signal.SIGINT):
+        self._before[number] = signal.signal(number, self._note)
     return self
 
   def __exit__(self, exception_type, exception, traceback):
-    if threading.current_thread() is threading.main_thread():
-      signal.signal(signal.SIGTERM, self._before)
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
 
   def _note(self, number, frame):
     self.received = True
+    if number == signal.SIGINT:
+      signal.signal(number, self._before[number])
+      # Not `print`: what it interrupts may be writing.
+      os.write(2, b'\nStopping after this step. Ctrl-C again: at once.\n')

@@ -39,8 +39,8 @@ class Trainer:
   atomic checkpoints. So a run that is killed at any moment and started again
   goes on where it was, with the same numbers as an uninterrupted run; to the
   last bit, if `tf.config.experimental.enable_op_determinism` was called. At
-  SIGTERM it saves the step that it is at, and ends. A checkpoint that cannot be
-  read is passed over, with a warning, for the one before.
+  SIGTERM or Ctrl-C it saves the step that it is at, and ends. A checkpoint that
+  cannot be read is passed over, with a warning, for the one before.
 
   #### Many devices
 
@@ -242,7 +242,7 @@ class Trainer:
       DivergedError: If it diverged again after all roll-backs.
       RuntimeError: If an earlier call was interrupted between a step and its
         row in the log.
-      TrainingInterrupted: At SIGTERM, after the step is saved.
+      TrainingInterrupted: At SIGTERM or Ctrl-C, after the step is saved.
       WorkerLostError: If another worker ended or does not answer.
       WorkdirError: If the working directory cannot be written to any more; the
         last good checkpoint stays.
