@@ -139,6 +139,12 @@ def check_other_modes(binary, parse, workdir):
   assert not (workdir / 'none').exists()
 
 
+def test_help_shows_all_flags(tmp_path):
+  text, _ = start(tmp_path, '--help').communicate(timeout=60)
+  for name in ('workdir', 'image_size', 'learning_rate', 'strategy'):
+    assert f'--{name}:' in text
+
+
 def test_killed_in_the_middle_it_resumes_bit_for_bit(
     binary, parse, folder, tmp_path
 ):
