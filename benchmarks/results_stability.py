@@ -158,6 +158,9 @@ def _seeds(runs):
   fewer = [name for name, own in seeds.items() if len(own) < most]
   if fewer:
     words += f' (fewer of {", ".join(sorted(fewer, key=_order))})'
+  rates = {(run['arm'], run['learning_rate']) for run in runs}
+  if len(runs) < sum(len(seeds[arm]) for arm, _ in rates):
+    words += ', not all of them at each rate'
   return words
 
 
