@@ -126,6 +126,7 @@ def _train(distribution, trainer, say):
 
 def _export(distribution, path):
   if not path.exists():
+    print('Writing the SavedModel ...', flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     fo.export.save(distribution, path, bits=FLAGS.bits)
 
@@ -148,12 +149,7 @@ def _look_at(distribution, trainer, held_out_images):
   if FLAGS.mode == 'evaluate':
     num_images = FLAGS.num_images or _count(held_out_images)
     draws = trainer.evaluate_draws(num_images, FLAGS.eval_draws)
-    error = np.std(draws, ddof=1) / math.sqrt(len(draws)) if draws[1:] else 0
-    print(
-        f'{num_images} held-out images, {len(draws)} draws of noise: '
-        f'{np.mean(draws):.4f} bits/dim'
-        + (f' (standard error of the draws {error:.1g})' if error else '')
-    )
+    _print_draws(num_images, *np.transpose(draws))
     return
   if FLAGS.mode == 'report':
     text = str(trainer.report())
@@ -187,6 +183,21 @@ def _look_at(distribution, trainer, held_out_images):
         distribution, path, examples.batch(8).get_single_element(), FLAGS.bits
     )
   print(f'Written: {path}')
+
+
+def _print_draws(num_images, means, errors):
+  """What was evaluated, and how far off it may be for which reason."""
+  reasons = []
+  if num_images > 1:
+    reasons.append(f'{np.mean(errors):.1g} (other images)')
+  if len(means) > 1:
+    error = np.std(means, ddof=1) / math.sqrt(len(means))
+    reasons.append(f'{error:.1g} (other noise)')
+  print(
+      f'{num_images} held-out images, {len(means)} draws of noise: '
+      f'{np.mean(means):.4f} bits/dim'
+      + (f'; standard error {" and ".join(reasons)}' if reasons else '')
+  )
 
 
 def _count(images):

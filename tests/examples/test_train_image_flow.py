@@ -108,6 +108,7 @@ def check_other_modes(binary, parse, workdir):
     return '\n'.join(printed)
 
   text = run('evaluate', '--num_images=50', '--eval_draws=2')
+  assert re.search(r'error [\d.e-]+ \(other images\) and [\d.e-]+ \(', text)
   (value,) = re.findall(r'50 held-out images, 2 draws.* ([\d.]+) bits', text)
   assert float(value) == pytest.approx(
       summary['held_out_bits_per_dim'], abs=0.5

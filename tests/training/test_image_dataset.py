@@ -12,6 +12,7 @@ import tfp_flowopt as fo
 from tfp_flowopt.training import image_arrays
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_scan
+from tfp_flowopt.training import run_settings
 
 training = fo.training
 
@@ -217,6 +218,32 @@ def test_split_shares_no_item_and_has_other_fingerprints(path):
   assert training.ImageDataset(path, 4).fingerprint == data.fingerprint
   with pytest.raises(ValueError, match=r'`every`.*12 items, got 13'):
     data.split(13)
+
+
+def test_a_run_with_images_made_otherwise_is_told_what_is_other(path):
+  data = training.ImageDataset(path, 4)
+  _, held_out = data.split(5)
+  config = training.TrainConfig()
+  before = run_settings.run_settings(config, None, data, held_out)
+  now = run_settings.run_settings(
+      config,
+      None,
+      training.ImageDataset(path, 4, flip=True),
+      training.ImageCrops(list(np.zeros([3, 5, 5, 3], np.uint8)), 4),
+  )
+  run_settings.check_same_run(before, before, 'here')
+  # Runs from before this was written down go on.
+  old = {key: before[key] for key in before if '.' not in key}
+  run_settings.check_same_run(old, before, 'here')
+  with pytest.raises(training.OtherRunError) as e:
+    run_settings.check_same_run(before, now, 'here')
+  for text in (
+      f'train_images: was {data.fingerprint}, is',
+      'train_images.flip: was False, is True',
+      'held_out_images.crop: was random, is random',
+      'held_out_images.number: was 2, is 3',
+  ):
+    assert (text in str(e.value)) != ('crop' in text), text
 
 
 def test_other_pixels_or_shapes_have_other_fingerprints(path, tmp_path):

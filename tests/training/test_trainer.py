@@ -8,6 +8,7 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import run_pictures
 
 
@@ -220,3 +221,23 @@ def test_pictures_are_optional(tmp_path, monkeypatch):
   trainer.train()
   assert not list(tmp_path.glob('*.png')) + list(tmp_path.glob('.tmp*'))
   assert (tmp_path / 'summary.json').exists()
+
+
+def test_errors_of_draws_are_those_of_other_images_and_other_noise(tmp_path):
+  trainer, distribution = runs.make_trainer(tmp_path)
+  draws = np.array(trainer.evaluate_draws(30, 2))
+  assert draws[0, 0] != draws[1, 0]  # the same images, with other noise
+  # One by one, and in float64.
+  x, _ = example_batches.ExampleBatches(
+      images.crops(seed=1),
+      30,
+      trainer._held_out.seed,
+      tf.constant([trainer._config.seed, -5], tf.int64),
+  ).array(8, 10**6)
+  log_prob = distribution.log_prob(x).numpy().astype(np.float64)
+  values = 8.0 - log_prob / (x[0].size * np.log(2.0))
+  error = np.std(values, ddof=1) / np.sqrt(30)
+  np.testing.assert_allclose(draws[1], [np.mean(values), error], rtol=1e-5)
+  assert error > 1e-3
+  ((_, error),) = trainer.evaluate_draws(1, 1)
+  assert np.isnan(error)

@@ -27,6 +27,12 @@ def _figure(width, height):
   return figure
 
 
+def _curve_name(name, *pairs):
+  """With numbers, for the legend: beside the curve they would cross it."""
+  numbers = (f'step {step}: {value:.2f}' for step, value in dict(pairs).items())
+  return f'{name} ({", ".join(numbers)})'
+
+
 def plot_training_curve(
     path,
     train,
@@ -52,7 +58,10 @@ def plot_training_curve(
   window = max(1, len(values) // 50)
   smooth = np.convolve(values, np.ones(window) / window, mode='valid')
   axes.plot(
-      steps[window - 1 :], smooth, color=_TRAIN, label='training batches'
+      steps[window - 1 :],
+      smooth,
+      color=_TRAIN,
+      label=_curve_name('training batches', train[0]),
   )
   held_steps, held_values = np.transpose(held_out)
   axes.plot(
@@ -61,7 +70,7 @@ def plot_training_curve(
       'o-',
       color=_HELD_OUT,
       markersize=4,
-      label='held-out images',
+      label=_curve_name('held-out images', held_out[0], held_out[-1]),
   )
   for value, color, name in (
       (train_optimum, _TRAIN, 'training'),
@@ -81,21 +90,6 @@ def plot_training_curve(
   ):
     if x == 0:
       axes.plot([0], [y], 'D', color=color, markersize=8)
-      axes.annotate(
-          f'step 0: {y:.2f}',
-          (0, y),
-          textcoords='offset points',
-          xytext=(12, 4),
-          color=color,
-      )
-  axes.annotate(
-      f'{held_values[-1]:.2f}',
-      (held_steps[-1], held_values[-1]),
-      textcoords='offset points',
-      xytext=(0, -14),
-      ha='center',
-      color=_HELD_OUT,
-  )
   levels = [*smooth, *held_values, values[0]]
   levels += [v for v in (train_optimum, held_out_optimum) if v is not None]
   margin = 0.08 * (max(levels) - min(levels)) + 0.02

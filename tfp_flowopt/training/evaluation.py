@@ -129,9 +129,21 @@ class FlowEvaluator:
     Returns:
       Python `float`.
     """
+    return self.mean_and_error(examples)[0]
+
+  def mean_and_error(self, examples):
+    """Mean bits/dim, and its standard error over images.
+
+    Args:
+      examples: `ExampleBatches`.
+
+    Returns:
+      Two Python `float`s, the same in all processes; the error of a single
+      image is NaN.
+    """
     self.update()
     replicas = self._replicas
-    total = 0.0
+    bits_per_dim = []
     for round_ in _rounds(examples, replicas.count):
       # In the last round a replica may be out of work: it repeats some.
       batches = {
@@ -148,13 +160,18 @@ class FlowEvaluator:
       for number, x in zip(replicas.own, replicas.local(values), strict=True):
         if number < len(round_):
           count = len(labelled.split(round_[number][1])[0])
-          total += np.sum(x.numpy()[:count], dtype=np.float64)
-    (total,) = replicas.host_sum([total])
-    return float(
-        optimum.bits_per_dim(
-            total / examples.num, self._event_size, self._bits
-        )
-    )
+          log_likelihoods = x.numpy()[:count].astype(np.float64)
+          bits_per_dim.append(
+              optimum.bits_per_dim(
+                  log_likelihoods, self._event_size, self._bits
+              )
+          )
+    values = np.concatenate([*bits_per_dim, []])
+    (total,) = replicas.host_sum([np.sum(values)])
+    mean = total / examples.num
+    (squares,) = replicas.host_sum([np.sum((values - mean) ** 2)])
+    variance = squares / (examples.num - 1) if examples.num > 1 else math.nan
+    return float(mean), math.sqrt(variance / examples.num)
 
   def _prepared(self, start, images, examples):
     """Preprocessed; on many replicas filled up, for one graph to do."""

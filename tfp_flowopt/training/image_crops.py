@@ -72,6 +72,18 @@ class ImageCrops:
     """Short hash of the images and the crop size: the same data or not."""
     return self._fingerprint
 
+  @property
+  def settings(self):
+    """Dictionary of what a fingerprint does not tell: how they are made."""
+    return {
+        'image_size': self._crop_size,
+        'crop': 'random',
+        'flip': False,
+        'channels': self._channels,
+        'number': int(self._widths.shape[0]),
+        'classes': 0,
+    }
+
   def draw(self, num, seed):
     """Draws `num` crops.
 

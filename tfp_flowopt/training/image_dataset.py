@@ -109,6 +109,19 @@ class ImageDataset:
     """Short hash of the images and what is cut out of them."""
     return self._fingerprint
 
+  @property
+  def settings(self):
+    """Dictionary of what a fingerprint does not tell: how they are made."""
+    size, crop, flip, channels = self._settings
+    return {
+        'image_size': size,
+        'crop': crop,
+        'flip': flip,
+        'channels': channels,
+        'number': len(self),
+        'classes': len(self.class_names or ()),
+    }
+
   def __len__(self):
     """Number `N` of items: an epoch has as many examples."""
     return len(self._items)

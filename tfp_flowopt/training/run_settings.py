@@ -27,7 +27,8 @@ def run_settings(config, description, train_images, held_out_images):
   Args:
     config: `TrainConfig`.
     description: Dictionary of further settings, or `None`.
-    train_images: Images with a `fingerprint`.
+    train_images: Images with a `fingerprint`, and, to name what differs,
+      `settings`, a dictionary, if they have any.
     held_out_images: The same.
 
   Returns:
@@ -38,8 +39,8 @@ def run_settings(config, description, train_images, held_out_images):
   """
   settings = {
       **dataclasses.asdict(config),
-      'train_images': train_images.fingerprint,
-      'held_out_images': held_out_images.fingerprint,
+      **_image_settings('train_images', train_images),
+      **_image_settings('held_out_images', held_out_images),
   }
   description = description or {}
   taken = sorted(set(settings) & set(description))
@@ -56,6 +57,14 @@ def run_settings(config, description, train_images, held_out_images):
     ) from e
 
 
+def _image_settings(name, images):
+  settings = getattr(images, 'settings', {})
+  return {
+      name: images.fingerprint,
+      **{f'{name}.{key}': value for key, value in settings.items()},
+  }
+
+
 def check_same_run(before, now, workdir):
   """Refuses to go on with a run that was something else.
 
@@ -70,10 +79,17 @@ def check_same_run(before, now, workdir):
   may_change = set(_MAY_CHANGE)
   if now.get('schedule') == 'cosine':
     may_change.remove('train_steps')  # the cosine ends there
+
+  def differs(key):
+    return before.get(key) != now.get(key)
+
   different = [
       f'{key}: was {before.get(key)}, is {now.get(key)}'
       for key in sorted(set(before) | set(now))
-      if before.get(key) != now.get(key) and key not in may_change
+      if differs(key)
+      and key not in may_change
+      # How images are made explains why they are others, and no more.
+      and differs(key.partition('.')[0])
   ]
   if different:
     raise OtherRunError(

@@ -218,7 +218,8 @@ class Trainer:
       num_draws: How often, with other noise each time.
 
     Returns:
-      List of Python `float`s, one a draw.
+      List of pairs of Python `float`s, one a draw: the mean over images, and
+      its standard error, which is NaN for a single image.
     """
     result = []
     with self._state.average.swapped_in():
@@ -229,7 +230,7 @@ class Trainer:
             self._held_out.seed,
             tf.constant([self._config.seed, _DRAWS - draw], tf.int64),
         )
-        result.append(self._evaluator.bits_per_dim(examples))
+        result.append(self._evaluator.mean_and_error(examples))
     return result
 
   def train(self):
@@ -264,6 +265,7 @@ class Trainer:
         self._train(stop, bar)
       self._profiler.close()
       bar.close()
+      bar.print('Evaluating, and writing checkpoint, report and pictures ...')
       return self._finish()
 
   def _batches(self):
