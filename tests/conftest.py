@@ -11,6 +11,11 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow.python.framework import ops
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import scaling_cascade
 
 # To rewrite a small graph takes longer than to run it. The example binaries,
 # in processes of their own, are tested with rewriting.
@@ -39,8 +44,20 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope='module')
 def _free_graphs():
-  """Graphs are held in cycles, which Python is slow to look for."""
+  """Frees the graphs of a file of tests, which would stay for ever.
+
+  TFP caches what bijectors have computed, and TensorFlow keeps a list of the
+  gradients that programs define: each entry holds the graph it is about. And
+  graphs are held in cycles, which Python is slow to look for.
+  """
+  gradients = ops.gradient_registry._registry
+  before = set(gradients)
   yield
+  for kind in (tfp.bijectors.Bijector, base.JointBijector):
+    vars(kind)['_cache'].clear()  # of all bijectors, alive or not
+  scaling_cascade._shared_graph.cache_clear()
+  for name in set(gradients) - before:
+    del gradients[name]
   gc.collect()
 
 

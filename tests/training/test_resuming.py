@@ -77,14 +77,29 @@ def test_a_signal_saves_the_step(number, straight, tmp_path, without_pictures):
   runs.assert_equal(runs.weights(distribution), want)
 
 
-def test_a_second_interrupt_is_one():
-  before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def handled_interrupts():
+  """SIGINT as a program in the foreground has it."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_is_one(handled_interrupts):
   with interruption.StopSignal() as stop:
     os.kill(os.getpid(), signal.SIGINT)
     assert stop.received
     with pytest.raises(KeyboardInterrupt):
       os.kill(os.getpid(), signal.SIGINT)
-  assert signal.getsignal(signal.SIGINT) is before
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ignored_interrupts_stay_ignored(handled_interrupts):
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  with interruption.StopSignal() as stop:
+    os.kill(os.getpid(), signal.SIGINT)
+    assert not stop.received
+  assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 @pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')

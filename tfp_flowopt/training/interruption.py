@@ -75,7 +75,8 @@ class StopSignal:
   """Context in which SIGTERM and SIGINT are noted, and end nothing.
 
   Schedulers send SIGTERM some seconds before they kill; SIGINT is Ctrl-C, and a
-  second one interrupts at once. In threads other than the main one, where
+  second one interrupts at once. A SIGINT that is ignored stays so: shells start
+  jobs in the background like this. In threads other than the main one, where
   Python has no signals, nothing is changed.
 
   Attributes:
@@ -89,7 +90,8 @@ class StopSignal:
   def __enter__(self):
     if threading.current_thread() is threading.main_thread():
       for number in (signal.SIGTERM, signal.SIGINT):
-        self._before[number] = signal.signal(number, self._note)
+        if signal.getsignal(number) != signal.SIG_IGN:
+          self._before[number] = signal.signal(number, self._note)
     return self
 
   def __exit__(self, exception_type, exception, traceback):
