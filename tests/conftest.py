@@ -11,8 +11,8 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 from tensorflow.python.framework import ops
+import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import scaling_cascade
