@@ -15,10 +15,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR)
 
-# Twice, for compiled graphs stay in memory as long as their process.
 test: lint
-	$(PYTEST) tests/bijectors tests/lipschitz
-	$(PYTEST) tests --ignore=tests/bijectors --ignore=tests/lipschitz
+	$(PYTEST) tests
 
 # The same with the oldest TensorFlow and TFP that setup.py allows, in a virtual
 # environment of its own; what is about our tools is left out.
