@@ -51,7 +51,7 @@ def plot_training_curve(
     held_out_optimum: The same on held-out images.
     optimum_name: Which linear flows the optima are for.
   """
-  figure = _figure(7.5, 4.5)
+  figure = _figure(8.0, 4.8)
   axes = figure.add_subplot()
   steps, values = np.transpose(train)
   axes.plot(steps, values, color=_TRAIN, alpha=0.25, linewidth=0.7)
@@ -96,7 +96,10 @@ def plot_training_curve(
   axes.set_ylim(min(levels) - margin, max(levels) + margin)
   axes.set_xlabel('step')
   axes.set_ylabel('bits/dim (lower is better)')
-  axes.legend(loc='upper right', framealpha=1.0, edgecolor='none')
+  # Above: inside there is always a line in its way.
+  figure.legend(
+      loc='outside upper left', ncols=2, edgecolor='none', fontsize='small'
+  )
   axes.spines[['top', 'right']].set_visible(False)
   figure.savefig(path, dpi=_DPI)
 
