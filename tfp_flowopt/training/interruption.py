@@ -75,9 +75,9 @@ class StopSignal:
   """Context in which SIGTERM and SIGINT are noted, and end nothing.
 
   Schedulers send SIGTERM some seconds before they kill; SIGINT is Ctrl-C, and a
-  second one interrupts at once. A SIGINT that is ignored stays so: shells start
-  jobs in the background like this. In threads other than the main one, where
-  Python has no signals, nothing is changed.
+  second one interrupts at once. A signal that is ignored stays so: shells start
+  jobs in the background with SIGINT ignored. In threads other than the main
+  one, where Python has no signals, nothing is changed.
 
   Attributes:
     received: Whether a signal has come.
