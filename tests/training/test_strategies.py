@@ -156,6 +156,19 @@ def test_bad_use_is_named(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_errors_of_draws_are_those_of_all_replicas(tmp_path):
+  mirrored = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  (one,), (two,) = (
+      # Three batches, and the last one is not full.
+      make(tmp_path / name, strategy).evaluate_draws(700, 1)
+      for name, strategy in (
+          ('one', tf.distribute.get_strategy()),
+          ('two', mirrored),
+      )
+  )
+  np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
 def test_different_weights_are_noticed():
   strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   with strategy.scope():
