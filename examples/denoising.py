@@ -99,9 +99,10 @@ def main(argv):
   model = restoration.make_model(prior, noise)
   posterior = model.experimental_pin(observed=observed)
   flow, restored = prior.bijector, {'observed': observed}
+  objective = restoration.make_objective(posterior, flow)
   restored['Wiener filter'] = restoration.wiener(data, observed, noise)
   restored['flow at the optimum'], _ = restoration.most_probable(
-      posterior, flow, observed, _MAP_STEPS.value
+      objective, flow, observed, _MAP_STEPS.value
   )
   print(f'Training the prior on {_NUM_CROPS} crops')
   fitting.fit(
@@ -111,7 +112,7 @@ def main(argv):
       seed,
   )
   restored['trained, most probable'], _ = restoration.most_probable(
-      posterior, flow, observed, _MAP_STEPS.value
+      objective, flow, observed, _MAP_STEPS.value
   )
   results = {'noise': noise}
   if _SAMPLES.value:

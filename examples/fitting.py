@@ -23,12 +23,13 @@ def fit(distribution, batches, num_steps, seed, bits=8):
     seed: Python `int`, of the dequantisation noise.
     bits: Number of bits of a value.
   """
-  optimizer = tf_keras.optimizers.legacy.Adam(
+  optimizer = tf_keras.optimizers.Adam(
       tf_keras.optimizers.schedules.CosineDecay(
           _LEARNING_RATE, max(num_steps, 1)
       )
   )
   variables = distribution.trainable_variables
+  optimizer.build(variables)  # else the step would be traced twice
 
   @tf.function(autograph=False)
   def step(images, number):

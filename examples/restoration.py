@@ -6,7 +6,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 __all__ = [
-    'make_model', 'most_probable', 'posterior_mean', 'psnr', 'wiener'
+    'make_model',
+    'make_objective',
+    'most_probable',
+    'posterior_mean',
+    'psnr',
+    'wiener',
 ]
 
 tfd = tfp.distributions
@@ -30,14 +35,35 @@ def make_model(prior, noise):
   })
 
 
-def most_probable(posterior, flow, observed, num_steps):
+def make_objective(posterior, flow):
+  """Minus the log-density of images, as a function of their latents.
+
+  Args:
+    posterior: The pinned joint distribution.
+    flow: Bijector of the prior. It can be trained between two calls.
+
+  Returns:
+    Function from latents `[N, D]` to the sum over images and its gradient.
+  """
+
+  def loss(z):
+    return -tf.reduce_sum(
+        posterior.unnormalized_log_prob(image=flow.forward(z))
+    )
+
+  return tf.function(
+      lambda z: tfp.math.value_and_gradient(loss, z), autograph=False
+  )
+
+
+def most_probable(objective, flow, observed, num_steps):
   """Images at a maximum of the posterior density, by L-BFGS.
 
   It searches in the flow's latent space, where the prior is no more sensitive
   to one direction than to another; the density is that of images.
 
   Args:
-    posterior: The pinned joint distribution.
+    objective: As `make_objective` returns it.
     flow: Bijector of the prior.
     observed: Images, where the search starts.
     num_steps: Number of iterations at most.
@@ -47,18 +73,9 @@ def most_probable(posterior, flow, observed, num_steps):
   """
   start = flow.inverse(tf.identity(observed))
 
-  @tf.function(autograph=False)
-  def value_and_gradient(z):
-    def loss(z):
-      return -tf.reduce_sum(
-          posterior.unnormalized_log_prob(image=flow.forward(z))
-      )
-
-    return tfp.math.value_and_gradient(loss, z)
-
   def of_vector(vector):
     z = tf.constant(np.reshape(vector, start.shape), start.dtype)
-    value, gradient = value_and_gradient(z)
+    value, gradient = objective(z)
     return float(value), np.ravel(gradient).astype(np.float64)
 
   found = optimize.minimize(

@@ -164,7 +164,8 @@ def test_compiled_with_a_dynamic_batch(entry, jit_compile):
     back = bijector.forward(tf.identity(x))
     return x, log_det, back, tape.gradient(value, y)
 
-  for n in (1, 5):
+  # XLA compiles anew for each size.
+  for n in [5] if jit_compile else [1, 5]:
     y = data(entry, [n], tf.float32)
     x, log_det, back, gradient = compiled(y)
     want, want_log_det = joint(bijector, tf.identity(y))

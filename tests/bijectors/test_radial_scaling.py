@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support import registry
 import tensorflow as tf
+import tf_keras
 
 import tfp_flowopt as fo
 
@@ -102,7 +103,7 @@ def test_it_makes_a_scale_mixture_more_gaussian(rng):
   strengths = np.exp(rng.uniform(-3, 0, size=(400, 4, 4, 1)))
   y = tf.constant(strengths * rng.normal(size=(400, 4, 4, 12)), tf.float32)
   distribution = fo.bijectors.ScalingCascade(12, (1,))
-  optimizer = tf.keras.optimizers.Adam(0.02)
+  optimizer = tf_keras.optimizers.Adam(0.02)
 
   def negative_log_likelihood():
     x = distribution.inverse(tf.identity(y))

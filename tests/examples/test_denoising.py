@@ -31,7 +31,8 @@ def test_at_the_optimum_it_is_the_wiener_filter_of_the_flow():
   posterior = restoration.make_model(prior, noise).experimental_pin(
       observed=observed
   )
-  restored, _ = restoration.most_probable(posterior, flow, observed, 200)
+  objective = restoration.make_objective(posterior, flow)
+  restored, _ = restoration.most_probable(objective, flow, observed, 200)
   np.testing.assert_allclose(
       np.reshape(restored, [3, -1]), expected, atol=2e-3
   )
