@@ -150,6 +150,31 @@ def test_solutions_are_within_their_bounds(condition):
   assert np.all(error <= bound) and np.all(bound <= 1.01e-3 * scale)
 
 
+@pytest.mark.parametrize('scale', [1.0, 1e-3])
+def test_bounds_in_float32_hold_for_the_solution_in_float64(scale, rng):
+  """Near zero, where what a hidden unit adds up is large beside its value."""
+  bijector = fo.bijectors.ConvexPotentialResidual(
+      fo.lipschitz.LipschitzDense(1, 32)
+  )
+  kernel = bijector.layer.effective_kernel().numpy().astype(np.float64)
+  # A new one: no biases, gains of 1, and slopes of 1/3 at 0.
+  offset = np.log(0.5)
+
+  def function(y):
+    hidden = np.logaddexp(0.0, y @ kernel + offset) - np.log1p(np.exp(offset))
+    return 0.5 * y + 1.5 * hidden @ kernel.T
+
+  x = (scale * rng.normal(size=(2000, 1))).astype(np.float32)
+  y = x.astype(np.float64)
+  for _ in range(100):
+    y -= 0.8 * (function(y) - x)
+  np.testing.assert_allclose(function(y), x, rtol=1e-12, atol=1e-15)
+  found, bound = bijector.forward_with_error(x)
+  error = np.linalg.norm(found - y, axis=1)
+  assert np.all(error <= bound)
+  assert np.all(bound < 3e-5)
+
+
 def test_gradients_of_the_solution_do_not_depend_on_the_solver():
   exact = make()
   variables = exact.trainable_variables

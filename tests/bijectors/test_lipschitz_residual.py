@@ -421,3 +421,13 @@ def test_the_constant_holds_for_weights_that_come_later():
   y, error = bijector.forward_with_error(x)
   # y - 0.9 y = x.
   assert np.linalg.norm(y - 10.0 * x) <= error[0] < 1e-10
+
+
+def test_what_float32_cannot_square_is_not_solved():
+  network = fo.networks.DenseConditioner(
+      2, 8, 2, lipschitz=0.9, activation='smooth_max_min', zero_initial=False
+  )
+  bijector = fo.bijectors.LipschitzResidual(network)
+  y = bijector.forward(np.float64([[1e20, 1e20], [1e15, 1e15]]))
+  assert np.all(np.isnan(y[0])) and np.all(np.isfinite(y[1]))
+  np.testing.assert_allclose(bijector.inverse(y[1:]), [[1e15, 1e15]], rtol=1e-5)

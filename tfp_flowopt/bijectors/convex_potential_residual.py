@@ -211,6 +211,14 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
   def _map(self, y):
     return self._apply(y)[0]
 
+  def _magnitude(self, y):
+    # Of each hidden unit: in `act` these cancel for small `y`. Some four
+    # roundings by half the resolution each.
+    _, argument, _ = self._apply(y)
+    argument = tf.abs(argument) + abs(self._offset)
+    units = (argument + 2.0 * math.log(2.0)) / tf.exp(self._log_gain())
+    return 0.5 * (self._largest - self._smallest) * self._norm(units)
+
   def _map_and_log_det(self, y, seed):
     if self._log_det == 'lanczos':
       return stochastic_log_det.value_and_log_det(

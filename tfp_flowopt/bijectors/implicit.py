@@ -127,17 +127,27 @@ class ImplicitBijector(base.JointBijector):
 
     Returns:
       `y_hat`, and `[batch...]` with `Lip(forward) |f(y_hat) - x|` plus an
-      allowance for the rounding of that residual. The Euclidean distance of
-      `y_hat` to the exact solution is at most this.
+      allowance for the rounding of that residual, `4 eps` of the sizes of `x`,
+      of `y_hat` and of what the class itself adds up in `f`. The Euclidean
+      distance of `y_hat` to the exact solution is at most this, unless a
+      *network* rounds by more: one whose large biases cancel. In float64 that
+      does not matter.
     """
     x = tf.convert_to_tensor(x, dtype=self.dtype, name='x')
     y, residual_norm = self._solve(x)
-    axes = list(range(-self.forward_min_event_ndims, 0))
-    magnitude = sum(
-        tf.sqrt(tf.reduce_sum(tf.square(t), axis=axes)) for t in (x, y)
-    )
+    magnitude = sum(self._norm(t) for t in (x, y)) + self._magnitude(y)
     rounding = 4.0 * _resolution(x.dtype) * magnitude
     return y, self._forward_lipschitz * (residual_norm + rounding)
+
+  def _norm(self, x):
+    """Euclidean norms of events, `[batch...]`."""
+    axes = list(range(-self.forward_min_event_ndims, 0))
+    return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axes))
+
+  def _magnitude(self, y):
+    """Size of what `f(y)` adds up beside `y` and itself, `[batch...]`."""
+    del y
+    return 0.0
 
   def _flat_solve(self, residual, x, start):
     """Solves for a batch of any shape.
@@ -178,6 +188,8 @@ class ImplicitBijector(base.JointBijector):
     y, norm = linearization.without_gradient(
         solve, (flat(start), self._step * flat(residual(start)))
     )
+    # Beyond what a square can hold nothing was solved.
+    y = tf.where(tf.math.is_finite(scale)[:, tf.newaxis], y, math.nan)
     return unflat(y), tf.reshape(norm, batch_shape)
 
   def _solve(self, x):

@@ -76,7 +76,10 @@ def smooth_max_min(x):
   """
   a, b = _pairs(x)
   mean, difference = 0.5 * (a + b), 0.5 * (a - b)
-  distance = tf.sqrt(tf.square(difference) + _CORNER**2) - _CORNER
+  # `sqrt(d^2 + c^2) - c` without the difference, which small `d` would not
+  # survive.
+  square = tf.square(difference)
+  distance = square / (tf.sqrt(square + _CORNER**2) + _CORNER)
   return tf.concat([mean + distance, mean - distance], axis=-1)
 
 

@@ -154,8 +154,9 @@ def inflation(dtype):
     dtype: Type of the weights.
 
   Returns:
-    Python `float`: 1 for float64; else more than the relative rounding error,
-    which is larger where a GPU may use TensorFloat-32.
+    Python `float`: 1 for float64, whose rounding (1e-15) is left out; else more
+    than the relative rounding error, which is larger where a GPU may use
+    TensorFloat-32.
   """
   if tf.as_dtype(dtype) == tf.float64:
     return 1.0
