@@ -231,6 +231,9 @@ def test_distribution(rng):
         ('vectors', np.zeros([NUM, 3]), ValueError, r'of shape \[..., 2\]'),
         ('vectors', 1.0, ValueError, r'of shape \[..., 2\]'),
         ('maps', np.zeros([NUM, 2, 2, 2]), ValueError, r'got shape \(3, 2'),
+        ('labels', [0, 1], ValueError, r'got \(2,\) of them .* shape \(3,'),
+        ('labels', [[0], [1], [2]], ValueError, r'got \(3, 1\) of them'),
+        ('vectors', np.zeros([4, 2]), ValueError, r'got \(4,\) of them'),
         (None, [0, 1, 2], ValueError, 'was made without it'),
     ],
 )
@@ -238,6 +241,17 @@ def test_wrong_conditions(kind, value, error, message, x):
   flow = make_flow(SPECS.get(kind))
   with pytest.raises(error, match=message):
     flow.inverse(x, conditioning=value)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int8, np.int16, np.uint64])
+def test_labels_of_any_integer_type(dtype, x):
+  """Even where it holds no number of classes."""
+  flow = make_flow(np.int64(256))
+  labels = np.array([1, 0, 127])
+  np.testing.assert_array_equal(
+      flow.inverse(x, conditioning=labels.astype(dtype)),
+      flow.inverse(tf.identity(x), conditioning=labels),
+  )
 
 
 @pytest.mark.parametrize('spec', [0, [0], [2, 2, 1], [1.5], 'digits', []])
@@ -276,6 +290,14 @@ def test_diagnostics(kind, x, rng):
       flow, x[:1], bijector_kwargs={'conditioning': c[:1]}
   )
   np.testing.assert_allclose(local.inverse, [values.max()], rtol=1e-6)
+  # As many as there are, each with its own.
+  several = diagnostics.local_lipschitz(flow, x, **kwargs)
+  np.testing.assert_allclose(several.inverse[0], values.max(), rtol=1e-6)
+  last = diagnostics.local_lipschitz(
+      flow, x[-1:], bijector_kwargs={'conditioning': c[-1:]}
+  )
+  for all_, one in zip(several, last, strict=True):
+    np.testing.assert_allclose(all_[-1:], one, rtol=1e-6)
   z = flow.inverse(tf.identity(x), conditioning=c)
   np.testing.assert_allclose(
       diagnostics.volume_balance(distribution, x, **kwargs),

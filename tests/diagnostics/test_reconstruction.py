@@ -44,6 +44,17 @@ def test_a_level_without_bounds_has_none():
   assert np.isinf(error.bound) and error.measured < 1e-5
 
 
+def test_an_event_of_zeros_hides_no_other():
+  distribution = fo.image_flow([4, 4, 2], 1, 1, hidden_channels=4)
+  registry.randomize(distribution, 0.2)
+  x = np.random.default_rng(0).normal(size=[2, 4, 4, 2]).astype(np.float32)
+  (alone,), (both,) = (
+      fo.diagnostics.reconstruction_errors(distribution, images)
+      for images in (x[:1], x * [[[[1.0]]], [[[0.0]]]])
+  )
+  assert alone.measured <= both.measured < both.bound < 0.1
+
+
 def test_another_distribution_is_refused():
   import tensorflow_probability as tfp
 

@@ -1,5 +1,7 @@
 """What an image flow is conditioned on."""
 
+import numbers
+
 import tensorflow as tf
 
 from tfp_flowopt.internal import image_batch
@@ -25,16 +27,16 @@ class Conditioning:
     Raises:
       ValueError: If `spec` is none of these.
     """
-    self._is_labels = isinstance(spec, int)
+    self._is_labels = isinstance(spec, numbers.Integral)
     shape = [spec] if self._is_labels else list(spec)
-    sizes = all(isinstance(n, int) and n >= 1 for n in shape)
+    sizes = all(isinstance(n, numbers.Integral) and n >= 1 for n in shape)
     sides = [] if len(shape) == 1 else event_shape.as_list()[:2]
     if not sizes or shape[:-1] != sides:
       raise ValueError(
           'Argument `conditioning` must be a number of classes, or a shape [F] '
           f'or [{event_shape[0]}, {event_shape[1]}, F] of features, got {spec}.'
       )
-    self._shape = shape
+    self._shape = [int(n) for n in shape]
 
   @property
   def spec(self):
@@ -48,12 +50,14 @@ class Conditioning:
     """The `F` above: features of a position."""
     return self._shape[-1]
 
-  def __call__(self, value, dtype):
+  def __call__(self, value, dtype, batch_shape=None):
     """Maps `[..., h, w, F]`.
 
     Args:
       value: Labels, vectors or feature maps.
       dtype: Type of the result.
+      batch_shape: `TensorShape` of the images, to which that of `value` must
+        broadcast; by default it is not checked.
 
     Returns:
       `Tensor`.
@@ -74,7 +78,9 @@ class Conditioning:
             'Argument `conditioning` must be integer labels, got '
             f'{value.dtype.name}.'
         )
-      num_classes = tf.constant(self.num_channels, value.dtype)
+      # Narrow types hold no number of classes.
+      value = tf.cast(value, tf.int64)
+      num_classes = tf.constant(self.num_channels, tf.int64)
       message = f'Argument `conditioning` must be {self}.'
       with tf.control_dependencies([
           tf.debugging.assert_non_negative(value, message),
@@ -92,7 +98,23 @@ class Conditioning:
         )
     if len(self._shape) == 1:
       maps = maps[..., tf.newaxis, tf.newaxis, :]
+    if batch_shape is not None:
+      self._check_batch(maps.shape[:-3], batch_shape)
     return maps
+
+  def _check_batch(self, own, batch_shape):
+    """Raises a `ValueError` unless a shape broadcasts to that of the images."""
+    try:
+      fits = tf.broadcast_static_shape(own, batch_shape).is_compatible_with(
+          batch_shape
+      )
+    except ValueError:
+      fits = False
+    if not fits:
+      raise ValueError(
+          f'Argument `conditioning` must be {self}, one for each image or for '
+          f'all, got {own} of them for images of batch shape {batch_shape}.'
+      )
 
   def __str__(self):
     if self._is_labels:

@@ -134,7 +134,7 @@ class ImageFlow(base.JointBijector):
     """
     parameters = dict(locals())
     event_shape = tf.TensorShape(event_shape)
-    _check(event_shape, num_levels, num_steps, coupling)
+    _check(event_shape, num_levels, num_steps, coupling, tile_sizes)
     _check_budget(
         lipschitz_budget,
         scale_bound=scale_bound,
@@ -283,7 +283,7 @@ class ImageFlow(base.JointBijector):
         base.forward_and_log_det,
         reversed(self.parts),
         x,
-        self.conditioning_maps(conditioning),
+        self.conditioning_maps(conditioning, x.shape[:-1]),
     )
 
   def _inverse_and_log_det(self, y, conditioning=None):
@@ -292,14 +292,15 @@ class ImageFlow(base.JointBijector):
         base.inverse_and_log_det,
         self.parts,
         y,
-        self.conditioning_maps(conditioning),
+        self.conditioning_maps(conditioning, y.shape[:-3]),
     )
 
-  def conditioning_maps(self, conditioning=None):
+  def conditioning_maps(self, conditioning=None, batch_shape=None):
     """Conditioning as the first `FlowLevel` takes it.
 
     Args:
       conditioning: As `inverse` takes it.
+      batch_shape: `TensorShape` of the batch that it is for, if known.
 
     Returns:
       `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`; `None` for a flow without.
@@ -308,7 +309,7 @@ class ImageFlow(base.JointBijector):
       ValueError: If it is missing, or does not fit.
     """
     if self._conditioning is not None:
-      return self._conditioning(conditioning, self.dtype)
+      return self._conditioning(conditioning, self.dtype, batch_shape)
     if conditioning is not None:
       raise ValueError(
           'Argument `conditioning`: the flow was made without it.'
@@ -328,7 +329,7 @@ class ImageFlow(base.JointBijector):
     return self._top_level.inverse_event_shape_tensor(output_shape)
 
 
-def _check(event_shape, num_levels, num_steps, coupling):
+def _check(event_shape, num_levels, num_steps, coupling, tile_sizes):
   """Raises a `ValueError` that names the argument that does not fit."""
   if event_shape.rank != 3 or not event_shape.is_fully_defined():
     raise ValueError(
@@ -355,6 +356,10 @@ def _check(event_shape, num_levels, num_steps, coupling):
   if coupling not in _COUPLINGS:
     raise ValueError(
         f'Argument `coupling` must be one of {_COUPLINGS}, got {coupling!r}.'
+    )
+  if not all(size >= 1 for size in tile_sizes):
+    raise ValueError(
+        f'Argument `tile_sizes` must be positive, got {tile_sizes}.'
     )
 
 

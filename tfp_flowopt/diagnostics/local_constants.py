@@ -77,10 +77,12 @@ def local_lipschitz(
       one with `J^T`, in both directions. By default none for small events, as
       above, and 32 for others.
     seed: `[2]` integers, of the stateless random starts of Lanczos' method.
-    bijector_kwargs: Further arguments of `bijector.inverse` and `forward`.
+    bijector_kwargs: Further arguments of `bijector.inverse` and `forward`;
+      `conditioning` is that of each event, `[N] + its shape`.
 
   Returns:
-    `LocalLipschitz(forward, inverse)`, each `[N]`, of the type of `x`.
+    `LocalLipschitz(forward, inverse)`, each `[N]`, of the type of `bijector`,
+    or of `x` if that has none.
 
   Raises:
     ValueError: If an argument has a wrong value.
@@ -93,6 +95,8 @@ def local_lipschitz(
         f'{num_steps!r}.'
     )
   x = tf.convert_to_tensor(x, name='x')
+  if bijector.dtype is not None and x.dtype.is_floating:
+    x = tf.cast(x, bijector.dtype)
   if x.dtype not in (tf.float32, tf.float64):
     raise ValueError(
         'Argument `x` must be of type float32 or float64, got '
@@ -109,9 +113,10 @@ def local_lipschitz(
   if num_steps is None and (size is None or size > _LARGEST_DENSE):
     num_steps = _LANCZOS_STEPS
 
-  def largest(function, x, seed):
+  def largest(function, x, seed, kwargs):
     if num_steps is None:
-      return _norm_of_jacobian(function, x)
+      return _norm_of_jacobian(function, x, kwargs)
+    function = functools.partial(function, **kwargs)
     return _largest_singular_value(function, x, num_steps, seed)
 
   # A graph even where the caller has none: op by op, the same small network
@@ -119,26 +124,48 @@ def local_lipschitz(
   @tf.function(autograph=False)
   def estimate(x, seed, kwargs):
     seeds = tf.random.split(seed, 2)
-    forward, inverse = (
-        functools.partial(function, **kwargs)
-        for function in (bijector.forward, bijector.inverse)
-    )
     with freezing.computed_once(bijector):
-      z = inverse(tf.identity(x))
+      z = bijector.inverse(tf.identity(x), **kwargs)
       return LocalLipschitz(
-          forward=largest(forward, z, seeds[0]),
-          inverse=largest(inverse, x, seeds[1]),
+          forward=largest(bijector.forward, z, seeds[0], kwargs),
+          inverse=largest(bijector.inverse, x, seeds[1], kwargs),
       )
 
   return estimate(x, tf.cast(seed, tf.int32), bijector_kwargs or {})
 
 
-def _norm_of_jacobian(function, x):
+def _of_events(kwargs, index, num_events):
+  """Keyword arguments for some of the events.
+
+  Args:
+    kwargs: Dictionary, for a `tfb.Chain` of further ones; `conditioning` in it
+      has an axis of events, or is one for all.
+    index: `[M]` integers, which events.
+    num_events: Their number, or `None` if it is not known.
+
+  Returns:
+    The same structure; other arguments (a seed, say) are for all events.
+  """
+  result = {}
+  for key, value in kwargs.items():
+    if isinstance(value, dict):
+      value = _of_events(value, index, num_events)
+    elif key == 'conditioning' and value is not None:
+      value = tf.convert_to_tensor(value)
+      sizes = value.shape[:1].as_list()
+      if sizes and (None in (*sizes, num_events) or sizes == [num_events]):
+        value = tf.gather(value, index)
+    result[key] = value
+  return result
+
+
+def _norm_of_jacobian(function, x, kwargs):
   """Spectral norms of the Jacobians, from their rows.
 
   Args:
     function: As for `_largest_singular_value`; events of known size.
     x: `[N] + shape`, where.
+    kwargs: Keyword arguments of `function`.
 
   Returns:
     `[N]`.
@@ -152,9 +179,10 @@ def _norm_of_jacobian(function, x):
     copies = tf.ensure_shape(
         tf.gather(x, rows // size), [_ROWS, *event_shape]
     )
+    own = _of_events(kwargs, rows // size, x.shape[0])
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(copies)
-      y = function(tf.identity(copies))
+      y = function(tf.identity(copies), **own)
     unit = tf.reshape(tf.one_hot(rows % size, size, dtype=x.dtype), y.shape)
     gradient = tape.gradient(
         y, copies, unit, unconnected_gradients=tf.UnconnectedGradients.ZERO

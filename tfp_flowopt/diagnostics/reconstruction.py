@@ -15,6 +15,8 @@ __all__ = ['LevelReconstruction', 'reconstruction_errors']
 class LevelReconstruction(NamedTuple):
   """Errors of the steps of one level, relative to the norm of their input.
 
+  Norms below 1e-3 per dimension (root mean square) count as that.
+
   Attributes:
     level: Number of the level, 0 for the finest.
     num_steps: Number of its steps.
@@ -73,12 +75,15 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
     for part in reversed(parts):
       back, _ = bijectors.forward_and_log_det(part, back, maps)
     bound = lipschitz.reconstruction_error_bound(parts, norms, x.dtype)
+    # As in the gradients: an event of zeros has no relative error.
+    least = 1e-3 * np.sqrt(x.shape[1:].num_elements())
+    norm = np.maximum(norms[0], least)
     result.append(
         LevelReconstruction(
             level=index,
             num_steps=steps.num_steps,
-            bound=float(np.max(bound / norms[0])),
-            measured=float(np.max(_norms(back - x) / norms[0])),
+            bound=float(np.max(bound / norm)),
+            measured=float(np.max(_norms(back - x) / norm)),
         )
     )
     y, _ = bijectors.inverse_and_log_det(level.restore, y)
