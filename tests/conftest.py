@@ -4,8 +4,8 @@ import gc
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# Else TensorFlow loads Keras 3, and with it scikit-learn, beside TFP's tf_keras:
-# a quarter of the time that a program takes to start.
+# Else TensorFlow loads Keras 3, and with it scikit-learn, beside the tf_keras
+# of TFP: a quarter of the time that a program takes to start.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # For small matrices OpenBLAS's threads wait for each other, actively: where
 # another process needs the cores, a QR takes a hundred times as long.

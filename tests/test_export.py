@@ -1,5 +1,6 @@
 import concurrent.futures
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -86,6 +87,8 @@ def test_it_serves_with_only_tensorflow(distribution, path, tmp_path):
       capture_output=True,
       text=True,
       check=False,
+      # A server has no reason to set it.
+      env={k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'},
   )
   assert output.returncode == 0, output.stderr[-2000:]
   got = json.loads(output.stdout.splitlines()[-1])
@@ -112,6 +115,7 @@ def test_the_result_does_not_depend_on_the_rest_of_the_batch(signatures):
   together = log_prob(images=x)['log_prob']
   alone = log_prob(images=x[4:])['log_prob']
   np.testing.assert_allclose(together[4:], alone, rtol=1e-5)
+  assert log_prob(images=x[:0])['log_prob'].shape == [0]
 
 
 def rescalings(graph_def):
@@ -172,7 +176,13 @@ def test_what_cannot_be_exported(distribution, tmp_path):
   )
   with pytest.raises(ValueError, match='not initialised'):
     fo.export.save(wrapped, tmp_path / 'd')
-  for bits in (0, 9, 7.5):
+  other_base = tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(tfp.distributions.Normal(0.0, 2.0), [192]),
+      distribution.bijector,
+  )
+  with pytest.raises(ValueError, match='standard normal'):
+    fo.export.save(other_base, tmp_path / 'g')
+  for bits in (0, 9, 7.5, 8.0, True):
     with pytest.raises(ValueError, match='bits'):
       fo.export.save(distribution, tmp_path / 'e', bits=bits)
   with pytest.raises(ValueError, match='TransformedDistribution'):

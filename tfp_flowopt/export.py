@@ -10,6 +10,7 @@ from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt import warmup
+from tfp_flowopt.flows import flow_of
 
 __all__ = ['save']
 
@@ -87,8 +88,8 @@ def _kwargs(conditioning):
 
 def _check(distribution, bits):
   """Raises a `ValueError` for what cannot be exported."""
-  if bits not in range(1, 9):
-    raise ValueError(f'Argument `bits` must be an int in 1..8, got {bits}.')
+  if type(bits) is not int or bits not in range(1, 9):
+    raise ValueError(f'Argument `bits` must be an int in 1..8, got {bits!r}.')
   if (
       # TFP makes instances of a private base class, too.
       getattr(distribution, 'bijector', None) is None
@@ -99,6 +100,7 @@ def _check(distribution, bits):
         'Argument `distribution` must be a TransformedDistribution of images '
         f'[H, W, C], got {distribution}.'
     )
+  flow_of.check_base(distribution)
   for module in distribution.submodules:
     # The flow may be inside a Chain or another wrapper.
     if isinstance(module, bijectors.ImageFlow) and not module.initialized:
@@ -164,10 +166,11 @@ def save(distribution, path, bits=8):
     `path`, as a string.
 
   Raises:
-    ValueError: If `distribution` is of another kind, not initialised or not
-      float32, if `bits` is out of range, or if `path` holds something already.
+    ValueError: If `distribution` is of another kind, not initialised, not
+      float32 or on another base than a standard normal, if `bits` is out of
+      range, or if `path` holds something already.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(path).absolute()
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise ValueError(f'Argument `path`: {path} exists and is not empty.')
   _check(distribution, bits)

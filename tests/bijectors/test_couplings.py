@@ -197,3 +197,30 @@ def test_a_single_channel_cannot_be_coupled():
   coupling = fo.bijectors.AdditiveCoupling(lambda x: x)
   with pytest.raises(ValueError, match='at least 2'):
     coupling.inverse(tf.ones([1, 4, 4, 1]))
+
+
+@pytest.mark.parametrize('kind', ['AdditiveCoupling', 'AffineCoupling'])
+def test_numbers_become_those_of_the_network(kind):
+  outputs = 1 if kind == 'AdditiveCoupling' else 2
+  network = fo.networks.DenseConditioner(1, 4, outputs)
+  bijector = getattr(fo.bijectors, kind)(network, event_ndims=1)
+  assert bijector.dtype == tf.float32
+  for y in ([[1.0, 2.0]], np.ones([3, 2])):
+    assert bijector.inverse(y).dtype == tf.float32
+
+
+def test_a_network_that_is_no_module_is_warned_of():
+  class Network:
+    lipschitz = 0.5
+    trainable_variables = ()
+
+    def __call__(self, x):
+      return x
+
+  for make in (
+      lambda: fo.bijectors.AdditiveCoupling(Network(), event_ndims=1),
+      lambda: fo.bijectors.LipschitzResidual(Network()),
+  ):
+    with pytest.warns(UserWarning, match='no tf.Module') as caught:
+      make()
+    assert caught[0].filename == __file__

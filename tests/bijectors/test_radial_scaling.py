@@ -148,6 +148,20 @@ def test_tiles_must_fit():
     fo.bijectors.RadialScaling(tile_size=4).inverse(tf.zeros([1, 4, 6, 3]))
   with pytest.raises(ValueError, match='num_groups'):
     fo.bijectors.RadialScaling(num_groups=2).inverse(tf.zeros([1, 4, 6, 3]))
+  with pytest.raises(ValueError, match='tile_sizes'):
+    fo.bijectors.ScalingCascade(3, (2, 3)).inverse(tf.zeros([1, 4, 6, 3]))
+
+
+@pytest.mark.parametrize(
+    'bijector',
+    [fo.bijectors.RadialScaling(2), fo.bijectors.ScalingCascade(3, (2,))],
+)
+def test_tiles_are_not_made_of_several_images(bijector):
+  unknown = tf.TensorSpec([None, None, None, 3])
+  inverse = tf.function(bijector.inverse, input_signature=[unknown])
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    inverse(tf.zeros([4, 5, 4, 3]))
+  assert inverse(tf.zeros([4, 6, 4, 3])).shape == [4, 6, 4, 3]
 
 
 def test_channels_alone_cost_no_more_than_one():

@@ -324,6 +324,34 @@ def test_only_an_image_flow_can_be_initialised():
     fo.initialize_at_optimum(normal, np.zeros([5, 8, 8, 3]))
 
 
+@pytest.mark.parametrize('loc, scale', [(0.0, 1.1), (0.1, 1.0)])
+def test_another_base_is_refused(loc, scale):
+  """The closed form and temperatures are about a standard normal."""
+  normal = tfp.distributions.Normal(loc, scale)
+  distribution = tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(normal, [192]),
+      fo.bijectors.ImageFlow([8, 8, 3], **SMALL),
+  )
+  with pytest.raises(ValueError, match='standard normal'):
+    fo.initialize_at_optimum(distribution, images.preprocessed(300))
+  assert not distribution.bijector.initialized
+  distribution.bijector.mark_initialized()
+  with pytest.raises(ValueError, match='standard normal'):
+    fo.flows.sample_at_temperature(distribution, 2, [0, 0])
+
+
+def test_no_images():
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  x = tf.zeros([0, 8, 8, 3])
+  with tf.GradientTape() as tape:
+    log_prob = distribution.log_prob(x)
+    loss = tf.reduce_sum(log_prob)
+  assert log_prob.shape == [0]
+  tape.gradient(loss, distribution.trainable_variables)
+  assert distribution.bijector.monitor.error == 0
+  assert distribution.sample(0, seed=[0, 1]).shape == x.shape
+
+
 @pytest.mark.parametrize(
     'arguments, match',
     [
@@ -335,6 +363,8 @@ def test_only_an_image_flow_can_be_initialised():
         ({'event_shape': [8, 8, 3], 'num_steps': 0}, 'num_steps'),
         ({'event_shape': [8, 8, 3], 'coupling': 'spline'}, 'coupling'),
         ({'event_shape': [8, 8, 3], 'hidden_channels': 7}, 'hidden_channels'),
+        ({'event_shape': [8, 8, 3], 'tile_sizes': (0,)}, 'tile_sizes'),
+        ({'event_shape': [8, 8, 3], 'lipschitz_budget': 1e-4}, 'must be more'),
     ],
 )
 def test_bad_arguments_are_named(arguments, match):

@@ -2,6 +2,7 @@
 
 import abc
 import math
+import warnings
 
 import tensorflow as tf
 
@@ -10,7 +11,12 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import operator_norm
 
-__all__ = ['Coupling', 'conditioner_lipschitz', 'current_lipschitz']
+__all__ = [
+    'Coupling',
+    'conditioner_lipschitz',
+    'current_lipschitz',
+    'warn_if_untracked',
+]
 
 
 class Coupling(base.JointBijector):
@@ -42,9 +48,11 @@ class Coupling(base.JointBijector):
       parameters: Python `dict` of the subclass's constructor arguments.
       name: Python `str`.
     """
+    warn_if_untracked(conditioner, 'conditioner')
     self._conditioner = conditioner
     super().__init__(
         forward_min_event_ndims=event_ndims,
+        dtype=getattr(conditioner, 'dtype', None),
         validate_args=validate_args,
         parameters=parameters,
         name=name,
@@ -155,3 +163,24 @@ def current_lipschitz(conditioner):
   kernel = conditioner.effective_kernel()
   norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
   return min(stated, float(norm) * bounds.inflation(kernel.dtype))
+
+
+def warn_if_untracked(network, argument):
+  """Warns of a network whose weights a bijector does not have.
+
+  `tf.Module` finds those of modules alone. So do TFP's bijectors; a network of
+  Keras 3 would stay as it is without a word.
+
+  Args:
+    network: Callable.
+    argument: Name of the argument that it is.
+  """
+  if hasattr(network, 'trainable_variables') and not isinstance(
+      network, tf.Module
+  ):
+    warnings.warn(
+        f'Argument `{argument}` is no tf.Module: its weights will not be among '
+        'the `trainable_variables` of the bijector. Those of tf_keras are; '
+        'Keras 3 is another package.',
+        stacklevel=4,
+    )

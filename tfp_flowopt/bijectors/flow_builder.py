@@ -222,8 +222,15 @@ class FlowBuilder:
       path = [*passed, level.factor_out.scaling]
       # The certificate of each scaling has the safety factor.
       num_scalings = sum(cascade.num_scalings for cascade in path)
-      safety = num_scalings * math.log(bounds.inflation(self.dtype))
-      budget.add_path([c.log_slopes for c in path], fixed + safety)
+      fixed_and_safety = fixed + num_scalings * math.log(
+          bounds.inflation(self.dtype)
+      )
+      if not fixed_and_safety < self.lipschitz_budget:
+        raise ValueError(
+            f'Argument `lipschitz_budget` must be more: couplings and rounding '
+            f'take {fixed_and_safety:.3g}, got {self.lipschitz_budget}.'
+        )
+      budget.add_path([c.log_slopes for c in path], fixed_and_safety)
       level = level.factor_out.travel
       if level is not None:
         passed.append(level.scaling)

@@ -127,6 +127,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
           f'{most:.6g}) for a finite variance, got {stop_probability}.'
       )
     with tf.name_scope(name) as name:
+      coupling.warn_if_untracked(network, 'network')
       self._network = network
       self._lipschitz = lipschitz
       self._log_det = log_det
@@ -138,7 +139,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
           seed,
           tolerance,
           max_iterations,
-          None,
+          getattr(network, 'dtype', None),
           validate_args,
           parameters,
           name,

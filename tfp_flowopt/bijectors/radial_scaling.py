@@ -228,11 +228,16 @@ class RadialScaling(base.JointBijector):
           f'{self.name} needs a known number of channels, divisible by its '
           f'`num_groups` {g}, got shape {x.shape}.'
       )
+    # With -1 for the batch, tiles that do not divide an image of a size that is
+    # not known yet would be made of parts of several images.
+    batch = -1
+    if height is None or width is None:
+      batch = tf.reduce_prod(tf.shape(x)[:-3])
     height, width, channels = (
         tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
         for axis in (-3, -2, -1)
     )
-    return tf.reshape(x, [-1, height // t, t, width // t, t, channels])
+    return tf.reshape(x, [batch, height // t, t, width // t, t, channels])
 
   def _tile_dimensions(self, x):
     """The number of values of a tile, in the type of `x`."""

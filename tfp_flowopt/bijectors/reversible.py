@@ -315,7 +315,8 @@ def _relative_error(walked, x, event_ndims):
   axes = list(range(-event_ndims, 0))
   error = tf.reduce_mean(tf.square(walked - x), axes)
   size = tf.reduce_mean(tf.square(x), axes)
-  return tf.sqrt(tf.reduce_max(error / tf.maximum(size, 1e-6)))
+  worst = tf.reduce_max(error / tf.maximum(size, 1e-6))
+  return tf.sqrt(tf.maximum(worst, 0.0))  # of no events it is -inf
 
 
 def _check_same_shape(x, y):

@@ -153,6 +153,12 @@ class ScalingCascade(base.JointBijector):
 
   def _evaluate(self, x, forward):
     x = base.check_event(x, [None, None, self._num_channels], self.name)
+    for size, _ in self._scalings:
+      if any((side or 0) % size for side in x.shape[-3:-1]):
+        raise ValueError(
+            f'{self.name} needs a height and width divisible by its '
+            f'`tile_sizes`, {size} among them, got shape {x.shape}.'
+        )
     y = tf.reshape(x, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
     total = tf.zeros([], x.dtype)
     parts = list(zip(self._scalings, self._weights(), strict=True))

@@ -163,6 +163,7 @@ def initialize_act_norm(distribution, images, bits=8):
 
 def _uninitialized_flow(distribution):
   flow = flow_of.flow_of(distribution)
+  flow_of.check_base(distribution)
   if flow.initialized.numpy():
     raise ValueError(
         'Argument `distribution` is initialised already, and its weights '

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.flows import flow_of
+
 __all__ = ['sample_at_temperature']
 
 
@@ -23,7 +25,11 @@ def sample_at_temperature(
 
   Returns:
     `[num_samples] + event_shape` `Tensor`.
+
+  Raises:
+    ValueError: If the base is no standard normal.
   """
+  flow_of.check_base(distribution)
   base_shape = distribution.distribution.event_shape
   dtype = distribution.dtype
   z = tf.random.stateless_normal(

@@ -46,7 +46,11 @@ def convolution(x, kernel):
 
 
 def _plain(x, kernel):
-  return tf.nn.conv2d(x, kernel, strides=1, padding='SAME')
+  y = tf.nn.conv2d(x, kernel, strides=1, padding='SAME')
+  if x.shape[0]:
+    return y
+  # On CPUs, an empty batch comes back with the channels of `x`.
+  return tf.reshape(y, tf.concat([tf.shape(x)[:3], kernel.shape[3:]], axis=0))
 
 
 def _pointwise(x, kernel):

@@ -107,6 +107,11 @@ class ConvConditioner(tf.Module):
     self._inflation = bounds.inflation(dtype)
 
   @property
+  def dtype(self):
+    """Type of the variables, the input and the output."""
+    return self._dtype
+
+  @property
   def lipschitz(self):
     """Certified Lipschitz constant of the whole network, or infinite."""
     return self._lipschitz * self._inflation

@@ -81,7 +81,13 @@ class DenseConditioner(tf.Module):
         )
         for i in range(num_hidden_layers + 1)
     ]
+    self._dtype = tf.as_dtype(dtype)
     self._inflation = bounds.inflation(dtype)
+
+  @property
+  def dtype(self):
+    """Type of the variables, the input and the output."""
+    return self._dtype
 
   @property
   def lipschitz(self):
@@ -90,6 +96,7 @@ class DenseConditioner(tf.Module):
 
   def __call__(self, x):
     """Maps `[..., in_features]` to `[..., out_features]`."""
+    x = tf.convert_to_tensor(x, self._dtype, name='x')
     if x.shape.rank == 1:
       # A matrix product needs rows.
       return self(x[tf.newaxis])[0]

@@ -31,6 +31,13 @@ def check_constraint(lipschitz, noise_variance):
   Raises:
     ValueError: If a bound or the noise variance is out of range.
   """
+  shape = tf.TensorShape(np.shape(noise_variance))
+  if tf.is_tensor(noise_variance):
+    shape = noise_variance.shape
+  if not shape.is_compatible_with([]):
+    raise ValueError(
+        f'Argument `noise_variance` must be a scalar, got shape {shape}.'
+    )
   if not tf.is_tensor(noise_variance) and not 0 <= noise_variance < math.inf:
     raise ValueError(
         'Argument `noise_variance` must be finite and not negative, got '

@@ -29,7 +29,7 @@ class ImageCrops:
       ValueError: If there is no image, or one has the wrong type or number of
         channels or is smaller than the crop.
     """
-    if not images:
+    if len(images) == 0:  # it may be an array
       raise ValueError('Argument `images` is empty.')
     for i, image in enumerate(images):
       if image.ndim != 3 or image.shape[-1] != images[0].shape[-1]:
