@@ -295,7 +295,8 @@ def test_one_network_evaluation(entry, wrap, monkeypatch):
   )
 
 
-@each_bijector_but('FlowLevel')
+# Levels: tests/lipschitz/test_adversary.py; whole flows: tests/flows.
+@each_bijector_but('FlowLevel', 'ImageFlow')
 def test_certified_constants_against_an_adversary(entry):
   bijector = entry.make(tf.float64)
   bounds = fo.lipschitz.lipschitz_bounds(bijector)

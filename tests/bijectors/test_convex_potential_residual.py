@@ -217,5 +217,8 @@ def test_bad_arguments():
 
   with pytest.raises(ValueError, match=r'`layer`.*at most 1'):
     bijector(Wide(2, 2))
+  coarse = fo.lipschitz.LipschitzConv2D(1, 2, compute_dtype=tf.bfloat16)
+  with pytest.raises(ValueError, match=r'`layer`.*got bfloat16'):
+    bijector(coarse)
   with pytest.raises(ValueError, match='layer'):
     bijector(layer).copy(layer=layer)

@@ -228,6 +228,16 @@ def test_bad_data_is_named_and_leaves_the_flow(data, error, match):
     np.testing.assert_array_equal(variable, value)
 
 
+@pytest.mark.parametrize('bits', [0, 8.0, True])
+def test_bad_bits_are_named(bits):
+  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  for initialize in (
+      fo.initialize_at_optimum, fo.flows.initialize_act_norm
+  ):
+    with pytest.raises(ValueError, match='`bits`'):
+      initialize(distribution, images.preprocessed(300), bits=bits)
+
+
 def test_data_that_fail_at_the_second_pass_leave_the_flow():
   passes = []
 

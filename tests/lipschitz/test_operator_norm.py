@@ -118,6 +118,7 @@ def test_it_shows_what_almost_orthogonal_rescaling_leaves(rng):
     [
         ({'kernel': np.zeros([3, 3, 3])}, 'kernel'),
         ({'kernel': np.zeros([3, 3], np.int32)}, 'float32 or float64'),
+        ({'kernel': np.zeros([3, 0])}, 'known sizes that are positive'),
         ({'kernel': np.zeros([3, 3]), 'padding': 'FULL'}, 'padding'),
         ({'kernel': np.zeros([3, 3]), 'method': 'reshape'}, 'method'),
     ],

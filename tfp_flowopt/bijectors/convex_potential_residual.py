@@ -110,6 +110,11 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `layer` must certify a constant of at most 1, got '
           f'{layer.lipschitz}.'
       )
+    if layer.compute_dtype != kernel.dtype:
+      raise ValueError(
+          'Argument `layer` must compute in the type of its variables, '
+          f'{kernel.dtype.name}, got {layer.compute_dtype.name}.'
+      )
     if log_det not in _LOG_DETS:
       raise ValueError(
           f'Argument `log_det` must be one of {_LOG_DETS}, got {log_det!r}.'

@@ -71,7 +71,7 @@ def initialize_at_optimum(
     InvalidArgumentError: If `data` is not finite. The flow is unchanged after
       an error.
   """
-  flow = _uninitialized_flow(distribution)
+  flow = _uninitialized_flow(distribution, bits)
   dataset = _as_dataset(data, flow, 'data')
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
   marginals = marginals_lib.gaussianized(flow, dataset, bits)
@@ -129,7 +129,7 @@ def initialize_act_norm(distribution, images, bits=8):
     ValueError: If an argument has a wrong value, a channel is constant, or if
       the flow is initialised already.
   """
-  flow = _uninitialized_flow(distribution)
+  flow = _uninitialized_flow(distribution, bits)
   dataset = _as_dataset(images, flow, 'images', batch_size=len(images))
   marginals = marginals_lib.gaussianized(flow, dataset, bits)
   (x,) = dataset
@@ -161,7 +161,9 @@ def initialize_act_norm(distribution, images, bits=8):
   flow.mark_initialized()
 
 
-def _uninitialized_flow(distribution):
+def _uninitialized_flow(distribution, bits):
+  if type(bits) is not int or bits < 1:
+    raise ValueError(f'Argument `bits` must be a positive int, got {bits!r}.')
   flow = flow_of.flow_of(distribution)
   flow_of.check_base(distribution)
   if flow.initialized.numpy():

@@ -147,6 +147,11 @@ class LipschitzLinear(tf.Module):
     """How the kernel is rescaled: `'aol'`, `'gram'` or `None`."""
     return self._normalization
 
+  @property
+  def compute_dtype(self):
+    """Type that the layer computes in."""
+    return self._compute_dtype
+
   def effective_kernel(self):
     """The rescaled kernel, of operator norm at most `lipschitz`.
 

@@ -69,6 +69,11 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
         'Argument `kernel` must be of type float32 or float64, got '
         f'{kernel.dtype.name}.'
     )
+  if not kernel.shape.is_fully_defined() or 0 in kernel.shape:
+    raise ValueError(
+        'Argument `kernel` must have known sizes that are positive, got shape '
+        f'{kernel.shape}.'
+    )
   if padding not in _PADDINGS:
     raise ValueError(
         f'Argument `padding` must be one of {_PADDINGS}, got {padding!r}.'
