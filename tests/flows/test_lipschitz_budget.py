@@ -37,6 +37,28 @@ def test_every_path_keeps_to_the_budget():
   np.testing.assert_allclose(c(), third, rtol=1e-5)
 
 
+def test_repeated_steps_have_a_budget_each(rng):
+  def make(values):
+    slopes = make_slopes(values)
+    fo.lipschitz.LipschitzBudget(0.5).add_path([slopes])
+    return fo.bijectors.RadialScaling(
+        1, num_terms=2, log_slopes=slopes, dtype=tf.float64
+    )
+
+  # The first one is cut down to its budget.
+  steps = [make(values) for values in ([3.0, -2.0], [0.1, 0.2])]
+  np.testing.assert_allclose(steps[0].log_slopes(), [0.6, -0.4], rtol=1e-4)
+  np.testing.assert_allclose(steps[1].log_slopes(), [0.1, 0.2], rtol=1e-4)
+  repeated = fo.bijectors.RepeatedSteps(steps)
+  y = tf.constant(rng.normal(size=(3, 2, 2, 4)))
+  x = y
+  for step in steps:
+    x = step.inverse(x)
+  np.testing.assert_allclose(repeated.inverse(y), x, rtol=1e-12)
+  bounds = fo.lipschitz.lipschitz_bounds(repeated)
+  assert bounds.forward * bounds.inverse <= math.exp(2 * 2 * 0.5)
+
+
 def test_slopes_alone_are_bounded():
   slopes = fo.lipschitz.LogSlopes(2, bound=3.0)
   slopes.variables[0].assign([1e6, -1e6])

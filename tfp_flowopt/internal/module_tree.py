@@ -98,13 +98,14 @@ def with_leaves(tree, old, new):
   return copied(tree)
 
 
-def differences(a, b, path=''):
+def differences(a, b, path='', seen=None):
   """Where two trees differ in anything but the values of their leaves.
 
   Args:
     a: As for `leaves`.
     b: The same.
     path: Name of both, for the answer.
+    seen: Pairs that are being compared: modules may know of one another.
 
   Returns:
     Description of the first difference, or `None`.
@@ -116,8 +117,10 @@ def differences(a, b, path=''):
           f'{b.shape} in another'
       )
     return None
-  if a is b:
+  seen = set() if seen is None else seen
+  if a is b or (id(a), id(b)) in seen:
     return None
+  seen.add((id(a), id(b)))
   if type(a) is not type(b):
     return f'{path} is {type(a).__name__} in one, {type(b).__name__} in another'
   inside, other = _children(a), _children(b)
@@ -128,7 +131,8 @@ def differences(a, b, path=''):
   if [name for name, _ in inside] != [name for name, _ in other]:
     return f'{path or "the whole"} does not have the same parts'
   for (name, one), (_, two) in zip(inside, other, strict=True):
-    found = differences(one, two, f'{path}.{name}' if path else str(name))
+    name = f'{path}.{name}' if path else str(name)
+    found = differences(one, two, name, seen)
     if found:
       return found
   return None

@@ -77,7 +77,10 @@ class LipschitzBudget(derived_weights.DerivedWeights):
       slopes.join(self)
 
   def factor(self):
-    """The common factor of all slopes, a scalar `Tensor` in (0, 1]."""
+    """The common factor of all slopes, a scalar `Tensor` in (0, 1].
+
+    Of steps that are stacked (`RepeatedSteps`) each has a budget of its own.
+    """
     return self()
 
   def compute(self):
@@ -93,5 +96,5 @@ class LipschitzBudget(derived_weights.DerivedWeights):
     totals = tf.linalg.matvec(tf.constant(0.5 * on_path, sizes.dtype), sizes)
     available = tf.constant([a for a, _ in self._paths], sizes.dtype)
     return tf.reduce_min(
-        _ROUNDING * available / tf.maximum(totals, available)
+        _ROUNDING * available / tf.maximum(totals, available), axis=-1
     )

@@ -53,7 +53,7 @@ class LogSlopes(tf.Module):
   @property
   def num_slopes(self):
     """Number of slopes."""
-    return self._raw.shape[0]
+    return self._raw.shape[-1]
 
   def join(self, budget):
     """Takes the common factor from a budget.
@@ -67,7 +67,7 @@ class LogSlopes(tf.Module):
     """Returns the slopes, `[num_slopes]`."""
     if self._budget is None:
       return self._bound * tf.tanh(_RATE * self._raw / self._bound)
-    return unscaled([self]) * self._budget.factor()
+    return unscaled([self]) * self._budget()[..., tf.newaxis]
 
 
 def unscaled(modules):
@@ -80,4 +80,4 @@ def unscaled(modules):
     `Tensor` of all their slopes, one after the other.
   """
   raw = [module._raw for module in modules]  # pylint: disable=protected-access
-  return _RATE * tf.concat(raw, axis=0)
+  return _RATE * tf.concat(raw, axis=-1)  # steps that are stacked are in front
