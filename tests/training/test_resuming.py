@@ -54,8 +54,18 @@ def test_a_crashed_run_goes_on_bit_for_bit(
   assert shown == original
 
 
+@pytest.fixture
+def handled_interrupts():
+  """SIGINT as a program in the foreground has it."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_step(number, straight, tmp_path, without_pictures):
+def test_a_signal_saves_the_step(
+    number, straight, tmp_path, without_pictures, handled_interrupts
+):
   trainer, _ = runs.make_trainer(tmp_path)
   step_function = trainer._train_step
 
@@ -75,14 +85,6 @@ def test_a_signal_saves_the_step(number, straight, tmp_path, without_pictures):
   workdir, _, want = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
   runs.assert_equal(runs.weights(distribution), want)
-
-
-@pytest.fixture
-def handled_interrupts():
-  """SIGINT as a program in the foreground has it."""
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
-  yield
-  signal.signal(signal.SIGINT, before)
 
 
 def test_a_second_interrupt_is_one(handled_interrupts):
