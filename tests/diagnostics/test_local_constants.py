@@ -238,5 +238,7 @@ def test_loops_and_custom_gradients(num_steps):
 )
 def test_bad_arguments_are_named(arguments, match):
   good = {'bijector': fo.bijectors.ActNorm(3), 'x': np.zeros([2, 4, 4, 3])}
+  # Of another type than the bijector's, which is the one that counts.
+  assert local_lipschitz(**good).inverse.dtype == tf.float32
   with pytest.raises(ValueError, match=match):
     local_lipschitz(**(good | arguments))

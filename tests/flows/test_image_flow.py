@@ -350,6 +350,15 @@ def test_another_base_is_refused(loc, scale):
     fo.flows.sample_at_temperature(distribution, 2, [0, 0])
 
 
+def test_a_base_of_images_has_temperatures_too():
+  normal = tfp.distributions.Normal(0.0, 1.0)
+  distribution = tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(normal, [2, 2, 3]), fo.bijectors.ActNorm(3)
+  )
+  samples = fo.flows.sample_at_temperature(distribution, 2, [0, 0], 0.0)
+  np.testing.assert_array_equal(samples, np.zeros([2, 2, 2, 3]))
+
+
 def test_no_images():
   distribution = fo.image_flow([8, 8, 3], **SMALL)
   x = tf.zeros([0, 8, 8, 3])

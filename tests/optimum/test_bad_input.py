@@ -75,6 +75,8 @@ VALID = np.random.default_rng(0).normal(size=(9, 2))
         (np.zeros([9, 2]), {'rank': 3}, r'1\.\.2'),
         (VALID, {'noise_variance': -1.0}, 'noise_variance` must be'),
         (VALID, {'noise_variance': math.nan}, 'noise_variance` must be'),
+        (VALID, {'noise_variance': np.ones(3)}, 'noise_variance` must be a sc'),
+        (VALID, {'noise_variance': tf.ones(3)}, 'noise_variance` must be a sc'),
         (VALID, {'noise_variance': math.inf}, 'noise_variance` must be'),
         (VALID, {'noise_variance': tf.constant(-0.1)}, 'noise_variance` must'),
         (VALID, {'noise_variance': tf.constant(math.nan)}, 'noise_variance'),

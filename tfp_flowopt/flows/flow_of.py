@@ -35,20 +35,17 @@ def check_base(distribution):
   """Raises a `ValueError` unless the base is a standard normal.
 
   Args:
-    distribution: `tfd.TransformedDistribution` of vectors of one size.
+    distribution: `tfd.TransformedDistribution` of events of a known shape.
   """
   base = distribution.distribution
-  if base.event_shape.rank != 1 or not base.event_shape.is_fully_defined():
-    raise ValueError(
-        'Argument `distribution` must have a standard normal of vectors for a '
-        f'base, got events of shape {base.event_shape}.'
-    )
-  # Whatever the class is called, these two points tell.
-  z = np.sin(np.arange(2 * base.event_shape[0])).reshape([2, -1])
-  z[0] = 0.0
+  size = base.event_shape.num_elements()
+  # Whatever the class is called: its density at two points, 0 among them.
+  z = np.stack([np.zeros(size), np.sin(np.arange(size))])
   expected = -0.5 * np.sum(z**2 + math.log(2.0 * math.pi), axis=1)
   with tf.init_scope():
-    log_prob = base.log_prob(tf.constant(z, base.dtype))
+    log_prob = base.log_prob(
+        tf.constant(z.reshape([2, *base.event_shape]), base.dtype)
+    )
     if not np.allclose(log_prob, expected, rtol=1e-3, atol=1e-3):
       raise ValueError(
           'Argument `distribution` must have a standard normal for a base, got '
