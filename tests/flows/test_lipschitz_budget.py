@@ -1,5 +1,6 @@
 """Flows within a Lipschitz budget."""
 
+import itertools
 import math
 
 import numpy as np
@@ -38,22 +39,29 @@ def test_every_path_keeps_to_the_budget():
 
 
 def test_repeated_steps_have_a_budget_each(rng):
-  def make(values):
-    slopes = make_slopes(values)
-    fo.lipschitz.LipschitzBudget(0.5).add_path([slopes])
-    return fo.bijectors.RadialScaling(
-        1, num_terms=2, log_slopes=slopes, dtype=tf.float64
-    )
+  def make(*values):
+    members = [make_slopes(v) for v in values]
+    fo.lipschitz.LipschitzBudget(0.5).add_path(members)
+    return [
+        fo.bijectors.RadialScaling(
+            1, num_terms=2, log_slopes=slopes, dtype=tf.float64
+        )
+        for slopes in members
+    ]
 
   # The first one is cut down to its budget.
-  steps = [make(values) for values in ([3.0, -2.0], [0.1, 0.2])]
-  np.testing.assert_allclose(steps[0].log_slopes(), [0.6, -0.4], rtol=1e-4)
-  np.testing.assert_allclose(steps[1].log_slopes(), [0.1, 0.2], rtol=1e-4)
+  steps = [make([3.0, -2.0], [0.0, 5.0]), make([0.1, 0.2], [0.1, 0.0])]
+  for step, expected in zip(
+      steps, ([[0.3, -0.2], [0.0, 0.5]], [[0.1, 0.2], [0.1, 0.0]]), strict=True
+  ):
+    np.testing.assert_allclose(
+        [part.log_slopes() for part in step], expected, rtol=1e-4
+    )
   repeated = fo.bijectors.RepeatedSteps(steps)
   y = tf.constant(rng.normal(size=(3, 2, 2, 4)))
   x = y
-  for step in steps:
-    x = step.inverse(x)
+  for part in itertools.chain(*steps):
+    x = part.inverse(x)
   np.testing.assert_allclose(repeated.inverse(y), x, rtol=1e-12)
   bounds = fo.lipschitz.lipschitz_bounds(repeated)
   assert bounds.forward * bounds.inverse <= math.exp(2 * 2 * 0.5)
