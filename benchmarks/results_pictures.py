@@ -1,5 +1,6 @@
 """Pictures of docs/results.md."""
 
+import math
 import statistics
 
 import matplotlib
@@ -56,16 +57,19 @@ def plot_rates(path, runs):
   curves = {
       name: stability_summary.rate_curve(arms[name]) for name in styles
   }
+  rates = sorted({rate for c in curves.values() for rate, _, _ in c})
   lowest = min(min(v) for c in curves.values() for _, v, _ in c if v)
   top = max(run['start'] for run in runs if run['arm'].startswith('ours')) + 0.5
   figure, axes = plt.subplots(figsize=(8, 5), layout='constrained')
   for i, (name, style) in enumerate(styles.items()):
-    finite = [
+    # No line across a rate that others have and this one has not.
+    finite = dict.fromkeys(rates, math.nan)
+    finite.update(
         (rate, min(statistics.mean(values), top))
         for rate, values, num_not_finite in curves[name]
         if not num_not_finite
-    ]
-    axes.plot(*zip(*finite, strict=True), marker='o', markersize=4, **style)
+    )
+    axes.plot(finite.keys(), finite.values(), marker='o', markersize=4, **style)
     failed = [rate for rate, _, count in curves[name] if count]
     axes.plot(
         failed,
