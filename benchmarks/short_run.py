@@ -128,6 +128,7 @@ def run(
     seconds=None,
     eval_every=None,
     singular_values=False,
+    schedule='constant',
 ):
   """Trains a model from its start.
 
@@ -145,6 +146,8 @@ def run(
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
     singular_values: Whether evaluations include the local singular values.
+    schedule: Of the learning rate: `'constant'`, or `'cosine'`, from there down
+      to zero at `num_steps`.
 
   Returns:
     Dictionary; JSON has no NaN, so what is not finite is `None` there. A run
@@ -160,6 +163,10 @@ def run(
     * reconstruction: largest error of a pixel after the flow and its inverse,
       by kind of images; `None` after a run that is not finite.
   """
+  if schedule == 'cosine' and num_steps is None:
+    raise ValueError(
+        "Argument `schedule`: 'cosine' needs `num_steps`, got None."
+    )
   model.restart()
   held_out, spectra = [], []
   losses, clock, finite = [], 0.0, True
@@ -169,6 +176,12 @@ def run(
     if singular_values:
       spectra.append([len(losses), _log_singular_values(model, crops)])
 
+  def rate(step):
+    factor = min(1.0, (step + 1) / warmup_steps)
+    if schedule == 'cosine':
+      factor *= 0.5 * (1.0 + math.cos(math.pi * step / num_steps))
+    return learning_rate * factor
+
   evaluate()
   next_evaluation = eval_every or math.inf
   while finite and (
@@ -177,9 +190,7 @@ def run(
     step = len(losses)
     x = crops.batch(step)
     start = time.perf_counter()
-    losses.append(
-        model.step(x, learning_rate * min(1.0, (step + 1) / warmup_steps))
-    )
+    losses.append(model.step(x, rate(step)))
     clock += time.perf_counter() - start
     finite = math.isfinite(losses[-1])
     if finite and (clock if seconds else step + 1) >= next_evaluation:

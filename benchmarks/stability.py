@@ -38,6 +38,12 @@ _LEARNING_RATES = flags.DEFINE_list(
     "Adam's, after a warm-up.",
 )
 _TRAIN_STEPS = flags.DEFINE_integer('train_steps', 300, 'Of a run.')
+_SCHEDULE = flags.DEFINE_enum(
+    'schedule',
+    'constant',
+    ['constant', 'cosine'],
+    'Of the learning rate after the warm-up.',
+)
 _PARALLEL = flags.DEFINE_integer('parallel', 2, 'Arms at a time.')
 
 _WARMUP_STEPS = 50
@@ -94,7 +100,9 @@ class _Results:
 
 
 def _key(run):
-  return tuple(run[name] for name in _KEY)
+  # Runs that do not say so are from before there was another schedule.
+  schedule = run.get('schedule', 'constant')
+  return *(run[name] for name in _KEY), schedule
 
 
 def _rounded(value):
@@ -118,12 +126,14 @@ def _measure(cell, learning_rates, crops, results):
           learning_rate=learning_rate,
           warmup_steps=_WARMUP_STEPS,
           num_steps=_TRAIN_STEPS.value,
+          schedule=_SCHEDULE.value,
       )
       _check(answer, cell)
       run = {
           **cell,
           'learning_rate': learning_rate,
           'train_steps': _TRAIN_STEPS.value,
+          'schedule': _SCHEDULE.value,
           'parameters': parameters['value'],
           **answer['value'],
       }
@@ -174,6 +184,7 @@ def main(argv):
                 **cell,
                 'learning_rate': rate,
                 'train_steps': _TRAIN_STEPS.value,
+                'schedule': _SCHEDULE.value,
             }
             not in results
         ]
