@@ -17,6 +17,7 @@ import stability_summary
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _RESULTS = _ROOT / 'benchmarks' / 'results'
+_STABILITY = _RESULTS / 'stability.jsonl'
 
 # Runs of more steps have one learning rate for each arm.
 _SHORT_STEPS = 300
@@ -93,8 +94,10 @@ def _report(stem):
 
 def page():
   """The page, Markdown."""
-  runs = stability_summary.read_runs(_RESULTS / 'stability.jsonl')
+  runs = stability_summary.read_runs(_STABILITY)
   groups = stability_summary.summaries(runs)
+  scheduled_runs = stability_summary.read_runs(_STABILITY, 'cosine')
+  scheduled = stability_summary.summaries(scheduled_runs)
   counts = [[arm.parameters for arm in arms] for arms in groups.values()]
   apart = max(max(group) / min(group) - 1.0 for group in counts)
   parts = [
@@ -108,6 +111,12 @@ def page():
         else results_stability.stability_section
     )
     parts.append(section(key, arms, _of(runs, key)))
+    if key in scheduled:
+      parts.append(
+          results_stability.schedule_section(
+              key, scheduled[key], _of(scheduled_runs, key), arms
+          )
+      )
   if report := _report('singular_values'):
     parts.append(
         results_sections.singular_values_section(report, 'singular_values.png')
@@ -140,7 +149,7 @@ def main():
   docs = _ROOT / 'docs'
   (docs / 'results.md').write_text(page(), encoding='utf-8')
   images = docs / 'images'
-  runs = stability_summary.read_runs(_RESULTS / 'stability.jsonl')
+  runs = stability_summary.read_runs(_STABILITY)
   for key in stability_summary.summaries(runs):
     if key[2] <= _SHORT_STEPS:
       results_pictures.plot_rates(

@@ -8,6 +8,7 @@ __all__ = [
     'error_cell',
     'long_section',
     'picture_name',
+    'schedule_section',
     'stability_section',
 ]
 
@@ -50,6 +51,18 @@ _LONG = """
 `{command}`: each arm at a learning rate of its own, {seeds}.
 
 | arm | learning rate | not finite | held-out bits/dim at the start | at the end | worst excursion | round trip of noise images |
+|---|---|---|---|---|---|---|
+{rows}
+"""
+
+_SCHEDULE = """
+## A cosine schedule: {size}x{size} crops, {depth} steps a level, {steps} steps
+
+`{command} --schedule=cosine`: the learning rate goes down to zero along half a
+cosine, for all arms, {seeds}. Beside it the best constant rate of the table
+above.{fewer}
+
+| arm | not finite | best with a cosine | at rate | best constant | at rate | gained |
 |---|---|---|---|---|---|---|
 {rows}
 """
@@ -117,6 +130,45 @@ def long_section(key, arms, runs):
       steps=steps,
       command=_command(key, runs),
       seeds=_seeds(runs),
+      rows='\n'.join(rows),
+  )
+
+
+def schedule_section(key, arms, runs, constant):
+  """The section of runs with a cosine schedule.
+
+  Args:
+    key: `(size, depth, train_steps)`.
+    arms: List of `ArmSummary`.
+    runs: Their runs.
+    constant: List of `ArmSummary` of the same arms at constant rates.
+
+  Returns:
+    Markdown.
+  """
+  size, depth, steps = key
+  constant = {arm.arm: arm for arm in constant}
+  rows = []
+  for arm in sorted(arms, key=lambda arm: _order(arm.arm)):
+    other = constant[arm.arm]
+    cells = [
+        arm.arm,
+        f'{arm.num_not_finite} of {arm.num_runs}',
+        _best(arm),
+        f'{arm.best_rate:g}',
+        _best(other),
+        f'{other.best_rate:g}',
+        f'{other.best - arm.best:.3f}',
+    ]
+    rows.append(f'| {" | ".join(cells)} |')
+  rates = sorted({run['learning_rate'] for run in runs})
+  return _SCHEDULE.format(
+      size=size,
+      depth=depth,
+      steps=steps,
+      command=_command(key, runs),
+      seeds=_seeds(runs),
+      fewer=_fewer_rates(runs, rates),
       rows='\n'.join(rows),
   )
 

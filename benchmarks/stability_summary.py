@@ -66,10 +66,20 @@ class ArmSummary(NamedTuple):
     return self.useful[-1] / self.useful[0] if self.useful else 0.0
 
 
-def read_runs(path):
-  """Runs as dictionaries, from the lines of a file."""
+def read_runs(path, schedule='constant'):
+  """Runs as dictionaries, from the lines of a file.
+
+  Args:
+    path: Of the file.
+    schedule: Of the learning rate; runs with another one are left out.
+
+  Returns:
+    List of dictionaries.
+  """
   lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
-  return [json.loads(line) for line in lines]
+  runs = map(json.loads, lines)
+  # Those that do not say so are from before there was another schedule.
+  return [run for run in runs if run.get('schedule', 'constant') == schedule]
 
 
 def summaries(runs):

@@ -1,5 +1,6 @@
 """docs/results.md says what benchmarks/results say."""
 
+import json
 import pathlib
 import re
 
@@ -91,6 +92,34 @@ def test_long_runs_have_a_rate_each():
       'ours', '0.001', '0 of 2', '5.250', '2.250 (0.500)', '1.00', '1.0e-05'
   ]
   assert cells(section, 'tfb.Glow')[3:5] == ['19.000', '4.000']
+
+
+def test_a_schedule_beside_the_constant_rate():
+  runs = [
+      run(rate=1e-2, end=2.5, schedule='cosine'),
+      run('tfb.Glow', rate=1e-2, end=None, schedule='cosine'),
+      run('tfb.Glow', rate=3e-3, end=3.5, schedule='cosine'),
+  ]
+  constant = [run(end=3.0), run('tfb.Glow', end=4.25)]
+  ((key, arms),) = stability_summary.summaries(runs).items()
+  ((_, others),) = stability_summary.summaries(constant).items()
+  section = results_stability.schedule_section(key, arms, runs, others)
+  assert cells(section, 'ours') == [
+      'ours', '0 of 1', '2.500', '0.01', '3.000', '0.001', '0.500'
+  ]
+  assert cells(section, 'tfb.Glow') == [
+      'tfb.Glow', '1 of 2', '3.500', '0.003', '4.250', '0.001', '0.750'
+  ]
+
+
+def test_runs_of_a_schedule(tmp_path):
+  # As they were written before there was another schedule.
+  runs = [run(), run(seed=1, schedule='cosine'), run(seed=2)]
+  path = tmp_path / 'runs.jsonl'
+  path.write_text('\n'.join(map(json.dumps, runs)))
+  for schedule, seeds in (('constant', [0, 2]), ('cosine', [1])):
+    read = stability_summary.read_runs(path, schedule)
+    assert [r['seed'] for r in read] == seeds
 
 
 def test_time_includes_making_the_arm():
@@ -226,6 +255,19 @@ def test_a_run():
   # From 4 at the sixth step to 8 at the seventh.
   assert result['worst_excursion'] == 4.0
   assert result['reconstruction'] == {'noise': 0.5}
+
+
+def test_a_run_with_a_cosine():
+  model = Model()
+  short_run.run(
+      model, Crops(), 0.1, warmup_steps=2, num_steps=4, schedule='cosine'
+  )
+  early, late = 0.05 * (1.0 + np.sqrt(0.5)), 0.05 * (1.0 - np.sqrt(0.5))
+  assert model.rates == pytest.approx([0.05, early, 0.05, late])
+  with pytest.raises(ValueError, match=r'schedule.*num_steps'):
+    short_run.run(
+        model, Crops(), 0.1, warmup_steps=2, seconds=1.0, schedule='cosine'
+    )
 
 
 def test_local_singular_values():
