@@ -156,9 +156,9 @@ def train(flow, name, num_steps, batch_size, learning_rate, rng):
     rng: `np.random.Generator` of the points.
   """
   variables = flow.trainable_variables
-  optimizer = vector_flows.make_optimizer(learning_rate, num_steps)
+  optimizer = vector_flows.make_optimizer(learning_rate, num_steps, variables)
 
-  @tf.function
+  @tf.function(autograph=False)
   def step(points):
     with tf.GradientTape() as tape:
       loss = -tf.reduce_mean(flow.log_prob(points))

@@ -70,6 +70,8 @@ _SCALE_BOUND = flags.DEFINE_float(
 _TAIL_BOUND = flags.DEFINE_float(
     'tail_bound', 30.0, 'Latents at which affine couplings have levelled off.'
 )
+# From so many steps on, XLA saves more than the time it takes to compile.
+_XLA_PAYS = 1000
 
 
 def linear_map(loc, scale):
@@ -154,11 +156,13 @@ def fit(target_log_prob_fn, surrogate, num_steps):
   losses = tfp.vi.fit_surrogate_posterior(
       target_log_prob_fn,
       surrogate,
-      vector_flows.make_optimizer(_LEARNING_RATE.value, num_steps),
+      vector_flows.make_optimizer(
+          _LEARNING_RATE.value, num_steps, surrogate.trainable_variables
+      ),
       num_steps,
       sample_size=_SAMPLE_SIZE.value,
       # XLA is slow at the QR decomposition of a residual layer's Jacobian.
-      jit_compile=_LAYERS.value == 'affine',
+      jit_compile=_LAYERS.value == 'affine' and num_steps >= _XLA_PAYS,
       seed=[SEED.value, 0],
   )
   return losses.numpy()

@@ -79,20 +79,24 @@ def mixed(layers, mixings, size):
   return bijectors
 
 
-def make_optimizer(learning_rate, num_steps):
+def make_optimizer(learning_rate, num_steps, variables):
   """Adam with a cosine schedule.
 
   Args:
     learning_rate: The first one; the last is 0.
     num_steps: Number of steps.
+    variables: What it is going to train.
 
   Returns:
     Optimizer.
   """
   # The new Adam of Keras takes a dozen operations for each of the many small
   # variables, this one a single operation.
-  return tf_keras.optimizers.legacy.Adam(
+  optimizer = tf_keras.optimizers.legacy.Adam(
       tf_keras.optimizers.schedules.CosineDecay(learning_rate, num_steps),
       beta_2=0.99,
       global_clipnorm=5.0,
   )
+  # Else it makes its own in the first step, which is traced again for that.
+  optimizer._create_all_weights(variables)  # pylint: disable=protected-access
+  return optimizer
