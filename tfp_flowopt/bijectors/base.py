@@ -153,6 +153,9 @@ def keywords(bijector, conditioning):
   return {'conditioning': conditioning} if takes else {}
 
 
+# A user's `tf.function` would translate the whole flow, which takes twice as
+# long as to trace it.
+@tf.autograph.experimental.do_not_convert
 def forward_and_log_det(bijector, x, conditioning=None):
   """`forward(x)` and its log-determinant, in one evaluation, uncached.
 
@@ -172,6 +175,7 @@ def forward_and_log_det(bijector, x, conditioning=None):
   return bijector.forward(x), bijector.forward_log_det_jacobian(x)
 
 
+@tf.autograph.experimental.do_not_convert
 def inverse_and_log_det(bijector, y, conditioning=None):
   """`inverse(y)` and its log-determinant, in one evaluation, uncached.
 

@@ -20,6 +20,8 @@ _CHUNK = 2**24
 _ROUNDING = 1.0 + 1e-12
 
 
+# A user's `tf.function` would take a second to translate it.
+@tf.autograph.experimental.do_not_convert
 def operator_norm_bound(kernel, padding='SAME', method='gram'):
   """An upper bound of the operator norm of a kernel, for every image size.
 

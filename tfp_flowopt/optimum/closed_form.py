@@ -121,6 +121,8 @@ def moments_and_positions(x, structure, centered, block_size, frequency_pool):
   return moments.Moments.of(vectors, centered), num_positions
 
 
+# A user's `tf.function` would take a second to translate it.
+@tf.autograph.experimental.do_not_convert
 def likelihood_optimum(
     x,
     structure='dense',
