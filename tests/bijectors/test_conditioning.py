@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import jacobians
 from support import registry
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -41,21 +42,11 @@ def _x(rng):
   return tf.constant(rng.normal(size=[NUM, SIDE, SIDE, 2]))
 
 
-def jacobians(flow, x, c):
-  """Of `inverse`, `[N, D, D]`, by automatic differentiation, row by row."""
-  size = flow.event_size
-  rows = []
-  for image, condition in zip(x, c, strict=True):
-    with tf.GradientTape() as tape:
-      # One copy of the image for each row.
-      copies = tf.repeat(image[tf.newaxis], size, axis=0)
-      tape.watch(copies)
-      z = flow.inverse(
-          copies, conditioning=tf.repeat(condition[tf.newaxis], size, axis=0)
-      )
-      diagonal = tf.linalg.trace(z)
-    rows.append(tf.reshape(tape.gradient(diagonal, copies), [size, size]))
-  return tf.stack(rows)
+def jacobian_of(flow):
+  """Of `inverse`, a function of images and conditions."""
+  return jacobians.jacobian_of(
+      lambda x, c: flow.inverse(x, conditioning=c)
+  )
 
 
 @pytest.mark.parametrize('kind', SPECS)
@@ -63,7 +54,7 @@ def test_each_condition_makes_a_flow(kind, x, rng):
   flow, c = make_flow(SPECS[kind], memory='stored'), conditions(kind, rng)
   z = flow.inverse(x, conditioning=c)
   log_det = flow.inverse_log_det_jacobian(x, conditioning=c)
-  _, expected = np.linalg.slogdet(jacobians(flow, x, c))
+  _, expected = np.linalg.slogdet(jacobian_of(flow)(x, c))
   np.testing.assert_allclose(log_det, expected, rtol=1e-9)
   back = flow.forward(tf.identity(z), conditioning=c)
   np.testing.assert_allclose(back, x, atol=1e-12)
@@ -164,9 +155,10 @@ def test_gradient_of_the_condition_by_differences(kind, x, rng):
 def test_constants_hold_for_any_condition(kind, x, rng):
   flow = make_flow(SPECS[kind], memory='stored', scale=3.0)
   certified = fo.lipschitz.lipschitz_bounds(flow)
+  jacobian = jacobian_of(flow)
   for scale in (0.1, 10.0, 1e3):
     c = conditions(kind, rng, scale=scale)
-    values = np.linalg.svd(jacobians(flow, x, c), compute_uv=False)
+    values = np.linalg.svd(jacobian(x, c), compute_uv=False)
     assert values.max() <= certified.inverse
     assert 1.0 / values.min() <= certified.forward
 
@@ -285,7 +277,7 @@ def test_diagnostics(kind, x, rng):
       tf.reduce_mean(flow.inverse_log_det_jacobian(x, conditioning=c)),
       rtol=1e-9,
   )
-  values = np.linalg.svd(jacobians(flow, x, c), compute_uv=False)
+  values = np.linalg.svd(jacobian_of(flow)(x, c), compute_uv=False)
   local = diagnostics.local_lipschitz(flow, x, **kwargs)
   np.testing.assert_allclose(local.inverse, values[:, 0], rtol=1e-6)
   np.testing.assert_allclose(local.forward, 1 / values[:, -1], rtol=1e-6)

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 from support import images
+from support import jacobians
 from support import registry
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -87,13 +88,8 @@ def singular_values(parts, x):
       x = part.inverse(x)
     return x
 
-  size = x.shape[1:].num_elements()
-  with tf.GradientTape() as tape:
-    tape.watch(x)
-    y = evaluate(tf.identity(x))
-    flat = tf.reshape(y, [-1, size])
-  jacobian = tf.reshape(tape.batch_jacobian(flat, x), [-1, size, size])
-  return np.linalg.svd(jacobian.numpy(), compute_uv=False), y
+  matrices = jacobians.jacobian_of(evaluate)(x)
+  return np.linalg.svd(matrices, compute_uv=False), evaluate(x)
 
 
 def test_local_constants_are_those_of_the_jacobian(rng):
