@@ -261,22 +261,35 @@ def test_a_coupling_says_what_it_does_not_take(x):
     network(tf.zeros([1, 2, 2, 1]), tf.zeros([1, 1, 1, 1]))
 
 
-@pytest.mark.parametrize('kind', ['labels', 'maps'])
-def test_diagnostics(kind, x, rng):
-  """They are those of the flow with its condition."""
-  flow, c = make_flow(SPECS[kind]), conditions(kind, rng)
+def distribution_of(flow):
   zero = tf.zeros([], tf.float64)
-  distribution = tfd.TransformedDistribution(
+  return tfd.TransformedDistribution(
       tfd.Sample(tfd.Normal(zero, 1.0), [flow.event_size]), flow
   )
-  kwargs = {'bijector_kwargs': {'conditioning': c}}
-  diagnostics = fo.diagnostics
-  layers = diagnostics.layer_report(distribution, x, num_steps=8, **kwargs)
+
+
+def test_layer_report(x, rng):
+  flow, c = make_flow(SPECS['maps']), conditions('maps', rng)
+  layers = fo.diagnostics.layer_report(
+      distribution_of(flow),
+      x,
+      num_steps=8,
+      bijector_kwargs={'conditioning': c},
+  )
   np.testing.assert_allclose(
       sum(layer.log_det for layer in layers),
       tf.reduce_mean(flow.inverse_log_det_jacobian(x, conditioning=c)),
       rtol=1e-9,
   )
+
+
+@pytest.mark.parametrize('kind', ['labels', 'maps'])
+def test_diagnostics(kind, x, rng):
+  """They are those of the flow with its condition."""
+  flow, c = make_flow(SPECS[kind]), conditions(kind, rng)
+  distribution = distribution_of(flow)
+  kwargs = {'bijector_kwargs': {'conditioning': c}}
+  diagnostics = fo.diagnostics
   values = np.linalg.svd(jacobian_of(flow)(x, c), compute_uv=False)
   local = diagnostics.local_lipschitz(flow, x, **kwargs)
   np.testing.assert_allclose(local.inverse, values[:, 0], rtol=1e-6)
