@@ -7,22 +7,19 @@ clock), the weights to the last bit, and the images that every step used.
   python benchmarks/fault_injection.py --rounds=33
 """
 
-import contextlib
 import csv
 import json
-import os
 import pathlib
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 
 from absl import app
 from absl import flags
-import cluster
+import breakable_run
+import faults
 import numpy as np
 import tensorflow as tf
 
@@ -32,267 +29,7 @@ _STEPS = flags.DEFINE_integer('steps', 60, 'Steps of a run.', lower_bound=20)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of what happens when.')
 _OUTPUT = flags.DEFINE_string('output', None, 'JSON file of the table.')
 
-_SUBJECT = pathlib.Path(__file__).parent / 'arms' / 'fault_subject.py'
 _IMAGES, _HELD_OUT_EVERY = 40, 5
-_PATIENCE = 300.0
-
-
-class Run:
-  """Processes that train in one directory."""
-
-  def __init__(self, folder, data, workers=1):
-    """Describes the run, without starting it.
-
-    Args:
-      folder: The working directory.
-      data: Folder of images.
-      workers: Number of processes.
-    """
-    self.folder = folder
-    self._data = data
-    self._workers = workers
-    self.processes = []
-
-  def start(self):
-    """Starts all processes."""
-    self.folder.parent.mkdir(parents=True, exist_ok=True)
-    self.processes = []
-    for i, variables in enumerate(cluster.environments(self._workers)):
-      with (self.folder.parent / f'{self.folder.name}.{i}.txt').open('a') as f:
-        self.processes.append(
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    _SUBJECT,
-                    'workers' if self._workers > 1 else 'default',
-                    self._data,
-                    self.folder,
-                    str(_STEPS.value),
-                ],
-                stdout=f,
-                stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    'TF_CPP_MIN_LOG_LEVEL': '3',
-                    **variables,
-                },
-            )
-        )
-
-  def text(self):
-    """What the processes have printed."""
-    return ''.join(
-        (self.folder.parent / f'{self.folder.name}.{i}.txt').read_text(
-            errors='replace'
-        )
-        for i in range(self._workers)
-    )
-
-  def wait(self):
-    """Waits for all processes; returns how they ended."""
-    return [p.wait(timeout=_PATIENCE) for p in self.processes]
-
-  def wait_until(self, condition):
-    """Waits for a condition, or for the end of a process."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition() and all(p.poll() is None for p in self.processes):
-      if time.monotonic() > deadline:
-        raise TimeoutError(f'Nothing happens in {self.folder}:\n{self.text()}')
-      time.sleep(0.002)
-
-  def kill(self, index=0):
-    """Kills a process for good."""
-    self.processes[index].send_signal(signal.SIGKILL)
-
-  def steps_begun(self):
-    """Number of steps whose batch was taken, at least."""
-    return len(_lines(self.folder / 'used.0.csv'))
-
-  def newest(self):
-    """Name of the newest checkpoint."""
-    paths = self.folder.glob('checkpoints/ckpt-*.index')
-    return max(paths, key=lambda p: int(p.stem.split('-')[1])).with_suffix('')
-
-
-def _kill_at_step(run, rng):
-  step = rng.randrange(1, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.kill()
-  return f'at step {step}'
-
-
-def _kill_at_start(run, rng):
-  delay = rng.uniform(1.0, 8.0)
-  time.sleep(delay)
-  run.kill()
-  return f'after {delay:.1f} s'
-
-
-def _kill_in_evaluation(run, rng):
-  # The batch of an evaluated step is taken after the evaluation.
-  step = 10 * rng.randrange(1, _STEPS.value // 10)
-  run.wait_until(lambda: run.steps_begun() >= step)
-  time.sleep(rng.uniform(0.0, 0.03))
-  run.kill()
-  return f'before step {step}'
-
-
-def _kill_while_saving(run, rng):
-  after = rng.randrange(0, _STEPS.value - 10)
-  run.wait_until(lambda: run.steps_begun() > after)
-  run.wait_until(lambda: list(run.folder.glob('checkpoints/*_temp*')))
-  time.sleep(rng.uniform(0.0, 0.004))
-  run.kill()
-  left = [path.name for path in run.folder.glob('checkpoints/*temp*')]
-  return f'after step {after}, left {left or "nothing"}'
-
-
-def _sigterm(run, rng):
-  step = rng.randrange(1, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.processes[0].send_signal(signal.SIGTERM)
-  (code,) = run.wait()
-  if code or 'steps, which are saved' not in run.text():
-    raise AssertionError(f'SIGTERM: ended with {code}\n{run.text()}')
-  return f'at step {step}'
-
-
-def _damage(run, rng):
-  step = rng.randrange(16, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.kill()
-  run.wait()
-  suffix = rng.choice(['.data-00000-of-00001', '.index'])
-  path = pathlib.Path(f'{run.newest()}{suffix}')
-  content = bytearray(path.read_bytes())
-  how = rng.choice(['flipped', 'truncated'])
-  place = rng.randrange(len(content))
-  if how == 'flipped':
-    content[place] ^= 1 << rng.randrange(8)
-  else:
-    del content[place:]
-  path.write_bytes(content)
-  return f'{path.name} {how} at byte {place}'
-
-
-def _damage_list(run, rng):
-  step = rng.randrange(16, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.kill()
-  run.wait()
-  path = run.folder / 'checkpoints' / 'checkpoint'
-  content = path.read_bytes()
-  path.write_bytes(content[: rng.randrange(len(content))])
-  return f'list of checkpoints truncated at step {step}'
-
-
-def _full_disk(run, rng):
-  """In a workdir that is a small file system of its own."""
-  step = rng.randrange(8, _STEPS.value - 10)
-  run.wait_until(lambda: run.steps_begun() > step)
-  ballast = run.folder / 'ballast'
-  with contextlib.suppress(OSError), ballast.open('wb') as f:
-    while True:
-      f.write(bytes(2**12))
-      f.flush()
-  (code,) = run.wait()
-  if not code or 'Cannot write to' not in run.text():
-    raise AssertionError(f'Full disk: ended with {code}\n{run.text()}')
-  ballast.unlink()
-  return f'at step {step}'
-
-
-def _bad_image(run, rng):
-  """A file that was good when the run began."""
-  step = rng.randrange(4, _STEPS.value // 2)
-  paths = sorted(run.data.glob('*.png'))
-  good = {path: path.read_bytes() for path in paths}
-  run.wait_until(lambda: run.steps_begun() > step)
-  for path, content in good.items():
-    path.write_bytes(content[: rng.randrange(len(content) - 20)])
-  (code,) = run.wait()
-  if not code:
-    raise AssertionError(f'Bad images: ended with {code}\n{run.text()}')
-  run.start()
-  (code,) = run.wait()
-  if not code or f'{len(paths)} bad images' not in run.text():
-    raise AssertionError(f'Bad images: ended with {code}\n{run.text()}')
-  for path, content in good.items():
-    path.write_bytes(content)
-  return f'all truncated at step {step}, named, and mended'
-
-
-def _kill_one_of_two(run, rng, index):
-  step = rng.randrange(1, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.kill(index)
-  began = time.monotonic()
-  codes = run.wait()
-  seconds = time.monotonic() - began
-  if not all(codes):
-    raise AssertionError(f'Of two, one lost: {codes}\n{run.text()}')
-  return f'at step {step}, the other ended after {seconds:.0f} s'
-
-
-def _kill_worker(run, rng):
-  return _kill_one_of_two(run, rng, 1)
-
-
-def _kill_chief(run, rng):
-  return _kill_one_of_two(run, rng, 0)
-
-
-def _sigterm_of_one(run, rng):
-  """All workers save and end when one of them is asked to."""
-  step = rng.randrange(1, _STEPS.value - 2)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.processes[1].send_signal(signal.SIGTERM)
-  codes = run.wait()
-  if any(codes) or run.text().count('steps, which are saved') != 2:
-    raise AssertionError(f'SIGTERM of one: {codes}\n{run.text()}')
-  return f'at step {step}'
-
-
-def _stop_one_of_two(run, rng):
-  """A worker that hangs; the scheduler kills it in the end."""
-  step = rng.randrange(1, _STEPS.value - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
-  run.processes[1].send_signal(signal.SIGSTOP)
-  began = time.monotonic()
-  try:
-    code = run.processes[0].wait(timeout=_PATIENCE)
-  finally:
-    seconds = time.monotonic() - began
-    run.kill(1)
-  if not code:
-    raise AssertionError(f'Of two, one hung: {code}\n{run.text()}')
-  return f'at step {step}, the other ended after {seconds:.0f} s'
-
-
-# Name: what is done, number of processes.
-_FAULTS = {
-    'kill -9 at a step': (_kill_at_step, 1),
-    'kill -9 while saving': (_kill_while_saving, 1),
-    'kill -9 in evaluation': (_kill_in_evaluation, 1),
-    'kill -9 at the start': (_kill_at_start, 1),
-    'SIGTERM': (_sigterm, 1),
-    'checkpoint damaged': (_damage, 1),
-    'list damaged': (_damage_list, 1),
-    'disk full': (_full_disk, 1),
-    'images damaged': (_bad_image, 1),
-    'kill -9 of a worker': (_kill_worker, 2),
-    'kill -9 of the chief': (_kill_chief, 2),
-    'SIGTERM of a worker': (_sigterm_of_one, 2),
-    'worker hangs': (_stop_one_of_two, 2),
-}
-
-
-def _lines(path):
-  """Complete lines of a file."""
-  if not path.exists():
-    return []
-  text = path.read_text()
-  return text[: text.rfind('\n') + 1].splitlines()
 
 
 def _write_images(folder):
@@ -318,7 +55,7 @@ def _used(folder):
   steps = {}
   for path in sorted(folder.glob('used.*.csv')):
     own = {}
-    for line in _lines(path):
+    for line in breakable_run.complete_lines(path):
       step, numbers = line.split(',')
       own[int(step)] = [int(x) for x in numbers.split()]
     for step, numbers in own.items():
@@ -355,11 +92,10 @@ def _mount(folder):
 
 def _round(kind, folder, straight, rng):
   """Breaks a run, starts it again, and compares; returns what was done."""
-  inject, workers = _FAULTS[kind]
+  inject, workers = faults.FAULTS[kind]
   data = folder / 'data'
   shutil.copytree(straight / 'data', data)
-  run = Run(folder / 'run', data, workers)
-  run.data = data
+  run = breakable_run.Run(folder / 'run', data, _STEPS.value, workers)
   mounted = kind == 'disk full' and _mount(run.folder)
   if kind == 'disk full' and not mounted:
     return 'not done: no file system may be mounted here'
@@ -384,15 +120,20 @@ def main(argv):
   """Runs all rounds, prints the table."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  kinds = _KINDS.value or list(_FAULTS)
+  kinds = _KINDS.value or list(faults.FAULTS)
   rng = random.Random(_SEED.value)
   rows = []
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
     straight = folder / 'straight'
     _write_images(straight / 'data')
-    for workers in sorted({_FAULTS[kind][1] for kind in kinds}):
-      run = Run(straight / f'run_{workers}', straight / 'data', workers)
+    for workers in sorted({faults.FAULTS[kind][1] for kind in kinds}):
+      run = breakable_run.Run(
+          straight / f'run_{workers}',
+          straight / 'data',
+          _STEPS.value,
+          workers,
+      )
       run.start()
       if any(run.wait()):
         raise SystemExit(f'The uninterrupted run failed:\n{run.text()}')

@@ -1,0 +1,187 @@
+"""What can break a training run.
+
+Each fault waits for its moment in a run that was started, breaks it, and says
+what it did.
+"""
+
+import contextlib
+import pathlib
+import signal
+import time
+
+import breakable_run
+
+__all__ = ['FAULTS']
+
+
+def _kill_at_step(run, rng):
+  step = rng.randrange(1, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.kill()
+  return f'at step {step}'
+
+
+def _kill_at_start(run, rng):
+  delay = rng.uniform(1.0, 8.0)
+  time.sleep(delay)
+  run.kill()
+  return f'after {delay:.1f} s'
+
+
+def _kill_in_evaluation(run, rng):
+  # The batch of an evaluated step is taken after the evaluation.
+  step = 10 * rng.randrange(1, run.num_steps // 10)
+  run.wait_until(lambda: run.steps_begun() >= step)
+  time.sleep(rng.uniform(0.0, 0.03))
+  run.kill()
+  return f'before step {step}'
+
+
+def _kill_while_saving(run, rng):
+  after = rng.randrange(0, run.num_steps - 10)
+  run.wait_until(lambda: run.steps_begun() > after)
+  run.wait_until(lambda: list(run.folder.glob('checkpoints/*_temp*')))
+  time.sleep(rng.uniform(0.0, 0.004))
+  run.kill()
+  left = [path.name for path in run.folder.glob('checkpoints/*temp*')]
+  return f'after step {after}, left {left or "nothing"}'
+
+
+def _sigterm(run, rng):
+  step = rng.randrange(1, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.processes[0].send_signal(signal.SIGTERM)
+  (code,) = run.wait()
+  if code or 'steps, which are saved' not in run.text():
+    raise AssertionError(f'SIGTERM: ended with {code}\n{run.text()}')
+  return f'at step {step}'
+
+
+def _damage(run, rng):
+  step = rng.randrange(16, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.kill()
+  run.wait()
+  suffix = rng.choice(['.data-00000-of-00001', '.index'])
+  path = pathlib.Path(f'{run.newest()}{suffix}')
+  content = bytearray(path.read_bytes())
+  how = rng.choice(['flipped', 'truncated'])
+  place = rng.randrange(len(content))
+  if how == 'flipped':
+    content[place] ^= 1 << rng.randrange(8)
+  else:
+    del content[place:]
+  path.write_bytes(content)
+  return f'{path.name} {how} at byte {place}'
+
+
+def _damage_list(run, rng):
+  step = rng.randrange(16, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.kill()
+  run.wait()
+  path = run.folder / 'checkpoints' / 'checkpoint'
+  content = path.read_bytes()
+  path.write_bytes(content[: rng.randrange(len(content))])
+  return f'list of checkpoints truncated at step {step}'
+
+
+def _full_disk(run, rng):
+  """In a workdir that is a small file system of its own."""
+  step = rng.randrange(8, run.num_steps - 10)
+  run.wait_until(lambda: run.steps_begun() > step)
+  ballast = run.folder / 'ballast'
+  with contextlib.suppress(OSError), ballast.open('wb') as f:
+    while True:
+      f.write(bytes(2**12))
+      f.flush()
+  (code,) = run.wait()
+  if not code or 'Cannot write to' not in run.text():
+    raise AssertionError(f'Full disk: ended with {code}\n{run.text()}')
+  ballast.unlink()
+  return f'at step {step}'
+
+
+def _bad_image(run, rng):
+  """A file that was good when the run began."""
+  step = rng.randrange(4, run.num_steps // 2)
+  paths = sorted(run.data.glob('*.png'))
+  good = {path: path.read_bytes() for path in paths}
+  run.wait_until(lambda: run.steps_begun() > step)
+  for path, content in good.items():
+    path.write_bytes(content[: rng.randrange(len(content) - 20)])
+  (code,) = run.wait()
+  if not code:
+    raise AssertionError(f'Bad images: ended with {code}\n{run.text()}')
+  run.start()
+  (code,) = run.wait()
+  if not code or f'{len(paths)} bad images' not in run.text():
+    raise AssertionError(f'Bad images: ended with {code}\n{run.text()}')
+  for path, content in good.items():
+    path.write_bytes(content)
+  return f'all truncated at step {step}, named, and mended'
+
+
+def _kill_one_of_two(run, rng, index):
+  step = rng.randrange(1, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.kill(index)
+  began = time.monotonic()
+  codes = run.wait()
+  seconds = time.monotonic() - began
+  if not all(codes):
+    raise AssertionError(f'Of two, one lost: {codes}\n{run.text()}')
+  return f'at step {step}, the other ended after {seconds:.0f} s'
+
+
+def _kill_worker(run, rng):
+  return _kill_one_of_two(run, rng, 1)
+
+
+def _kill_chief(run, rng):
+  return _kill_one_of_two(run, rng, 0)
+
+
+def _sigterm_of_one(run, rng):
+  """All workers save and end when one of them is asked to."""
+  step = rng.randrange(1, run.num_steps - 2)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.processes[1].send_signal(signal.SIGTERM)
+  codes = run.wait()
+  if any(codes) or run.text().count('steps, which are saved') != 2:
+    raise AssertionError(f'SIGTERM of one: {codes}\n{run.text()}')
+  return f'at step {step}'
+
+
+def _stop_one_of_two(run, rng):
+  """A worker that hangs; the scheduler kills it in the end."""
+  step = rng.randrange(1, run.num_steps - 1)
+  run.wait_until(lambda: run.steps_begun() > step)
+  run.processes[1].send_signal(signal.SIGSTOP)
+  began = time.monotonic()
+  try:
+    code = run.processes[0].wait(timeout=breakable_run.PATIENCE)
+  finally:
+    seconds = time.monotonic() - began
+    run.kill(1)
+  if not code:
+    raise AssertionError(f'Of two, one hung: {code}\n{run.text()}')
+  return f'at step {step}, the other ended after {seconds:.0f} s'
+
+
+# Name: what is done, number of processes.
+FAULTS = {
+    'kill -9 at a step': (_kill_at_step, 1),
+    'kill -9 while saving': (_kill_while_saving, 1),
+    'kill -9 in evaluation': (_kill_in_evaluation, 1),
+    'kill -9 at the start': (_kill_at_start, 1),
+    'SIGTERM': (_sigterm, 1),
+    'checkpoint damaged': (_damage, 1),
+    'list damaged': (_damage_list, 1),
+    'disk full': (_full_disk, 1),
+    'images damaged': (_bad_image, 1),
+    'kill -9 of a worker': (_kill_worker, 2),
+    'kill -9 of the chief': (_kill_chief, 2),
+    'SIGTERM of a worker': (_sigterm_of_one, 2),
+    'worker hangs': (_stop_one_of_two, 2),
+}
