@@ -1,4 +1,6 @@
+import dataclasses
 import io
+import json
 import math
 
 import numpy as np
@@ -121,3 +123,16 @@ def test_averages_follow_the_formula():
 def test_bad_configuration_is_named(name, value):
   with pytest.raises(ValueError, match=name):
     fo.training.TrainConfig(**{name: value})
+
+
+def test_numbers_of_numpy_are_taken():
+  config = fo.training.TrainConfig(
+      train_steps=np.int64(7),
+      learning_rate=np.float32(0.5),
+      jit_compile=np.bool_(False),
+  )
+  assert config == fo.training.TrainConfig(train_steps=7, learning_rate=0.5)
+  # As the settings of a run are kept.
+  json.dumps(dataclasses.asdict(config))
+  with pytest.raises(ValueError, match='train_steps'):
+    fo.training.TrainConfig(train_steps=np.float64(7.0))

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 __all__ = ['TrainConfig']
 
 
@@ -64,6 +66,10 @@ class TrainConfig:
   seed: int = 0
 
   def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if isinstance(value, np.generic):  # JSON has none of NumPy's numbers
+        object.__setattr__(self, field.name, value.item())
     positive = (
         'batch_size',
         'accumulation',
