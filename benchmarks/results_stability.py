@@ -18,7 +18,8 @@ being a number, or whose held-out bits/dim ended above what they were before the
 first step. *Stable rates*: in a row from the lowest one, with neither at any
 seed. *Worst excursion*: how far the loss of a batch rose above its lowest value
 before, in bits/dim, at stable rates; batches differ by about one. *Best*: at the
-arm's best rate, the mean over seeds (and the largest difference between two).
+arm's best rate, the mean over seeds (and the largest difference between two; *one
+seed*, where other rates have more).
 *Round trips*: what comes back after the flow and its inverse, in float32: the
 largest error of a pixel, of the range of pixels, after training at any stable
 rate. *Certified*: the largest of the logarithms of the certified constants of
@@ -239,8 +240,9 @@ def _or_nothing(value, spec):
 
 
 def _best(arm):
-  spread = f' ({arm.spread:.3f})' if arm.num_seeds > 1 else ''
-  return f'{arm.best:.3f}{spread}'
+  if arm.num_best > 1:
+    return f'{arm.best:.3f} ({arm.spread:.3f})'
+  return f'{arm.best:.3f}' + (' (one seed)' if arm.num_seeds > 1 else '')
 
 
 def _stability_row(arm):

@@ -29,7 +29,8 @@ class ArmSummary(NamedTuple):
       runs at stable rates, bits/dim; `None` without any.
     best_rate: Learning rate of the lowest mean over seeds.
     best: That mean of held-out bits/dim.
-    spread: Largest difference between its seeds.
+    num_best: Number of seeds at that rate.
+    spread: Largest difference between them.
     error: Largest reconstruction error at stable rates, by kind of images;
       `None` if one was not finite.
     log_lipschitz: Largest certified logarithm of a constant of the non-linear
@@ -50,6 +51,7 @@ class ArmSummary(NamedTuple):
   worst_excursion: float | None
   best_rate: float
   best: float
+  num_best: int
   spread: float
   error: dict
   log_lipschitz: float | None
@@ -167,6 +169,7 @@ def _summary(arm, runs):
       ),
       best_rate=best_rate,
       best=means[best_rate],
+      num_best=len(best_values),
       spread=max(best_values) - min(best_values),
       error={
           kind: _largest([run['reconstruction'][kind] for run in at_stable])

@@ -61,10 +61,17 @@ def test_summary_by_hand():
   assert arm.stable == [1e-3, 1e-2] and arm.width == pytest.approx(10)
   assert arm.useful == [1e-3] and arm.useful_width == 1
   assert (arm.best_rate, arm.best) == (1e-3, pytest.approx(3.1))
-  assert arm.spread == pytest.approx(0.2)
+  assert (arm.num_best, arm.spread) == (2, pytest.approx(0.2))
   assert arm.worst_excursion == 4.0
   assert arm.log_lipschitz == 2.5
   assert arm.error == {'held out': 1e-6, 'noise': 1e-5}
+
+
+def test_one_seed_has_no_spread():
+  runs = [run(end=3.1), run(seed=1, end=3.0), run(rate=1e-2, end=2.5)]
+  ((key, arms),) = stability_summary.summaries(runs).items()
+  section = results_stability.long_section(key, arms, runs)
+  assert '2.500 (one seed)' in cells(section, 'ours')
 
 
 def test_what_is_not_finite_is_never_the_largest_error():
