@@ -51,10 +51,19 @@ def both_forward(x):
   return fo.bijectors.forward_and_log_det(BIJECTOR, x)
 
 
+MOMENTS = fo.AutoCorrelation('dense', 3)
+
+
+def accumulated(x):
+  MOMENTS.update(x)
+  return MOMENTS.optimum()
+
+
 @pytest.mark.parametrize(
     ['evaluate', 'shape'],
     [
         (fo.likelihood_optimum, [20, 3]),
+        (accumulated, [20, 3]),
         (fo.lipschitz.operator_norm_bound, [3, 3, 2, 2]),
         (inverse, [2, 2, 2, 4]),
         (both_inverse, [2, 2, 2, 4]),

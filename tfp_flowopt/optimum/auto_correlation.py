@@ -121,6 +121,8 @@ class AutoCorrelation(tf.Module):
     # What a checkpoint holds.
     self._variables = self._state.variables
 
+  # As with `likelihood_optimum`.
+  @tf.autograph.experimental.do_not_convert
   def update(self, x):
     """Adds a batch of events.
 
@@ -220,6 +222,7 @@ class AutoCorrelation(tf.Module):
     ]):
       return dataclasses.replace(result, count=tf.identity(result.count))
 
+  @tf.autograph.experimental.do_not_convert
   def optimum(
       self,
       rank=None,
