@@ -51,7 +51,15 @@ _NUM_TRAIN, _NUM_HELD_OUT = 4096, 512
 # Coarsest latents of 4 x 4 positions.
 _NUM_LEVELS = {8: 1, 16: 2, 32: 3, 64: 4}
 
-_KEY = ('size', 'depth', 'arm', 'seed', 'learning_rate', 'train_steps')
+_KEY = (
+    'size',
+    'depth',
+    'arm',
+    'seed',
+    'learning_rate',
+    'train_steps',
+    'schedule',
+)
 
 
 def _start(cell, crops):
@@ -100,9 +108,7 @@ class _Results:
 
 
 def _key(run):
-  # Runs that do not say so are from before there was another schedule.
-  schedule = run.get('schedule', 'constant')
-  return *(run[name] for name in _KEY), schedule
+  return tuple(run[name] for name in _KEY)
 
 
 def _rounded(value):

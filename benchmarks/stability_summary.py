@@ -80,8 +80,7 @@ def read_runs(path, schedule='constant'):
   """
   lines = pathlib.Path(path).read_text(encoding='utf-8').splitlines()
   runs = map(json.loads, lines)
-  # Those that do not say so are from before there was another schedule.
-  return [run for run in runs if run.get('schedule', 'constant') == schedule]
+  return [run for run in runs if run['schedule'] == schedule]
 
 
 def summaries(runs):

@@ -20,6 +20,7 @@ def run(arm='ours', rate=1e-3, seed=0, start=5.0, end=3.0, **kwargs):
       'size': 16,
       'depth': 4,
       'train_steps': 300,
+      'schedule': 'constant',
       'arm': arm,
       'learning_rate': rate,
       'seed': seed,
@@ -120,7 +121,6 @@ def test_a_schedule_beside_the_constant_rate():
 
 
 def test_runs_of_a_schedule(tmp_path):
-  # As they were written before there was another schedule.
   runs = [run(), run(seed=1, schedule='cosine'), run(seed=2)]
   path = tmp_path / 'runs.jsonl'
   path.write_text('\n'.join(map(json.dumps, runs)))
