@@ -14,9 +14,15 @@ import breakable_run
 __all__ = ['FAULTS']
 
 
-def _kill_at_step(run, rng):
-  step = rng.randrange(1, run.num_steps - 1)
+def _reach_step(run, rng, first=1, spare=1):
+  """Waits for a random step, at least `first`, with `spare` ones after it."""
+  step = rng.randrange(first, run.num_steps - spare)
   run.wait_until(lambda: run.steps_begun() > step)
+  return step
+
+
+def _kill_at_step(run, rng):
+  step = _reach_step(run, rng)
   run.kill()
   return f'at step {step}'
 
@@ -38,8 +44,7 @@ def _kill_in_evaluation(run, rng):
 
 
 def _kill_while_saving(run, rng):
-  after = rng.randrange(0, run.num_steps - 10)
-  run.wait_until(lambda: run.steps_begun() > after)
+  after = _reach_step(run, rng, 0, spare=10)
   run.wait_until(lambda: list(run.folder.glob('checkpoints/*_temp*')))
   time.sleep(rng.uniform(0.0, 0.004))
   run.kill()
@@ -48,8 +53,7 @@ def _kill_while_saving(run, rng):
 
 
 def _sigterm(run, rng):
-  step = rng.randrange(1, run.num_steps - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng)
   run.processes[0].send_signal(signal.SIGTERM)
   (code,) = run.wait()
   if code or 'steps, which are saved' not in run.text():
@@ -58,8 +62,7 @@ def _sigterm(run, rng):
 
 
 def _damage(run, rng):
-  step = rng.randrange(16, run.num_steps - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
+  _reach_step(run, rng, 16)
   run.kill()
   run.wait()
   suffix = rng.choice(['.data-00000-of-00001', '.index'])
@@ -76,8 +79,7 @@ def _damage(run, rng):
 
 
 def _damage_list(run, rng):
-  step = rng.randrange(16, run.num_steps - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng, 16)
   run.kill()
   run.wait()
   path = run.folder / 'checkpoints' / 'checkpoint'
@@ -88,8 +90,7 @@ def _damage_list(run, rng):
 
 def _full_disk(run, rng):
   """In a workdir that is a small file system of its own."""
-  step = rng.randrange(8, run.num_steps - 10)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng, 8, spare=10)
   ballast = run.folder / 'ballast'
   with contextlib.suppress(OSError), ballast.open('wb') as f:
     while True:
@@ -123,8 +124,7 @@ def _bad_image(run, rng):
 
 
 def _kill_one_of_two(run, rng, index):
-  step = rng.randrange(1, run.num_steps - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng)
   run.kill(index)
   began = time.monotonic()
   codes = run.wait()
@@ -144,8 +144,7 @@ def _kill_chief(run, rng):
 
 def _sigterm_of_one(run, rng):
   """All workers save and end when one of them is asked to."""
-  step = rng.randrange(1, run.num_steps - 2)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng, spare=2)
   run.processes[1].send_signal(signal.SIGTERM)
   codes = run.wait()
   if any(codes) or run.text().count('steps, which are saved') != 2:
@@ -155,8 +154,7 @@ def _sigterm_of_one(run, rng):
 
 def _stop_one_of_two(run, rng):
   """A worker that hangs; the scheduler kills it in the end."""
-  step = rng.randrange(1, run.num_steps - 1)
-  run.wait_until(lambda: run.steps_begun() > step)
+  step = _reach_step(run, rng)
   run.processes[1].send_signal(signal.SIGSTOP)
   began = time.monotonic()
   try:
