@@ -33,7 +33,6 @@ def small_flow(dtype):
       num_steps=1,
       hidden_channels=4,
       tile_sizes=(2,),
-      memory='stored',  # As for second derivatives of steps that walk back.
       dtype=dtype,
   )
   return registry.randomize(flow, 0.2)
