@@ -185,109 +185,6 @@ def test_a_checkpoint_is_not_initialised_again(tmp_path):
   np.testing.assert_array_equal(other.log_prob(tf.identity(x)), want)
 
 
-@pytest.mark.parametrize(
-    'data, error, match',
-    [
-        (np.zeros([5, 8, 8]), ValueError, r'`data` must have shape \[N\]'),
-        (np.zeros([0, 8, 8, 3]), ValueError, 'N > 0'),
-        (np.zeros([5, 8, 8, 1]), ValueError, '`data`.*shape'),
-        (np.zeros([5, 8, 8, 3], np.uint8), ValueError, 'preprocessed'),
-        (
-            tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3], np.uint8)),
-            ValueError,
-            '`data` must be preprocessed',
-        ),
-        (
-            tf.data.Dataset.from_tensors((np.zeros([5, 8, 8, 3]), [0] * 5)),
-            ValueError,
-            '`data` must hold batches',
-        ),
-        (
-            tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3])).take(0),
-            ValueError,
-            '`data` is an empty dataset',
-        ),
-        (
-            np.full([5, 8, 8, 3], np.nan),
-            tf.errors.InvalidArgumentError,
-            'non-finite',
-        ),
-        (
-            tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3])).repeat(),
-            ValueError,
-            'infinite',
-        ),
-    ],
-)
-def test_bad_data_is_named_and_leaves_the_flow(data, error, match):
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
-  before = [v.numpy() for v in distribution.variables]
-  with pytest.raises(error, match=match):
-    fo.initialize_at_optimum(distribution, data)
-  for value, variable in zip(before, distribution.variables, strict=True):
-    np.testing.assert_array_equal(variable, value)
-
-
-@pytest.mark.parametrize('bits', [0, 8.0, True])
-def test_bad_bits_are_named(bits):
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
-  for initialize in (
-      fo.initialize_at_optimum, fo.flows.initialize_act_norm
-  ):
-    with pytest.raises(ValueError, match='`bits`'):
-      initialize(distribution, images.preprocessed(300), bits=bits)
-
-
-def test_data_that_fail_at_the_second_pass_leave_the_flow():
-  passes = []
-
-  def generate():
-    passes.append(0)
-    if len(passes) > 1:
-      raise OSError('disk gone')
-    yield images.preprocessed(50)
-
-  data = tf.data.Dataset.from_generator(
-      generate, output_signature=tf.TensorSpec([None, 8, 8, 3])
-  )
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
-  before = [v.numpy() for v in distribution.variables]
-  with pytest.raises(tf.errors.OpError, match='disk gone'):
-    fo.initialize_at_optimum(distribution, data)
-  for value, variable in zip(before, distribution.variables, strict=True):
-    np.testing.assert_array_equal(variable, value)
-
-
-def test_a_flow_with_other_weights_is_refused():
-  distribution = registry.randomize(fo.image_flow([8, 8, 3], **SMALL), 0.05)
-  with pytest.raises(ValueError, match='weights that were changed'):
-    fo.initialize_at_optimum(distribution, images.preprocessed(50))
-
-
-def test_without_a_bound_constant_data_are_refused():
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
-  before = [v.numpy() for v in distribution.variables]
-  x = images.preprocessed(50).numpy()
-  x[:, 1::2] = x[:, ::2]
-  with pytest.raises(ValueError, match='`lipschitz` must bound it'):
-    fo.initialize_at_optimum(distribution, x, lipschitz=(0.0, math.inf))
-  for value, variable in zip(before, distribution.variables, strict=True):
-    np.testing.assert_array_equal(variable, value)
-  assert np.isfinite(fo.initialize_at_optimum(distribution, x))
-
-
-def test_act_norm_needs_channels_that_vary():
-  for data, match in (
-      (np.zeros([20, 8, 8, 3], np.float32), 'no channel constant'),
-      (np.zeros([20, 8, 8], np.float32), '`images`'),
-  ):
-    distribution = fo.image_flow([8, 8, 3], **SMALL)
-    with pytest.raises(ValueError, match=match):
-      fo.flows.initialize_act_norm(distribution, data)
-    # It is as it was, and can be initialised still.
-    fo.initialize_at_optimum(distribution, images.preprocessed(50))
-
-
 def test_cached_values_do_not_survive_initialisation():
   distribution = fo.image_flow([8, 8, 3], **SMALL)
   x = images.preprocessed(300)
@@ -326,28 +223,6 @@ def test_constant_images_meet_the_bound_instead_of_infinity():
   predicted = fo.initialize_at_optimum(distribution, x)
   assert np.isfinite(predicted)
   assert bits_per_dim(distribution, x) == pytest.approx(predicted, abs=1e-3)
-
-
-def test_only_an_image_flow_can_be_initialised():
-  normal = tfp.distributions.Normal(0.0, 1.0)
-  with pytest.raises(ValueError, match='ImageFlow'):
-    fo.initialize_at_optimum(normal, np.zeros([5, 8, 8, 3]))
-
-
-@pytest.mark.parametrize('loc, scale', [(0.0, 1.1), (0.1, 1.0)])
-def test_another_base_is_refused(loc, scale):
-  """The closed form and temperatures are about a standard normal."""
-  normal = tfp.distributions.Normal(loc, scale)
-  distribution = tfp.distributions.TransformedDistribution(
-      tfp.distributions.Sample(normal, [192]),
-      fo.bijectors.ImageFlow([8, 8, 3], **SMALL),
-  )
-  with pytest.raises(ValueError, match='standard normal'):
-    fo.initialize_at_optimum(distribution, images.preprocessed(300))
-  assert not distribution.bijector.initialized
-  distribution.bijector.mark_initialized()
-  with pytest.raises(ValueError, match='standard normal'):
-    fo.flows.sample_at_temperature(distribution, 2, [0, 0])
 
 
 def test_a_base_of_images_has_temperatures_too():
