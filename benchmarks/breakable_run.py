@@ -13,7 +13,7 @@ __all__ = ['PATIENCE', 'Run', 'complete_lines']
 
 _SUBJECT = pathlib.Path(__file__).parent / 'arms' / 'fault_subject.py'
 # Seconds in which something has to happen.
-PATIENCE = 300.0
+PATIENCE = 1800.0
 
 
 class Run:

@@ -9,6 +9,7 @@ import textwrap
 import time
 
 import pytest
+from support import programs
 import tensorflow as tf
 
 _LAUNCH = pathlib.Path(__file__).parents[2] / 'examples' / 'launch'
@@ -73,6 +74,10 @@ def _pod():
   return textwrap.dedent(block)
 
 
+def _wait(pod):
+  return pod.wait(timeout=programs.PATIENCE)
+
+
 def _start_pod(world, **more):
   return subprocess.Popen(['bash', '-c', _pod()], env={**world, **more})
 
@@ -106,7 +111,7 @@ def test_slurm_does_not_repeat_errors(world):
 
 def test_kubernetes(world, monkeypatch):
   done = 'touch "$WORKDIR/summary.json"'
-  assert _start_pod(world, PYTHON_DOES=done).wait(timeout=60) == 0
+  assert _wait(_start_pod(world, PYTHON_DOES=done)) == 0
   (config,) = _logged(world, 'config')
   workers, index = _cluster(monkeypatch, config)
   assert workers == [f'flow-{i}.flow:2222' for i in range(8)]
@@ -114,12 +119,12 @@ def test_kubernetes(world, monkeypatch):
   (arguments,) = _logged(world, 'arguments')
   assert '--batch_size=4096' in arguments
   # A pod that is started again does nothing.
-  assert _start_pod(world, PYTHON_DOES='exit 3').wait(timeout=60) == 0
+  assert _wait(_start_pod(world, PYTHON_DOES='exit 3')) == 0
   assert len(_logged(world, 'config')) == 1
 
 
 def test_kubernetes_errors(world):
-  assert _start_pod(world, PYTHON_DOES='exit 3').wait(timeout=60) == 3
+  assert _wait(_start_pod(world, PYTHON_DOES='exit 3')) == 3
 
 
 def test_kubernetes_stopped(world):
@@ -131,11 +136,11 @@ def test_kubernetes_stopped(world):
   """
   logs = pathlib.Path(world['LOGS'])
   pod = _start_pod(world, PYTHON_DOES=program)
-  deadline = time.monotonic() + 60
+  deadline = time.monotonic() + programs.PATIENCE
   while not (logs / 'ready').exists() and time.monotonic() < deadline:
     time.sleep(0.05)
   pod.send_signal(signal.SIGTERM)
-  assert pod.wait(timeout=60) == 75
+  assert _wait(pod) == 75
   assert (logs / 'saved').exists()
 
 

@@ -105,7 +105,7 @@ def check_other_modes(binary, parse, workdir):
 
 
 def test_help_shows_all_flags(tmp_path):
-  text, _ = start(tmp_path, '--help').communicate(timeout=60)
+  text, _ = start(tmp_path, '--help').communicate(timeout=programs.PATIENCE)
   for name in ('workdir', 'image_size', 'learning_rate', 'strategy'):
     assert f'--{name}:' in text
 
@@ -117,7 +117,7 @@ def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
       f'--data={folder}', '--train_steps=40', '--gaussianize_marginals'
   ]
   victim = start(workdir, *arguments)
-  deadline = time.monotonic() + 300
+  deadline = time.monotonic() + programs.PATIENCE
   while len(rows(workdir)) < 15 and time.monotonic() < deadline:
     time.sleep(0.01)
     assert victim.poll() is None, victim.communicate()
@@ -129,7 +129,7 @@ def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
   assert not (workdir / 'summary.json').exists()
 
   resumed = start(workdir, *arguments)
-  text, _ = resumed.communicate(timeout=300)
+  text, _ = resumed.communicate(timeout=programs.PATIENCE)
   assert resumed.returncode == 0, text
   (step,) = re.findall(r'Resumed at step (\d+)', text)
   assert 10 <= int(step) <= len(before)
@@ -225,7 +225,7 @@ def test_on_several_devices(tmp_path):
       )
       for environment in cluster.environments(2)
   ]
-  texts = [run.communicate(timeout=300)[0] for run in runs]
+  texts = [run.communicate(timeout=programs.PATIENCE)[0] for run in runs]
   for run, text in zip(runs, texts, strict=True):
     assert run.returncode == 0, text
   for text in texts[:2]:
@@ -254,7 +254,7 @@ def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
   run = start(
       workdir, f'--data={bad}', '--bad_images=skip', '--train_steps=1'
   )
-  text, _ = run.communicate(timeout=300)
+  text, _ = run.communicate(timeout=programs.PATIENCE)
   assert run.returncode == 0, text
   assert '3 images in' in text
   assert '1 bad images skipped' in text and 'notes.txt' in text

@@ -8,6 +8,7 @@ import sys
 import cluster
 import numpy as np
 import pytest
+from support import programs
 
 import tfp_flowopt as fo
 
@@ -72,7 +73,7 @@ def test_mirrored(batches, tmp_path, structure, replicas):
   np.savez(tmp_path / 'data.npz', *batches)
   output = tmp_path / 'output.npz'
   run = start(tmp_path / 'data.npz', output, structure, replicas)
-  text, _ = run.communicate(timeout=300)
+  text, _ = run.communicate(timeout=programs.PATIENCE)
   assert run.returncode == 0, text
   check(output, batches, structure, replicas)
 
@@ -87,7 +88,7 @@ def test_two_workers(batches, tmp_path):
       )
   ]
   for run in runs:
-    text, _ = run.communicate(timeout=300)
+    text, _ = run.communicate(timeout=programs.PATIENCE)
     assert run.returncode == 0, text
   for output in outputs:
     check(output, batches, 'circulant', 1)

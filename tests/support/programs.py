@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Seconds after which a program hangs: on a busy machine it may well take ten
+# times as long as alone.
+PATIENCE = 1800.0
 
 
 def run(*arguments):
@@ -14,7 +17,7 @@ def run(*arguments):
       [sys.executable, *arguments],
       capture_output=True,
       text=True,
-      timeout=300,
+      timeout=PATIENCE,
       check=False,
       env={
           **os.environ,

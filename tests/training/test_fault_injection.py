@@ -23,7 +23,7 @@ def test_a_killed_run_ends_like_an_unbroken_one(tmp_path):
       ],
       capture_output=True,
       text=True,
-      timeout=600,
+      timeout=programs.PATIENCE,
       check=False,
       env={
           **os.environ,

@@ -48,7 +48,9 @@ def start_workers(count, folder, overrides=None):
 
 
 def finish(*processes):
-  outputs = [process.communicate(timeout=300)[0] for process in processes]
+  outputs = [
+      process.communicate(timeout=programs.PATIENCE)[0] for process in processes
+  ]
   for process, output in zip(processes, outputs, strict=True):
     assert process.returncode == 0, output[-3000:]
   return outputs

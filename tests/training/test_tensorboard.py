@@ -156,11 +156,12 @@ def test_writing_is_light_and_shown_in_time(tmp_path, monkeypatch):
   threads = threading.active_count()
   writer = TensorBoardWriter(tmp_path)
   writer.scalars(0, a=0)
-  began = time.perf_counter()
+  # Of this thread: another program may have the processor.
+  began = time.thread_time()
   for step in range(1, 1001):
     writer.scalars(step, a=1.0, b=2.0, c=3.0, d=4.0, e=5.0)
   # 8 ms if nothing else runs.
-  assert time.perf_counter() - began < 1.0
+  assert time.thread_time() - began < 1.0
   assert threading.active_count() == threads
   # Without `flush`, what is written is on show after a while.
   now = time.monotonic()
