@@ -8,15 +8,16 @@ from tfp_flowopt.training import labelled
 
 __all__ = ['ExampleBatches']
 
-# Numbers of a batch, images at most, and bytes that are kept in memory.
+# Numbers of a batch, images at most, and bytes that are kept in memory: with
+# those that an `ImageDataset` reads ahead, less than 1 GiB.
 _BATCH_NUMBERS, _MOST_IMAGES = 2**19, 128
-_KEPT_BYTES = 2**30
+_KEPT_BYTES = 3 * 2**28
 
 
 class ExampleBatches:
   """The first examples of a seed, the same ones each time they are read.
 
-  Kept in memory if they take at most 1 GiB, else read again from their files.
+  Kept in memory if they take at most 768 MiB, else read again from their files.
   Iteration gives pairs of the number of the first image of a batch, int64, and
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
   """
@@ -36,15 +37,14 @@ class ExampleBatches:
     self.num = num
     self.event_size = size
     self.batch_size = max(1, min(_BATCH_NUMBERS // size, _MOST_IMAGES, num))
-    examples = images.examples(num, seed)
-    if num * size <= _KEPT_BYTES:
-      examples = tf.data.Dataset.from_tensor_slices(
-          examples.batch(num).get_single_element()
-      )
     starts = tf.data.Dataset.range(0, num, self.batch_size)
     self._dataset = tf.data.Dataset.zip(
-        (starts, examples.batch(self.batch_size))
+        (starts, images.examples(num, seed).batch(self.batch_size))
     )
+    if num * size <= _KEPT_BYTES:
+      self._dataset = self._dataset.cache()
+      # Only a whole pass is kept.
+      self._dataset.reduce(0, lambda n, _: n)
 
   def __iter__(self):
     return iter(self._dataset)

@@ -2,22 +2,26 @@
 
 import hashlib
 import json
+import math
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.training import batch_parts
+from tfp_flowopt.training import crop_reader
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
 from tfp_flowopt.training import image_labels
-from tfp_flowopt.training import image_reading
 from tfp_flowopt.training import image_scan
 
 __all__ = ['ImageDataset']
 
 # Bad images that an error names.
 _NAMED = 5
+
+# Examples that are read together, and their bytes, at most.
+_GROUP, _GROUP_BYTES = 4096, 2**26
 
 # Uses of a seed, so that orders and crops have nothing to do with each other.
 _ORDER, _AUGMENTATION = 0, 1
@@ -152,6 +156,9 @@ class ImageDataset:
   def examples(self, num, seed):
     """The first `num` examples of a seed, one at a time.
 
+    Groups of them are read ahead, up to 64 MiB or 4,096 examples, and in each
+    group an image once, however many examples come from it.
+
     Args:
       num: Number of examples; no item comes twice in the first `len(self)`.
       seed: `[2]` integer sequence or `Tensor`.
@@ -160,7 +167,11 @@ class ImageDataset:
       `tf.data.Dataset` of `num` uint8 images `[S, S, C]`, or of pairs of these
       and int64 labels `[]`.
     """
-    return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
+    group = max(1, min(_GROUP, _GROUP_BYTES // math.prod(self.event_shape)))
+    crops = crop_reader.map_in_threads(
+        tf.data.Dataset.range(num), self._crops(seed)
+    )
+    return crops.batch(group).flat_map(self._reader().read_group).prefetch(2)
 
   def batches(
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
@@ -191,28 +202,27 @@ class ImageDataset:
       first = step * batch_size + start
       return tf.data.Dataset.range(first, first + part_size)
 
-    examples = self._read(dataset.flat_map(numbers), seed)
+    reader, crop = self._reader(), self._crops(seed)
+    examples = crop_reader.map_in_threads(
+        dataset.flat_map(numbers), lambda number: reader.read(crop(number))
+    )
     return examples.batch(part_size, drop_remainder=True).prefetch(2)
 
-  def _read(self, numbers, seed):
-    """The examples of a dataset of numbers, in parallel, in their order."""
+  def _reader(self):
+    size, _, _, channels = self._settings
+    return crop_reader.CropReader(self._store, self._labels, size, channels)
+
+  def _crops(self, seed):
+    """The function of a seed from numbers of examples to their `Crop`s."""
     seed = tf.cast(seed, tf.int64)
     if seed.shape.rank == 0:
       seed = tf.stack([0, seed])
     order, augmentation = _fold_in(seed, _ORDER), _fold_in(seed, _AUGMENTATION)
-    # Fused with the making of batches, it would read 16 batches ahead.
-    options = tf.data.Options()
-    options.experimental_optimization.map_and_batch_fusion = False
-    # A fixed number: to choose it by speed would fill the memory.
-    return numbers.with_options(options).map(
-        lambda number: self._example(number, order, augmentation),
-        num_parallel_calls=image_scan.THREADS,
-        deterministic=True,
-    )
+    return lambda number: self._crop(number, order, augmentation)
 
-  def _example(self, number, order, augmentation):
-    """Example `number`; two seeds `[2]`."""
-    size, crop, flip, channels = self._settings
+  def _crop(self, number, order, augmentation):
+    """The `Crop` of example `number`; two seeds `[2]`."""
+    _, crop, flip, _ = self._settings
     num_items = tf.constant(len(self), tf.int64)
     item = tf.random.experimental.index_shuffle(
         number % num_items, _fold_in(order, number // num_items), num_items - 1
@@ -225,19 +235,8 @@ class ImageDataset:
     )
     if crop == 'random':
       top, left = random[0] % rows, random[1] % columns
-    image = image_reading.read_square(
-        self._store, source, top, left, size, channels
-    )
-    if flip:
-      # Not a slice with step -1, which takes twenty times as long.
-      image = tf.cond(
-          random[2] % 2 == 0,
-          lambda: image,
-          lambda: tf.image.flip_left_right(image),
-      )
-    if self._labels is None:
-      return image
-    return image, tf.gather(self._labels, source)
+    flipped = random[2] % 2 == 1 if flip else tf.constant(False)
+    return crop_reader.Crop(source, top, left, flipped)
 
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""

@@ -1,5 +1,10 @@
 """Image files of a folder."""
 
+import functools
+import os
+
+import tensorflow as tf
+
 from tfp_flowopt.training import image_store
 
 __all__ = ['Folder']
@@ -31,6 +36,15 @@ class Folder(image_store.ImageStore):
   def read(self, index):
     """See base class."""
     return self._files[index].read_bytes()
+
+  def read_in_graph(self, index):
+    """See base class."""
+    return tf.io.read_file(tf.gather(self._names, index))
+
+  @functools.cached_property
+  def _names(self):
+    with tf.init_scope():  # once, and not copied into graphs
+      return tf.constant([os.fsencode(file) for file in self.files()])
 
   def files(self):
     """See base class."""

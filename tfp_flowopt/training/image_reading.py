@@ -1,69 +1,60 @@
-"""A square of one image, as TensorFlow operations."""
+"""A window of one image, as TensorFlow operations."""
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.training import image_decoding
 
-__all__ = ['read_square']
+__all__ = ['read_window']
 
 # The colours of a JPEG are stored at half the resolution. At the border of a
 # window they lack the neighbours to interpolate with.
 _JPEG_MARGIN = 16
 
 
-def read_square(store, index, top, left, size, channels):
-  """Reads an image and cuts a square out of it.
+def read_window(store, index, top, left, height, width):
+  """Reads an image and cuts a rectangle out of it.
 
   Args:
     store: `ImageStore` of 1 or 3 channels.
     index: Of the image, scalar int64 `Tensor`.
-    top: First row of the square, scalar int64 `Tensor`.
+    top: First row of the window, scalar int64 `Tensor`.
     left: First column.
-    size: Side of the square.
-    channels: 3 for colour, 1 for grey.
+    height: Number of rows.
+    width: Number of columns.
 
   Returns:
-    uint8 `Tensor` `[size, size, channels]`.
+    uint8 `Tensor` `[height, width, store.channels]`.
   """
+  window = top, left, height, width
+  value = store.read_in_graph(index)
   if store.encoded:
-    image = _decode_square(store, index, top, left, size)
+    value = tf.ensure_shape(value, [])
+    image = tf.cond(
+        tf.io.is_jpeg(value),
+        lambda: _crop_jpeg(value, *(tf.cast(x, tf.int32) for x in window)),
+        lambda: _crop(image_decoding.decode(value), *window),
+    )
   else:
-    image = tf.numpy_function(store.read, [index], tf.uint8)
-    image = _crop(image, top, left, size)
-  image = tf.ensure_shape(image, [size, size, store.channels])
-  if store.channels == 1 and channels == 3:
-    return tf.image.grayscale_to_rgb(image)
-  if store.channels == 3 and channels == 1:
-    return tf.image.rgb_to_grayscale(image)
-  return image
+    image = _crop(value, *window)
+  return tf.ensure_shape(image, [None, None, store.channels])
 
 
-def _decode_square(store, index, top, left, size):
-  # An array of objects, for NumPy's strings end before trailing zeros.
-  encoded = tf.numpy_function(
-      lambda i: np.array(store.read(i), object), [index], tf.string
-  )
-  encoded = tf.ensure_shape(encoded, [])
-  top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
-  return tf.cond(
-      tf.io.is_jpeg(encoded),
-      lambda: _crop_jpeg(encoded, top, left, size),
-      lambda: _crop(image_decoding.decode(encoded), top, left, size),
-  )
+def _crop(image, top, left, height, width):
+  return image[top : top + height, left : left + width]
 
 
-def _crop(image, top, left, size):
-  return image[top : top + size, left : left + size]
-
-
-def _crop_jpeg(encoded, top, left, size):
-  """Decodes a square and little else, to the pixels of the whole image."""
-  height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
+def _crop_jpeg(encoded, top, left, height, width):
+  """Decodes a window and little else, to the pixels of the whole image."""
+  rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
   first_row = tf.maximum(top - _JPEG_MARGIN, 0)
   first_column = tf.maximum(left - _JPEG_MARGIN, 0)
-  rows = tf.minimum(top + size + _JPEG_MARGIN, height) - first_row
-  columns = tf.minimum(left + size + _JPEG_MARGIN, width) - first_column
-  window = tf.stack([first_row, first_column, rows, columns])
+  last_row = tf.minimum(top + height + _JPEG_MARGIN, rows)
+  last_column = tf.minimum(left + width + _JPEG_MARGIN, columns)
+  window = tf.stack([
+      first_row,
+      first_column,
+      last_row - first_row,
+      last_column - first_column,
+  ])
   image = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
-  return _crop(image, top - first_row, left - first_column, size)
+  return _crop(image, top - first_row, left - first_column, height, width)

@@ -3,6 +3,8 @@
 import abc
 import os
 
+import tensorflow as tf
+
 from tfp_flowopt.training import image_decoding
 
 __all__ = ['ImageStore']
@@ -41,6 +43,25 @@ class ImageStore(abc.ABC):
       OSError: If the file cannot be read.
       ValueError: If it does not hold what it should.
     """
+
+  def read_in_graph(self, index):
+    """Reads an image as an operation of a graph, as input pipelines do.
+
+    By default it calls `read`, one thread at a time. Where TensorFlow has an
+    operation that reads, a subclass does better without Python.
+
+    Args:
+      index: Scalar int64 `Tensor`.
+
+    Returns:
+      What `read` gives, as a `Tensor`: a string, or uint8 `[H, W, C]`.
+    """
+    if not self.encoded:
+      return tf.numpy_function(self.read, [index], tf.uint8)
+    # Not `numpy_function`: TensorFlow never frees the strings it returns.
+    return tf.py_function(
+        lambda i: tf.constant(self.read(int(i))), [index], tf.string
+    )
 
   @abc.abstractmethod
   def files(self):
