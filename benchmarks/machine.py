@@ -4,10 +4,23 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import subprocess
 
-__all__ = ['description']
+__all__ = ['commit', 'description']
 
 _PACKAGES = ('tensorflow', 'tensorflow-probability')
+
+
+def commit():
+  """The commit that is checked out; `None` if there is none."""
+  result = subprocess.run(
+      ['git', 'rev-parse', '--short', 'HEAD'],
+      cwd=pathlib.Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  return result.stdout.strip() or None
 
 
 def description():
