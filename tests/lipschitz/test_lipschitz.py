@@ -57,7 +57,7 @@ def test_conditioner_constant_against_an_adversary(scale):
       2, 6, 3, lipschitz=2.5, dtype=tf.float64
   )
   registry.randomize(network, scale)
-  assert network.lipschitz == 2.5
+  assert 2.5 < network.lipschitz < 2.5 * (1 + 1e-12)
   found = max(
       adversary.largest_expansion(network, (4, 4, 2)),
       adversary.largest_local_expansion(network, (4, 4, 2)),
@@ -85,7 +85,7 @@ def test_dense_layer(rng):
   np.testing.assert_allclose(
       np.linalg.norm(y, axis=-1), np.linalg.norm(x, axis=-1)
   )
-  assert layer.lipschitz == 1.0
+  assert 1 < layer.lipschitz < 1 + 1e-12
 
 
 def test_max_min_sorts_pairs():
@@ -131,7 +131,7 @@ def test_algebra():
   assert a.inverted() == (3.0, 2.0)
   assert a.then(b) == (10.0, 1.5)
   assert a.beside(b) == (5.0, 3.0)
-  assert a.inflated(tf.float64) == a
+  assert 2.0 < a.inflated(tf.float64).forward < 2.0 * (1 + 1e-12)
   assert a.inflated(tf.float32).forward > 2.0
 
 

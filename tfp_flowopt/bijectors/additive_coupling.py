@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import statements
 
 __all__ = ['AdditiveCoupling']
 
@@ -40,8 +41,8 @@ class AdditiveCoupling(coupling.Coupling):
 
     Args:
       conditioner: Callable that maps `[..., C // 2]` to the shift
-        `[..., C - C // 2]`. Its property `lipschitz`, if it has one, must be a
-        Lipschitz constant of it.
+        `[..., C - C // 2]`. The property `lipschitz` of its class, if it has
+        one, must be a Lipschitz constant of it; a subclass states it again.
       event_ndims: Number of dimensions of an event, 3 for images.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -61,6 +62,6 @@ class AdditiveCoupling(coupling.Coupling):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: AdditiveCoupling):
-  lipschitz = coupling.current_lipschitz(bijector.conditioner)
+  lipschitz = statements.current_lipschitz(bijector.conditioner)
   constant = bounds.coupling_norm(lipschitz, 1.0)
   return bounds.LipschitzBounds(constant, constant)

@@ -5,8 +5,11 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.lipschitz import statements
 
 __all__ = ['AffineCoupling', 'constants_within']
 
@@ -73,8 +76,9 @@ class AffineCoupling(coupling.Coupling):
 
     Args:
       conditioner: Callable that maps `[..., C // 2]` to
-        `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. Its
-        property `lipschitz`, if it has one, must be a Lipschitz constant of it.
+        `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. The
+        property `lipschitz` of its class, if it has one, must be a Lipschitz
+        constant of it; a subclass states it again.
       scale_bound: Positive Python `float` of at most 40, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
@@ -113,27 +117,28 @@ class AffineCoupling(coupling.Coupling):
     return self._tail_bound
 
   def _scale_and_shift(self, params):
-    raw, shift = tf.split(params, 2, axis=-1)
+    raw, shift = tf.split(half_precision.widened(params), 2, axis=-1)
     return self._scale_bound * tf.tanh(raw / self._scale_bound), shift
 
   def _normalize(self, y, params):
     s, shift = self._scale_and_shift(params)
     scale = tf.exp(s)
+    dtype, y = y.dtype, half_precision.widened(y)
     u = soft_scaling.distance(y, self._tail_bound)
     x = y * soft_scaling.ratio(u, scale) + shift
-    return x, soft_scaling.log_slope(u, scale)
+    return tf.cast(x, dtype), soft_scaling.log_slope(u, scale)
 
   def _generate(self, x, params):
     s, shift = self._scale_and_shift(params)
     scale = tf.exp(s)
-    x = x - shift
+    dtype, x = x.dtype, half_precision.widened(x) - shift
     if math.isinf(self._tail_bound):
       y = x / scale
     else:
       v = soft_scaling.distance(x, self._tail_bound)
       y = x * soft_scaling.inverse_ratio(v, scale)
     u = soft_scaling.distance(y, self._tail_bound)
-    return y, -soft_scaling.log_slope(u, scale)
+    return tf.cast(y, dtype), -soft_scaling.log_slope(u, scale)
 
 
 def _steepest_scale(a):
@@ -167,14 +172,17 @@ def constants_within(log_lipschitz, tail_bound):
 @bounds.lipschitz_bounds.register
 def _(bijector: AffineCoupling):
   a = bijector.scale_bound
-  lipschitz = coupling.current_lipschitz(bijector.conditioner)
+  lipschitz = statements.current_lipschitz(bijector.conditioner)
   k = _steepest_scale(a)
 
   def constant(largest_shift_slope):
     slope = math.hypot(k * bijector.tail_bound, largest_shift_slope)
     # Without a cross term not even infinite tails matter (0 times inf is NaN).
-    return bounds.coupling_norm(lipschitz and lipschitz * slope, math.exp(a))
+    return bounds.coupling_norm(
+        lipschitz and rounding.product(lipschitz, slope),
+        rounding.exponential(a),
+    )
 
   return bounds.LipschitzBounds(
-      forward=constant(math.exp(a)), inverse=constant(1.0)
+      forward=constant(rounding.exponential(a)), inverse=constant(1.0)
   )

@@ -12,6 +12,8 @@ from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
 from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['ConvexPotentialResidual']
 
@@ -104,8 +106,14 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Arguments `smallest` and `largest` must satisfy 0 < smallest < '
           f'largest < inf, got {smallest} and {largest}.'
       )
+    # Exactly: the transposed layer is not that of what a subclass computes.
+    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
+      raise ValueError(
+          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
+          f'no subclass, got {type(layer).__name__}.'
+      )
     kernel = layer.effective_kernel()
-    if not layer.lipschitz <= bounds.inflation(kernel.dtype):
+    if not layer.lipschitz <= rounding.inflation(kernel.dtype):
       raise ValueError(
           'Argument `layer` must certify a constant of at most 1, got '
           f'{layer.lipschitz}.'
@@ -175,7 +183,7 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
   @property
   def _certified_largest(self):
     # The rescaled kernel has norm 1 up to rounding.
-    return self._largest * bounds.inflation(self.dtype)
+    return self._largest * rounding.inflation(self.dtype)
 
   @property
   def _step(self):
@@ -284,5 +292,5 @@ def _transposed_convolution(hidden, kernel):
 @bounds.lipschitz_bounds.register
 def _(bijector: ConvexPotentialResidual):
   return bounds.LipschitzBounds(
-      1.0 / bijector.smallest, bijector.largest
+      rounding.reciprocal(bijector.smallest), bijector.largest
   ).inflated(bijector.dtype)

@@ -1,22 +1,13 @@
 """What the couplings have in common."""
 
 import abc
-import math
 import warnings
 
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import layers
-from tfp_flowopt.lipschitz import operator_norm
 
-__all__ = [
-    'Coupling',
-    'conditioner_lipschitz',
-    'current_lipschitz',
-    'warn_if_untracked',
-]
+__all__ = ['Coupling', 'warn_if_untracked']
 
 
 class Coupling(base.JointBijector):
@@ -38,10 +29,10 @@ class Coupling(base.JointBijector):
 
     Args:
       conditioner: Callable that maps `[..., C // 2]` to the parameters of the
-        transformation. A `tf.Module`'s variables are tracked; its property
-        `lipschitz`, if it has one, certifies the coupling. If it has a
-        property `conditioning_channels` that is not 0, conditioning is its
-        second argument.
+        transformation. A `tf.Module`'s variables are tracked; the property
+        `lipschitz` of its class, if it has one, certifies the coupling (a
+        subclass states it again). If it has a property `conditioning_channels`
+        that is not 0, conditioning is its second argument.
       event_ndims: Number of dimensions of an event: 3 for images, 1 for
         vectors. The last one is the channels.
       validate_args: Python `bool`.
@@ -101,7 +92,7 @@ class Coupling(base.JointBijector):
           'and have the number of outputs that the class says; its output '
           f'turns shape {x.shape} into {y.shape}.'
       )
-    return y, self._log_det(log_slope)
+    return y, self._log_det(log_slope, x.dtype)
 
   def _retrace(self, result, forward, tape, conditioning=None):
     first, second = tf.split(result, [result.shape[-1] // 2, -1], axis=-1)
@@ -118,51 +109,19 @@ class Coupling(base.JointBijector):
     return (
         [first, second],
         tf.concat([first, value], axis=-1),
-        self._log_det(log_slope),
+        self._log_det(log_slope, result.dtype),
     )
 
-  def _log_det(self, log_slope):
+  def _log_det(self, log_slope, dtype):
     axes = list(range(-self.forward_min_event_ndims, 0))
-    return tf.reduce_sum(log_slope, axis=axes)
+    # Of half precision, summed in float32.
+    return tf.cast(tf.reduce_sum(log_slope, axis=axes), dtype)
 
   def _forward_and_log_det(self, x, conditioning=None):
     return self._apply(self._generate, x, conditioning)
 
   def _inverse_and_log_det(self, y, conditioning=None):
     return self._apply(self._normalize, y, conditioning)
-
-
-def conditioner_lipschitz(conditioner):
-  """The constant that a conditioner states for all its weights.
-
-  Args:
-    conditioner: As a `Coupling` takes it.
-
-  Returns:
-    Python `float`; infinite if it states none.
-  """
-  return getattr(conditioner, 'lipschitz', math.inf)
-
-
-def current_lipschitz(conditioner):
-  """A constant of a conditioner with its weights as they are.
-
-  Of a linear layer it is the norm of its kernel, which may be well below the
-  constant that it states for all kernels. For certificates only: what is kept
-  for later must hold for later weights, too (`conditioner_lipschitz`).
-
-  Args:
-    conditioner: As a `Coupling` takes it.
-
-  Returns:
-    Python `float`; infinite if no constant is known.
-  """
-  stated = conditioner_lipschitz(conditioner)
-  if not isinstance(conditioner, layers.LipschitzLinear):
-    return stated
-  kernel = conditioner.effective_kernel()
-  norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
-  return min(stated, float(norm) * bounds.inflation(kernel.dtype))
 
 
 def warn_if_untracked(network, argument):

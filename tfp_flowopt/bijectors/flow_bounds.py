@@ -3,14 +3,26 @@
 import math
 from typing import NamedTuple
 
+from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import additive_coupling
-from tfp_flowopt.bijectors import affine_coupling
+from tfp_flowopt.bijectors import depth_to_space
+from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import scaling_cascade
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 
 __all__ = ['FlowBounds', 'bounds_by_part', 'bounds_of_bijector']
+
+# Exact classes, in all that follows: a subclass may compute something else.
+_LINEAR = (
+    act_norm.ActNorm,
+    depth_to_space.DepthToSpace,
+    invertible_conv1x1.InvertibleConv1x1,
+    marginal_gaussianization.MarginalGaussianization,
+)
+_LINEAR_NETWORKS = (layers.LipschitzConv2D, layers.LipschitzDense)
 
 
 class FlowBounds(NamedTuple):
@@ -53,8 +65,13 @@ def bounds_by_part(level):
 
   Returns:
     `FlowBounds`.
+
+  Raises:
+    TypeError: If a class is not registered (`lipschitz_bounds`).
   """
   factor_out = level.factor_out
+  for bijector in (level, factor_out):
+    bounds.check_registered(bijector)
   result = bounds_of_bijector(factor_out.scaling)
   if factor_out.travel is not None:
     result = result.beside(bounds_by_part(factor_out.travel))
@@ -70,26 +87,30 @@ def bounds_of_bijector(part):
     part: Bijector that `ImageFlow` is made of; `None` is the identity.
 
   Returns:
-    `FlowBounds`.
+    `FlowBounds`. What is not known to be linear is counted as non-linear.
+
+  Raises:
+    TypeError: If the class is not registered (`lipschitz_bounds`).
   """
   if part is None:
     return _IDENTITY
-  if isinstance(part, scaling_cascade.ScalingCascade):
+  if type(part) is scaling_cascade.ScalingCascade:
     result = _IDENTITY
     for scaling in part.parts:
       result = result.then(bounds_of_bijector(scaling))
     return result
   constants = bounds.lipschitz_bounds(part)
-  if isinstance(part, radial_scaling.RadialScaling):
-    stretch = math.sqrt(constants.forward * constants.inverse)
-    scalar = math.sqrt(constants.forward / constants.inverse)
+  if type(part) is radial_scaling.RadialScaling and math.inf not in constants:
+    # Of roots: their product may be out of range.
+    forward, inverse = map(math.sqrt, constants)
+    scalar, stretch = forward / inverse, forward * inverse
     return FlowBounds(
         bounds.LipschitzBounds(scalar, 1.0 / scalar),
         bounds.LipschitzBounds(stretch, stretch),
     )
-  if isinstance(part, affine_coupling.AffineCoupling) or (
-      isinstance(part, additive_coupling.AdditiveCoupling)
-      and not isinstance(part.conditioner, layers.LipschitzLinear)
+  if type(part) in _LINEAR or (
+      type(part) is additive_coupling.AdditiveCoupling
+      and type(part.conditioner) in _LINEAR_NETWORKS
   ):
-    return FlowBounds(bounds.ISOMETRY, constants)
-  return FlowBounds(constants, bounds.ISOMETRY)
+    return FlowBounds(constants, bounds.ISOMETRY)
+  return FlowBounds(bounds.ISOMETRY, constants)

@@ -15,9 +15,10 @@ from tfp_flowopt.bijectors import flow_level
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import repeated_steps
 from tfp_flowopt.bijectors import scaling_cascade
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import budget as budget_lib
 from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.networks import conv_conditioner
 
 __all__ = ['FlowBuilder']
 
@@ -185,12 +186,19 @@ class FlowBuilder:
         )
       else:
         lipschitz = 2.0 * math.sinh(share)
-      # The network states its constant with the safety factor.
-      lipschitz /= bounds.inflation(self.dtype)
-    conditioner = networks.ConvConditioner(
+    sizes = (
         first,
         self.hidden_channels,
         second if self.coupling == 'additive' else 2 * second,
+    )
+    if self.lipschitz_budget is not None:
+      # The network states its constant with the safety factor, which is hardly
+      # larger for a smaller constant: for half of it, it is for certain.
+      lipschitz /= conv_conditioner.inflation(
+          *sizes, 0.5 * lipschitz, self.dtype, self.compute_dtype
+      )
+    conditioner = networks.ConvConditioner(
+        *sizes,
         lipschitz=lipschitz,
         conditioning_channels=self.conditioning_channels,
         dtype=self.dtype,
@@ -223,7 +231,7 @@ class FlowBuilder:
       # The certificate of each scaling has the safety factor.
       num_scalings = sum(cascade.num_scalings for cascade in path)
       fixed_and_safety = fixed + num_scalings * math.log(
-          bounds.inflation(self.dtype)
+          rounding.inflation(self.dtype)
       )
       if not fixed_and_safety < self.lipschitz_budget:
         raise ValueError(

@@ -260,7 +260,12 @@ class ImageFlow(base.JointBijector):
 
     Returns:
       `FlowBounds`.
+
+    Raises:
+      TypeError: If it is of a subclass that is not registered with
+        `lipschitz_bounds`: that may compute something else.
     """
+    bounds.check_registered(self)
     return flow_bounds.bounds_by_part(self._top_level).then(
         flow_bounds.bounds_of_bijector(self._marginals)
     )

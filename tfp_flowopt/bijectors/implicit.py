@@ -10,6 +10,7 @@ from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['ImplicitBijector']
 
@@ -67,6 +68,8 @@ class ImplicitBijector(base.JointBijector):
     Raises:
       ValueError: If an argument has a wrong value.
     """
+    if dtype is not None:
+      _resolution(dtype)
     if event_ndims < 1:
       raise ValueError(
           f'Argument `event_ndims` must be at least 1, got {event_ndims}.'
@@ -273,5 +276,10 @@ class ImplicitBijector(base.JointBijector):
 
 
 def _resolution(dtype):
-  """Distance of 1 to the next number."""
-  return 2.0**-52 if dtype == tf.float64 else 2.0**-23
+  """Distance of 1 to the next number; a `ValueError` for half precision."""
+  if tf.as_dtype(dtype) not in (tf.float32, tf.float64):
+    raise ValueError(
+        'Argument `dtype` must be float32 or float64 (no solution is certified '
+        f'in another type), got {tf.as_dtype(dtype).name}.'
+    )
+  return 2.0 * rounding.unit_round_off(dtype)

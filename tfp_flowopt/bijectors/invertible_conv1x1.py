@@ -164,27 +164,41 @@ class InvertibleConv1x1(base.JointBijector):
     if shift is not None:
       self._shift.assign(tf.cast(shift, self._shift.dtype))
 
+  def _forward_rows(self, log_s):
+    """What `forward` multiplies rows by: A^-T = U diag(1/s) V^T."""
+    return tf.linalg.matmul(
+        self._left() * tf.exp(-log_s), self._right(), transpose_b=True
+    )
+
+  def _inverse_rows(self, log_s):
+    """What `inverse` multiplies rows by: A^T = V diag(s) U^T."""
+    return tf.linalg.matmul(
+        self._right() * tf.exp(log_s), self._left(), transpose_b=True
+    )
+
   def _forward_and_log_det(self, x):
     x = base.check_event(x, [None, None, *self._shift.shape], self.name)
     log_s = self.log_singular_values
-    # Positions are rows, so this is A^-T = U diag(1/s) V^T.
-    matrix = tf.linalg.matmul(
-        self._left() * tf.exp(-log_s), self._right(), transpose_b=True
-    )
-    y = tf.tensordot(x, matrix, axes=1) + self._shift
+    y = tf.tensordot(x, self._forward_rows(log_s), axes=1) + self._shift
     return y, -base.num_positions(x) * tf.reduce_sum(log_s)
 
   def _inverse_and_log_det(self, y):
     y = base.check_event(y, [None, None, *self._shift.shape], self.name)
     log_s = self.log_singular_values
-    # Positions are rows, so this is A^T = V diag(s) U^T.
-    matrix = tf.linalg.matmul(
-        self._right() * tf.exp(log_s), self._left(), transpose_b=True
-    )
-    x = tf.tensordot(y - self._shift, matrix, axes=1)
+    x = tf.tensordot(y - self._shift, self._inverse_rows(log_s), axes=1)
     return x, base.num_positions(y) * tf.reduce_sum(log_s)
 
 
 @bounds.lipschitz_bounds.register
 def _(bijector: InvertibleConv1x1):
-  return bounds.bounds_of_log_scales(bijector.log_singular_values)
+  # Of the matrices that are used: rotations are exact up to rounding, and
+  # those that were given (`left`, `right`) may be none.
+  log_s = bijector.log_singular_values
+  forward, inverse = (
+      bounds.largest_singular_value(rows)
+      for rows in (
+          bijector._forward_rows(log_s),  # pylint: disable=protected-access
+          bijector._inverse_rows(log_s),  # pylint: disable=protected-access
+      )
+  )
+  return bounds.LipschitzBounds(forward, inverse).inflated(bijector.dtype)

@@ -1,5 +1,7 @@
 """LipschitzResidual bijector."""
 
+import math
+
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
@@ -10,6 +12,8 @@ from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import power_series
 from tfp_flowopt.internal import stochastic_log_det
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.lipschitz import statements
 
 __all__ = ['LipschitzResidual']
 
@@ -81,8 +85,9 @@ class LipschitzResidual(implicit.ImplicitBijector):
     Args:
       network: Callable, the `g` above: maps `[..., event]` to the same shape,
         for any number of batch dimensions, each element of the batch alone.
-        Its property `lipschitz` must be a Lipschitz constant of it, below 1. A
-        `tf.Module`'s variables are tracked.
+        The property `lipschitz` of its class must be a Lipschitz constant of
+        it, below 1; a subclass states it again. A `tf.Module`'s variables are
+        tracked.
       event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
         images.
       log_det: `'exact'`, `'series'`, `'roulette'` or `'lanczos'`.
@@ -102,10 +107,11 @@ class LipschitzResidual(implicit.ImplicitBijector):
       name: Python `str`.
 
     Raises:
+      TypeError: If the network inherits its constant.
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    lipschitz = coupling.conditioner_lipschitz(network)
+    lipschitz = statements.stated_lipschitz(network)
     if not 0 <= lipschitz < 1:
       raise ValueError(
           'Argument `network` must certify a constant below 1 as '
@@ -255,4 +261,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
 @bounds.lipschitz_bounds.register
 def _(bijector: LipschitzResidual):
   lipschitz = bijector.lipschitz
-  return bounds.LipschitzBounds(1.0 / (1.0 - lipschitz), 1.0 + lipschitz)
+  return bounds.LipschitzBounds(
+      rounding.reciprocal(1.0 - lipschitz),
+      math.nextafter(1.0 + lipschitz, math.inf),
+  )

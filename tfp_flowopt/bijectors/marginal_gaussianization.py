@@ -172,7 +172,9 @@ def _(bijector: MarginalGaussianization):
       np.asarray(tf.convert_to_tensor(knots), np.float64)
       for knots in (bijector.inputs, bijector.outputs)
   )
-  slopes = np.diff(outputs) / np.diff(inputs)
-  return bounds.LipschitzBounds(
-      float(1.0 / slopes.min()), float(slopes.max())
-  ).inflated(bijector.dtype)
+  inputs, outputs = np.diff(inputs), np.diff(outputs)
+  with np.errstate(over='ignore', divide='ignore'):
+    forward, inverse = (inputs / outputs).max(), (outputs / inputs).max()
+  return bounds.LipschitzBounds(float(forward), float(inverse)).inflated(
+      bijector.dtype
+  )

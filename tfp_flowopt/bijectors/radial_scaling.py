@@ -7,14 +7,20 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_tangent
-from tfp_flowopt.internal import soft_scaling
+from tfp_flowopt.bijectors import radial_terms
+from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['RadialScaling', 'initial_log_radii']
 
+# Roundings of each term, the exponential of its slope among them.
+_OPERATIONS = 8
 # Squares below this are lost in float32; the ratio is constant long before.
 _TINY = 1e-30
+# And a radius that overflows has no gradient; the ratio is 1 long before.
+_HUGE = 1e36
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -152,10 +158,10 @@ class RadialScaling(base.JointBijector):
     return self._num_groups
 
   def _forward_and_log_det(self, x):
-    return self._scale(_undo_terms, x)
+    return self._scale(radial_terms.undo_terms, x)
 
   def _inverse_and_log_det(self, y):
-    return self._scale(_apply_terms, y)
+    return self._scale(radial_terms.apply_terms, y)
 
   def tangent(self, y):
     """The derivative of `inverse` at `y`, as a linear bijector.
@@ -167,9 +173,9 @@ class RadialScaling(base.JointBijector):
       Bijector of images of this shape, without log-determinants.
     """
     tiles = self._tiles(y)
-    square = tf.maximum(self._mean(tiles**2), _TINY)
+    square = self._mean_square(tiles)
     # Of tiles of a single value, the log-determinant is the slope's.
-    across, log_along = self._evaluate(_apply_terms, square, 1.0)
+    across, log_along = self._evaluate(radial_terms.apply_terms, square, 1.0)
     return radial_tangent.RadialTangent(
         tiles,
         *(
@@ -182,24 +188,30 @@ class RadialScaling(base.JointBijector):
   def _scale(self, terms, x):
     """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
+    dtype, x = x.dtype, half_precision.widened(x)
     tiles = self._tiles(x)
-    # The root has no gradient at 0, where none is needed.
-    square = tf.maximum(self._mean(tf.square(tiles)), _TINY)
+    square = self._mean_square(tiles)
     ratio, log_det = self._evaluate(terms, square, self._tile_dimensions(x))
     log_det = tf.reduce_sum(log_det, axis=list(range(1, 6)))
     y = tf.reshape(tiles * self._of_channels(ratio, x), base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
     y.set_shape(x.shape)
     log_det.set_shape(x.shape[:-3])
-    return y, log_det
+    return tf.cast(y, dtype), tf.cast(log_det, dtype)
+
+  def _mean_square(self, tiles):
+    """The squares of the radii, where their roots have gradients."""
+    return tf.clip_by_value(self._mean(tf.square(tiles)), _TINY, _HUGE)
 
   def _evaluate(self, terms, square, size):
     """What `terms` says of tiles of these mean squares, and of a size."""
     # A bound far beyond any data keeps training from leaving float32.
-    log_radii = 20.0 * tf.tanh(self._log_radii / 20.0)
-    return terms(
-        tf.sqrt(square), tf.exp(self._log_slopes()), tf.exp(log_radii), size
+    log_slopes, log_radii = (
+        tf.cast(weights, square.dtype)
+        for weights in (self._log_slopes(), self._log_radii)
     )
+    log_radii = 20.0 * tf.tanh(log_radii / 20.0)
+    return terms(tf.sqrt(square), tf.exp(log_slopes), tf.exp(log_radii), size)
 
   def _mean(self, tiles):
     """The mean over each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
@@ -263,87 +275,13 @@ def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):
   return tf.cast(np.log(np.geomspace(*radius_range, num_terms)), dtype)
 
 
-def _apply_terms(r, scales, radii, size):
-  """All terms, in the order of `inverse`.
-
-  Its gradient shares what autodiff would compute, and sum over all tiles, for
-  each operation with a scalar. With `u = r / B`, `t = 1 / (1 + u)` and
-  `q = u (2 + u)`,
-
-  ```none
-  dm / ds = t,    dm / du = (1 - s) t^2
-  dL / ds = 1 / (s + q),    dL / du = 2 (1 - s) t / (s + q)
-  ```
-
-  for the ratio `m` of a term, the logarithm `L` of its slope, and `s` its
-  scale.
-
-  Args:
-    r: Radii of tiles.
-    scales: The `e^(s_j)`, `[J]`.
-    radii: The `B_j`, `[J]`.
-    size: Number of values of a tile.
-
-  Returns:
-    The ratios to scale the tiles by, and the log-determinants.
-  """
-
-  @tf.custom_gradient
-  def apply(r, scales, radii):
-    terms, total, log_det = [], 1.0, 0.0
-    for scale, radius in zip(
-        tf.unstack(scales), tf.unstack(radii), strict=True
-    ):
-      u = soft_scaling.distance(r, radius)
-      ratio = soft_scaling.ratio(u, scale)
-      terms.append((r, scale, radius, u, ratio))
-      log_det += _log_det(u, ratio, scale, size)
-      r *= ratio
-      total *= ratio
-
-    def gradient(d_total, d_log_det):
-      d_log_ratio = d_total * total + (size - 1.0) * d_log_det
-      dr, d_scales, d_radii = 0.0, [], []
-      for r, scale, radius, u, ratio in reversed(terms):
-        t = 1.0 / (1.0 + u)
-        of_ratio = t * (d_log_ratio / ratio + dr * r)
-        of_slope = d_log_det / (scale + u * (2.0 + u))
-        du = (1.0 - scale) * t * (of_ratio + 2.0 * of_slope)
-        d_scales.append(tf.reduce_sum(of_ratio + of_slope))
-        d_radii.append(-tf.reduce_sum(du * u) / radius)
-        dr = dr * ratio + du / radius
-      return dr, tf.stack(d_scales[::-1]), tf.stack(d_radii[::-1])
-
-    return (total, log_det), gradient
-
-  return apply(r, scales, radii)
-
-
-def _undo_terms(r, scales, radii, size):
-  """The same for `forward`: the inverses of all terms, the last one first."""
-  total, log_det = 1.0, 0.0
-  for scale, radius in zip(
-      reversed(tf.unstack(scales)), reversed(tf.unstack(radii)), strict=True
-  ):
-    u = soft_scaling.distance(r, radius)
-    inverse_ratio = soft_scaling.inverse_ratio(u, scale)
-    r *= inverse_ratio
-    total *= inverse_ratio
-    u = soft_scaling.distance(r, radius)
-    log_det -= _log_det(u, soft_scaling.ratio(u, scale), scale, size)
-  return total, log_det
-
-
-def _log_det(u, ratio, scale, size):
-  """Log-determinant of one term, for tiles of `size` values."""
-  across = (size - 1.0) * tf.math.log(ratio)
-  return across + soft_scaling.log_slope(u, scale)
-
-
 @bounds.lipschitz_bounds.register
 def _(bijector: RadialScaling):
   log_slopes = tf.cast(bijector.log_slopes(), tf.float64).numpy()
-  return bounds.LipschitzBounds(
-      forward=math.exp(np.maximum(-log_slopes, 0.0).sum()),
-      inverse=math.exp(np.maximum(log_slopes, 0.0).sum()),
-  ).inflated(bijector.dtype)
+  forward, inverse = (
+      rounding.exponential(float(np.maximum(sign * log_slopes, 0.0).sum()))
+      for sign in (-1.0, 1.0)
+  )
+  return bounds.LipschitzBounds(forward, inverse).inflated(
+      bijector.dtype, operations=_OPERATIONS * len(log_slopes)
+  )

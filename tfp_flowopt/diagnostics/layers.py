@@ -13,6 +13,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['LayerReport', 'LayerReporter', 'layer_report']
 
@@ -291,8 +292,8 @@ class _Layer:
             name=self._name,
             size=x.shape[1:].num_elements(),
             log_det=float(log_det),
-            certified_forward=math.log(certified.forward),
-            certified_inverse=math.log(certified.inverse),
+            certified_forward=bounds.log_constant(certified.forward),
+            certified_inverse=bounds.log_constant(certified.inverse),
             local_forward=forward,
             local_inverse=inverse,
         ),

@@ -11,6 +11,8 @@ __all__ = [
 
 # Half the width of the corner that `smooth_max_min` rounds.
 _CORNER = 0.1
+# Beyond, its slope is 1 to the last digit, and the square need not be in range.
+_FAR = 1e8
 
 
 def max_min(x):
@@ -75,11 +77,16 @@ def smooth_max_min(x):
     ValueError: If `C` is odd.
   """
   a, b = _pairs(x)
-  mean, difference = 0.5 * (a + b), 0.5 * (a - b)
+  # Halves first: the sum of two large numbers overflows.
+  a, b = 0.5 * a, 0.5 * b
+  mean, difference = a + b, a - b
   # `sqrt(d^2 + c^2) - c` without the difference, which small `d` would not
-  # survive.
-  square = tf.square(difference)
-  distance = square / (tf.sqrt(square + _CORNER**2) + _CORNER)
+  # survive; and without the square of a large one, which overflows.
+  size = tf.abs(difference)
+  far = size > (1e2 if size.dtype == tf.float16 else _FAR)
+  square = tf.square(tf.where(far, tf.ones_like(difference), difference))
+  near = square / (tf.sqrt(square + _CORNER**2) + _CORNER)
+  distance = tf.where(far, size - _CORNER, near)
   return tf.concat([mean + distance, mean - distance], axis=-1)
 
 

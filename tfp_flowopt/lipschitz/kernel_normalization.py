@@ -21,9 +21,15 @@ _THIN = 256
 
 def _divided_by_norm(kernel):
   """`K / max(1, bound)`, with a certified bound of its operator norm."""
+  # Of `K / scale`, as the bound of a large kernel is out of range. The result
+  # does not depend on the scale, so nor does the gradient.
+  scale = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel)), 1.0))
+  kernel /= scale
   # A division, not a product with the reciprocal, whose gradient would square
-  # the bound: a kernel of 1e30 is out of range then.
-  return kernel / tf.maximum(operator_norm.operator_norm_bound(kernel), 1.0)
+  # the bound.
+  return kernel / tf.maximum(
+      operator_norm.operator_norm_bound(kernel), 1.0 / scale
+  )
 
 
 NORMALIZATIONS = {

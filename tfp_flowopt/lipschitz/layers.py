@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import convolution
 from tfp_flowopt.internal import image_batch
-from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import operator_norm
 from tfp_flowopt.lipschitz import rescaled_kernel
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['LipschitzConv2D', 'LipschitzDense', 'LipschitzLinear']
 
@@ -50,7 +51,8 @@ class LipschitzLinear(tf.Module):
   """A kernel that is rescaled to a bounded operator norm, and a bias.
 
   The base of the layers. Subclasses implement `__call__` with
-  `_check_input`, `effective_kernel` and `_add_bias`.
+  `_check_input`, `effective_kernel` and `_add_bias`, and state the constants
+  again.
   """
 
   def __init__(
@@ -112,8 +114,10 @@ class LipschitzLinear(tf.Module):
           'Argument `compute_dtype` must be a floating-point type, got '
           f'{self._compute_dtype.name}.'
       )
-    self._inflation = bounds.inflation(dtype)
     shape = [size for _, size in kernel_shape]
+    self._inflation = rounding.kernel_inflation(
+        shape, self._lipschitz, dtype, self._compute_dtype
+    )
     self._in_channels = shape[-2]
     kernel = (
         tf.zeros(shape, dtype)
@@ -137,10 +141,17 @@ class LipschitzLinear(tf.Module):
   def lipschitz(self):
     """The certified Lipschitz constant, whatever the weights are.
 
-    With the safety factor of the type (see `bounds.inflation`); infinite
+    With the safety factor of the types (`rounding.kernel_inflation`); infinite
     without normalisation.
     """
     return self._lipschitz * self._inflation
+
+  @property
+  def current_lipschitz(self):
+    """A constant of the layer with its kernel as it is."""
+    kernel = tf.cast(self.effective_kernel(), self._compute_dtype)
+    norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
+    return float(norm) * rounding.inflation(self._dtype)
 
   @property
   def normalization(self):
@@ -189,6 +200,10 @@ class LipschitzDense(LipschitzLinear):
   `y = x L K + b`, where `K` is the kernel rescaled to operator norm 1, by
   default by `almost_orthogonal`.
   """
+
+  # A subclass may compute something else, so it states them again.
+  lipschitz = LipschitzLinear.lipschitz
+  current_lipschitz = LipschitzLinear.current_lipschitz
 
   def __init__(
       self,
@@ -246,6 +261,10 @@ class LipschitzConv2D(LipschitzLinear):
   default by `almost_orthogonal`. The constant holds for every image size.
   """
 
+  # A subclass may compute something else, so it states them again.
+  lipschitz = LipschitzLinear.lipschitz
+  current_lipschitz = LipschitzLinear.current_lipschitz
+
   def __init__(
       self,
       in_channels,
@@ -274,8 +293,8 @@ class LipschitzConv2D(LipschitzLinear):
       use_bias: Whether there is a bias `b`.
       dtype: Type of the variables, float32 or float64.
       compute_dtype: Type of the convolution and its result, such as
-        `tf.bfloat16`; by default `dtype`. The constant is that of exact
-        arithmetic.
+        `tf.bfloat16`; by default `dtype`. `lipschitz` allows for the rounding
+        of the kernel.
       rate: Positive Python `float`, a factor of the trained kernel before it is
         normalised: how far it moves for a step of the weights. Not without
         normalisation.

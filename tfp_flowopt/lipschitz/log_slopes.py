@@ -21,7 +21,8 @@ class LogSlopes(tf.Module):
 
   They start at zero. A budget's `factor` holds a sum over many of them, so none
   needs a bound of its own; one would end the competition for the budget as soon
-  as all have reached it.
+  as all have reached it. (Beyond the root of the largest number of the type,
+  1e19 in float32, a `10 v_j` counts as that.)
   """
 
   def __init__(
@@ -80,4 +81,7 @@ def unscaled(modules):
     `Tensor` of all their slopes, one after the other.
   """
   raw = [module._raw for module in modules]  # pylint: disable=protected-access
-  return _RATE * tf.concat(raw, axis=-1)  # steps that are stacked are in front
+  raw = tf.concat(raw, axis=-1)  # steps that are stacked are in front
+  # Their sum is a divisor: were it infinite, the slopes would be NaN.
+  largest = math.sqrt(float(raw.dtype.max)) / _RATE
+  return _RATE * tf.clip_by_value(raw, -largest, largest)

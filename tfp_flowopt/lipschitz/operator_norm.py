@@ -5,8 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import gram
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['operator_norm_bound']
 
@@ -109,7 +109,7 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   return (
       scale
       * tf.exp(log_norm[0])
-      * (correction * bounds.inflation(kernel.dtype) * _ROUNDING)
+      * (correction * rounding.inflation(kernel.dtype) * _ROUNDING)
   )
 
 

@@ -76,11 +76,18 @@ class Orthogonal(derived_weights.DerivedWeights):
       name: Python `str`.
 
     Raises:
-      ValueError: If `rate` is not a positive number.
+      ValueError: If `rate` is not a positive number, or `dtype` is bfloat16
+        for what is trained.
     """
     super().__init__(name=name)
     if not 0 < rate < math.inf:
       raise ValueError(f'Argument `rate` must be positive, got {rate}.')
+    dtype = tf.as_dtype(dtype)
+    if trainable and size > 1 and dtype == tf.bfloat16:
+      raise ValueError(
+          'Argument `dtype` must not be bfloat16 for what is trained: '
+          'TensorFlow inverts no matrix of it.'
+      )
     self._size = size
     self._rate = rate
     self._base = tf.Variable(

@@ -3,18 +3,11 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding as rounding_lib
 
 __all__ = ['reconstruction_error_bound']
-
-_UNIT_ROUND_OFF = {
-    tf.bfloat16: 2.0**-8,
-    tf.float16: 2.0**-11,
-    tf.float32: 2.0**-24,
-    tf.float64: 2.0**-53,
-}
 
 
 def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
@@ -67,12 +60,7 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
     ValueError: If an argument has a wrong value.
     TypeError: If the bounds of a layer are not known (`lipschitz_bounds`).
   """
-  unit = _UNIT_ROUND_OFF.get(tf.as_dtype(dtype))
-  if unit is None:
-    raise ValueError(
-        'Argument `dtype` must be one of '
-        f'{[t.name for t in _UNIT_ROUND_OFF]}, got {dtype}.'
-    )
+  unit = rounding_lib.unit_round_off(dtype)
   error = rounding * unit
   if not 0 < error < 0.5:
     raise ValueError(
@@ -100,12 +88,15 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
   if not np.all(np.isfinite(constants)):
     total += math.inf
   else:
-    for k in reversed(range(len(layers))):
-      forward, inverse = constants[k]
-      before, after = norms[k], norms[k + 1]
-      rounded = error * (inverse * before + after) / (1.0 - error)
-      amplified = forward * (total + rounded)
-      total = amplified + error * (
-          forward * (after + total) + before + amplified
-      )
+    # What overflows is infinite, and so is 0 times that.
+    with np.errstate(over='ignore', invalid='ignore'):
+      for k in reversed(range(len(layers))):
+        forward, inverse = constants[k]
+        before, after = norms[k], norms[k + 1]
+        rounded = error * (inverse * before + after) / (1.0 - error)
+        amplified = forward * (total + rounded)
+        total = amplified + error * (
+            forward * (after + total) + before + amplified
+        )
+    total = np.where(np.isnan(total), math.inf, total)
   return total if total.ndim else float(total)

@@ -45,6 +45,9 @@ class RescaledKernel(derived_weights.DerivedWeights):
   def compute(self):
     """Returns the rescaled kernel, of the shape of the trained one."""
     kernel = tf.convert_to_tensor(self._trained)
+    if self._rate > 1.0:
+      largest = float(kernel.dtype.max) / self._rate
+      kernel = tf.clip_by_value(kernel, -largest, largest)
     if self._rate != 1.0:
       kernel *= self._rate
     with tf.name_scope('rescale_kernel'):

@@ -2,7 +2,9 @@
 
 Those that have none in a direction get `inf`; those that are not here are an
 error of `lipschitz_bounds`, never a guess. Events are measured by the Euclidean
-norm, over all parts together if there are several.
+norm, over all parts together if there are several; those of maps that are not
+linear are real. Where parameters have batch dimensions, the worst of them
+counts.
 """
 
 import functools
@@ -13,21 +15,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import singular_values
 
 tfb = tfp.bijectors
 
 __all__ = []
-
-
-def _float64(x):
-  return np.asarray(tf.cast(x, tf.float64))
-
-
-def _of_singular_values(values):
-  """Bounds of `forward` with these singular values."""
-  smallest, largest = np.min(values), np.max(values)
-  inverse = math.inf if smallest == 0 else 1.0 / smallest
-  return bounds.LipschitzBounds(float(largest), float(inverse))
 
 
 def _isometry(bijector):
@@ -37,7 +29,6 @@ def _isometry(bijector):
 
 for _cls in (
     tfb.Identity,
-    tfb.Permute,
     tfb.Reshape,
     tfb.Shift,
     tfb.Split,
@@ -47,17 +38,31 @@ for _cls in (
 
 
 @bounds.lipschitz_bounds.register
+def _(bijector: tfb.Permute):
+  permutation = np.asarray(bijector.permutation)
+  if not np.array_equal(np.sort(permutation), np.arange(len(permutation))):
+    raise ValueError(
+        f'Argument `bijector`: {permutation} of {bijector.name} is no '
+        'permutation.'
+    )
+  return bounds.ISOMETRY
+
+
+@bounds.lipschitz_bounds.register
 def _(bijector: tfb.Scale):
   if bijector.scale is not None:
-    return _of_singular_values(np.abs(_float64(bijector.scale)))
+    return singular_values.bounds_of_scales(bijector.scale)
   if bijector.log_scale is not None:
-    return _of_singular_values(np.exp(_float64(bijector.log_scale)))
+    # |e^z| = e^(Re z).
+    log_scale = singular_values.exact_values(bijector.log_scale).real
+    return bounds.bounds_of_log_scales(
+        tf.cast(log_scale, tf.float64), bijector.log_scale.dtype
+    ).inverted()
   return bounds.ISOMETRY
 
 
 def _scale_matvec(bijector):
-  matrix = _float64(bijector.scale.to_dense())
-  return _of_singular_values(np.linalg.svd(matrix, compute_uv=False))
+  return singular_values.bounds_of_operator(bijector.scale)
 
 
 for _cls in (
@@ -70,18 +75,34 @@ for _cls in (
 
 @bounds.lipschitz_bounds.register
 def _(bijector: tfb.ScaleMatvecLU):
-  matrix = tfp.math.lu_reconstruct(
-      tf.cast(bijector.lower_upper, tf.float64), bijector.permutation
-  )
-  return _of_singular_values(np.linalg.svd(matrix, compute_uv=False))
+  return singular_values.bounds_of_lu(bijector.lower_upper, bijector.dtype)
 
 
 @bounds.lipschitz_bounds.register
 def _(bijector: tfb.Sigmoid):
-  width = 1.0
-  if bijector.low is not None:
-    width = np.max(_float64(bijector.high) - _float64(bijector.low))
-  return bounds.LipschitzBounds(float(width) / 4.0, math.inf)
+  if bijector.low is None:
+    return bounds.LipschitzBounds(0.25, math.inf)
+  low, high = map(
+      singular_values.exact_values, (bijector.low, bijector.high)
+  )
+  # Where they are the wrong way round, it falls, as steeply.
+  with np.errstate(over='ignore'):
+    width = float(np.max(np.abs(high - low)))
+  return bounds.LipschitzBounds(width / 4.0, math.inf).inflated(
+      bijector.low.dtype
+  )
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: tfb.Softplus):
+  softness = bijector.hinge_softness
+  if softness is not None and not np.all(
+      singular_values.exact_values(softness)
+  ):
+    raise ValueError(
+        f'Argument `bijector`: `hinge_softness` of {bijector.name} is 0.'
+    )
+  return _one_and_infinite(bijector)
 
 
 def _one_and_infinite(bijector):
@@ -90,7 +111,7 @@ def _one_and_infinite(bijector):
   return bounds.LipschitzBounds(1.0, math.inf)
 
 
-for _cls in (tfb.Softplus, tfb.Softsign, tfb.Tanh):
+for _cls in (tfb.Softsign, tfb.Tanh):
   bounds.lipschitz_bounds.register(_cls, _one_and_infinite)
 
 

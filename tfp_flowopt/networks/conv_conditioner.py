@@ -6,10 +6,10 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.lipschitz import activations
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import rounding
 
-__all__ = ['ConvConditioner']
+__all__ = ['ConvConditioner', 'inflation']
 
 
 class ConvConditioner(tf.Module):
@@ -30,7 +30,8 @@ class ConvConditioner(tf.Module):
   For comparisons, `L = inf` takes the kernels as they are.
 
   With `compute_dtype=tf.bfloat16` all but the variables, the input and the
-  output is of that type. `L` is the constant in exact arithmetic.
+  output is of that type. `L` is the constant before the kernels are rounded to
+  it; `lipschitz` allows for that.
   """
 
   def __init__(
@@ -104,7 +105,14 @@ class ConvConditioner(tf.Module):
           compute_dtype=compute_dtype,
           seed=seed + 2,
       )
-    self._inflation = bounds.inflation(dtype)
+    self._inflation = inflation(
+        in_channels,
+        hidden_channels,
+        out_channels,
+        lipschitz,
+        dtype,
+        compute_dtype,
+    )
 
   @property
   def dtype(self):
@@ -147,3 +155,31 @@ class ConvConditioner(tf.Module):
     x = self._activation(x)
     x = self._activation(self._middle(x))
     return tf.cast(self._last(x), self._dtype)
+
+
+def inflation(
+    in_channels, hidden_channels, out_channels, lipschitz, dtype, compute_dtype
+):
+  """Safety factor of the constant that a `ConvConditioner` states.
+
+  Args:
+    in_channels: As it takes it, like all others.
+    hidden_channels: The same.
+    out_channels: The same.
+    lipschitz: The same.
+    dtype: The same.
+    compute_dtype: The same.
+
+  Returns:
+    Python `float`.
+  """
+  if compute_dtype in (None, dtype):
+    return rounding.inflation(dtype)
+  return math.prod(
+      rounding.kernel_inflation(shape, constant, dtype, compute_dtype)
+      for shape, constant in (
+          ([3, 3, in_channels, hidden_channels], 1.0),
+          ([hidden_channels, hidden_channels], 1.0),
+          ([3, 3, hidden_channels, out_channels], lipschitz),
+      )
+  )

@@ -5,8 +5,8 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.lipschitz import activations
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['DenseConditioner']
 
@@ -82,7 +82,7 @@ class DenseConditioner(tf.Module):
         for i in range(num_hidden_layers + 1)
     ]
     self._dtype = tf.as_dtype(dtype)
-    self._inflation = bounds.inflation(dtype)
+    self._inflation = rounding.inflation(dtype)
 
   @property
   def dtype(self):

@@ -1,0 +1,20 @@
+"""Arithmetic that half precision has not the range for."""
+
+import tensorflow as tf
+
+__all__ = ['widened']
+
+
+def widened(x):
+  """`x` as float32 if it is of half precision.
+
+  The square of 256 overflows in float16, and bfloat16 keeps two digits of a
+  ratio.
+
+  Args:
+    x: Floating-point `Tensor`.
+
+  Returns:
+    `Tensor`, of the type of `x` if that is float32 or float64.
+  """
+  return tf.cast(x, tf.float32) if x.dtype.size < 4 else x

@@ -1,0 +1,222 @@
+"""What rounding may add to a constant: upwards, and never an exception."""
+
+import fractions
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+__all__ = [
+    'HALF_PRECISION',
+    'exponential',
+    'inflation',
+    'kernel_inflation',
+    'product',
+    'reciprocal',
+    'rounded_up',
+    'smallest_number',
+    'unit_round_off',
+]
+
+
+class _Type(NamedTuple):
+  """Properties of a floating-point type.
+
+  Attributes:
+    unit: Unit round-off, the largest relative error of rounding to nearest.
+    smallest: The smallest positive number, which rounding near 0 may add.
+  """
+
+  unit: float
+  smallest: float
+
+
+_TYPES = {
+    tf.bfloat16: _Type(2.0**-8, 2.0**-133),
+    tf.float16: _Type(2.0**-11, 2.0**-24),
+    tf.float32: _Type(2.0**-24, 2.0**-149),
+    tf.float64: _Type(2.0**-53, 2.0**-1074),
+}
+
+# Types whose rounding is seen in any value. This library computes nothing but
+# elementwise maps in them: its kernels are refused.
+HALF_PRECISION = (tf.bfloat16, tf.float16)
+_ELEMENTWISE = 8
+# A rescaled kernel or an orthogonal matrix is made of sums of products. More
+# than they round by: 1e-4 in float32.
+_SUMS = 1e-4 * 2.0**24
+
+
+def _properties(dtype):
+  """The `_Type` of a real or complex type; a `ValueError` for others."""
+  properties = _TYPES.get(tf.as_dtype(dtype).real_dtype)
+  if properties is None:
+    raise ValueError(
+        'Argument `dtype` must be one of '
+        f'{[t.name for t in _TYPES]}, got {tf.as_dtype(dtype).name}.'
+    )
+  return properties
+
+
+def unit_round_off(dtype):
+  """The largest relative error of rounding to a type.
+
+  Args:
+    dtype: Floating-point type, real or complex.
+
+  Returns:
+    Python `float`.
+
+  Raises:
+    ValueError: If the type is another one.
+  """
+  return _properties(dtype).unit
+
+
+def smallest_number(dtype):
+  """The smallest positive number of a type.
+
+  Args:
+    dtype: Floating-point type, real or complex.
+
+  Returns:
+    Python `float`.
+
+  Raises:
+    ValueError: If the type is another one.
+  """
+  return _properties(dtype).smallest
+
+
+def inflation(dtype, operations=0):
+  """Safety factor for constants that rest on weights of a type.
+
+  What is computed from weights (a rescaled kernel, an orthogonal matrix, the
+  exponential of a log-scale) is exact up to rounding only.
+
+  Args:
+    dtype: Type of the weights.
+    operations: Number of roundings in a row, if it may be large.
+
+  Returns:
+    Python `float`: 1 plus the unit round-off times the number of operations, at
+    least 8 in half precision, which holds no sums of products, and 1,700 in
+    float32 and float64 (1e-4 and 2e-13); 1 + 2e-3 or more for float32 where a
+    GPU may use TensorFloat-32.
+
+  Raises:
+    ValueError: If the type is no floating-point type with known rounding.
+  """
+  dtype = tf.as_dtype(dtype).real_dtype
+  least = _ELEMENTWISE if dtype in HALF_PRECISION else _SUMS
+  relative = unit_round_off(dtype) * max(operations, least)
+  if (
+      dtype == tf.float32
+      and tf.config.experimental.tensor_float_32_execution_enabled()
+      and tf.config.list_physical_devices('GPU')
+  ):
+    relative = max(relative, 2e-3)
+  return 1.0 + relative
+
+
+def kernel_inflation(shape, lipschitz, dtype, compute_dtype):
+  """Safety factor of a rescaled kernel, rounded to the type to compute with.
+
+  Rounding adds at most `u |K|`, entry by entry. Each input channel of `K` has a
+  norm of at most `L`, and so has each output channel. A sum over `n` absolute
+  values is at most `sqrt(n)` times their norm. The operator norm of `|K|` is at
+  most the geometric mean of its largest row and column sum, so at most
+  `L sqrt(taps sqrt(in out))`.
+
+  Args:
+    shape: Of the kernel, `[..., in, out]`.
+    lipschitz: Python `float`, the `L` above, of its operator norm.
+    dtype: Type that it is rescaled in.
+    compute_dtype: Type that it is rounded to.
+
+  Returns:
+    Python `float`, of rounding the output as well.
+  """
+  factor = inflation(dtype)
+  unit = unit_round_off(compute_dtype)
+  if unit <= unit_round_off(dtype):
+    return factor
+  *taps, inputs, outputs = shape
+  taps = math.prod(taps)
+  largest = math.sqrt(taps * math.sqrt(inputs * outputs))
+  # Near 0 what rounding adds is no factor.
+  added = smallest_number(compute_dtype) * math.sqrt(taps * inputs * outputs)
+  return factor * (1.0 + unit * (largest + 1.0) + added / lipschitz)
+
+
+def rounded_up(constant, dtype, operations=0):
+  """A constant of weights of a type, with all that rounding may add.
+
+  Args:
+    constant: Python `float`, not negative.
+    dtype: Type of the weights.
+    operations: See `inflation`.
+
+  Returns:
+    Python `float`; infinite beyond the range of the type, where the values that
+    the map computes are, too. 0, which no rounding makes, stays 0.
+  """
+  dtype = tf.as_dtype(dtype).real_dtype
+  if constant == 0:
+    return constant
+  constant = (
+      constant * inflation(dtype, operations) + smallest_number(dtype)
+  )
+  return math.inf if constant > float(dtype.max) else constant
+
+
+def exponential(x):
+  """`e^x`, rounded up: infinite where it overflows, never 0.
+
+  Args:
+    x: Python `float`.
+
+  Returns:
+    Python `float`.
+  """
+  try:
+    return math.nextafter(math.exp(x), math.inf)
+  except OverflowError:
+    return math.inf
+
+
+def product(a, b):
+  """`a b`, rounded up: infinite if a factor is, also times 0.
+
+  Args:
+    a: Python `float`, not negative.
+    b: The same.
+
+  Returns:
+    Python `float`.
+  """
+  if math.inf in (a, b):
+    return math.inf
+  result = a * b
+  if math.isfinite(result) and (
+      fractions.Fraction(a) * fractions.Fraction(b) > result
+  ):
+    return math.nextafter(result, math.inf)
+  return result
+
+
+def reciprocal(x):
+  """`1 / x`, rounded up; infinite for 0.
+
+  Args:
+    x: Python `float`, not negative.
+
+  Returns:
+    Python `float`.
+  """
+  result = 1.0 / x if x else math.inf
+  if math.isfinite(result) and 0 < x < math.inf and (
+      fractions.Fraction(result) * fractions.Fraction(x) < 1
+  ):
+    return math.nextafter(result, math.inf)
+  return result
