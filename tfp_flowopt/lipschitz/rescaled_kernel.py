@@ -46,7 +46,8 @@ class RescaledKernel(derived_weights.DerivedWeights):
     """Returns the rescaled kernel, of the shape of the trained one."""
     kernel = tf.convert_to_tensor(self._trained)
     if self._rate > 1.0:
-      largest = float(kernel.dtype.max) / self._rate
+      # Half of it: the quotient is rounded.
+      largest = 0.5 * float(kernel.dtype.max) / self._rate
       kernel = tf.clip_by_value(kernel, -largest, largest)
     if self._rate != 1.0:
       kernel *= self._rate
