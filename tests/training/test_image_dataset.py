@@ -310,9 +310,11 @@ def test_a_bad_record_is_named(tmp_path):
 def decoded(monkeypatch):
   """Counts what is decoded."""
   calls = []
-  decode = image_decoding.decode
+  decode = image_decoding.decode_checked
   monkeypatch.setattr(
-      image_decoding, 'decode', lambda x: (calls.append(1), decode(x))[1]
+      image_decoding,
+      'decode_checked',
+      lambda x: (calls.append(1), decode(x))[1],
   )
   return calls
 

@@ -2,8 +2,10 @@
 
 import typing
 
+import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.training import image_orientation
 from tfp_flowopt.training import image_reading
 from tfp_flowopt.training import image_scan
 
@@ -15,8 +17,8 @@ class Crop(typing.NamedTuple):
 
   Attributes:
     source: Index of the image, int64.
-    top: First row, int64.
-    left: First column, int64.
+    top: First row in the image as it is stored, int64.
+    left: First column, likewise.
     flipped: Whether left and right change places, bool.
   """
 
@@ -32,18 +34,21 @@ class CropReader:
   An example is a uint8 image `[S, S, C]`, or a pair of that and an int64 label.
   """
 
-  def __init__(self, store, labels, size, channels):
+  def __init__(self, store, labels, orientations, size, channels):
     """Creates the reader.
 
     Args:
       store: `ImageStore` of 1 or 3 channels.
       labels: int64 array, the label of each image of the store, or `None`.
+      orientations: int64 array, how each image is turned; see
+        `image_orientation`.
       size: Side `S` of the crops.
       channels: 3 for colour, 1 for grey; images of the other kind are
         converted.
     """
     self._store = store
     self._labels = labels
+    self._orientations = orientations
     self._size = tf.constant(size, tf.int64)
     self._shape = [size, size, channels]
 
@@ -116,6 +121,10 @@ class CropReader:
       image = tf.image.grayscale_to_rgb(image)
     elif self._store.channels == 3 and channels == 1:
       image = tf.image.rgb_to_grayscale(image)
+    if np.any(self._orientations > image_orientation.UPRIGHT):
+      image = image_orientation.turn(
+          image, tf.gather(self._orientations, crop.source)
+      )
     # Not a slice with step -1, which takes twenty times as long.
     image = tf.cond(
         crop.flipped, lambda: tf.image.flip_left_right(image), lambda: image

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfp_flowopt.training import files
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
+from tfp_flowopt.training import image_orientation
 from tfp_flowopt.training import image_records
 from tfp_flowopt.training import image_scan
 from tfp_flowopt.training import parallel
@@ -154,14 +155,15 @@ def _encode(store, index, image_size, image_format, jpeg_quality):
   value = store.read(index)
   image = value
   if store.encoded:
-    image = image_decoding.decode_grey_or_colour(value)
+    image, orientation = image_decoding.decode_checked(value, keep_grey=True)
+    if not image_size and value.startswith(_SIGNATURES[image_format]):
+      return value, image.shape  # with its orientation
+    image = image_orientation.turn(image, orientation)
   if image_size:
     problem = image_decoding.too_small(image.shape, image_size)
     if problem:
       raise ValueError(problem)
     image = _resize(image, image_size)
-  elif store.encoded and value.startswith(_SIGNATURES[image_format]):
-    return value, image.shape
   if image_format == 'png':
     return tf.io.encode_png(image).numpy(), image.shape
   # All colours, for nothing is to be lost but what the quality says.

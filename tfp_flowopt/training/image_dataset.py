@@ -97,6 +97,7 @@ class ImageDataset:
       )
     self._settings = (int(image_size), crop, bool(flip), channels)
     self._scan = image_scan.scan(self._store, cache)
+    self._orientations = np.array(self._scan.orientations, np.int64)
     good = self._sort_out(bad_images == 'strict')
     if not good:
       raise ValueError(f'No images in {path}, only bad ones: {self.bad[0]}')
@@ -210,7 +211,9 @@ class ImageDataset:
 
   def _reader(self):
     size, _, _, channels = self._settings
-    return crop_reader.CropReader(self._store, self._labels, size, channels)
+    return crop_reader.CropReader(
+        self._store, self._labels, self._orientations, size, channels
+    )
 
   def _crops(self, seed):
     """The function of a seed from numbers of examples to their `Crop`s."""
@@ -270,12 +273,28 @@ class ImageDataset:
     size, crop, _, _ = self._settings
     rows = self._scan.heights[source] - size
     columns = self._scan.widths[source] - size
-    if crop != 'tile':
-      return [[source, rows // 2, columns // 2, rows + 1, columns + 1]]
+    orientation = self._scan.orientations[source]
+    corners = [(rows // 2, columns // 2)]
+    positions = image_orientation.shape_as_shown(
+        rows + 1, columns + 1, orientation
+    )
+    if crop == 'tile':
+      positions = 1, 1
+      corners = [
+          (top, left)
+          for top in range((rows % size) // 2, rows + 1, size)
+          for left in range((columns % size) // 2, columns + 1, size)
+      ]
+    # Squares are cut out of what is stored, and then turned.
     return [
-        [source, top, left, 1, 1]
-        for top in range((rows % size) // 2, rows + 1, size)
-        for left in range((columns % size) // 2, columns + 1, size)
+        [
+            source,
+            *image_orientation.corner_as_stored(
+                *corner, rows, columns, orientation
+            ),
+            *positions,
+        ]
+        for corner in corners
     ]
 
   def _set_items(self, items):

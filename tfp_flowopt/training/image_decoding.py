@@ -4,7 +4,17 @@ import re
 
 import tensorflow as tf
 
-__all__ = ['ERRORS', 'decode', 'decode_grey_or_colour', 'describe', 'too_small']
+from tfp_flowopt.training import image_headers
+from tfp_flowopt.training import image_orientation
+
+__all__ = [
+    'ERRORS',
+    'decode',
+    'decode_checked',
+    'decode_upright',
+    'describe',
+    'too_small',
+]
 
 # What reading or decoding a bad image raises.
 ERRORS = (OSError, ValueError, tf.errors.OpError)
@@ -13,27 +23,72 @@ ERRORS = (OSError, ValueError, tf.errors.OpError)
 def decode(encoded):
   """Decodes PNG, JPEG, BMP, WebP or the first picture of a GIF.
 
+  Some files it decodes wrongly, and it turns none upright; see
+  `decode_checked`.
+
   Args:
     encoded: Bytes, or a scalar string `Tensor`.
 
   Returns:
-    uint8 `Tensor` `[H, W, 3]`.
+    uint8 `Tensor` `[H, W, 3]`, without transparency.
   """
-  return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+  image = _decode_as_stored(encoded)
+  return tf.cond(
+      tf.shape(image)[-1] < 3,
+      lambda: tf.image.grayscale_to_rgb(image[..., :1]),
+      lambda: image[..., :3],
+  )
 
 
-def decode_grey_or_colour(encoded):
-  """Like `decode`, but leaves what is stored as grey grey.
+def _decode_as_stored(encoded):
+  """With 1 to 4 channels: TensorFlow gives no 3 of a transparent WebP."""
+  image = tf.io.decode_image(encoded, expand_animations=False)
+  return tf.ensure_shape(image, [None, None, None])
+
+
+def _decode_grey_or_colour(encoded):
+  """Like `decode`, but leaves what is stored as grey grey."""
+  image = _decode_as_stored(encoded)
+  # Two and four channels: the last one is transparency.
+  return image[..., : 1 if image.shape[-1] < 3 else 3]
+
+
+def decode_checked(encoded, keep_grey=False):
+  """Decodes an image, and refuses what `decode` decodes wrongly.
 
   Args:
     encoded: Bytes.
+    keep_grey: Whether an image that is stored as grey has one channel.
 
   Returns:
-    uint8 `Tensor` `[H, W, 1]` or `[H, W, 3]`.
+    image: uint8 `Tensor` `[H, W, C]`, as stored.
+    orientation: What turns it upright, see `image_orientation`.
+
+  Raises:
+    ValueError, tf.errors.OpError: If it is no image, or one that TensorFlow
+      reads wrongly.
   """
-  image = tf.io.decode_image(encoded, expand_animations=False)
-  # Two and four channels: the last one is transparency.
-  return image[..., : 1 if image.shape[-1] < 3 else 3]
+  header = image_headers.read_header(encoded)
+  image = _decode_grey_or_colour(encoded) if keep_grey else decode(encoded)
+  if header.shape not in (None, tuple(image.shape[:2])):
+    raise ValueError('a GIF with pictures that lie outside of it')
+  return image, header.orientation
+
+
+def decode_upright(encoded, keep_grey=False):
+  """Decodes an image to what a viewer shows.
+
+  Args:
+    encoded: Bytes.
+    keep_grey: Whether an image that is stored as grey has one channel.
+
+  Returns:
+    uint8 `Tensor` `[H, W, C]`.
+
+  Raises:
+    ValueError, tf.errors.OpError: As `decode_checked` does.
+  """
+  return image_orientation.turn(*decode_checked(encoded, keep_grey))
 
 
 def describe(error):

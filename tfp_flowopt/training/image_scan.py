@@ -7,6 +7,7 @@ import typing
 
 from tfp_flowopt.training import files
 from tfp_flowopt.training import image_decoding
+from tfp_flowopt.training import image_orientation
 from tfp_flowopt.training import parallel
 from tfp_flowopt.training import progress
 
@@ -18,21 +19,23 @@ THREADS = min(os.cpu_count() or 1, 16)
 # Below that it is done before one wonders.
 _MANY = 200
 # Of the file's layout, and of what is found.
-_VERSION = 1
+_VERSION = 2
 
 
 class ImageScan(typing.NamedTuple):
   """What is known of the images of an `ImageStore`, a list entry for each.
 
   Attributes:
-    heights: Heights; 0 of an image that cannot be decoded.
+    heights: Heights, of upright images; 0 of an image that cannot be decoded.
     widths: Widths, likewise.
+    orientations: What turns a decoded image upright, see `image_orientation`.
     hashes: Of the bytes of the encoded image, or of the pixels of an array.
     problems: Why an image cannot be decoded, or `None`.
   """
 
   heights: list
   widths: list
+  orientations: list
   hashes: list
   problems: list
 
@@ -55,7 +58,7 @@ def scan(store, cache=None):
     return _scan(store)
   cache = pathlib.Path(cache)
   stamps = store.stamps()
-  known = files.read_json(cache) or {}
+  known = _read_cache(cache)
   if known.get('version') == _VERSION and known.get('files') == stamps:
     return ImageScan(**known['images'])
   found = _scan(store)
@@ -64,6 +67,15 @@ def scan(store, cache=None):
       cache, {'version': _VERSION, 'files': stamps, 'images': found._asdict()}
   )
   return found
+
+
+def _read_cache(path):
+  """What a file of an earlier scan says; nothing if it is damaged."""
+  try:
+    known = files.read_json(path)
+  except ValueError:  # no JSON, or no text
+    return {}
+  return known if isinstance(known, dict) else {}
 
 
 def _scan(store):
@@ -84,11 +96,18 @@ def _scan(store):
 
 
 def _inspect(store, index):
-  """Height, width, hash and problem of an image."""
+  """Height, width, orientation, hash and problem of an image."""
   try:
     value = store.read(index)
-    image = image_decoding.decode(value) if store.encoded else value
-    digest = hashlib.sha256(value).hexdigest()[:16]
-    return int(image.shape[0]), int(image.shape[1]), digest, None
+    image, orientation = value, image_orientation.UPRIGHT
+    if store.encoded:
+      image, orientation = image_decoding.decode_checked(value)
   except image_decoding.ERRORS as e:
-    return 0, 0, '', image_decoding.describe(e)
+    return 0, 0, 0, '', image_decoding.describe(e)
+  height, width = map(int, image.shape[:2])
+  digest = hashlib.sha256(value).hexdigest()[:16]
+  if orientation != image_orientation.UPRIGHT:
+    # There were versions that showed the same bytes as other pixels.
+    digest += f', {orientation}'
+  shape = image_orientation.shape_as_shown(height, width, orientation)
+  return *shape, orientation, digest, None

@@ -81,7 +81,7 @@ class ImageStore(abc.ABC):
     return
 
   def image(self, index):
-    """Reads the pixels of an image.
+    """Reads the pixels of an image, upright.
 
     Args:
       index: Python `int`.
@@ -93,4 +93,6 @@ class ImageStore(abc.ABC):
       OSError, ValueError, tf.errors.OpError: If the image is bad.
     """
     value = self.read(index)
-    return image_decoding.decode(value).numpy() if self.encoded else value
+    if not self.encoded:
+      return value
+    return image_decoding.decode_upright(value).numpy()
