@@ -33,7 +33,11 @@ def load(say):
     _tell_bad(train, FLAGS.data, say)
     if FLAGS.held_out is not None:
       held_out = _dataset(
-          FLAGS.held_out, False, FLAGS.held_out_labels or FLAGS.labels
+          FLAGS.held_out,
+          False,
+          FLAGS.held_out_labels or FLAGS.labels,
+          # A class may be missing there, and the others keep their numbers.
+          train.class_names,
       )
       _tell_bad(held_out, FLAGS.held_out, say)
       return train, held_out
@@ -51,7 +55,7 @@ def load(say):
     raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
 
 
-def _dataset(path, flip, labels):
+def _dataset(path, flip, labels, class_names=None):
   return fo.training.ImageDataset(
       path,
       FLAGS.image_size,
@@ -60,6 +64,7 @@ def _dataset(path, flip, labels):
       channels=int(FLAGS.channels),
       bad_images=FLAGS.bad_images,
       labels=labels,
+      class_names=class_names,
   )
 
 

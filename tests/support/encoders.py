@@ -1,5 +1,6 @@
-"""Image files of kinds that Pillow does not write."""
+"""Files of kinds that neither Pillow nor NumPy writes."""
 
+import io
 import struct
 import zlib
 
@@ -92,3 +93,21 @@ def bmp(rows, width, height, bits, palette=b'', compression=0, masks=()):
       + palette
       + rows
   )
+
+
+def npy(shape, data=b'', dtype='|u1'):
+  """A `.npy` file with any shape in its header.
+
+  Args:
+    shape: Tuple of whole numbers.
+    data: Bytes behind the header.
+    dtype: As NumPy writes it.
+
+  Returns:
+    Bytes.
+  """
+  file = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+      file, {'descr': dtype, 'fortran_order': False, 'shape': shape}
+  )
+  return file.getvalue() + data

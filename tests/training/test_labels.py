@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from support import encoders
 from support import runs
 import tensorflow as tf
 
@@ -118,17 +119,38 @@ def test_bad_files_of_labels_are_named(path, tmp_path):
   images = write_labels(tmp_path / 'x-idx3-ubyte', LABELS, magic=0x803)
   assert 'magic number 0x00000803' in error_of(images)
   short = write_labels(tmp_path / 'y-idx1-ubyte', LABELS[:7])
-  assert '7 bytes for 8 labels' in error_of(short)
+  assert 'must hold 8 bytes' in error_of(short)
+  absurd = tmp_path / 'z.npy'
+  for shape in ((2**43,), (2**31,), (9,)):
+    absurd.write_bytes(encoders.npy(shape, bytes(8), '<i8'))
+    assert 'no labels in' in error_of(absurd)
+  for wrong in (3, [0, 1], np.arange(8), tf.range(8)):
+    assert 'must be a path' in error_of(wrong)
   assert 'image files in subfolders' in error_of('folders')
 
 
-def test_an_image_outside_of_the_folders_of_classes(tmp_path):
-  encoded = tf.io.encode_png(np.zeros([4, 4, 1], np.uint8)).numpy()
-  (tmp_path / 'a').mkdir()
-  for name in ('a/x.png', 'y.png'):
-    (tmp_path / name).write_bytes(encoded)
-  with pytest.raises(ValueError, match=r'y\.png is in none'):
-    training.ImageDataset(tmp_path, 4, labels='folders')
+def test_names_of_numbers(path, tmp_path):
+  file = write_labels(tmp_path / 'y.npy', LABELS)
+  names = ['shirt', 'coat', 'boot', 'bag']
+  data = training.ImageDataset(
+      path, 4, channels=1, labels=file, class_names=tuple(names)
+  )
+  assert data.class_names == names
+  for image, label in data.examples(8, [0, 0]):
+    assert int(label) == LABELS[int(image[0, 0, 0])]
+  for wrong, message in (
+      (names[:2], '2 names, and .* has label 2'),
+      (['a', 'b', 'a'], 'each once'),
+      ('abc', 'each once'),
+      ([0, 1, 2], 'each once'),
+      ([], 'each once'),
+  ):
+    with pytest.raises(ValueError, match=f'Argument `class_names`.*{message}'):
+      training.ImageDataset(
+          path, 4, channels=1, labels=file, class_names=wrong
+      )
+  with pytest.raises(ValueError, match='`class_names` needs `labels`'):
+    training.ImageDataset(path, 4, class_names=names)
 
 
 class Classes:

@@ -1,14 +1,17 @@
 import gzip
 import struct
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
+from support import encoders
 from support import images
 from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import array_files
 from tfp_flowopt.training import parallel
 
 training = fo.training
@@ -120,7 +123,7 @@ def test_damaged_files_are_named(grey, tmp_path):
       (write_bytes('none.npy', b''), 'cut short'),
       (write_bytes('cut-idx3-ubyte', idx(grey)[:-3]), 'must hold 315 bytes'),
       (write_bytes('cut-idx3.gz', gzip.compress(idx(grey))[:-20]), 'cut short'),
-      (write_bytes('no-idx3.gz', b'text'), 'No gzip file'),
+      (write_bytes('no-idx3.gz', b'text'), 'Not a gzipped file'),
       (write_bytes('labels-idx1', struct.pack('>5I', 0x801, *[5] * 4)),
        '0x00000801'),
   ]
@@ -128,6 +131,83 @@ def test_damaged_files_are_named(grey, tmp_path):
     with pytest.raises(ValueError, match=message) as e:
       training.open_images(path).verify()
     assert path.name in str(e.value)
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('x.npy', encoders.npy((4, 8, 8), bytes(255))),
+        ('x.npy', encoders.npy((2**31, 4, 4))),
+        ('x.npy', encoders.npy((2**40, 2**40, 8))),
+        ('x.npy', encoders.npy((2**64, 8, 8))),
+        ('x.npy', encoders.npy((-1, 8, 8), bytes(64))),
+        ('x.npy', encoders.npy((10**12, 0, 8))),
+        ('x.npy', encoders.npy((10**12, 8, 0))),
+        ('x.npy', encoders.npy((10**12, 8, 8, 0))),
+        ('x.npy', encoders.encoders.npy(())),
+        ('x.npy', encoders.npy((0, 8, 8))),
+        ('x-idx3', struct.pack('>4I', 0x803, *[2**32 - 1] * 3)),
+        ('x-idx3', struct.pack('>4I', 0x803, 1, 8, 8) + bytes(65)),
+        ('x-idx3', struct.pack('>4I', 0x803, 1, 8, 8) + bytes(63)),
+        ('x-idx3', struct.pack('>4I', 0x803, 2**32 - 1, 0, 8)),
+        ('x-idx3', struct.pack('>4I', 0x803, 0, 8, 8)),
+        ('x-idx3', struct.pack('>3I', 0x803, 1, 8)),
+        ('x-idx3', struct.pack('>4I', 0xD03, 1, 8, 8) + bytes(256)),
+    ],
+)
+def test_headers_that_do_not_fit(name, content, tmp_path):
+  files = {name: content}
+  if name == 'x-idx3':
+    files['x-idx3.gz'] = gzip.compress(content)
+  for file, data in files.items():
+    (tmp_path / file).write_bytes(data)
+    with pytest.raises(ValueError, match=file):
+      training.open_images(tmp_path / file)
+
+
+def test_an_archive_is_no_array(grey, tmp_path):
+  with (tmp_path / 'x.npy').open('wb') as f:
+    np.savez(f, grey)
+  with pytest.raises(ValueError, match=r'x\.npy \(an archive'):
+    training.open_images(tmp_path / 'x.npy')
+
+
+@pytest.mark.parametrize('num_dims', [1, 3])
+def test_no_more_is_unpacked_than_the_header_says(
+    num_dims, tmp_path, monkeypatch
+):
+  """8 MB of zeros are packed into 8 KB, and 64 bytes are said to be there."""
+  shape = [64] if num_dims == 1 else [1, 8, 8]
+  header = struct.pack(f'>{1 + num_dims}I', 0x800 + num_dims, *shape)
+  packed = tmp_path / f'x-idx{num_dims}.gz'
+  packed.write_bytes(gzip.compress(header + bytes(2**23), 6))
+  asked = []
+  read = gzip.GzipFile.read
+
+  def counted(self, size=-1):
+    asked.append(size)
+    return read(self, size)
+
+  monkeypatch.setattr(gzip.GzipFile, 'read', counted)
+  tracemalloc.start()
+  with pytest.raises(ValueError, match=r'must hold 64 bytes .* holds more'):
+    if num_dims == 3:
+      training.open_images(packed)
+    else:
+      array_files.read_idx(packed, 1)
+  _, most = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert asked == [4 + 4 * num_dims, 65]
+  assert most < 2**20
+
+
+def test_a_packed_file_is_read_to_its_checksum(grey, tmp_path):
+  data = bytearray(gzip.compress(idx(grey)))
+  data[-6] ^= 1
+  (tmp_path / 'x-idx3.gz').write_bytes(data)
+  with pytest.raises(ValueError, match=r'x-idx3\.gz .*CRC'):
+    training.open_images(tmp_path / 'x-idx3.gz')
 
 
 def test_threads_keep_the_order_and_stay_near():

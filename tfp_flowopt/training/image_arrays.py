@@ -1,21 +1,18 @@
 """Images of one array: `.npy` files, and idx files of the MNIST family."""
 
 import gzip
-import math
 import re
 import struct
-import zlib
 
 import numpy as np
 
+from tfp_flowopt.training import array_files
 from tfp_flowopt.training import image_store
 
 __all__ = ['Array', 'is_idx', 'open_idx', 'open_npy']
 
-# Of an idx file of uint8 and three dimensions.
-_IDX_MAGIC = 0x00000803
 # Such as train-images-idx3-ubyte.gz; packed files show no magic number.
-_IDX_NAME = re.compile(r'idx\d(-ubyte)?(\.gz)?$')
+_IDX_NAME = re.compile(r'idx\d(-ubyte)?(\.gz)?$', re.IGNORECASE)
 
 
 class Array(image_store.ImageStore):
@@ -31,9 +28,14 @@ class Array(image_store.ImageStore):
       path: `pathlib.Path` of its file.
 
     Raises:
-      ValueError: If the array has another type or shape.
+      ValueError: If the array has another type or shape, or no pixels.
     """
-    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+    # Of images of no pixels, any number would fit into a small file.
+    if (
+        array.dtype != np.uint8
+        or array.ndim not in (3, 4)
+        or 0 in array.shape[1:]
+    ):
       raise ValueError(
           f'{path} must hold uint8 images [N, H, W] or [N, H, W, C], got '
           f'{array.dtype} {list(array.shape)}.'
@@ -71,8 +73,8 @@ def open_npy(path):
     ValueError: If it holds no images, or is cut short.
   """
   try:
-    array = np.load(path, mmap_mode='r')
-  except (EOFError, ValueError) as e:
+    array = array_files.map_npy(path)
+  except ValueError as e:
     raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
   return Array(array, path)
 
@@ -82,7 +84,7 @@ def is_idx(path):
   if _IDX_NAME.search(path.name):
     return True
   with path.open('rb') as f:
-    return f.read(4) == struct.pack('>I', _IDX_MAGIC)
+    return f.read(4) == struct.pack('>I', array_files.idx_magic(3))
 
 
 def open_idx(path):
@@ -98,22 +100,7 @@ def open_idx(path):
     ValueError: If it holds no images, or is cut short.
   """
   try:
-    opened = gzip.open(path) if path.suffix == '.gz' else path.open('rb')
-    with opened as f:
-      header = f.read(16)
-      magic = int.from_bytes(header[:4], 'big')
-      if len(header) < 16 or magic != _IDX_MAGIC:
-        raise ValueError(
-            f'{path} must be an idx file of uint8 images [N, H, W], with magic '
-            f'number {_IDX_MAGIC:#010x}, got {magic:#010x}.'
-        )
-      shape = struct.unpack('>3I', header[4:])
-      data = f.read()
-  except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-    raise ValueError(f'No gzip file, or cut short: {path} ({e})') from e
-  if len(data) != math.prod(shape):
-    raise ValueError(
-        f'{path} must hold {math.prod(shape)} bytes for its shape '
-        f'{list(shape)}, got {len(data)}.'
-    )
-  return Array(np.frombuffer(data, np.uint8).reshape(shape), path)
+    array = array_files.read_idx(path, 3)
+  except (gzip.BadGzipFile, ValueError) as e:
+    raise ValueError(f'No idx file of images [N, H, W]: {path} ({e})') from e
+  return Array(array, path)

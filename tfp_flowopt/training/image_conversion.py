@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import pathlib
 
 import tensorflow as tf
 
+from tfp_flowopt.training import arguments
 from tfp_flowopt.training import files
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
@@ -63,20 +63,22 @@ def convert_images(
   Raises:
     OtherConversionError: If the folder holds another conversion; the message
       names what differs.
-    ValueError: If there is nothing to convert, the output lies in the input,
-      or, if strict, an image is bad; the message names it.
+    ValueError: If an argument is none of those above, there is nothing to
+      convert, the output lies in the input, or, if strict, an image is bad; the
+      message names it.
   """
-  if image_format not in _SIGNATURES:
-    raise ValueError(
-        f'Argument `image_format` must be one of {list(_SIGNATURES)}, got '
-        f'{image_format!r}.'
-    )
-  if bad_images not in ('strict', 'skip'):
-    raise ValueError(
-        f"Argument `bad_images` must be 'strict' or 'skip', got {bad_images!r}."
-    )
-  output = pathlib.Path(output)
-  source = pathlib.Path(path)
+  image_format = arguments.one_of(
+      'image_format', image_format, list(_SIGNATURES)
+  )
+  arguments.one_of('bad_images', bad_images, ('strict', 'skip'))
+  image_size = arguments.whole_number('image_size', image_size, least=0)
+  num_shards = arguments.whole_number('num_shards', num_shards, least=1)
+  jpeg_quality = arguments.whole_number('jpeg_quality', jpeg_quality, 1, 100)
+  num_workers = arguments.whole_number('num_workers', num_workers, least=1)
+  output = arguments.path('output', output)
+  source = arguments.path('path', path)
+  if output.exists() and not output.is_dir():
+    raise ValueError(f'Argument `output` must be a folder, got {output}.')
   if source.is_dir() and source.resolve() in (
       output.resolve(), *output.resolve().parents
   ):

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.training import arguments
 from tfp_flowopt.training import batch_parts
 
 __all__ = ['ImageCrops', 'split_columns']
@@ -29,10 +30,12 @@ class ImageCrops:
       ValueError: If there is no image, or one has the wrong type or number of
         channels or is smaller than the crop.
     """
-    if len(images) == 0:  # it may be an array
+    crop_size = arguments.whole_number('crop_size', crop_size, least=1)
+    images = _arrays(images)
+    if not images:
       raise ValueError('Argument `images` is empty.')
     for i, image in enumerate(images):
-      if image.ndim != 3 or image.shape[-1] != images[0].shape[-1]:
+      if image.shape[-1] != images[0].shape[-1]:
         raise ValueError(
             'Argument `images` must hold arrays [H, W, C] of one C; number '
             f'{i} has shape {image.shape}, the first {images[0].shape}.'
@@ -180,7 +183,35 @@ def split_columns(images, fraction=0.25):
 
   Returns:
     Two lists of arrays, to train on and held out.
+
+  Raises:
+    ValueError: If a part of an image would be empty, or one has another shape.
   """
+  images = _arrays(images)
   columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
   pairs = list(zip(images, columns, strict=True))
+  for i, (image, column) in enumerate(pairs):
+    if not 0 < column < image.shape[1]:
+      raise ValueError(
+          f'Argument `fraction`: {fraction} of the {image.shape[1]} columns of '
+          f'image {i} leaves nothing on one side.'
+      )
   return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
+
+
+def _arrays(images):
+  """Images as a list of arrays of three dimensions."""
+  try:
+    images = [np.asarray(image) for image in images]
+  except TypeError as e:
+    raise ValueError(
+        'Argument `images` must be a list of arrays [H, W, C], got '
+        f'{images!r}.'
+    ) from e
+  for i, image in enumerate(images):
+    if image.ndim != 3:
+      raise ValueError(
+          'Argument `images` must hold arrays [H, W, C] of one C; number '
+          f'{i} has shape {image.shape}.'
+      )
+  return images

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import math
-import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.training import arguments
 from tfp_flowopt.training import batch_parts
 from tfp_flowopt.training import crop_reader
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
+from tfp_flowopt.training import image_items
 from tfp_flowopt.training import image_labels
 from tfp_flowopt.training import image_scan
 
@@ -50,6 +51,7 @@ class ImageDataset:
       bad_images='strict',
       cache=None,
       labels=None,
+      class_names=None,
   ):
     """Finds the images and decodes each once, to know that it is good.
 
@@ -70,20 +72,28 @@ class ImageDataset:
         not lie in a folder of images, unless its name begins with a dot.
       labels: `'folders'`, or a file of labels; see `read_labels`. Examples are
         then pairs of an image and its label, int64.
+      class_names: With labels, names of the classes in the order of their
+        numbers, such as those of another data set, which may have folders that
+        this one lacks. By default those of the folders, sorted, that hold good
+        images, or the numbers in the file.
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
         read at `path`, no image is good, or, if strict, one is bad (the message
         names the first bad ones), or if labels do not fit.
     """
-    _check('crop', crop, ('random', 'center', 'tile'))
-    _check('channels', channels, (1, 3))
-    _check('bad_images', bad_images, ('strict', 'skip'))
-    if image_size < 1:
-      raise ValueError(
-          f'Argument `image_size` must be positive, got {image_size}.'
-      )
-    _check_cache(path, cache)
+    self._settings = (
+        arguments.whole_number('image_size', image_size, least=1),
+        arguments.one_of('crop', crop, ('random', 'center', 'tile')),
+        arguments.one_of('flip', flip, (False, True)),
+        arguments.one_of('channels', channels, (1, 3)),
+    )
+    arguments.one_of('bad_images', bad_images, ('strict', 'skip'))
+    if labels is None and class_names is not None:
+      raise ValueError('Argument `class_names` needs `labels`.')
+    path = arguments.path('path', path)
+    if cache is not None:
+      image_scan.check_cache(path, arguments.path('cache', cache))
     self._store = image_formats.open_images(path)
     if self._store.channels not in (1, 3):
       raise ValueError(
@@ -93,15 +103,22 @@ class ImageDataset:
     self._labels = self.class_names = None
     if labels is not None:
       self._labels, self.class_names = image_labels.read_labels(
-          labels, self._store, path
+          labels, self._store, path, class_names
       )
-    self._settings = (int(image_size), crop, bool(flip), channels)
     self._scan = image_scan.scan(self._store, cache)
     self._orientations = np.array(self._scan.orientations, np.int64)
     good = self._sort_out(bad_images == 'strict')
     if not good:
       raise ValueError(f'No images in {path}, only bad ones: {self.bad[0]}')
-    self._set_items(np.concatenate([self._squares(i) for i in good]))
+    if labels == image_labels.FOLDERS:
+      self._labels, self.class_names = image_labels.of_good_images(
+          self._labels, self.class_names, good, class_names
+      )
+    size, crop, _, _ = self._settings
+    items = [
+        image_items.image_items(i, self._scan, size, crop) for i in good
+    ]
+    self._set_items(np.concatenate(items))
 
   @property
   def event_shape(self):
@@ -146,9 +163,10 @@ class ImageDataset:
     Raises:
       ValueError: If one of them would be empty.
     """
-    if not 2 <= every <= len(self):
+    every = arguments.whole_number('every', every, least=2)
+    if every > len(self):
       raise ValueError(
-          f'Argument `every` must be from 2 to the {len(self)} items, got '
+          f'Argument `every` must be at most the {len(self)} items, got '
           f'{every}.'
       )
     held_out = np.arange(len(self)) % every == every - 1
@@ -168,6 +186,7 @@ class ImageDataset:
       `tf.data.Dataset` of `num` uint8 images `[S, S, C]`, or of pairs of these
       and int64 labels `[]`.
     """
+    num = arguments.whole_number('num', num, least=0)
     group = max(1, min(_GROUP, _GROUP_BYTES // math.prod(self.event_shape)))
     crops = crop_reader.map_in_threads(
         tf.data.Dataset.range(num), self._crops(seed)
@@ -255,6 +274,8 @@ class ImageDataset:
       problem = problem or image_decoding.too_small(
           (height, width), self._settings[0]
       )
+      if problem is None and self._labels is not None:
+        problem = image_labels.problem(self._labels[i])
       if problem is None:
         good.append(i)
       else:
@@ -267,35 +288,6 @@ class ImageDataset:
           + (f'\n  and {more} more' if more > 0 else '')
       )
     return good
-
-  def _squares(self, source):
-    """Items of an image: its index, top, left, and numbers of positions."""
-    size, crop, _, _ = self._settings
-    rows = self._scan.heights[source] - size
-    columns = self._scan.widths[source] - size
-    orientation = self._scan.orientations[source]
-    corners = [(rows // 2, columns // 2)]
-    positions = image_orientation.shape_as_shown(
-        rows + 1, columns + 1, orientation
-    )
-    if crop == 'tile':
-      positions = 1, 1
-      corners = [
-          (top, left)
-          for top in range((rows % size) // 2, rows + 1, size)
-          for left in range((columns % size) // 2, columns + 1, size)
-      ]
-    # Squares are cut out of what is stored, and then turned.
-    return [
-        [
-            source,
-            *image_orientation.corner_as_stored(
-                *corner, rows, columns, orientation
-            ),
-            *positions,
-        ]
-        for corner in corners
-    ]
 
   def _set_items(self, items):
     self._items = np.asarray(items, np.int64)
@@ -319,22 +311,3 @@ def _fold_in(seed, data):
   return tf.random.experimental.stateless_fold_in(
       seed, tf.cast(data, tf.int64), alg='philox'
   )
-
-
-def _check(name, value, allowed):
-  if value not in allowed:
-    raise ValueError(
-        f'Argument `{name}` must be one of {list(allowed)}, got {value!r}.'
-    )
-
-
-def _check_cache(path, cache):
-  folder = pathlib.Path(path)
-  if cache is None or not folder.is_dir():
-    return
-  folder, cache = folder.resolve(), pathlib.Path(cache).resolve()
-  if folder in cache.parents and not cache.name.startswith('.'):
-    raise ValueError(
-        f'Argument `cache` must not lie in the folder of images {folder}, '
-        f'unless its name begins with a dot; got {cache}.'
-    )

@@ -1,7 +1,6 @@
 """Images read one after the other, bad ones named or passed over."""
 
-import pathlib
-
+from tfp_flowopt.training import arguments
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
 
@@ -29,11 +28,13 @@ class ImageSource:
       image_key: Of the feature that holds an encoded image (TFRecord).
 
     Raises:
-      ValueError: If there is nothing to read at `path`, or an array of a wrong
-        type or shape.
+      ValueError: If there is nothing to read at `path`, an array of a wrong
+        type or shape, or an argument is none of those above.
     """
-    self._smallest_side = smallest_side
-    self._skip_bad = skip_bad
+    self._smallest_side = arguments.whole_number(
+        'smallest_side', smallest_side, least=1
+    )
+    self._skip_bad = arguments.one_of('skip_bad', skip_bad, (False, True))
     self._store = image_formats.open_images(path, image_key)
     self._store.verify()
     self._path = path
@@ -90,7 +91,7 @@ def load_images(folder, smallest_side=1, skip_bad=False):
     ValueError: If the folder does not exist or holds no image, or, unless
       `skip_bad`, if it holds a bad file; the message names it.
   """
-  if not pathlib.Path(folder).is_dir():
+  if not arguments.path('folder', folder).is_dir():
     raise ValueError(f'No folder of images: {folder}')
   source = ImageSource(folder, smallest_side, skip_bad)
   return list(source), source.bad

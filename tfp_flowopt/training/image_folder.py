@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 
 import tensorflow as tf
 
@@ -11,7 +12,11 @@ __all__ = ['Folder']
 
 
 class Folder(image_store.ImageStore):
-  """Image files in a folder and its subfolders, in order of their names."""
+  """Image files in a folder and its subfolders, in order of their names.
+
+  Links are followed, to files and to folders: a file or a folder with two names
+  is there twice. What cannot be opened is a bad image.
+  """
 
   def __init__(self, path):
     """Lists the files; names that begin with a dot are passed over.
@@ -19,12 +24,10 @@ class Folder(image_store.ImageStore):
     Args:
       path: `pathlib.Path` of the folder.
     """
-    self._files = [
-        file
-        for file in sorted(path.rglob('*'))
-        if file.is_file()
-        and not any(p.startswith('.') for p in file.relative_to(path).parts)
-    ]
+    entries = sorted(_entries(path))
+    self._files = [file for file, _ in entries]
+    # By index, of those that are no readable files.
+    self._problems = {i: p for i, (_, p) in enumerate(entries) if p}
 
   def __len__(self):
     return len(self._files)
@@ -35,6 +38,8 @@ class Folder(image_store.ImageStore):
 
   def read(self, index):
     """See base class."""
+    if index in self._problems:
+      raise ValueError(self._problems[index])
     return self._files[index].read_bytes()
 
   def read_in_graph(self, index):
@@ -49,3 +54,49 @@ class Folder(image_store.ImageStore):
   def files(self):
     """See base class."""
     return self._files
+
+  def stamps(self):
+    """See base class."""
+    # Of nothing there is neither size nor time.
+    return [
+        [os.path.abspath(file), self._problems[i], 0]
+        if i in self._problems
+        else self._stamp(file)
+        for i, file in enumerate(self._files)
+    ]
+
+
+def _entries(folder, above=frozenset()):
+  """What lies in a folder, at any depth.
+
+  Args:
+    folder: `pathlib.Path`.
+    above: Devices and numbers of the folders that it lies in: a link to one of
+      them leads to what is found already.
+
+  Yields:
+    Pairs of a path and why it cannot be read, or `''`.
+  """
+  try:
+    found = folder.stat()
+    names = os.listdir(folder)
+  except OSError as e:
+    yield folder, f'a folder that cannot be opened ({e.strerror})'
+    return
+  identity = found.st_dev, found.st_ino
+  if identity in above:
+    return
+  for name in names:
+    if name.startswith('.'):
+      continue
+    path = folder / name
+    try:
+      mode = path.stat().st_mode
+    except OSError as e:
+      kind = 'link' if path.is_symlink() else 'file'
+      yield path, f'a {kind} that cannot be opened ({e.strerror})'
+      continue
+    if stat.S_ISDIR(mode):
+      yield from _entries(path, above | {identity})
+    else:
+      yield path, '' if stat.S_ISREG(mode) else 'neither a file nor a folder'

@@ -11,7 +11,7 @@ from tfp_flowopt.training import image_orientation
 from tfp_flowopt.training import parallel
 from tfp_flowopt.training import progress
 
-__all__ = ['THREADS', 'ImageScan', 'scan']
+__all__ = ['THREADS', 'ImageScan', 'check_cache', 'scan']
 
 # Images decoded at once: each may take a hundred megabytes.
 THREADS = min(os.cpu_count() or 1, 16)
@@ -38,6 +38,26 @@ class ImageScan(typing.NamedTuple):
   orientations: list
   hashes: list
   problems: list
+
+
+def check_cache(path, cache):
+  """Refuses a file that would itself be taken for an image.
+
+  Args:
+    path: `pathlib.Path` of the images.
+    cache: `pathlib.Path` of the file.
+
+  Raises:
+    ValueError: If it lies in the folder of images.
+  """
+  folder, cache = path.resolve(), cache.resolve()
+  if folder in cache.parents and not cache.name.startswith('.'):
+    raise ValueError(
+        f'Argument `cache` must not lie in the folder of images {folder}, '
+        f'unless its name begins with a dot; got {cache}.'
+    )
+  if cache.is_dir():
+    raise ValueError(f'Argument `cache` must be a file, got {cache}.')
 
 
 def scan(store, cache=None):

@@ -69,8 +69,11 @@ class ImageStore(abc.ABC):
 
   def stamps(self):
     """List of lists of name, bytes and time of each file, as JSON has them."""
-    stats = [(os.path.abspath(path), path.stat()) for path in self.files()]
-    return [[name, s.st_size, s.st_mtime_ns] for name, s in stats]
+    return [self._stamp(path) for path in self.files()]
+
+  def _stamp(self, path):
+    found = path.stat()
+    return [os.path.abspath(path), found.st_size, found.st_mtime_ns]
 
   def verify(self):
     """Reads checksums, where the format has them apart from the images.

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-__all__ = ['check', 'split']
+__all__ = ['check', 'check_alike', 'split']
 
 
 def split(batch):
@@ -53,3 +53,37 @@ def check(distribution, images, name):
         f'Argument `{name}` has {len(names)} classes, and the flow is '
         f'conditioned on {conditioning}.'
     )
+
+
+def check_alike(train_images, held_out_images):
+  """Refuses two data sets that are not of the same kind.
+
+  Args:
+    train_images: Images with an `event_shape`, and with `class_names`, or
+      without.
+    held_out_images: The same.
+
+  Raises:
+    ValueError: If their images have different shapes, or if a label means one
+      class in one and another in the other. One may have more classes.
+  """
+  shapes = [
+      list(images.event_shape) for images in (train_images, held_out_images)
+  ]
+  if shapes[0] != shapes[1]:
+    raise ValueError(
+        f'Argument `held_out_images` must have images of shape {shapes[0]}, as '
+        f'`train_images` has, got {shapes[1]}.'
+    )
+  names, held_out_names = (
+      list(getattr(images, 'class_names', None) or ())
+      for images in (train_images, held_out_images)
+  )
+  # Numbers have no end: the largest may be missing on either side.
+  for label, pair in enumerate(zip(names, held_out_names, strict=False)):
+    if pair[0] != pair[1]:
+      raise ValueError(
+          f'Argument `held_out_images`: label {label} is {pair[1]!r}, and '
+          f'{pair[0]!r} in `train_images`. Make it with '
+          '`class_names=train_images.class_names`.'
+      )

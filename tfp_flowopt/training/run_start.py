@@ -29,6 +29,7 @@ def check(distribution, train_images, held_out_images, workdir, replicas):
     )
   labelled.check(distribution, train_images, 'train_images')
   labelled.check(distribution, held_out_images, 'held_out_images')
+  labelled.check_alike(train_images, held_out_images)
   extended = replicas.strategy.extended
   if not all(
       extended.variable_created_in_scope(v) for v in distribution.variables

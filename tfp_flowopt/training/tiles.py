@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ['image_tiles']
+from tfp_flowopt.training import arguments
+
+__all__ = ['image_tiles', 'square_corners']
 
 
 def image_tiles(image, size, mode='tile', num=1, seed=0):
@@ -20,24 +22,44 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
     Array `[number, size, size, C]`.
 
   Raises:
-    ValueError: If `mode` is another one.
+    ValueError: If `mode` is another one, or the image has another shape or is
+      too small.
   """
-  rows, columns = (side - size for side in image.shape[:2])
-  if mode == 'center':
-    corners = [(rows // 2, columns // 2)]
-  elif mode == 'random':
-    rng = np.random.default_rng(seed)
-    corners = rng.integers([rows + 1, columns + 1], size=[num, 2])
-  elif mode == 'tile':
-    top, left = (rows % size) // 2, (columns % size) // 2
-    corners = [
-        (i, j)
-        for i in range(top, rows + 1, size)
-        for j in range(left, columns + 1, size)
-    ]
-  else:
+  image = np.asarray(image)
+  size = arguments.whole_number('size', size, least=1)
+  mode = arguments.one_of('mode', mode, ('tile', 'center', 'random'))
+  if image.ndim != 3 or min(image.shape[:2]) < size:
     raise ValueError(
-        "Argument `mode` must be 'tile', 'center' or 'random', got "
-        f'{mode!r}.'
+        f'Argument `image` must have shape [H, W, C] with sides of at least '
+        f'{size}, got {list(image.shape)}.'
     )
+  if mode == 'random':
+    num = arguments.whole_number('num', num, least=1)
+    rng = np.random.default_rng(seed)
+    sides = np.array(image.shape[:2])
+    corners = rng.integers(sides - size + 1, size=[num, 2])
+  else:
+    corners = square_corners(*image.shape[:2], size, mode)
   return np.stack([image[i : i + size, j : j + size] for i, j in corners])
+
+
+def square_corners(height, width, size, mode):
+  """Where squares of an image begin.
+
+  Args:
+    height: Of the image, at least `size`.
+    width: The same.
+    size: Side of the squares.
+    mode: `'tile'` or `'center'`, as in `image_tiles`.
+
+  Returns:
+    List of pairs of the first row and the first column.
+  """
+  rows, columns = height - size, width - size
+  if mode == 'center':
+    return [(rows // 2, columns // 2)]
+  return [
+      (top, left)
+      for top in range((rows % size) // 2, rows + 1, size)
+      for left in range((columns % size) // 2, columns + 1, size)
+  ]
