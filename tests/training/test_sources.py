@@ -145,7 +145,7 @@ def test_damaged_files_are_named(grey, tmp_path):
         ('x.npy', encoders.npy((10**12, 0, 8))),
         ('x.npy', encoders.npy((10**12, 8, 0))),
         ('x.npy', encoders.npy((10**12, 8, 8, 0))),
-        ('x.npy', encoders.encoders.npy(())),
+        ('x.npy', encoders.npy(())),
         ('x.npy', encoders.npy((0, 8, 8))),
         ('x-idx3', struct.pack('>4I', 0x803, *[2**32 - 1] * 3)),
         ('x-idx3', struct.pack('>4I', 0x803, 1, 8, 8) + bytes(65)),
