@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -221,3 +224,61 @@ def test_a_bad_batch_in_a_graph_leaves_it_as_it_was(rng, batch):
 def test_bad_arguments_are_named(arguments, match):
   with pytest.raises(ValueError, match=match):
     fo.AutoCorrelation(*arguments)
+
+
+@pytest.mark.parametrize('structure', ['dense', 'individual', 'circulant'])
+def test_squares_that_overflow_are_refused(rng, structure):
+  shape = [9] if structure == 'dense' else [4, 6, 2]
+  stream = fo.AutoCorrelation(structure, shape)
+  stream.update(rng.normal(size=(20, *shape)))
+  before = stream.optimum().log_likelihood.numpy()
+  for large in (1e150, -1e200, 1e300):
+    # Of one value, of a mean, and of what two batches differ in.
+    for x in (
+        rng.normal(size=(20, *shape)) * large,
+        np.full([1, *shape], large),
+        np.full([2, *shape], large),
+    ):
+      with pytest.raises(tf.errors.InvalidArgumentError, match='`x`'):
+        stream.update(x)
+    with pytest.raises(tf.errors.InvalidArgumentError, match='overflow'):
+      fo.likelihood_optimum(rng.normal(size=(20, *shape)) * large, structure)
+  assert stream.optimum().log_likelihood == before
+
+
+@pytest.mark.parametrize(
+    'duplicate',
+    [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+)
+@pytest.mark.parametrize('structure', ['dense', 'individual', 'circulant'])
+def test_copies_go_on_by_themselves(rng, structure, duplicate):
+  shape = [3] if structure == 'dense' else [4, 6, 2]
+  constraint = {'rank': 1} if structure == 'individual' else {}
+  stream = fo.AutoCorrelation(structure, shape, False, **constraint)
+  x = rng.normal(size=(20, *shape))
+  stream.update(x[:9])
+  other = duplicate(stream)
+  other.update(x[9:])
+  assert stream.count == 9
+  stream.update(x[9:])
+  for a, b in zip(other.optimum(), stream.optimum(), strict=True):
+    np.testing.assert_array_equal(a, b)
+  for a, b in zip(
+      duplicate(stream.optimum()), stream.optimum(), strict=True
+  ):
+    np.testing.assert_array_equal(a, b)
+  np.testing.assert_array_equal(
+      duplicate(stream.moments()).matrix, stream.moments().matrix
+  )
+  if structure != 'individual':
+    flow = stream.linear_flow()
+    np.testing.assert_array_equal(
+        duplicate(flow).log_prob(x), flow.log_prob(x)
+    )
+  with pytest.raises(ValueError, match='centered'):
+    other.merge(fo.AutoCorrelation(structure, shape))
+
+
+def test_moments_larger_than_memory_are_refused():
+  with pytest.raises(ValueError, match=r'`event_shape`.*GiB'):
+    fo.AutoCorrelation('dense', 10**7)

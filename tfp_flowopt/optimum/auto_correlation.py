@@ -21,7 +21,8 @@ class AutoCorrelation(tf.Module):
   After any number of `update` calls, `optimum()` equals `likelihood_optimum` of
   all the batches together (for `'individual'`: its mean over the images). The
   state is four float64 variables, saved by `tf.train.Checkpoint`; batches are
-  merged pairwise, so a mean far from zero costs no accuracy.
+  merged pairwise, so a mean far from zero costs no accuracy. A copy
+  (`copy.deepcopy`, `pickle`) has seen what this has, and goes on by itself.
 
   #### Examples
 
@@ -81,7 +82,8 @@ class AutoCorrelation(tf.Module):
       name: Python `str`.
 
     Raises:
-      ValueError: If an argument has a wrong value.
+      ValueError: If an argument has a wrong value, or the moments are larger
+        than the memory of this machine.
     """
     super().__init__(name=name)
     self._event_shape = tf.TensorShape(
@@ -121,6 +123,17 @@ class AutoCorrelation(tf.Module):
     # What a checkpoint holds.
     self._variables = self._state.variables
 
+  def __reduce__(self):
+    arguments = {
+        'structure': self._structure,
+        'event_shape': self._event_shape.as_list(),
+        'centered': self._centered,
+        'block_size': self._block_size,
+        **self._constraint,
+        'name': self.name,
+    }
+    return _restored, (type(self), arguments, self._state.read())
+
   # As with `likelihood_optimum`.
   @tf.autograph.experimental.do_not_convert
   def update(self, x):
@@ -132,10 +145,10 @@ class AutoCorrelation(tf.Module):
     Raises:
       ValueError: If `x` has the wrong type or shape, or on one of many
         replicas if this object was not created in the strategy's scope.
-      InvalidArgumentError: If `x` is empty, NaN or infinite, or of another
-        shape that was not known before; the accumulated moments are unchanged
-        then. Under XLA, which drops such checks, they
-        become NaN.
+      InvalidArgumentError: If `x` is empty, NaN or infinite, or its squares
+        are, or of another shape that was not known before; the accumulated
+        moments are unchanged then. Under XLA, which drops such checks, they
+        become NaN or infinite.
     """
     x = structures.checked_data(
         x, self._structure, self._block_size, self._event_shape
@@ -144,11 +157,14 @@ class AutoCorrelation(tf.Module):
       batch = individual.individual_statistics(
           x, self._centered, self._block_size, **self._constraint
       )
+    elif self._structure == 'circulant':
+      batch = circulant.CirculantMoments.of(x, self._centered)
     else:
-      batch, _ = closed_form.moments_and_positions(
-          x, self._structure, self._centered, self._block_size, None
+      vectors, _ = closed_form.vectors_and_positions(
+          x, self._structure, self._block_size
       )
-    self._state.add(batch)
+      batch = moments.Moments.of(vectors, self._centered)
+    self._state.add(batch.checked())
 
   def merge(self, other):
     """Adds what another accumulator has seen, and leaves that as it is.
@@ -205,7 +221,8 @@ class AutoCorrelation(tf.Module):
 
     Returns:
       An object with `count` (vectors), `mean` `[D]`, `matrix` `[D, D]` and the
-      method `eigh()`, in float64. For `'circulant'` the cross-spectral
+      methods `eigh()` and `condition(noise_variance=0.0)`, the condition number
+      of the correlations, in float64. For `'circulant'` the cross-spectral
       matrices, see `CirculantMoments`, without `eigh`; for `'individual'` mean
       and covariance of the optima.
 
@@ -240,7 +257,7 @@ class AutoCorrelation(tf.Module):
       noise_variance: See `likelihood_optimum`.
       frequency_pool: See `likelihood_optimum`.
       bias_correction: See `likelihood_optimum`.
-      dtype: Type of the result.
+      dtype: Type of log_*; eigenvalues are float64.
 
     Returns:
       `LikelihoodOptimum`, log_* in nats per event, scalars. For `'individual'`
@@ -305,6 +322,13 @@ class AutoCorrelation(tf.Module):
         lipschitz,
         noise_variance,
     )
+
+
+def _restored(cls, arguments, data_moments):
+  """An accumulator that has seen what `data_moments` are of."""
+  stream = cls(**arguments)
+  stream._state.add(data_moments)  # pylint: disable=protected-access
+  return stream
 
 
 def _with_pool(data_moments, frequency_pool):

@@ -10,6 +10,9 @@ from tfp_flowopt.optimum import moments
 
 __all__ = ['CirculantMoments', 'check_frequency_pool']
 
+# Roundings of a Fourier coefficient, relative to the largest one.
+_ROUNDING = 16.0 * np.finfo(np.float64).eps
+
 # Beyond, a graph with rows of its own for each channel is no gain.
 _MANY_CHANNELS = 16
 
@@ -62,11 +65,14 @@ class CirculantMoments(moments.Moments):
   def of(cls, images, centered):
     """Moments of images `[N, H, W, C]`."""
     images = _channels_first(images)
-    mean = tf.reduce_mean(images, axis=[0, 2, 3])
+    mean = tf.zeros_like(tf.reduce_sum(images[:1], axis=[0, 2, 3]))
     if centered:
-      images = images - mean[:, tf.newaxis, tf.newaxis]
-    else:
-      mean = tf.zeros_like(mean)
+      # As `centered_vectors`.
+      start = tf.stop_gradient(images[:1, :, :1, :1])
+      images = images - start
+      rest = tf.reduce_mean(images, axis=[0, 2, 3], keepdims=True)
+      images = images - rest
+      mean = tf.reduce_sum(start + rest, axis=[0, 2, 3])
     count = tf.cast(tf.shape(images)[0], tf.float64)
     width = images.shape[3]
     if width is None:
@@ -83,6 +89,9 @@ class CirculantMoments(moments.Moments):
         [channels, channels, height, width // 2 + 1],
         [channels, channels],
     )
+
+  def _sums_of_squares(self):
+    return tf.linalg.diag_part(tf.transpose(self.within, [2, 3, 0, 1]))
 
   @property
   def matrix(self):
@@ -161,10 +170,18 @@ class CirculantMoments(moments.Moments):
 
   def rounding(self, largest, size):
     """As for any blocks; and a coefficient is known to eps of the largest."""
-    coefficient = 16.0 * np.finfo(np.float64).eps
     return tf.maximum(
         super().rounding(largest, size),
-        coefficient**2 * tf.reduce_max(largest),
+        _ROUNDING**2 * tf.reduce_max(largest),
+    )
+
+  def variance_rounding(self, variances):
+    """As for any; and each channel's coefficients, as in `rounding`."""
+    size = tf.shape(variances)[-1]
+    largest = tf.reduce_max(tf.reshape(variances, [-1, size]), axis=0)
+    of_mean = super().variance_rounding(variances)
+    return tf.tile(of_mean, [size // tf.size(self.mean)]) + (
+        _ROUNDING**2 * largest
     )
 
   def pooled(self, values):

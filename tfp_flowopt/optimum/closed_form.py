@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.optimum import circulant
+from tfp_flowopt.optimum import gram_moments
 from tfp_flowopt.optimum import moments
 from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import structures
@@ -27,7 +28,9 @@ class LikelihoodOptimum(
       event.
     eigenvalues: `[B..., D]`, the eigenvalues of the auto-correlation matrix
       (noise floor included), in descending order; for `'circulant'`
-      `[H W C]`, those of all frequencies.
+      `[H W C]`, those of all frequencies. Always float64: squares of float32
+      data need not fit into float32. They are right to rounding of the
+      largest one at least; log_* of the free optimum do not need them.
   """
 
   __slots__ = ()
@@ -45,6 +48,10 @@ def optimum_of_moments(
 ):
   """The optimum from `Moments`; `num_positions` vectors make an event."""
   free = spectrum.check_constraint(lipschitz, noise_variance) == (0.0, math.inf)
+  # Before eigenvalues, which take long.
+  checks = spectrum.enough_vectors(
+      *data_moments.fewest_vectors(), centered, rank, lipschitz, noise_variance
+  )
   values = data_moments.spectrum()
   dimension = values.eigenvalues.shape[-1]
   spectrum.check_rank(rank, dimension)
@@ -55,10 +62,10 @@ def optimum_of_moments(
   noise = spectrum.checked_noise(noise_variance)
   if bias_correction:
     _check_correctable(free, noise_variance)
-  eigenvalues, checks = spectrum.well_posed(
+  eigenvalues, regular = spectrum.well_posed(
       values, data_moments, rank, lipschitz, noise
   )
-  with tf.control_dependencies(checks):
+  with tf.control_dependencies([*checks, *regular]):
     if free:
       log_det = -0.5 * data_moments.log_det(noise)
       if bias_correction:
@@ -74,7 +81,7 @@ def optimum_of_moments(
   return LikelihoodOptimum(
       tf.cast(num_positions * log_likelihood, dtype),
       tf.cast(num_positions * log_det, dtype),
-      tf.cast(eigenvalues, dtype),
+      eigenvalues,
   )
 
 
@@ -92,33 +99,22 @@ def _check_correctable(free, noise_variance):
     )
 
 
-def moments_and_positions(x, structure, centered, block_size, frequency_pool):
-  """Moments of data, and the number of their vectors in an event.
+def vectors_and_positions(x, structure, block_size):
+  """The vectors of checked data, and how many of them make an event.
 
   Args:
-    x: See `likelihood_optimum`.
+    x: See `likelihood_optimum`, not for `'circulant'`.
     structure: See `likelihood_optimum`.
-    centered: See `likelihood_optimum`.
     block_size: See `likelihood_optimum`.
-    frequency_pool: See `likelihood_optimum`.
 
   Returns:
-    `Moments`, and an integer or a scalar `Tensor`.
-
-  Raises:
-    ValueError: If `x` has a wrong type or shape.
-    InvalidArgumentError: If `x` is empty or not finite.
+    `[..., N, D]` `Tensor`, and an integer or a scalar `Tensor`.
   """
-  x = structures.checked_data(x, structure, block_size)
-  if structure == 'circulant':
-    images = circulant.CirculantMoments.of(x, centered)
-    return images.with_pool(frequency_pool), 1
   num_positions = 1
   if structure != 'dense':
     shape = tf.shape(x)
     num_positions = (shape[1] // block_size) * (shape[2] // block_size)
-  vectors = structures.as_vectors(x, structure, block_size)
-  return moments.Moments.of(vectors, centered), num_positions
+  return structures.as_vectors(x, structure, block_size), num_positions
 
 
 # A user's `tf.function` would take a second to translate it.
@@ -219,29 +215,35 @@ def likelihood_optimum(
     name: Python `str`, name scope of the operations.
 
   Returns:
-    `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)` in the type of
-    `x`; log_* in nats per event, of shape `[B...]` for `'dense'`, `[N]` for
+    `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)`; log_* in the
+    type of `x`, in nats per event, of shape `[B...]` for `'dense'`, `[N]` for
     `'individual'`, `[]` otherwise.
 
   Raises:
     ValueError: If an argument has a wrong type, shape or value, or
       `bias_correction` is asked for together with `rank`, `lipschitz` or
       `noise_variance`.
-    InvalidArgumentError: If `x` is empty or not finite; or if the optimum is
-      infinite (`N <= D`, duplicated dimensions) and neither `rank`, `lipschitz`
-      nor `noise_variance` makes it finite. XLA drops these checks: compiled
-      with `jit_compile=True`, the result is NaN or infinite there.
+    InvalidArgumentError: If `x` is empty or not finite, or its squares are not;
+      or if the optimum is infinite (`N <= D`, if not centred `N < D`; constant
+      or dependent dimensions) and neither `rank`, `lipschitz` nor
+      `noise_variance` makes it finite. XLA drops these checks: compiled with
+      `jit_compile=True`, the result is NaN or infinite there.
   """
   with tf.name_scope(name):
     structures.check_structure(structure, block_size)
     spectrum.check_constraint(lipschitz, noise_variance)
     circulant.check_frequency_pool(frequency_pool, structure)
     x = tf.convert_to_tensor(x, name='x')
-    data_moments, num_positions = moments_and_positions(
-        x, structure, centered, block_size, frequency_pool
+    data_moments, num_positions = _moments(
+        structures.checked_data(x, structure, block_size),
+        structure,
+        centered,
+        block_size,
+        frequency_pool,
+        (rank, lipschitz, noise_variance),
     )
     return optimum_of_moments(
-        data_moments,
+        data_moments.checked(),
         num_positions,
         centered,
         rank=rank,
@@ -250,3 +252,21 @@ def likelihood_optimum(
         bias_correction=bias_correction,
         dtype=x.dtype,
     )
+
+
+def _moments(x, structure, centered, block_size, frequency_pool, constraint):
+  """`Moments` of checked data, and the number of vectors in an event."""
+  if structure == 'circulant':
+    images = circulant.CirculantMoments.of(x, centered)
+    return images.with_pool(frequency_pool), 1
+  vectors, num_positions = vectors_and_positions(x, structure, block_size)
+  size, dimension = vectors.shape[-2:]
+  if None not in (size, dimension) and size - bool(centered) < dimension:
+    return gram_moments.GramMoments.of(vectors, centered), num_positions
+  # Before there is a matrix, which may be large.
+  count, size = tf.unstack(tf.shape(vectors)[-2:])
+  with tf.control_dependencies(
+      spectrum.enough_vectors(count, size, centered, *constraint)
+  ):
+    vectors = tf.identity(vectors)
+  return moments.Moments.of(vectors, centered), num_positions

@@ -57,5 +57,5 @@ def mean_individual_optimum(statistics, dtype):
   """
   mean = statistics.mean
   return closed_form.LikelihoodOptimum(
-      *(tf.cast(x, dtype) for x in (mean[0], mean[1], tf.exp(mean[2:])))
+      tf.cast(mean[0], dtype), tf.cast(mean[1], dtype), tf.exp(mean[2:])
   )

@@ -59,11 +59,14 @@ class LinearFlow:
     self._block_size = block_size
     self._noise = noise
     self._log_det = optimum.log_det
+    # A^T A, block by block.
+    if spectrum.check_constraint(lipschitz, noise) == (0.0, math.inf):
+      self._precision = data_moments.inverse(noise)
+      return
     eigenvalues, eigenvectors = tf.linalg.eigh(data_moments.blocks())
     log_scales = spectrum.optimal_log_scales(
         tf.maximum(eigenvalues, 0.0) + noise, lipschitz=lipschitz
     )
-    # A^T A, block by block.
     self._precision = tf.linalg.matmul(
         eigenvectors * tf.exp(2.0 * log_scales)[..., tf.newaxis, :],
         eigenvectors,

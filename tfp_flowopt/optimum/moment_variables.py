@@ -1,6 +1,8 @@
 """Moments kept in variables."""
 
 import dataclasses
+import math
+import os
 
 import tensorflow as tf
 
@@ -24,7 +26,11 @@ class MomentVariables:
         matter.
       shapes: Of `mean`, `within` and `between`.
       **options: Of `tf.Variable`.
+
+    Raises:
+      ValueError: If this machine has less memory than they take.
     """
+    _check_memory(shapes)
     self._template = template
     self.variables = {
         name: tf.Variable(
@@ -55,3 +61,19 @@ class MomentVariables:
     """Back to no data."""
     for variable in self.variables.values():
       variable.assign(tf.zeros_like(variable))
+
+
+def _check_memory(shapes):
+  """Raises a `ValueError` for variables that no memory here could hold."""
+  size = 8 * sum(math.prod(shape) for shape in shapes)
+  try:
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  except (AttributeError, OSError, ValueError):
+    return  # not on this system
+  if size > memory:
+    raise ValueError(
+        f'Argument `event_shape`: moments of shapes {list(shapes)} take '
+        f'{size / 2**30:.1f} GiB, and this machine has {memory / 2**30:.1f}. '
+        'Structures "pointwise" and "circulant" need less; so does '
+        '`likelihood_optimum` of fewer vectors than dimensions.'
+    )

@@ -10,9 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.optimum import correlations
 from tfp_flowopt.optimum import finite_samples
 
-__all__ = ['Moments', 'Spectrum']
+__all__ = ['Moments', 'Spectrum', 'centered_vectors']
+
+_EPS = np.finfo(np.float64).eps
+# Of sums of squares; their differences and products stay finite, too.
+_LARGEST = 1e290
 
 # From so many dimensions on, a product of matrices pays in panels.
 _LARGE, _NUM_PANELS = 256, 6
@@ -54,14 +59,29 @@ class Moments:
   @classmethod
   def of(cls, vectors, centered):
     """Moments over the second to last axis of `vectors` `[..., N, D]`."""
-    vectors = tf.cast(vectors, tf.float64)
-    count = tf.cast(tf.shape(vectors)[-2], tf.float64)
-    mean = tf.reduce_mean(vectors, axis=-2)
-    if centered:
-      vectors = vectors - mean[..., tf.newaxis, :]
-    else:
-      mean = tf.zeros_like(mean)
+    count, mean, vectors = centered_vectors(vectors, centered)
     return cls(count, mean, _gram(vectors), tf.zeros_like(_outer(mean)))
+
+  def checked(self):
+    """The same, behind a check that no square has overflowed."""
+    checks = [
+        tf.debugging.assert_less(
+            squares,
+            tf.constant(_LARGEST, tf.float64),
+            message=(
+                'Argument `x` has entries whose squares overflow; they must be '
+                'below about 1e145.'
+            ),
+            summarize=3,
+        )
+        for squares in (self._sums_of_squares(), self.mean**2)
+    ]
+    # An eager assertion that holds is None.
+    with tf.control_dependencies([c for c in checks if c is not None]):
+      return dataclasses.replace(self, within=tf.identity(self.within))
+
+  def _sums_of_squares(self):
+    return tf.linalg.diag_part(self.within)
 
   @property
   def matrix(self):
@@ -129,6 +149,40 @@ class Moments:
     """The smallest number of vectors behind a block, and their dimension."""
     return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
 
+  def condition(self, noise_variance=0.0):
+    """Condition number of the correlations, the largest of all blocks.
+
+    Other than that of the covariance, it does not depend on the units of the
+    dimensions. The free optimum is known to as many digits less as it has, and
+    refused from about 1e14 on.
+
+    Args:
+      noise_variance: See `likelihood_optimum`.
+
+    Returns:
+      float64 scalar; infinite where a dimension is constant.
+    """
+    return tf.reduce_max(
+        correlations.condition(self.blocks(), noise_variance)
+    )
+
+  def dependence(self, noise_variance):
+    """The `correlations.Dependence` of the dimensions.
+
+    Args:
+      noise_variance: Number or scalar float64 `Tensor`.
+
+    Returns:
+      `Dependence`.
+    """
+    blocks = self.blocks()
+    return correlations.dependence(
+        blocks,
+        noise_variance,
+        self.variance_rounding(tf.linalg.diag_part(blocks)),
+        tf.shape(self.mean)[-1],
+    )
+
   # The matrix stands for symmetric blocks, whose eigenvalues together are those
   # of the auto-correlation matrix. Here it is one block itself; a subclass may
   # hold more in another layout, and overrides what follows.
@@ -156,6 +210,19 @@ class Moments:
         self.count, tf.shape(self.mean)[-1], centered
     )
 
+  def variance_rounding(self, variances):
+    """What rounding may have made of a variance of 0.
+
+    Args:
+      variances: `[..., K]`, the diagonals of the blocks.
+
+    Returns:
+      `Tensor` that broadcasts against them.
+    """
+    del variances
+    # Of a constant dimension, the mean is off by its last digit at most.
+    return (4.0 * _EPS * self.mean) ** 2
+
   def rounding(self, largest, size):
     """Error of the eigenvalues of blocks, `[..., 1]`.
 
@@ -164,11 +231,11 @@ class Moments:
       size: Integer scalar `Tensor`, rows of a block.
     """
     # A symmetric eigenvalue is known up to eps |R|.
-    return np.finfo(np.float64).eps * tf.cast(size, largest.dtype) * largest
+    return _EPS * tf.cast(size, largest.dtype) * largest
 
   def spectrum(self):
     """The `Spectrum` of the auto-correlation matrix."""
-    values = tf.linalg.eigvalsh(self.blocks())
+    values = tf.linalg.eigvalsh(_graded(self.blocks()))
     rounding = tf.broadcast_to(
         self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
     )
@@ -180,28 +247,54 @@ class Moments:
     )
 
   def log_det(self, noise_variance=0.0):
-    """`log det(R + noise_variance I)` `[...]`, by Cholesky.
+    """`log det(R + noise_variance I)` `[...]`, float64, in nats."""
+    return self.summed(correlations.log_det(self.blocks(), noise_variance))
 
-    Not from eigenvalues: XLA finds those to 1e-6 of the largest only, and
-    those that coincide have eigenvectors without gradient.
-
-    Args:
-      noise_variance: Number or scalar float64 `Tensor`.
-
-    Returns:
-      float64 `Tensor` `[...]`, in nats.
-    """
-    blocks = self.blocks()
-    diagonal = tf.linalg.diag_part(blocks) + noise_variance
-    factor = tf.linalg.cholesky(tf.linalg.set_diag(blocks, diagonal))
-    return self.summed(
-        2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)), axis=-1)
-    )
+  def inverse(self, noise_variance=0.0):
+    """`(R + noise_variance I)^-1`, block by block."""
+    return correlations.inverse(self.blocks(), noise_variance)
 
   def eigh(self):
     """Eigenvalues `[..., D]`, descending, and eigenvectors (columns)."""
     eigenvalues, eigenvectors = tf.linalg.eigh(self.matrix)
     return eigenvalues[..., ::-1], eigenvectors[..., ::-1]
+
+
+def centered_vectors(vectors, centered):
+  """Vectors less their mean, in float64.
+
+  Args:
+    vectors: `[..., N, D]`.
+    centered: Whether to subtract the mean.
+
+  Returns:
+    Their number, a float64 scalar; the mean, `[..., D]`, zeros if it is not
+    subtracted; and the vectors.
+  """
+  vectors = tf.cast(vectors, tf.float64)
+  count = tf.cast(tf.shape(vectors)[-2], tf.float64)
+  if not centered:
+    return count, tf.zeros_like(tf.reduce_sum(vectors[..., :1, :], -2)), vectors
+  # A sum over many vectors is off by many roundings. Without the first one,
+  # none are left of a dimension that is constant.
+  start = tf.stop_gradient(vectors[..., :1, :])
+  vectors = vectors - start
+  mean = tf.reduce_mean(vectors, axis=-2, keepdims=True)
+  return count, tf.reduce_sum(start + mean, axis=-2), vectors - mean
+
+
+def _graded(blocks):
+  """The same matrices with their rows and columns by descending diagonal.
+
+  The eigenvalue solver then finds small eigenvalues that are due to small
+  dimensions to almost all digits, else to rounding of the largest only.
+  """
+  order = tf.argsort(tf.linalg.diag_part(blocks), direction='DESCENDING')
+  rank = order.shape.rank
+  blocks = tf.gather(blocks, order, axis=-2, batch_dims=rank - 1)
+  # The matrices are symmetric.
+  blocks = tf.linalg.matrix_transpose(blocks)
+  return tf.gather(blocks, order, axis=-2, batch_dims=rank - 1)
 
 
 def _outer(x):

@@ -12,6 +12,7 @@ __all__ = [
     'check_constraint',
     'check_rank',
     'checked_noise',
+    'enough_vectors',
     'optimal_log_scales',
     'spectral_optimum',
     'well_posed',
@@ -104,6 +105,45 @@ def _tie_smallest(eigenvalues, rank):
   )
 
 
+_REMEDY = (
+    'The likelihood of a linear flow is unbounded there. Give more data, '
+    '`noise_variance` > 0 (a noise floor), `lipschitz=(m, M)` with a finite '
+    'M (a bound), or a smaller `rank` (probabilistic PCA); for structure '
+    '"circulant" also a `frequency_pool`.'
+)
+
+
+def enough_vectors(count, size, centered, rank, lipschitz, noise_variance):
+  """Assertions that there are as many vectors as the optimum needs.
+
+  Args:
+    count: Number of vectors.
+    size: Their dimension, of the type of `count`.
+    centered: Whether their mean is removed.
+    rank: See `likelihood_optimum`.
+    lipschitz: See `likelihood_optimum`.
+    noise_variance: Number or `Tensor`.
+
+  Returns:
+    List of assertions.
+  """
+  _, upper = check_constraint(lipschitz, noise_variance)
+  noisy = tf.is_tensor(noise_variance) or noise_variance > 0
+  if upper < math.inf or noisy or rank is not None:
+    return []
+  check = tf.debugging.assert_greater_equal(
+      count - tf.cast(centered, count.dtype),
+      size,
+      message=(
+          'Argument `x` has too few vectors (N) for their dimension (D), need '
+          f'N {">" if centered else ">="} D. {_REMEDY}'
+      ),
+      summarize=1,
+  )
+  # An eager assertion that holds is None.
+  return [] if check is None else [check]
+
+
 def well_posed(spectrum, moments, rank, lipschitz, noise_variance):
   """Eigenvalues with the noise floor, and whether the optimum is finite.
 
@@ -120,44 +160,37 @@ def well_posed(spectrum, moments, rank, lipschitz, noise_variance):
   """
   # Rounding can leave a zero eigenvalue slightly negative.
   eigenvalues = tf.maximum(spectrum.eigenvalues, 0.0) + noise_variance
-  _, upper = check_constraint(lipschitz, 0.0)
+  lower, upper = check_constraint(lipschitz, 0.0)
   if upper < math.inf:
     return eigenvalues, []
-  remedy = (
-      'the likelihood of a linear flow is unbounded there. Give more data, '
-      '`noise_variance` > 0 (a noise floor), `lipschitz=(m, M)` with a finite '
-      'M (a bound), or a smaller `rank` (probabilistic PCA); for structure '
-      '"circulant" also a `frequency_pool`.'
+  message = (
+      'The auto-correlation matrix of argument `x` is singular (constant or '
+      'duplicated dimensions, too few vectors for `rank`, or '
+      '`noise_variance` below rounding).'
   )
-  checks = []
-  noisy = tf.is_tensor(noise_variance) or noise_variance > 0
-  if not noisy and rank in (None, eigenvalues.shape[-1]):
-    count, size = moments.fewest_vectors()
-    checks.append(
-        tf.debugging.assert_greater(
-            count,
-            size,
-            message=(
-                'Argument `x` has too few vectors (N) for their dimension '
-                f'(D), need N > D: {remedy}'
-            ),
-            summarize=1,
-        )
+  dependence = None
+  if lower == 0 and rank is None:
+    # No eigenvalue is used, and units do not matter.
+    dependence = moments.dependence(noise_variance)
+  if dependence is None:
+    check = tf.debugging.assert_greater(
+        _tie_smallest(eigenvalues, rank),
+        _tie_smallest(spectrum.rounding, rank),
+        message=f'{message} {_REMEDY}',
+        summarize=3,
     )
-  checks.append(
-      tf.debugging.assert_greater(
-          _tie_smallest(eigenvalues, rank),
-          _tie_smallest(spectrum.rounding, rank),
-          message=(
-              'The auto-correlation matrix of argument `x` is singular '
-              '(constant or duplicated dimensions, too few vectors for '
-              f'`rank`, or `noise_variance` below rounding): {remedy}'
-          ),
-          summarize=3,
-      )
-  )
-  # An eager assertion that holds is None.
-  return eigenvalues, [check for check in checks if check is not None]
+  else:
+    check = tf.debugging.Assert(
+        tf.logical_not(dependence.is_singular),
+        [
+            f'{message} Constant, or a linear function of others: dimension',
+            dependence.dimension,
+            'Condition number of the correlations, at least:',
+            dependence.inflation,
+            _REMEDY,
+        ],
+    )
+  return eigenvalues, [] if check is None else [check]
 
 
 def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):

@@ -1,0 +1,139 @@
+"""Covariances scaled to unit variances, which know no units.
+
+Scaling a dimension by `c` adds `log c` to the log-determinant of a linear flow
+and changes nothing else, so whether a covariance is singular is a question to
+its correlations.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ['Dependence', 'condition', 'dependence', 'inverse', 'log_det']
+
+_EPS = np.finfo(np.float64).eps
+
+
+class Dependence(NamedTuple):
+  """How near the dimensions of vectors are to linear dependence.
+
+  Attributes:
+    is_singular: Scalar boolean `Tensor`: whether rounding alone may keep some
+      correlation matrix from being singular.
+    dimension: Scalar integer `Tensor`, the dimension concerned most.
+    inflation: Scalar `Tensor`, its variance inflation factor: its variance over
+      what the other dimensions do not explain of it. The condition number of
+      the correlations is that at least.
+  """
+
+  is_singular: tf.Tensor
+  dimension: tf.Tensor
+  inflation: tf.Tensor
+
+
+def _scaled(blocks, noise_variance):
+  """Variances `[..., K]` and correlations `[..., K, K]` of `R + v I`."""
+  variances = tf.linalg.diag_part(blocks) + noise_variance
+  positive = variances > 0
+  inverse_deviations = tf.where(
+      positive,
+      tf.math.rsqrt(tf.where(positive, variances, tf.ones_like(variances))),
+      tf.zeros_like(variances),
+  )
+  # One factor after the other: their product may overflow.
+  correlations = blocks * inverse_deviations[..., tf.newaxis]
+  correlations *= inverse_deviations[..., tf.newaxis, :]
+  return variances, tf.linalg.set_diag(correlations, tf.ones_like(variances))
+
+
+def log_det(blocks, noise_variance=0.0):
+  """`log det(R + v I)`, by Cholesky of the correlations.
+
+  Not from eigenvalues: XLA finds those to 1e-6 of the largest only, and those
+  that coincide have eigenvectors without gradient.
+
+  Args:
+    blocks: float64 `Tensor` `[..., K, K]`, covariances `R`.
+    noise_variance: Number or scalar float64 `Tensor`, the `v` above.
+
+  Returns:
+    float64 `Tensor` `[...]`, in nats.
+  """
+  variances, correlations = _scaled(blocks, noise_variance)
+  factor = tf.linalg.cholesky(correlations)
+  return tf.reduce_sum(
+      tf.math.log(variances)
+      + 2.0 * tf.math.log(tf.linalg.diag_part(factor)),
+      axis=-1,
+  )
+
+
+def inverse(blocks, noise_variance=0.0):
+  """`(R + v I)^-1`, `[..., K, K]`; arguments as for `log_det`."""
+  variances, correlations = _scaled(blocks, noise_variance)
+  factor = tf.linalg.cholesky(correlations)
+  identity = tf.eye(
+      tf.shape(blocks)[-1],
+      batch_shape=tf.shape(blocks)[:-2],
+      dtype=blocks.dtype,
+  )
+  deviations = tf.sqrt(variances)
+  result = tf.linalg.cholesky_solve(factor, identity)
+  return result / deviations[..., tf.newaxis] / deviations[..., tf.newaxis, :]
+
+
+def condition(blocks, noise_variance=0.0):
+  """Condition numbers of the correlations of `R + v I`, `[...]`.
+
+  Infinite where a dimension is constant; arguments as for `log_det`.
+  """
+  variances, correlations = _scaled(blocks, noise_variance)
+  values = tf.linalg.eigvalsh(correlations)
+  smallest = tf.where(
+      tf.reduce_all(variances > 0, axis=-1),
+      tf.maximum(values[..., 0], 0.0),
+      tf.zeros_like(values[..., 0]),
+  )
+  return values[..., -1] / smallest
+
+
+def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
+  """The `Dependence` of the dimensions of all blocks together.
+
+  Args:
+    blocks: As for `log_det`.
+    noise_variance: As for `log_det`.
+    variance_rounding: Broadcasts against `[..., K]`: what rounding may have
+      made of a variance of 0.
+    num_dimensions: Scalar integer; row `k` of a block is about dimension
+      `k % num_dimensions`.
+
+  Returns:
+    `Dependence`.
+  """
+  variances, correlations = _scaled(blocks, noise_variance)
+  size = tf.shape(blocks)[-1]
+  # What sums of many products leave of a zero, and some room.
+  slack = _EPS * tf.cast(size + 64, tf.float64)
+  # With it there is a Cholesky factor, whatever the correlations.
+  factor = tf.linalg.cholesky(
+      tf.linalg.set_diag(correlations, tf.ones_like(variances) + slack)
+  )
+  identity = tf.eye(
+      size, batch_shape=tf.shape(blocks)[:-2], dtype=blocks.dtype
+  )
+  # The diagonal of the inverse; its sum is 1 / (smallest eigenvalue), up to a
+  # factor of K.
+  inflation = tf.reduce_sum(
+      tf.linalg.triangular_solve(factor, identity) ** 2, axis=-2
+  )
+  inflation = tf.where(
+      variances > variance_rounding, inflation, 1.0 / slack
+  )
+  worst = tf.argmax(tf.reshape(inflation, [-1]), output_type=tf.int32)
+  return Dependence(
+      tf.reduce_any(tf.reduce_sum(inflation, axis=-1) >= 0.5 / slack),
+      worst % size % num_dimensions,
+      tf.reduce_max(inflation),
+  )
