@@ -26,8 +26,10 @@ def images(rng, n=40):
   return x + 0.5 * np.roll(x, (0, 1), axis=(1, 2))
 
 
-@pytest.mark.parametrize('graph', [False, True])
-@pytest.mark.parametrize('structure, options', STRUCTURES)
+@pytest.mark.parametrize(
+    'structure, options, graph',
+    [*((*case, False) for case in STRUCTURES), ('dense', {}, True)],
+)
 def test_other_units_add_their_logarithms(rng, structure, options, graph):
   x = images(rng)
   x = x[:, 0, 0] if structure == 'dense' else x
@@ -104,7 +106,6 @@ def dependent(rng, kind, n):
   return x
 
 
-@pytest.mark.parametrize('n', [6, 100_000])
 @pytest.mark.parametrize(
     'kind, concerned',
     [
@@ -117,8 +118,9 @@ def dependent(rng, kind, n):
         ('nearly a copy', '[12]'),
     ],
 )
-def test_dependent_dimensions_are_named(rng, kind, concerned, n):
-  x = dependent(rng, kind, n)
+def test_dependent_dimensions_are_named(rng, kind, concerned):
+  # So many that roundings of their sum add up.
+  x = dependent(rng, kind, 50_000)
   with pytest.raises(tf.errors.InvalidArgumentError, match='singular') as e:
     fo.likelihood_optimum(x)
   assert re.search(rf"dimension'\s+{concerned}\s", str(e.value))

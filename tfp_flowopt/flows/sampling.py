@@ -20,15 +20,17 @@ def sample_at_temperature(
     num_samples: Number of samples, may be a `Tensor`.
     seed: `[2]` integer `Tensor`; the same seed gives the same `z` at every
       temperature.
-    temperature: Number or scalar `Tensor`, not negative.
+    temperature: Number or scalar `Tensor`, finite and not negative.
     bijector_kwargs: As `distribution.sample` takes it.
 
   Returns:
     `[num_samples] + event_shape` `Tensor`.
 
   Raises:
-    ValueError: If the base is no standard normal.
+    ValueError: If the base is no standard normal, or `temperature` no scalar.
+    InvalidArgumentError: If it is negative or not finite (XLA drops this).
   """
+  temperature = tf.cast(_checked_temperature(temperature), distribution.dtype)
   flow_of.check_base(distribution)
   base_shape = distribution.distribution.event_shape
   dtype = distribution.dtype
@@ -36,5 +38,22 @@ def sample_at_temperature(
       tf.concat([[num_samples], base_shape], axis=0), seed, dtype=dtype
   )
   return distribution.bijector.forward(
-      tf.cast(temperature, dtype) * z, **(bijector_kwargs or {})
+      temperature * z, **(bijector_kwargs or {})
   )
+
+
+def _checked_temperature(temperature):
+  """A scalar that is finite and not negative."""
+  temperature = tf.convert_to_tensor(temperature, name='temperature')
+  if not temperature.shape.is_compatible_with([]):
+    raise ValueError(
+        'Argument `temperature` must be a scalar, got shape '
+        f'{temperature.shape}.'
+    )
+  message = 'Argument `temperature` must be finite and not negative.'
+  if not temperature.dtype.is_floating:
+    temperature = tf.cast(temperature, tf.float32)
+  with tf.control_dependencies([
+      tf.debugging.assert_non_negative(temperature, message=message)
+  ]):
+    return tf.debugging.check_numerics(temperature, message)

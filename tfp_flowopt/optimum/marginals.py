@@ -29,7 +29,8 @@ def gaussian_knots(counts, num_knots):
 
   For a standard normal base, `g` is the optimum of the likelihood over all
   increasing functions of a value, up to the linear pieces and the parts of the
-  distribution that keep it bounded (0.018 bits/dim together, at most):
+  distribution that keep it bounded. With 64 knots or more beside the edges that
+  costs 0.02 bits/dim at most, with fewer of them up to 1:
 
   ```none
   p(x) = phi(g(x)) g'(x),   E log p = -h(X), h: differential entropy

@@ -214,7 +214,7 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
     and `M` is infinite.
   """
   lower, upper = check_constraint(lipschitz, 0.0)
-  eigenvalues = _tie_smallest(eigenvalues, rank)
+  eigenvalues = _tie_smallest(tf.convert_to_tensor(eigenvalues), rank)
   if upper < math.inf:
     # M decides at 0; the floor keeps the gradient finite there.
     tiny = np.finfo(eigenvalues.dtype.as_numpy_dtype).tiny
@@ -242,7 +242,7 @@ def spectral_optimum(eigenvalues, rank=None, lipschitz=None):
     log_likelihood: `[...]`, nats per vector.
     log_det: `[...]`, nats per vector.
   """
-  eigenvalues = _tie_smallest(eigenvalues, rank)
+  eigenvalues = _tie_smallest(tf.convert_to_tensor(eigenvalues), rank)
   log_scales = optimal_log_scales(eigenvalues, lipschitz=lipschitz)
   dimension = tf.cast(tf.shape(eigenvalues)[-1], eigenvalues.dtype)
   log_det = tf.reduce_sum(log_scales, axis=-1)
