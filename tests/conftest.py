@@ -17,7 +17,6 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 import tensorflow_probability as tfp
 
-from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import scaling_cascade
 
 # To rewrite a small graph takes longer than to run it. The example binaries,
@@ -49,15 +48,14 @@ def pytest_collection_modifyitems(items):
 def _free_graphs():
   """Frees the graphs of a file of tests, which would stay for ever.
 
-  TFP caches what bijectors have computed, and TensorFlow keeps a list of the
-  gradients that programs define: each entry holds the graph it is about. And
-  graphs are held in cycles, which Python is slow to look for.
+  TFP caches what its own bijectors have computed, and TensorFlow keeps a list
+  of the gradients that programs define: each entry holds the graph it is about.
+  And graphs are held in cycles, which Python is slow to look for.
   """
   gradients = ops.gradient_registry._registry
   before = set(gradients)
   yield
-  for kind in (tfp.bijectors.Bijector, base.JointBijector):
-    vars(kind)['_cache'].clear()  # of all bijectors, alive or not
+  vars(tfp.bijectors.Bijector)['_cache'].clear()  # of all, alive or not
   scaling_cascade._shared_graph.cache_clear()
   for name in set(gradients) - before:
     del gradients[name]

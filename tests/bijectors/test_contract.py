@@ -133,10 +133,7 @@ def test_larger_events_and_single_events(entry):
   np.testing.assert_allclose(alone, single[1, 2], atol=1e-9)
 
 
-def joint(bijector, y):
-  return bijector.inverse(y), bijector.inverse_log_det_jacobian(
-      y, event_ndims=bijector.inverse_min_event_ndims
-  )
+joint = fo.bijectors.inverse_and_log_det
 
 
 @each_bijector_but('FlowLevel', 'FactorOut')

@@ -105,8 +105,6 @@ class ActNorm(base.JointBijector):
       )
     if not np.all(np.isfinite(mean)):
       raise ValueError(f'Argument `mean` must be finite, got {mean}.')
-    # What was computed with the old values must not be found again.
-    self._cache.clear()
     self._log_scale.assign(-0.5 * np.log(variance))
     self._shift.assign(tf.cast(mean, self._shift.dtype))
 

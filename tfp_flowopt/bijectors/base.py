@@ -3,8 +3,9 @@
 import abc
 
 import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability.python.internal import cache_util
+
+from tfp_flowopt.internal import call_cache
+from tfp_flowopt.internal import floats
 
 __all__ = [
     'JointBijector',
@@ -19,17 +20,21 @@ __all__ = [
 ]
 
 
-class _Identity:
-  """Equal to itself alone."""
-
-
-class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
+class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   """A bijector whose value and log-determinant come from one evaluation.
 
   `TransformedDistribution.log_prob` asks for the inverse at `y` and then for
   the *forward* log-determinant at the recovered point. With TFP's plain cache a
-  network runs twice for that; here both directions put the log-determinant
-  beside the value in the cache, so it runs once.
+  network runs twice for that; here both directions keep the log-determinant
+  beside the value until `log_prob` returns, so it runs once. Likewise in
+  `experimental_sample_and_log_prob`, in a `tfb.Chain` or `tfb.Invert`, and in
+  `tfp.mcmc.TransformedTransitionKernel`.
+
+  Nothing is kept for longer, and nothing outside of these: weights change. Who
+  needs both calls `forward_and_log_det` or `inverse_and_log_det`, which take
+  any bijector; `inverse` and then `inverse_log_det_jacobian` evaluate twice.
+
+  Integers and booleans are refused, unless they are Python's own numbers.
 
   Subclasses implement `_forward_and_log_det` and `_inverse_and_log_det`, each
   returning the value and the log-determinant of its own direction, reduced
@@ -41,11 +46,6 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
   """
 
   _is_conditional = False
-
-  # TFP's public cache does not keep attributes; tfb.FFJORD does the same.
-  _cache = cache_util.BijectorCacheWithGreedyAttrs(
-      forward_name='_augmented_forward', inverse_name='_augmented_inverse'
-  )
 
   @abc.abstractmethod
   def _forward_and_log_det(self, x, **kwargs):
@@ -79,14 +79,6 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
     tape.watch(x)
     return [x], *there(x, **kwargs)
 
-  def _augmented_forward(self, x, **kwargs):
-    y, fldj = self._forward_and_log_det(x, **kwargs)
-    return y, {'ildj': -fldj}
-
-  def _augmented_inverse(self, y, **kwargs):
-    x, ildj = self._inverse_and_log_det(y, **kwargs)
-    return x, {'ildj': ildj}
-
   def _forward(self, x, **kwargs):
     return self._forward_and_log_det(x, **kwargs)[0]
 
@@ -98,15 +90,6 @@ class JointBijector(tfp.bijectors.Bijector, metaclass=abc.ABCMeta):
 
   def _inverse_log_det_jacobian(self, y, **kwargs):
     return self._inverse_and_log_det(y, **kwargs)[1]
-
-  def _get_parameterization(self):
-    # TFP hashes it at each look-up in the cache, and takes bijectors of equal
-    # arguments for equal. Ours hold weights of their own, and other bijectors:
-    # going through all of those took half of the time to trace a flow. Not its
-    # id: another bijector may get that when this one is gone.
-    if '_cache_identity' not in vars(self):
-      self._cache_identity = _Identity()
-    return self._cache_identity
 
   @classmethod
   def _parameter_properties(cls, dtype, num_classes=None):
@@ -157,7 +140,7 @@ def keywords(bijector, conditioning):
 # long as to trace it.
 @tf.autograph.experimental.do_not_convert
 def forward_and_log_det(bijector, x, conditioning=None):
-  """`forward(x)` and its log-determinant, in one evaluation, uncached.
+  """`forward(x)` and its log-determinant, in one evaluation.
 
   Args:
     bijector: Any `tfb.Bijector`.
@@ -167,17 +150,23 @@ def forward_and_log_det(bijector, x, conditioning=None):
 
   Returns:
     The value, and the log-determinant in nats per event.
+
+  Raises:
+    TypeError: If `x` holds integers or booleans.
   """
-  if isinstance(bijector, JointBijector):
+  x = floats.as_floats(x, bijector.dtype, 'x')
+  if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._forward_and_log_det(  # pylint: disable=protected-access
         x, **keywords(bijector, conditioning)
     )
+  # A tensor that TFP's cache has not seen.
+  x = tf.identity(x)
   return bijector.forward(x), bijector.forward_log_det_jacobian(x)
 
 
 @tf.autograph.experimental.do_not_convert
 def inverse_and_log_det(bijector, y, conditioning=None):
-  """`inverse(y)` and its log-determinant, in one evaluation, uncached.
+  """`inverse(y)` and its log-determinant, in one evaluation.
 
   Args:
     bijector: Any `tfb.Bijector`.
@@ -186,11 +175,17 @@ def inverse_and_log_det(bijector, y, conditioning=None):
 
   Returns:
     The value, and the log-determinant in nats per event.
+
+  Raises:
+    TypeError: If `y` holds integers or booleans.
   """
-  if isinstance(bijector, JointBijector):
+  y = floats.as_floats(y, bijector.dtype, 'y')
+  if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._inverse_and_log_det(  # pylint: disable=protected-access
         y, **keywords(bijector, conditioning)
     )
+  # A tensor that TFP's cache has not seen.
+  y = tf.identity(y)
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
 
 

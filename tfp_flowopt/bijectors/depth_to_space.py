@@ -1,15 +1,15 @@
 """DepthToSpace bijector."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['DepthToSpace']
 
 
-class DepthToSpace(tfp.bijectors.Bijector):
+class DepthToSpace(call_cache.CallCachedBijector):
   """Moves blocks of channels to blocks of pixels.
 
   `forward` maps `[..., H, W, k^2 C]` to `[..., k H, k W, C]`; `inverse` is the
@@ -73,14 +73,11 @@ class DepthToSpace(tfp.bijectors.Bijector):
         lambda x: function(x, self._block_size), x
     )
 
-  def _forward(self, x):
-    return self._rearranged(tf.nn.depth_to_space, x)
+  def _forward_and_log_det(self, x):
+    return self._rearranged(tf.nn.depth_to_space, x), tf.zeros([], x.dtype)
 
-  def _inverse(self, y):
-    return self._rearranged(tf.nn.space_to_depth, y)
-
-  def _forward_log_det_jacobian(self, x):
-    return tf.zeros([], x.dtype)
+  def _inverse_and_log_det(self, y):
+    return self._rearranged(tf.nn.space_to_depth, y), tf.zeros([], y.dtype)
 
   def _forward_event_shape(self, input_shape):
     return _scaled(input_shape, self._block_size)

@@ -271,10 +271,8 @@ class ImageFlow(base.JointBijector):
     )
 
   def mark_initialized(self):
-    """Notes that the weights were set from data, and forgets cached values."""
+    """Notes that the weights were set from data."""
     self._initialized.assign(True)
-    for bijector in (self, *self.parts, *self.levels):
-      bijector._cache.clear()  # pylint: disable=protected-access
 
   @property
   def parts(self):

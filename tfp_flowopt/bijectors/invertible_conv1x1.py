@@ -153,8 +153,6 @@ class InvertibleConv1x1(base.JointBijector):
         )
     if shift is not None and not np.all(np.isfinite(shift)):
       raise ValueError(f'Argument `shift` must be finite, got {shift}.')
-    # What was computed with the old values must not be found again.
-    self._cache.clear()
     if singular_values is not None:
       self._log_singular_values.assign(np.log(singular_values))
     if left is not None:

@@ -59,7 +59,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
   bijector = fo.bijectors.LipschitzResidual(network, log_det='roulette')
   y = tf.ones([5, 2])
   x = bijector.inverse(y, seed=[0, 1])
-  bijector.inverse_log_det_jacobian(y, seed=[0, 1])  # of the same evaluation
+  bijector.inverse_log_det_jacobian(y, seed=[0, 1])  # of the same terms
   bijector.forward_with_error(x)
   ```
 

@@ -120,8 +120,6 @@ class MarginalGaussianization(base.JointBijector):
             f'Argument `{name}` must be finite and increase in each row, by '
             f'more than rounding, got {values}.'
         )
-    # What was computed with the old values must not be found again.
-    self._cache.clear()
     self._inputs.assign(tf.cast(inputs, self.dtype))
     self._outputs.assign(tf.cast(outputs, self.dtype))
 

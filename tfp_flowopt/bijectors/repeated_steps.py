@@ -187,8 +187,6 @@ class RepeatedSteps(base.JointBijector):
     Raises:
       ValueError: If the structure differs.
     """
-    # What was computed with the old values must not be found again.
-    self._cache.clear()
     self._stacked.assign(index, _parts(step))
 
   def _walk(self, x, forward, conditioning):

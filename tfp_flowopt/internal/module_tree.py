@@ -4,10 +4,8 @@ import tensorflow as tf
 
 __all__ = ['differences', 'leaves', 'with_leaves']
 
-# What modules keep for themselves: trackers, caches, arguments, names.
-_PRIVATE = frozenset(
-    ['_parameters', '_cache', '_cache_identity', '_name', '_name_scope']
-)
+# What modules keep for themselves: trackers, arguments, names.
+_PRIVATE = frozenset(['_parameters', '_cache_identity', '_name', '_name_scope'])
 
 
 def _is_state(name):
@@ -81,8 +79,7 @@ def with_leaves(tree, old, new):
       # Without tracking, which needs what a constructor would have set up.
       state = {k: v for k, v in vars(obj).items() if k in _PRIVATE}
       state.update(_parameters=None)
-      for name in ('_cache', '_cache_identity'):
-        state.pop(name, None)
+      state.pop('_cache_identity', None)
       vars(result).update(state)
       for name, child in _children(obj):
         setattr(result, name, copied(child))
