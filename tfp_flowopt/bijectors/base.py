@@ -152,7 +152,7 @@ def forward_and_log_det(bijector, x, conditioning=None):
     The value, and the log-determinant in nats per event.
 
   Raises:
-    TypeError: If `x` holds integers or booleans.
+    ValueError: If `x` holds integers or booleans.
   """
   x = floats.as_floats(x, bijector.dtype, 'x')
   if isinstance(bijector, call_cache.CallCachedBijector):
@@ -177,7 +177,7 @@ def inverse_and_log_det(bijector, y, conditioning=None):
     The value, and the log-determinant in nats per event.
 
   Raises:
-    TypeError: If `y` holds integers or booleans.
+    ValueError: If `y` holds integers or booleans.
   """
   y = floats.as_floats(y, bijector.dtype, 'y')
   if isinstance(bijector, call_cache.CallCachedBijector):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
+from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
 from tfp_flowopt.lipschitz import rounding
@@ -135,8 +136,11 @@ class ImplicitBijector(base.JointBijector):
       distance of `y_hat` to the exact solution is at most this, unless a
       *network* rounds by more: one whose large biases cancel. In float64 that
       does not matter.
+
+    Raises:
+      ValueError: If `x` holds integers or booleans.
     """
-    x = tf.convert_to_tensor(x, dtype=self.dtype, name='x')
+    x = floats.as_floats(x, self.dtype, 'x')
     y, residual_norm = self._solve(x)
     magnitude = sum(self._norm(t) for t in (x, y)) + self._magnitude(y)
     rounding = 4.0 * _resolution(x.dtype) * magnitude

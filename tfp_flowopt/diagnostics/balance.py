@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import floats
+
 __all__ = ['volume_balance']
 
 
@@ -36,7 +38,8 @@ def volume_balance(distribution, x, bijector_kwargs=None):
     Scalar `Tensor` of the type of `x`, the mean over the batch.
 
   Raises:
-    ValueError: If `distribution` is not transformed, or the batch is empty.
+    ValueError: If `distribution` is not transformed, the batch is empty, or
+      `x` holds integers.
   """
   base = getattr(distribution, 'distribution', None)
   bijector = getattr(distribution, 'bijector', None)
@@ -45,7 +48,7 @@ def volume_balance(distribution, x, bijector_kwargs=None):
         'Argument `distribution` must be a TransformedDistribution, got '
         f'{distribution}.'
     )
-  x = tf.convert_to_tensor(x, dtype=distribution.dtype, name='x')
+  x = floats.as_floats(x, distribution.dtype, 'x')
   if x.shape.rank in (None, 0) or x.shape[0] == 0:
     raise ValueError(
         'Argument `x` must have a batch axis, and an event at least, got '

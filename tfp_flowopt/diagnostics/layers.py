@@ -13,6 +13,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import floats
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['LayerReport', 'LayerReporter', 'layer_report']
@@ -111,7 +112,7 @@ class LayerReporter:
     Raises:
       ValueError: If an argument has a wrong value, or a weight is not finite.
     """
-    x = tf.convert_to_tensor(x, self._flow.dtype, name='x')
+    x = floats.as_floats(x, self._flow.dtype, 'x')
     shape = self._flow.event_shape
     if x.shape.rank != 4 or x.shape[1:] != shape or not x.shape[0]:
       raise ValueError(

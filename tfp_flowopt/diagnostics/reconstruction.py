@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import floats
 
 __all__ = ['LevelReconstruction', 'reconstruction_errors']
 
@@ -54,10 +55,10 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
     List of `LevelReconstruction`, the finest level first.
 
   Raises:
-    ValueError: If `distribution` is of another kind.
+    ValueError: If `distribution` is of another kind, or `x` holds integers.
   """
   flow = flow_of.flow_of(distribution)
-  x = tf.convert_to_tensor(x, flow.dtype, name='x')
+  x = floats.as_floats(x, flow.dtype, 'x')
   maps = flow.conditioning_maps(**(bijector_kwargs or {}))
   if flow.marginals is not None:
     x = flow.marginals.inverse(x)

@@ -140,7 +140,7 @@ class WeightedBijector(CallCachedBijector):
 
 
 def _refuse_integers(given, name):
-  """Raises a `TypeError` for integers, whoever made floats of them."""
+  """Raises a `ValueError` for integers, whoever made floats of them."""
   floats.refuse_integers(given, name)
   # A distribution, or a chain, does that before it calls a bijector.
   for owner, value in tfp_calls.given_values():

@@ -18,16 +18,16 @@ def as_floats(value, dtype, name):
     `Tensor`.
 
   Raises:
-    TypeError: If the values are integers or booleans. Python's numbers, which
-      have no type of their own, are read as floating-point numbers.
-    ValueError: If `value` is a `Tensor` of another type.
+    ValueError: If `value` holds integers or booleans, or is a `Tensor` of
+      another type. Python's own numbers have no type: they are read as
+      floating-point numbers.
   """
   refuse_integers(value, name)
   return tf.convert_to_tensor(value, dtype, name=name)
 
 
 def refuse_integers(value, name):
-  """Raises a `TypeError` for a `Tensor` or arrays of integers or booleans.
+  """Raises a `ValueError` for a `Tensor` or arrays of integers or booleans.
 
   Where TensorFlow knows what type it needs it makes floats of an array of
   integers, but not of a `Tensor`: images of bytes would be read as values from
@@ -39,7 +39,7 @@ def refuse_integers(value, name):
   """
   found = integer_type(value)
   if found is not None:
-    raise TypeError(
+    raise ValueError(
         f'Argument `{name}` must be of a floating-point type, got {found}. '
         'Integers are not cast: `tfp_flowopt.flows.dequantize` scales images '
         'and adds noise.'

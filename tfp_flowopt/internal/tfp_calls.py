@@ -15,6 +15,7 @@ computed twice, which is right, and which
 import itertools
 import sys
 
+import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
 __all__ = ['evaluations', 'given_values', 'note_key']
@@ -36,8 +37,9 @@ _EVALUATIONS = '_tfp_flowopt_evaluations'
 _NUMBERS = itertools.count()
 # Makes the keys of TFP's cache.
 _KEY = cache_util.WeakStructRef.__init__.__code__
-# What TFP's public methods call the data.
-_DATA = ('value', 'x', 'y')
+# Whose public methods call the data so.
+_OWNERS = tfp.bijectors.Bijector, tfp.distributions.Distribution
+_DATA = 'value', 'x', 'y'
 
 
 class _Evaluations(dict):
@@ -116,11 +118,8 @@ def given_values():
   """
   found = []
   for frame in _callers((*_INSIDE, _TFP + 'distributions.')):
-    if not frame.f_code.co_name.startswith('_'):
-      variables = frame.f_locals
-      found += [
-          (variables.get('self'), variables[name])
-          for name in _DATA
-          if name in variables
-      ]
+    variables = frame.f_locals
+    owner = variables.get('self')
+    if isinstance(owner, _OWNERS) and not frame.f_code.co_name.startswith('_'):
+      found += [(owner, variables[name]) for name in _DATA if name in variables]
   return found
