@@ -6,6 +6,7 @@ from absl import flags
 import photographs
 
 import tfp_flowopt as fo
+from tfp_flowopt.diagnostics import mean_error
 
 __all__ = ['load']
 
@@ -40,6 +41,7 @@ def load(say):
           train.class_names,
       )
       _tell_bad(held_out, FLAGS.held_out, say)
+      _warn_of_few(held_out.num_independent, say)
       return train, held_out
     few = len(train) < _FEW and pathlib.Path(FLAGS.data).is_dir()
     if few and FLAGS.labels is None:
@@ -47,12 +49,24 @@ def load(say):
           FLAGS.data, FLAGS.image_size, skip_bad=FLAGS.bad_images == 'skip'
       )
       return _crops(images, say)
-    say('Every tenth image is held out.')
     # The files are known by now. What is held out is not mirrored.
     _, held_out = _dataset(FLAGS.data, False, FLAGS.labels).split()
+    items = 'squares' if FLAGS.crop == 'tile' else 'images'
+    say(f'{len(held_out)} of {len(train)} {items} are held out, every tenth.')
+    _warn_of_few(held_out.num_independent, say)
     return train.split()[0], held_out
   except ValueError as e:
     raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
+
+
+def _warn_of_few(number, say):
+  """Says so if held-out numbers will say little."""
+  if number < mean_error.FEW_IMAGES:
+    say(
+        f'{number} independent images are few to hold out: others may give '
+        f'quite other numbers. Give {mean_error.FEW_IMAGES} or more, with '
+        '--held_out or more images in --data.'
+    )
 
 
 def _dataset(path, flip, labels, class_names=None):
@@ -89,11 +103,13 @@ def _crops(images, say):
     say('The right-hand quarter of each image is held out.')
     parts = fo.training.split_columns(images)
   elif len(images) > 1 and FLAGS.data:
-    say('The last image is held out.')
+    say('The last image is held out; held-out numbers are about it alone.')
     parts = images[:-1], images[-1:]
   else:
     raise SystemExit(
         f'--image_size={size} leaves nothing to hold out: give images at least '
         f'{4 * size} pixels wide, or more than one image in --data.'
     )
-  return tuple(fo.training.ImageCrops(part, size) for part in parts)
+  train, held_out = (fo.training.ImageCrops(part, size) for part in parts)
+  _warn_of_few(held_out.num_independent, say)
+  return train, held_out

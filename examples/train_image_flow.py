@@ -188,7 +188,7 @@ def _look_at(distribution, trainer, held_out_images):
 def _print_draws(num_images, means, errors):
   """What was evaluated, and how far off it may be for which reason."""
   reasons = []
-  if num_images > 1:
+  if np.isfinite(errors).all():  # of a single image there is none
     reasons.append(f'{np.mean(errors):.1g} (other images)')
   if len(means) > 1:
     error = np.std(means, ddof=1) / math.sqrt(len(means))
@@ -207,9 +207,11 @@ def _count(images):
 
 def _print_results(summary, workdir, model_path):
   """The numbers and the paths, as a table."""
+  error = summary['report']['standard_error_bits_per_dim']
   print(
       f'\nAfter {summary["steps"]} steps: held-out images '
-      f'{summary["held_out_bits_per_dim"]:.3f} bits/dim\n'
+      f'{summary["held_out_bits_per_dim"]:.3f} bits/dim'
+      + ('\n' if error is None else f' +- {error:.3f}\n') +
       f'At step 0: predicted {summary["predicted"]:.3f}, measured '
       f'{summary["measured"]:.3f} (training images)\n'
   )

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import floats
 
-__all__ = ['volume_balance']
+__all__ = ['event_balances', 'volume_balance']
 
 
 def volume_balance(distribution, x, bijector_kwargs=None):
@@ -41,6 +41,23 @@ def volume_balance(distribution, x, bijector_kwargs=None):
     ValueError: If `distribution` is not transformed, the batch is empty, or
       `x` holds integers.
   """
+  return tf.reduce_mean(event_balances(distribution, x, bijector_kwargs))
+
+
+def event_balances(distribution, x, bijector_kwargs=None):
+  """The `volume_balance` of each event.
+
+  Args:
+    distribution: See `volume_balance`.
+    x: See `volume_balance`.
+    bijector_kwargs: See `volume_balance`.
+
+  Returns:
+    `Tensor` `[N]` of the type of `x`.
+
+  Raises:
+    ValueError: See `volume_balance`.
+  """
   base = getattr(distribution, 'distribution', None)
   bijector = getattr(distribution, 'bijector', None)
   if base is None or bijector is None:
@@ -61,5 +78,6 @@ def volume_balance(distribution, x, bijector_kwargs=None):
   score = tape.gradient(
       log_density, z, unconnected_gradients=tf.UnconnectedGradients.ZERO
   )
-  # The mean over events and dimensions: E[z . score] / D.
-  return -tf.reduce_mean(z * score) - 1.0
+  # The mean over dimensions: z . score / D.
+  products = tf.reshape(z * score, [tf.shape(z)[0], -1])
+  return -tf.reduce_mean(products, axis=-1) - 1.0

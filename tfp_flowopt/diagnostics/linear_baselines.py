@@ -8,8 +8,17 @@ import tensorflow as tf
 
 from tfp_flowopt import optimum
 
-__all__ = ['LinearBaseline', 'batches_of', 'linear_baselines']
+__all__ = [
+    'ENOUGH_VECTORS',
+    'LinearBaseline',
+    'batches_of',
+    'linear_baselines',
+    'vectors_by_block_size',
+]
 
+# Vectors for each of their dimensions from which on the training data flatter a
+# linear flow by at most 0.036 bits/dim, `D / (4 N)` nats.
+ENOUGH_VECTORS = 10.0
 # Numbers in a batch, and events at most.
 _BATCH, _MOST_EVENTS = 2**18, 4096
 _BLOCK_SIZES = (1, 2, 4, 8)
@@ -22,6 +31,9 @@ class LinearBaseline(NamedTuple):
   Attributes:
     structure: See `likelihood_optimum`.
     block_size: See `likelihood_optimum`.
+    vectors_per_dim: Independent vectors of the training data, for each of their
+      dimensions: with less than `ENOUGH_VECTORS`, `train` flatters, and
+      `held_out` is poor.
     train: The optimum `L*` of the training data, in nats per event.
     constrained: The optimum within the bounds that were given, likewise.
     held_out: `[N]`, log-likelihoods of held-out data by the flow that is
@@ -31,6 +43,7 @@ class LinearBaseline(NamedTuple):
 
   structure: str
   block_size: int
+  vectors_per_dim: float
   train: float
   constrained: float
   held_out: np.ndarray
@@ -43,26 +56,42 @@ class LinearBaseline(NamedTuple):
     return self.structure
 
 
-def _candidates(count, event_shape):
-  """Structures and block sizes that so many events determine."""
-  size = math.prod(event_shape)
-  dense = [('dense', 1)] if size < min(count, _LARGEST_DENSE) else []
-  if len(event_shape) != 3:
-    return dense
+def vectors_by_block_size(num_events, event_shape):
+  """How well images determine pointwise linear flows.
+
+  Args:
+    num_events: Number of independent images.
+    event_shape: `[H, W, C]`.
+
+  Returns:
+    Dictionary from block sizes 1, 2, 4, 8 (those that divide the images) to
+    numbers of vectors for each of their dimensions.
+  """
   height, width, channels = event_shape
-  blocks = [
-      k
+  return {
+      k: num_events * height * width / (channels * k**4)
       for k in _BLOCK_SIZES
-      if height % k == 0
-      and width % k == 0
-      and count * height * width > channels * k**4
-  ]
-  result = [('pointwise', k) for k in blocks]
-  if height * width > channels:
-    result.append(('individual', 1))
-  if count > channels:
-    result.append(('circulant', 1))
-  return result + dense
+      if height % k == 0 and width % k == 0
+  }
+
+
+def _candidates(num_events, event_shape):
+  """Triples of what so many events determine.
+
+  Structure, block size, and vectors for each dimension, more than one.
+  """
+  result = []
+  if len(event_shape) == 3:
+    height, width, channels = event_shape
+    vectors = vectors_by_block_size(num_events, event_shape)
+    result = [('pointwise', *pair) for pair in vectors.items()]
+    # One image determines its own.
+    result.append(('individual', 1, height * width / channels))
+    result.append(('circulant', 1, num_events / channels))
+  size = math.prod(event_shape)
+  if size < _LARGEST_DENSE:
+    result.append(('dense', 1, num_events / size))
+  return [candidate for candidate in result if candidate[-1] > 1.0]
 
 
 def batches_of(x):
@@ -71,7 +100,7 @@ def batches_of(x):
   return [x[i : i + size] for i in range(0, len(x), size)]
 
 
-def linear_baselines(data, held_out, lipschitz, noise_variance):
+def linear_baselines(data, held_out, lipschitz, noise_variance, num_data=None):
   """The best linear flows of all structures that the data determine.
 
   Args:
@@ -79,6 +108,7 @@ def linear_baselines(data, held_out, lipschitz, noise_variance):
     held_out: Array of the same event shape and type.
     lipschitz: `(m, M)`, see `likelihood_optimum`.
     noise_variance: See `likelihood_optimum`.
+    num_data: Number of events of `data` that are independent; by default all.
 
   Returns:
     List of `LinearBaseline`: pointwise with blocks of 1, 2, 4, 8 where they
@@ -88,22 +118,25 @@ def linear_baselines(data, held_out, lipschitz, noise_variance):
     ValueError: If there are too few data for any structure.
     InvalidArgumentError: If a matrix is singular, or data are not finite.
   """
-  candidates = _candidates(len(data), data.shape[1:])
+  num_data = len(data) if num_data is None else num_data
+  candidates = _candidates(num_data, data.shape[1:])
   if not candidates:
     raise ValueError(
-        f'Argument `data` has too few events, {len(data)} of shape '
+        f'Argument `data` has too few events, {num_data} of shape '
         f'{list(data.shape[1:])}, for a linear flow of any structure.'
     )
   baselines = [
-      (_individual if structure == 'individual' else _shared)(
-          data, held_out, structure, block_size, lipschitz, noise_variance
+      (_individual if candidate[0] == 'individual' else _shared)(
+          data, held_out, *candidate, lipschitz, noise_variance
       )
-      for structure, block_size in candidates
+      for candidate in candidates
   ]
   return [baseline for baseline in baselines if baseline is not None]
 
 
-def _shared(data, held_out, structure, block_size, lipschitz, noise_variance):
+def _shared(
+    data, held_out, structure, block_size, vectors, lipschitz, noise_variance
+):
   """Baseline of one matrix, or one for each frequency, for all events."""
   events = data.reshape(len(data), -1) if structure == 'dense' else data
   stream = optimum.AutoCorrelation(
@@ -125,12 +158,12 @@ def _shared(data, held_out, structure, block_size, lipschitz, noise_variance):
       for bounds in (None, lipschitz)
   )
   return LinearBaseline(
-      structure, block_size, train, constrained, np.concatenate(values)
+      structure, block_size, vectors, train, constrained, np.concatenate(values)
   )
 
 
 def _individual(
-    data, held_out, structure, block_size, lipschitz, noise_variance
+    data, held_out, structure, block_size, vectors, lipschitz, noise_variance
 ):
   """Baseline of one matrix for each image; `None` if one has none."""
 
@@ -154,4 +187,6 @@ def _individual(
     values = optima(held_out, None).astype(np.float64)
   except tf.errors.InvalidArgumentError:
     return None  # an image of one colour has no optimum of its own
-  return LinearBaseline(structure, block_size, train, constrained, values)
+  return LinearBaseline(
+      structure, block_size, vectors, train, constrained, values
+  )

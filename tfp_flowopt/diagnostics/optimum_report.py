@@ -11,16 +11,14 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.diagnostics import balance
+from tfp_flowopt.diagnostics import findings as findings_lib
 from tfp_flowopt.diagnostics import linear_baselines
+from tfp_flowopt.diagnostics import mean_error
 
 __all__ = ['OptimumReport', 'optimum_report']
 
 # Held-out numbers, and events at least, of which the volume balance is taken.
 _BALANCE_NUMBERS, _BALANCE_EVENTS = 2**20, 64
-# A statement needs so many standard errors.
-_SIGNIFICANT = 3.0
-# Nats per dimension that are worth a warning, and that are worth a word.
-_NOTABLE, _NEGLIGIBLE = 0.01, 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,49 +27,92 @@ class OptimumReport:
 
   Attributes:
     log_likelihood: Mean held-out log-likelihood of the flow, nats per event.
-    standard_error: Of that mean.
+    standard_error: Of that mean, over independent events.
     bits_per_dim: The same mean in bits/dim.
+    standard_error_bits_per_dim: Its standard error, likewise.
+    num_held_out: Number of held-out events.
+    num_independent: How many of them are independent: errors count these.
     baselines: A dictionary for each structure: `name`; `train_optimum` (`L*`),
-      `constrained_optimum` (within `linear_range`) and `held_out`, all three
-      also in bits/dim (`..._bits_per_dim`).
+      `constrained_optimum` (within `linear_range`), `held_out`: the flow that
+      is best for the training data on held-out data, and
+      `held_out_standard_error`, all also in bits/dim (`..._bits_per_dim`);
+      `vectors_per_dim`: independent training vectors for each of their
+      dimensions, enough from 10 on.
     reference: Name of the baseline that is best on held-out data, other than
-      individual ones, which are no single flow.
-    gap: Nats per event by which the flow is better than the reference, both on
-      held-out data.
-    gap_standard_error: Of the gap, from pairs.
-    gap_bits_per_dim: The gap in bits/dim.
+      individual ones: they are fitted to each held-out event itself, and are
+      no single flow.
+    gain_bits_per_dim: Bits/dim by which the flow is better than the reference,
+      both on held-out data: positive is better.
+    gain_standard_error_bits_per_dim: Of the gain, from pairs.
+    gap: The gain in nats per event: positive is better.
+    gap_standard_error: Of the gap.
+    gap_bits_per_dim: The same as `gain_bits_per_dim`, its older name.
     linear_range: `[m, M]`, singular values that the certified constants of the
       flow's linear part allow; `[0, inf]` if they are not known.
     price: Nats per event that the reference's `L*` loses within that range.
     volume_balance: See `diagnostics.volume_balance`; of the first
       held-out events (a million numbers).
-    findings: What it means, a sentence each.
+    volume_balance_standard_error: Of that.
+    findings: What it means, and what to do, a few sentences each.
+
+  Standard errors of a single independent event are NaN.
   """
 
   log_likelihood: float
   standard_error: float
   bits_per_dim: float
+  standard_error_bits_per_dim: float
+  num_held_out: int
+  num_independent: int
   baselines: list
   reference: str
+  gain_bits_per_dim: float
+  gain_standard_error_bits_per_dim: float
   gap: float
   gap_standard_error: float
   gap_bits_per_dim: float
   linear_range: list
   price: float
   volume_balance: float
+  volume_balance_standard_error: float
   findings: list
 
   def __str__(self):
     lines = [
-        'Bits/dim (lower is better)        training  held-out',
-        f'  {"the flow":<32}{"":8}{self.bits_per_dim:10.3f}',
+        'Bits/dim (lower is better)        training  held-out +- error',
+        _row(
+            'the flow',
+            '',
+            self.bits_per_dim,
+            self.standard_error_bits_per_dim,
+        ),
     ]
+    notes = {}
     for baseline in self.baselines:
-      name = 'best linear, ' + baseline['name']
+      mark = ''
+      if baseline['name'].startswith('individual'):
+        mark = '*'
+        notes[mark] = 'fitted to each image itself: no flow for other images'
+      elif baseline['vectors_per_dim'] < linear_baselines.ENOUGH_VECTORS:
+        mark = '!'
+        notes[mark] = (
+            'fitted to too few vectors, less than '
+            f'{linear_baselines.ENOUGH_VECTORS:g} a dimension: flatters '
+            'training images'
+        )
       lines.append(
-          f'  {name:<32}{baseline["train_optimum_bits_per_dim"]:8.3f}'
-          f'{baseline["held_out_bits_per_dim"]:10.3f}'
+          _row(
+              f'best linear, {baseline["name"]} {mark}',
+              f'{baseline["train_optimum_bits_per_dim"]:.3f}',
+              baseline['held_out_bits_per_dim'],
+              baseline['held_out_standard_error_bits_per_dim'],
+          )
       )
+    lines += [f'  {mark} {note}' for mark, note in notes.items()]
+    held_out = f'Held out: {self.num_held_out}'
+    if self.num_independent < self.num_held_out:
+      held_out += f', {self.num_independent} of them independent'
+    lines.append(f'  {held_out}')
     findings = (
         textwrap.fill(
             finding,
@@ -93,6 +134,8 @@ def optimum_report(
     noise_variance=0.0,
     log_prob=None,
     bijector_kwargs=None,
+    num_data=None,
+    num_held_out=None,
 ):
   """Compares a flow with the closed-form optimum, and says what the gap means.
 
@@ -102,6 +145,9 @@ def optimum_report(
 
   * below a linear flow: the flow has not reached what one matrix can do;
   * above: so many nats of structure that is not Gaussian it has captured.
+
+  The row of `'individual'` is shown, and not compared: it is fitted to each
+  held-out image itself, so it is no flow for images that were not seen.
 
   Args:
     distribution: `tfd.TransformedDistribution` with a standard normal base.
@@ -116,23 +162,33 @@ def optimum_report(
       already; by default `distribution.log_prob`.
     bijector_kwargs: Further argument of `log_prob`, `Tensor`s with an entry for
       each of `held_out`.
+    num_data: Number of events of `data` that are independent; by default all.
+      Say it where they are crops of fewer images, or come more than once:
+      it tells which linear flows they determine.
+    num_held_out: Number of events of `held_out` that are independent, likewise:
+      standard errors count these.
 
   Returns:
     `OptimumReport`.
 
   Raises:
-    ValueError: If `data` have the wrong shape or are too few.
+    ValueError: If `data` have the wrong shape or are too few, or if a number is
+      out of range.
     InvalidArgumentError: If data are not finite, or singular (constant or
       duplicated dimensions without noise).
   """
   event_shape = distribution.event_shape.as_list()
-  held_out = data if held_out is None else held_out
+  nothing_held_out = held_out is None
+  if nothing_held_out:
+    held_out, num_held_out = data, num_held_out or num_data
   data = _checked(data, 'data', event_shape, distribution.dtype)
   held_out = _checked(held_out, 'held_out', event_shape, distribution.dtype)
+  num_data = _checked_number(num_data, 'num_data', data)
+  num_held_out = _checked_number(num_held_out, 'num_held_out', held_out)
   size = math.prod(event_shape)
   linear_range = _linear_range(distribution)
   baselines = linear_baselines.linear_baselines(
-      data, held_out, linear_range, noise_variance
+      data, held_out, linear_range, noise_variance, num_data
   )
   log_prob = log_prob or distribution.log_prob
   kwargs = {'bijector_kwargs': bijector_kwargs} if bijector_kwargs else {}
@@ -144,49 +200,75 @@ def optimum_report(
       (b for b in baselines if b.structure != 'individual'),
       key=lambda b: b.held_out.mean(),
   )
-  mean = values.mean()
-  differences = values - reference.held_out
   # Some hundred images tell it; a whole set would take minutes.
   some = held_out[: max(_BALANCE_EVENTS, _BALANCE_NUMBERS // size)]
-  volume = np.average(
-      [
-          balance.volume_balance(distribution, batch, **more)
-          for batch, more in _batches(some, kwargs)
-      ],
-      weights=[len(batch) for batch, _ in _batches(some, kwargs)],
-  )
+  balances = np.concatenate([
+      balance.event_balances(distribution, batch, **more)
+      for batch, more in _batches(some, kwargs)
+  ]).astype(np.float64)
 
   def in_bits(nats):
     return float(optimum.bits_per_dim(nats, size, bits))
 
+  def mean_and_error(values):
+    """Nats, their error, and both in bits/dim (of a difference: without)."""
+    error = mean_error.standard_error(
+        values, min(len(values), num_held_out)
+    )
+    return float(values.mean()), error, error / (size * math.log(2.0))
+
+  mean, error, error_bits = mean_and_error(values)
+  gap, gap_error, gap_error_bits = mean_and_error(values - reference.held_out)
+  gain = gap / (size * math.log(2.0))
+  volume, volume_error, _ = mean_and_error(balances)
   report = OptimumReport(
-      log_likelihood=float(mean),
-      standard_error=_standard_error(values),
+      log_likelihood=mean,
+      standard_error=error,
       bits_per_dim=in_bits(mean),
+      standard_error_bits_per_dim=error_bits,
+      num_held_out=len(held_out),
+      num_independent=num_held_out,
       baselines=[
-          {
-              'name': b.name,
-              'train_optimum': b.train,
-              'train_optimum_bits_per_dim': in_bits(b.train),
-              'constrained_optimum': b.constrained,
-              'constrained_optimum_bits_per_dim': in_bits(b.constrained),
-              'held_out': float(b.held_out.mean()),
-              'held_out_bits_per_dim': in_bits(b.held_out.mean()),
-          }
+          _as_dictionary(b, in_bits, *mean_and_error(b.held_out))
           for b in baselines
       ],
       reference=reference.name,
-      gap=float(differences.mean()),
-      gap_standard_error=_standard_error(differences),
-      gap_bits_per_dim=float(differences.mean() / (size * math.log(2.0))),
+      gain_bits_per_dim=gain,
+      gain_standard_error_bits_per_dim=gap_error_bits,
+      gap=gap,
+      gap_standard_error=gap_error,
+      gap_bits_per_dim=gain,
       linear_range=linear_range,
       price=reference.train - reference.constrained,
-      volume_balance=float(volume),
+      volume_balance=volume,
+      volume_balance_standard_error=volume_error,
       findings=[],
   )
   return dataclasses.replace(
-      report, findings=_findings(report, reference, size)
+      report, findings=findings_lib.findings(report, size, nothing_held_out)
   )
+
+
+def _row(name, train, held_out, error):
+  """A line of the table."""
+  error = '' if math.isnan(error) else f' +- {error:.3f}'
+  return f'  {name:<32}{train:>8}{held_out:10.3f}{error}'
+
+
+def _as_dictionary(baseline, in_bits, mean, error, error_bits):
+  """What a report says of a linear flow."""
+  return {
+      'name': baseline.name,
+      'vectors_per_dim': baseline.vectors_per_dim,
+      'train_optimum': baseline.train,
+      'train_optimum_bits_per_dim': in_bits(baseline.train),
+      'constrained_optimum': baseline.constrained,
+      'constrained_optimum_bits_per_dim': in_bits(baseline.constrained),
+      'held_out': mean,
+      'held_out_bits_per_dim': in_bits(mean),
+      'held_out_standard_error': error,
+      'held_out_standard_error_bits_per_dim': error_bits,
+  }
 
 
 def _checked(x, name, event_shape, dtype):
@@ -205,8 +287,15 @@ def _checked(x, name, event_shape, dtype):
   return x.astype(dtype.as_numpy_dtype)
 
 
-def _standard_error(values):
-  return float(optimum.standard_error(tf.constant(values)))
+def _checked_number(number, name, x):
+  """How many of the events `x` are independent."""
+  number = len(x) if number is None else int(number)
+  if not 1 <= number <= len(x):
+    raise ValueError(
+        f'Argument `{name}` must be from 1 to the {len(x)} events, got '
+        f'{number}.'
+    )
+  return number
 
 
 def _batches(x, kwargs):
@@ -229,72 +318,3 @@ def _linear_range(distribution):
   except TypeError:  # a bijector without registered constants
     return [0.0, math.inf]
   return [1.0 / bounds.forward, bounds.inverse]
-
-
-def _findings(report, reference, size):
-  """A plain sentence for each thing that the numbers say."""
-  if not math.isfinite(report.log_likelihood):
-    return [
-        'Broken: the log-likelihood of held-out data is not finite '
-        f'({report.log_likelihood}).'
-    ]
-  low, high = report.linear_range
-  gap, price = report.gap, report.price
-  amount = f'{abs(gap):.4g} nats ({abs(report.gap_bits_per_dim):.3f} bits/dim)'
-  findings = []
-  error = max(_SIGNIFICANT * report.gap_standard_error, _NEGLIGIBLE * size)
-  if gap < -error:
-    findings.append(
-        f'Undertrained: {amount} below the best linear flow '
-        f'({reference.name}), which one closed formula reaches.'
-    )
-    if price > 0.1 * abs(gap):
-      findings.append(
-          f'A bound is too tight: singular values within [{low:.3g}, '
-          f'{high:.3g}] alone cost {price:.4g} nats of that.'
-      )
-  elif gap > error:
-    findings.append(
-        f'Captured {amount} of non-Gaussian structure beyond the best linear '
-        f'flow ({reference.name}).'
-    )
-  else:
-    findings.append(
-        'As good as the best linear flow '
-        f'({reference.name}), within the error of {len(reference.held_out)} '
-        'held-out events.'
-    )
-  if [low, high] == [0.0, math.inf]:
-    findings.append('The constants of its linear part are not known.')
-  elif price > _NOTABLE * size and gap >= -error:
-    findings.append(
-        f'Its linear part may have singular values within [{low:.3g}, '
-        f'{high:.3g}] only, which costs a linear flow {price:.4g} nats.'
-    )
-  elif price <= _NOTABLE * size:
-    findings.append(
-        'Its linear bounds are wide enough: they cost '
-        f'{max(price, 0.0):.2g} nats.'
-    )
-  imbalance = report.volume_balance
-  gain = 0.5 * size * (imbalance - math.log1p(imbalance))
-  if gain > _NOTABLE * size:
-    word = 'expands' if imbalance > 0 else 'contracts'
-    findings.append(
-        f'It {word} too much: mean |z|^2 is {1 + imbalance:.3f} D, and one '
-        f'scale for all latents would gain {gain:.3g} nats.'
-    )
-  else:
-    findings.append(
-        f'Expansion and contraction balance: mean |z|^2 is {1 + imbalance:.3f} '
-        'D.'
-    )
-  loss = reference.train - reference.held_out.mean()
-  error = _standard_error(reference.held_out)
-  if loss > max(_NOTABLE * size, _SIGNIFICANT * error):
-    findings.append(
-        f'Even the best linear flow ({reference.name}) loses {loss:.4g} nats '
-        'from training to held-out data: too few training data, or held-out '
-        'data of another kind.'
-    )
-  return findings

@@ -1,7 +1,6 @@
-"""Bits/dim of images, of a flow and of the best linear flows."""
+"""Bits/dim of images."""
 
 import itertools
-import math
 
 import numpy as np
 import tensorflow as tf
@@ -9,11 +8,10 @@ import tensorflow as tf
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.diagnostics import mean_error
 from tfp_flowopt.training import labelled
 
-__all__ = ['FlowEvaluator', 'dequantize', 'pointwise_optima']
-
-_BLOCK_SIZES = (1, 2, 4, 8)
+__all__ = ['FlowEvaluator', 'dequantize']
 
 
 def dequantize(images, bits, seed, first=0):
@@ -132,7 +130,7 @@ class FlowEvaluator:
     return self.mean_and_error(examples)[0]
 
   def mean_and_error(self, examples):
-    """Mean bits/dim, and its standard error over images.
+    """Mean bits/dim, and its standard error over independent images.
 
     Args:
       examples: `ExampleBatches`.
@@ -170,8 +168,9 @@ class FlowEvaluator:
     (total,) = replicas.host_sum([np.sum(values)])
     mean = total / examples.num
     (squares,) = replicas.host_sum([np.sum((values - mean) ** 2)])
-    variance = squares / (examples.num - 1) if examples.num > 1 else math.nan
-    return float(mean), math.sqrt(variance / examples.num)
+    return float(mean), mean_error.error_of_mean(
+        squares, examples.num, examples.num_independent
+    )
 
   def _prepared(self, start, images, examples):
     """Preprocessed; on many replicas filled up, for one graph to do."""
@@ -189,40 +188,3 @@ def _rounds(examples, count):
   iterator = iter(examples)
   while round_ := list(itertools.islice(iterator, count)):
     yield round_
-
-
-def pointwise_optima(examples, bits):
-  """Bits/dim of the best pointwise linear flow of each block size.
-
-  Args:
-    examples: `ExampleBatches`.
-    bits: Number of bits of an image value.
-
-  Returns:
-    Dictionary from block sizes 1, 2, 4, 8 (those that divide the images), as
-    strings, to bits/dim.
-  """
-  streams = {}
-  for _, batch in examples:
-    images, _ = labelled.split(batch)
-    x = flows.dequantize(images, bits)
-    _, height, width, _ = x.shape
-    for block_size in _BLOCK_SIZES:
-      if height % block_size or width % block_size:
-        continue
-      if block_size not in streams:
-        streams[block_size] = optimum.AutoCorrelation(
-            'pointwise', x.shape[1:], block_size=block_size
-        )
-      streams[block_size].update(x)
-  return {
-      str(block_size): float(
-          optimum.bits_per_dim(
-              # Uniform noise on a bin adds a twelfth of its squared width.
-              stream.optimum(noise_variance=4.0**-bits / 12.0).log_likelihood,
-              math.prod(stream.event_shape.as_list()),
-              bits,
-          )
-      )
-      for block_size, stream in streams.items()
-  }

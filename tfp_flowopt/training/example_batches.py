@@ -12,6 +12,8 @@ __all__ = ['ExampleBatches']
 # those that an `ImageDataset` reads ahead, less than 1 GiB.
 _BATCH_NUMBERS, _MOST_IMAGES = 2**19, 128
 _KEPT_BYTES = 3 * 2**28
+# Numbers of a set that linear flows are fitted to, and compared on, at most.
+_REPORTED_NUMBERS = 2**27
 
 
 class ExampleBatches:
@@ -20,6 +22,17 @@ class ExampleBatches:
   Kept in memory if they take at most 768 MiB, else read again from their files.
   Iteration gives pairs of the number of the first image of a batch, int64, and
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
+
+  Attributes:
+    seed: Their seed.
+    noise_seed: Of their noise.
+    num: Number of examples.
+    num_independent: How many of them are independent: errors count these.
+    num_disjoint: How many of them have pixels of their own: they determine
+      linear flows.
+    event_shape: Shape of an image.
+    event_size: Number of its values.
+    batch_size: Examples of a batch.
   """
 
   def __init__(self, images, num, seed, noise_seed=None):
@@ -27,6 +40,8 @@ class ExampleBatches:
 
     Args:
       images: Object with `event_shape` and `examples`, such as `ImageDataset`.
+        Unless it has `num_independent` and `num_disjoint`, too, each example is
+        taken for an image of its own.
       num: Number of examples.
       seed: `[2]` int64 `Tensor`.
       noise_seed: Of their noise; by default the same.
@@ -35,6 +50,11 @@ class ExampleBatches:
     self.seed = seed
     self.noise_seed = seed if noise_seed is None else noise_seed
     self.num = num
+    self.num_independent, self.num_disjoint = (
+        min(num, getattr(images, name, num))
+        for name in ('num_independent', 'num_disjoint')
+    )
+    self.event_shape = list(images.event_shape)
     self.event_size = size
     self.batch_size = max(1, min(_BATCH_NUMBERS // size, _MOST_IMAGES, num))
     starts = tf.data.Dataset.range(0, num, self.batch_size)
@@ -78,18 +98,32 @@ class ExampleBatches:
         )[0]
     )
 
-  def array(self, bits, most_numbers):
+  def reported(self, bits):
+    """The images of `array`, with its default, in batches; without labels."""
+    left = self._number_of(_REPORTED_NUMBERS)
+    for start, batch in self:
+      images, _ = labelled.split(self.preprocessed(start, batch, bits))
+      yield images[:left]
+      left -= len(images)
+      if left <= 0:
+        return
+
+  def _number_of(self, most_numbers):
+    return max(2, min(self.num, most_numbers // self.event_size))
+
+  def array(self, bits, most_numbers=_REPORTED_NUMBERS):
     """The first preprocessed images, in one array.
 
     Args:
       bits: Number of bits of an image value.
-      most_numbers: Of the array; two images are there in any case.
+      most_numbers: Of the array; two images are there in any case. By default
+        those that a report is about.
 
     Returns:
       images: Array `[N, H, W, C]`.
       kwargs: What else a distribution's methods need, see `labelled.split`.
     """
-    num = max(2, min(self.num, most_numbers // self.event_size))
+    num = self._number_of(most_numbers)
     batches = self._dataset.map(
         lambda start, batch: self.preprocessed(start, batch, bits)
     )

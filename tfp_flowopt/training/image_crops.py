@@ -64,6 +64,7 @@ class ImageCrops:
     self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))
     self._first_choice = tf.constant(_starts(choices))
     self._num_choices = int(choices.sum())
+    self._num_disjoint = int(np.prod(shapes // crop_size, axis=1).sum())
 
   @property
   def event_shape(self):
@@ -86,6 +87,16 @@ class ImageCrops:
         'number': int(self._widths.shape[0]),
         'classes': 0,
     }
+
+  @property
+  def num_disjoint(self):
+    """Number of crops that fit side by side into the images."""
+    return self._num_disjoint
+
+  @property
+  def num_independent(self):
+    """The same: the images are all there is, and crops are what varies."""
+    return self._num_disjoint
 
   def draw(self, num, seed):
     """Draws `num` crops.

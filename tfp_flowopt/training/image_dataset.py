@@ -144,6 +144,19 @@ class ImageDataset:
         'classes': len(self.class_names or ()),
     }
 
+  @property
+  def num_independent(self):
+    """Number of images that the items are parts of."""
+    return len(np.unique(self._items[:, 0]))
+
+  @property
+  def num_disjoint(self):
+    """Number of squares that fit side by side into what items are cut from."""
+    size, crop, _, _ = self._settings
+    if crop != 'random':
+      return len(self)
+    return int(np.prod((self._items[:, 3:] + size - 1) // size, axis=1).sum())
+
   def __len__(self):
     """Number `N` of items: an epoch has as many examples."""
     return len(self._items)

@@ -8,7 +8,10 @@ __all__ = ['LossProgress']
 
 
 class LossProgress:
-  """Shows the loss as a running mean, and its gap to the optimum."""
+  """Shows the loss as a running mean, and its gain over a linear flow.
+
+  The gain is positive where the flow is better, as in the report.
+  """
 
   def __init__(self, total, images_per_step, optimum, quiet):
     """Creates the bar.
@@ -16,7 +19,8 @@ class LossProgress:
     Args:
       total: Number of steps of the run.
       images_per_step: Images in a step.
-      optimum: Bits/dim of the best linear flow.
+      optimum: Bits/dim of the best linear flow on training images; `None` if
+        that is not known.
       quiet: Whether to show nothing: one process of many does.
     """
     self._bar = None if quiet else progress.Progress(total, images_per_step)
@@ -35,14 +39,11 @@ class LossProgress:
       first = math.isnan(self._shown)
       self._shown = loss if first else 0.95 * self._shown + 0.05 * loss
     if self._bar is not None:
-      self._bar.update(
-          done,
-          **{
-              'bits/dim': self._shown,
-              'optimum': self._optimum,
-              'gap': self._shown - self._optimum,
-          },
-      )
+      numbers = {'bits/dim': self._shown}
+      if self._optimum is not None:
+        numbers['best linear'] = self._optimum
+        numbers['gain'] = self._optimum - self._shown
+      self._bar.update(done, **numbers)
 
   def print(self, text):
     """Prints a line above the bar."""

@@ -9,6 +9,7 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt.training import files
 from tfp_flowopt.training import labelled
+from tfp_flowopt.training import linear_optima
 
 __all__ = ['RunPictures']
 
@@ -70,9 +71,7 @@ class RunPictures:
       step,
       board,
       log_rows,
-      train_optimum,
-      held_out_optimum,
-      block_size,
+      start,
   ):
     """Draws `curve.png` and `samples.png` anew.
 
@@ -81,11 +80,13 @@ class RunPictures:
       step: Number of steps done.
       board: `TensorBoardWriter`, or `None`.
       log_rows: Rows of the training log.
-      train_optimum: Bits/dim of the best pointwise linear flow on training
-        images.
-      held_out_optimum: The same on held-out images.
-      block_size: Of the blocks that the linear flow acts on.
+      start: What was known before training, `linear_optima` included.
     """
+    block_size = linear_optima.best_block_size(start)
+    train_optimum, held_out_optimum = (
+        start[name].get(block_size)
+        for name in ('train_optimum', 'held_out_optimum')
+    )
     if board is not None:
       board.samples(step, samples)
       board.optimum(step, bits_per_dim=train_optimum)
@@ -106,7 +107,7 @@ class RunPictures:
               held_out,
               train_optimum,
               held_out_optimum,
-              f'best linear flow of {block_size}x{block_size} blocks',
+              f'best linear flow, pointwise {block_size}x{block_size}',
           )
     except ImportError:
       pass  # Pictures are an extra; the numbers are in the log.

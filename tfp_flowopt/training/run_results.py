@@ -17,8 +17,6 @@ __all__ = [
     'write_results',
 ]
 
-# Numbers of a set of images that the report takes into memory.
-_REPORTED = 2**27
 # Images of the report on recomputed inputs.
 _RECONSTRUCTED = 8
 # Images of the report on layers, and the largest one with local constants.
@@ -38,10 +36,17 @@ def optimum_report(distribution, evaluator, examples, held_out, bits):
   Returns:
     `diagnostics.OptimumReport`; of large sets, about the first images.
   """
-  data, _ = examples.array(bits, _REPORTED)
-  x, kwargs = held_out.array(bits, _REPORTED)
+  data, _ = examples.array(bits)
+  x, kwargs = held_out.array(bits)
   return diagnostics.optimum_report(
-      distribution, data, x, bits, log_prob=evaluator.log_prob, **kwargs
+      distribution,
+      data,
+      x,
+      bits,
+      log_prob=evaluator.log_prob,
+      num_data=min(len(data), examples.num_disjoint),
+      num_held_out=min(len(x), held_out.num_independent),
+      **kwargs,
   )
 
 
@@ -91,10 +96,13 @@ def layer_report(distribution, held_out, bits, local_constants):
 
 
 def summary(results, report, reconstruction, layers):
-  """All results as a dictionary that JSON can hold."""
+  """All results as a dictionary that JSON can hold: `None` for NaN."""
   return {
       **results,
-      'report': dataclasses.asdict(report),
+      'report': tf.nest.map_structure(
+          lambda value: None if value != value else value,
+          dataclasses.asdict(report),
+      ),
       'reconstruction': [error._asdict() for error in reconstruction],
       'layers': [layer._asdict() for layer in layers],
   }

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from tfp_flowopt import flows
-from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import labelled
+from tfp_flowopt.training import linear_optima
 
 __all__ = ['check', 'start']
 
@@ -71,6 +71,5 @@ def start(state, evaluator, examples, held_out, bits, replicas):
   return {
       'predicted': predicted,
       'measured': evaluator.bits_per_dim(examples),
-      'train_optimum': evaluation.pointwise_optima(examples, bits),
-      'held_out_optimum': evaluation.pointwise_optima(held_out, bits),
+      **linear_optima.pointwise_optima(examples, held_out, bits),
   }

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
+from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import loss_progress
 from tfp_flowopt.training import profiling
 from tfp_flowopt.training import replicas as replicas_lib
@@ -159,7 +160,12 @@ class Trainer:
     )
     self._began = time.monotonic()
     if self._files.found:
-      self._start_values = self._files.resume(self._settings)
+      self._start_values = linear_optima.completed(
+          self._files.resume(self._settings),
+          self._init_examples,
+          self._held_out,
+          config.bits,
+      )
     else:
       self._start_values = {
           'settings': self._settings,
@@ -187,8 +193,9 @@ class Trainer:
     Returns:
       Dictionary with `settings`; `predicted` (closed form, at step 0 on the
       initialisation images; `None` if the flow came initialised), `measured`
-      (the same by `log_prob`), and `train_optimum` and `held_out_optimum`, each
-      by block size.
+      (the same by `log_prob`); and the best linear flows, fitted to these
+      images: `train_optimum` on them, `held_out_optimum` on held-out images,
+      and `vectors_per_dim`, each by the block sizes that they determine.
     """
     return self._start_values
 
@@ -252,7 +259,9 @@ class Trainer:
     bar = loss_progress.LossProgress(
         self._config.train_steps,
         self._config.batch_size,
-        self._start_values['train_optimum'][self._largest_block],
+        self._start_values['train_optimum'].get(
+            linear_optima.best_block_size(self._start_values)
+        ),
         quiet=not self._replicas.is_chief,
     )
     num_processes = self._replicas.num_processes
@@ -419,10 +428,6 @@ class Trainer:
     """Draws curve and samples, with averaged weights."""
     if not self._replicas.is_chief:
       return
-    train, held_out = (
-        self._start_values[name][self._largest_block]
-        for name in ('train_optimum', 'held_out_optimum')
-    )
     with self._state.average.swapped_in():
       samples = self._pictures.samples()
     with self._files.writing():
@@ -431,15 +436,8 @@ class Trainer:
           self.step,
           self._files.board,
           self._files.rows(),
-          train,
-          held_out,
-          self._largest_block,
+          self._start_values,
       )
-
-  @property
-  def _largest_block(self):
-    """The block size with the lowest optimum, a key of `start`."""
-    return max(self._start_values['train_optimum'], key=int)
 
   def restore_best(self):
     """Goes to the checkpoint that was best on held-out images, to look at.

@@ -1,0 +1,201 @@
+"""What the numbers of an `OptimumReport` mean, and what to do about it."""
+
+import math
+
+from tfp_flowopt.diagnostics import linear_baselines
+from tfp_flowopt.diagnostics import mean_error
+
+__all__ = ['findings']
+
+# Nats per dimension that are worth a warning, and that are worth a word.
+_NOTABLE, _NEGLIGIBLE = 0.01, 1e-4
+
+
+def findings(report, size, nothing_held_out=False):
+  """Sentences for each thing that the numbers say; the last one is advice.
+
+  A mean is a finding where it is off by more than its `error_margin`.
+
+  Args:
+    report: `OptimumReport` without findings.
+    size: Dimensions of an event.
+    nothing_held_out: Whether the data are those of the linear flows.
+
+  Returns:
+    List of strings.
+  """
+  if not math.isfinite(report.log_likelihood):
+    return [
+        'Broken: the log-likelihood of held-out data is not finite '
+        f'({report.log_likelihood}). Look for the images whose `log_prob` is '
+        'not, go back to an earlier checkpoint, and train with a smaller '
+        'learning rate.'
+    ]
+  rows = {row['name']: row for row in report.baselines}
+  reference = rows[report.reference]
+  margin = mean_error.error_margin(
+      report.gap_standard_error, report.num_independent
+  )
+  # NaN, the margin of a single image, is below nothing.
+  worse = report.gap < -max(margin, _NEGLIGIBLE * size)
+  better = report.gap > max(margin, _NEGLIGIBLE * size)
+  if math.isnan(margin):
+    worse = better = False
+  return [
+      *_comparison(report, worse, better, margin, size),
+      *_excluded(report, rows),
+      *_bounds(report, worse, size),
+      _balance(report, size),
+      *_generalization(report, reference, size),
+      *_held_out(report, nothing_held_out),
+  ]
+
+
+def _images(number):
+  return f'{number} independent held-out image{"s" if number > 1 else ""}'
+
+
+def _bits(nats, size):
+  return nats / (size * math.log(2.0))
+
+
+def _comparison(report, worse, better, margin, size):
+  """Whether the flow is better than the best linear flow."""
+  name = f'the best linear flow ({report.reference})'
+  error = report.gain_standard_error_bits_per_dim
+  error = '' if math.isnan(error) else f' +- {error:.3f}'
+  amount = (
+      f'{abs(report.gain_bits_per_dim):.3f}{error} bits/dim '
+      f'({abs(report.gap):.4g} nats)'
+  )
+  if worse:
+    return [
+        f'Undertrained: {amount} worse than {name}, which one closed formula '
+        'reaches. Train longer; if that does not help, take a flow of more '
+        'steps, levels or hidden channels.'
+    ]
+  if better:
+    return [
+        f'Captured {amount} of non-Gaussian structure beyond {name}: better '
+        'than each single linear flow above. Train on while held-out bits/dim '
+        'fall.'
+    ]
+  if abs(report.gap) + margin <= _NOTABLE * size:
+    return [
+        f'As good as {name}: the difference is {amount}. Train longer to go '
+        'beyond it.'
+    ]
+  sign = 'better' if report.gap > 0 else 'worse'
+  reason = f'up to {_bits(margin, size):.3f} may be chance'
+  if report.num_independent < mean_error.FEW_IMAGES:
+    reason = 'it may be chance'
+  return [
+      f'Undecided: {amount} {sign} than {name}, but with '
+      f'{_images(report.num_independent)} {reason}. Hold out more images.'
+  ]
+
+
+def _excluded(report, rows):
+  """Why a row that is better than the flow is not what it is compared with."""
+  return [
+      f'The row {row["name"]} is better than the flow, and left out of the '
+      'comparison: it fits a matrix to each held-out image itself, so it is no '
+      'density, and no flow for images not seen. It says that images differ in '
+      'their covariances; more levels or steps can learn that.'
+      for row in rows.values()
+      if row['name'].startswith('individual')
+      and row['held_out_bits_per_dim'] < report.bits_per_dim
+  ]
+
+
+def _bounds(report, worse, size):
+  """What the constants of the linear part cost."""
+  (low, high), price = report.linear_range, report.price
+  if [low, high] == [0.0, math.inf]:
+    return [
+        'The constants of its linear part are not known, nor what they cost. '
+        'Register them with `lipschitz.lipschitz_bounds.register`.'
+    ]
+  within = f'singular values within [{low:.3g}, {high:.3g}]'
+  amount = f'{_bits(price, size):.3f} bits/dim ({price:.4g} nats)'
+  advice = (
+      'a wider `log_range` of the flow, or wider `lipschitz` bounds of '
+      '`initialize_at_optimum`.'
+  )
+  if worse and price > 0.1 * abs(report.gap):
+    return [
+        f'A bound is too tight: {within} alone cost {amount} of that. Give it '
+        f'{advice}'
+    ]
+  if price > _NOTABLE * size:
+    return [
+        f'Its linear part may have {within} only, which costs a linear flow '
+        f'{amount}. If training stalls, give it {advice}'
+    ]
+  return [
+      'Its linear bounds are wide enough: they cost '
+      f'{_bits(max(price, 0.0), size):.2g} bits/dim. Leave them.'
+  ]
+
+
+def _balance(report, size):
+  """Whether its latents are as large as they should be."""
+  balance, error = report.volume_balance, report.volume_balance_standard_error
+  gain = 0.5 * size * (balance - math.log1p(balance))
+  measured = f'mean |z|^2 is {1 + balance:.3f} D'
+  if not math.isnan(error):
+    measured = f'mean |z|^2 is ({1 + balance:.3f} +- {error:.3f}) D'
+  if gain <= _NOTABLE * size:
+    return f'Expansion and contraction balance: {measured}. Leave it.'
+  amount = (
+      'one scale for all latents would gain '
+      f'{_bits(gain, size):.3f} bits/dim ({gain:.3g} nats)'
+  )
+  margin = mean_error.error_margin(error, report.num_independent)
+  if not abs(balance) > margin:
+    return (
+        f'Expansion and contraction are undecided: {measured}, with '
+        f'{_images(report.num_independent)}. Hold out more images.'
+    )
+  word = 'expands' if balance > 0 else 'contracts'
+  return (
+      f'It {word} too much: {measured}, and {amount}. Train longer, if '
+      'held-out images are of the same kind as those it learns from.'
+  )
+
+
+def _generalization(report, reference, size):
+  """Whether a linear flow, too, loses on held-out data."""
+  loss = reference['train_optimum'] - reference['held_out']
+  margin = mean_error.error_margin(
+      reference['held_out_standard_error'], report.num_independent
+  )
+  if not loss > max(_NOTABLE * size, margin) or math.isnan(margin):
+    return []
+  few = reference['vectors_per_dim'] < linear_baselines.ENOUGH_VECTORS
+  return [
+      f'Even the best linear flow ({report.reference}) loses '
+      f'{_bits(loss, size):.3f} bits/dim ({loss:.4g} nats) from training to '
+      'held-out data: too few training data, or held-out data of another kind. '
+      + (
+          'Train on more images.'
+          if few
+          else 'Look at both, and train on more images, of the kind held out.'
+      )
+  ]
+
+
+def _held_out(report, nothing_held_out):
+  """Whether there is much that held-out numbers can say."""
+  if nothing_held_out:
+    return [
+        'Nothing was held out: both columns are of the data that the linear '
+        'flows were fitted to, and a flow that memorised them looks good. Give '
+        '`held_out`.'
+    ]
+  if report.num_independent < mean_error.FEW_IMAGES:
+    return [
+        f'Only {_images(report.num_independent)}: others may give quite other '
+        f'numbers. Hold out {mean_error.FEW_IMAGES} or more.'
+    ]
+  return []
