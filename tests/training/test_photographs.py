@@ -58,8 +58,7 @@ def test_a_minute_of_training_beats_every_linear_flow_of_blocks(
   )
   summary = trainer.train()
   assert summary['skipped_steps'] == 0
-  # Below the optimum of the held-out images themselves, not only of those it
-  # was trained on.
+  # On the very images that they were fitted to, too.
   assert summary['held_out_bits_per_dim'] < min(
       *summary['held_out_optimum'].values(),
       *summary['train_optimum'].values(),

@@ -72,9 +72,13 @@ def test_what_tensorboard_shows(straight):
     ]
     np.testing.assert_allclose(values(run), want, rtol=1e-6)
   # A line from the first step to the last.
-  (first, best), *_, (last, same) = values('optimum')
-  assert (first, last) == (1, 12) and best == same
-  assert best == pytest.approx(summary['train_optimum']['8'])
+  for run, optima in (
+      ('optimum', summary['train_optimum']),
+      ('optimum_held_out', summary['held_out_optimum']),
+  ):
+    (first, best), *_, (last, same) = values(run)
+    assert (first, last) == (1, 12) and best == same
+    assert best == pytest.approx(optima['2'])
   assert len(shown['pictures']['layers']) == 1
   assert len(shown['pictures']['samples/T = 0.7']) == 4
 
@@ -97,21 +101,18 @@ def test_it_learns(longer):
   assert summary['held_out_bits_per_dim'] < before - 0.03
 
 
-def test_optima_are_those_of_the_images(straight):
+def test_the_report_of_a_run_has_the_numbers_of_its_start(straight):
   _, summary, _ = straight
-  x = images.crops(seed=0).draw(100, [0, -1])
-  for name, best in summary['train_optimum'].items():
-    got = fo.likelihood_optimum(
-        fo.flows.dequantize(x),
-        'pointwise',
-        block_size=int(name),
-        noise_variance=1 / 12 / 256**2,
-    )
-    want = fo.bits_per_dim(got.log_likelihood, 192)
-    assert best == pytest.approx(float(want), abs=1e-6)
-  values = list(summary['train_optimum'].values())
-  assert list(summary['train_optimum']) == ['1', '2', '4', '8']
-  assert values == sorted(values, reverse=True)
+  rows = {row['name']: row for row in summary['report']['baselines']}
+  assert list(summary['train_optimum']) == ['1', '2']
+  for k, vectors in summary['vectors_per_dim'].items():
+    row = rows[f'pointwise {k}x{k}']
+    assert row['vectors_per_dim'] == vectors
+    for mine, other in (
+        ('train_optimum', 'train_optimum_bits_per_dim'),
+        ('held_out_optimum', 'held_out_bits_per_dim'),
+    ):
+      assert row[other] == pytest.approx(summary[mine][k], rel=1e-9)
 
 
 def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
