@@ -48,8 +48,8 @@ def check_advice(report):
         (0.3, 3.0, 100, 100, 'Undecided'),
         (-0.3, 3.0, 100, 100, 'Undecided'),
         # What a hundred images show, a hundred parts of few do not.
-        (0.3, 0.1, 100, 2, 'Undecided'),
-        (-0.3, 0.1, 100, 2, 'Undecided'),
+        (0.4, 0.1, 100, 2, 'Undecided'),
+        (-0.4, 0.1, 100, 2, 'Undecided'),
         (0.3, 0.1, 100, 1, 'Undecided'),
         (77.0, 0.1, 4, 4, 'Captured'),
         (-77.0, 60.0, 4, 4, 'Undecided'),

@@ -100,9 +100,9 @@ def _excluded(report, rows):
   return [
       f'The row {row["name"]} is better than the flow, and left out of the '
       'comparison: it fits a matrix to each held-out image itself, so it is no '
-      'density, and no flow for images not seen. It shows that images differ in '
-      'their covariances. Train longer, or with more levels or steps, to learn '
-      'how.'
+      'density, and no flow for images not seen. It shows that images differ '
+      'in their covariances. Train longer, or with more levels or steps, to '
+      'learn how.'
       for row in rows.values()
       if row['name'].startswith('individual')
       and row['held_out_bits_per_dim'] < report.bits_per_dim

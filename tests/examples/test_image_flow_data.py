@@ -1,0 +1,51 @@
+"""What is said of the images that are held out."""
+
+import re
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(
+    'num, side, arguments, held_out, few',
+    [
+        (21, 4, [], '2 of 21 images', True),
+        (19, 4, [], '1 of 19 images', True),
+        (199, 4, [], '19 of 199 images', True),
+        (200, 4, [], '20 of 200 images', False),
+        # Parts of few images are not many.
+        (13, 16, ['--crop=tile'], '20 of 208 squares', True),
+    ],
+)
+def test_how_many_images_are_held_out(
+    num, side, arguments, held_out, few, binary, parse, tmp_path
+):
+  path = tmp_path / 'images.npy'
+  np.save(path, np.zeros([num, side, side, 3], np.uint8))
+  parse(
+      f'--workdir={tmp_path}', f'--data={path}', '--image_size=4', *arguments
+  )
+  said = []
+  binary.image_flow_data.load(said.append)
+  assert any(line.startswith(held_out) for line in said)
+  warned = [line for line in said if 'few to hold out' in line]
+  assert len(warned) == few
+
+
+@pytest.mark.parametrize('num, few', [(5, True), (20, False)])
+def test_images_given_to_hold_out_are_counted_too(
+    num, few, binary, parse, tmp_path
+):
+  for name, count in (('train', 30), ('held_out', num)):
+    np.save(tmp_path / f'{name}.npy', np.zeros([count, 4, 4, 3], np.uint8))
+  parse(
+      f'--workdir={tmp_path}',
+      f'--data={tmp_path / "train.npy"}',
+      f'--held_out={tmp_path / "held_out.npy"}',
+      '--image_size=4',
+  )
+  said = []
+  binary.image_flow_data.load(said.append)
+  warned = [line for line in said if 'few to hold out' in line]
+  assert len(warned) == few
+  assert all(re.match(rf'{num} ', line) for line in warned)
