@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+SMALL = ['--image_size=4', '--num_levels=1']
+
 
 @pytest.mark.parametrize(
     'num, side, arguments, held_out, few',
@@ -22,9 +24,7 @@ def test_how_many_images_are_held_out(
 ):
   path = tmp_path / 'images.npy'
   np.save(path, np.zeros([num, side, side, 3], np.uint8))
-  parse(
-      f'--workdir={tmp_path}', f'--data={path}', '--image_size=4', *arguments
-  )
+  parse(f'--workdir={tmp_path}', f'--data={path}', *SMALL, *arguments)
   said = []
   binary.image_flow_data.load(said.append)
   assert any(line.startswith(held_out) for line in said)
@@ -42,7 +42,7 @@ def test_images_given_to_hold_out_are_counted_too(
       f'--workdir={tmp_path}',
       f'--data={tmp_path / "train.npy"}',
       f'--held_out={tmp_path / "held_out.npy"}',
-      '--image_size=4',
+      *SMALL,
   )
   said = []
   binary.image_flow_data.load(said.append)

@@ -96,9 +96,9 @@ class OptimumReport:
       elif baseline['vectors_per_dim'] < linear_baselines.ENOUGH_VECTORS:
         mark = '!'
         notes[mark] = (
-            'fitted to too few vectors, less than '
-            f'{linear_baselines.ENOUGH_VECTORS:g} a dimension: flatters '
-            'training images'
+            'fitted to less than '
+            f'{linear_baselines.ENOUGH_VECTORS:g} vectors a dimension: '
+            'flatters training images'
         )
       lines.append(
           _row(
@@ -211,10 +211,8 @@ def optimum_report(
     return float(optimum.bits_per_dim(nats, size, bits))
 
   def mean_and_error(values):
-    """Nats, their error, and both in bits/dim (of a difference: without)."""
-    error = mean_error.standard_error(
-        values, min(len(values), num_held_out)
-    )
+    """Of nats; the error in bits/dim, too."""
+    error = mean_error.standard_error(values, min(len(values), num_held_out))
     return float(values.mean()), error, error / (size * math.log(2.0))
 
   mean, error, error_bits = mean_and_error(values)
