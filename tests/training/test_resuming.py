@@ -10,6 +10,8 @@ from support import runs
 
 import tfp_flowopt as fo
 from tfp_flowopt.training import interruption
+from tfp_flowopt.training import run_lock
+from tfp_flowopt.training import run_start
 
 
 def test_a_crashed_run_goes_on_bit_for_bit(
@@ -169,8 +171,22 @@ def test_another_run_in_the_same_place_is_refused(straight):
   assert (workdir / 'training_log.csv').read_bytes() == before
 
 
-def test_the_log_neither_repeats_nor_loses_a_step(tmp_path, without_pictures):
+def test_the_log_neither_repeats_nor_loses_a_step(
+    tmp_path, without_pictures, monkeypatch
+):
+  def check_lock(*_):
+    # Nobody else can write, until this run ends, however it does.
+    with pytest.raises(
+        fo.training.WorkdirInUseError, match=f'process {os.getpid()} on '
+    ):
+      run_lock.RunLock(tmp_path).acquire()
+    return {'train_optimum': {'1': 0.0}}
+
+  # Nor while it is initialised.
+  monkeypatch.setattr(run_start, 'start', check_lock)
+
   def interrupted(**row):
+    check_lock()
     if row['step'] == 1:
       raise KeyboardInterrupt
     append(**row)
@@ -179,6 +195,7 @@ def test_the_log_neither_repeats_nor_loses_a_step(tmp_path, without_pictures):
   append, trainer._files.append = trainer._files.append, interrupted
   with pytest.raises(KeyboardInterrupt):
     trainer.train()
+  assert not (tmp_path / 'lock.json').exists()
   with pytest.raises(RuntimeError, match='new `Trainer`'):
     trainer.train()
   trainer, _ = runs.make_trainer(tmp_path, train_steps=3)
@@ -190,11 +207,22 @@ def test_the_log_neither_repeats_nor_loses_a_step(tmp_path, without_pictures):
   assert len({row['train_bits_per_dim'] for row in log[:3]}) == 3
 
 
-def test_a_missing_file_is_named(tmp_path):
-  runs.make_trainer(tmp_path)
-  (tmp_path / 'start.json').unlink()
-  with pytest.raises(ValueError, match=r'start\.json'):
-    runs.make_trainer(tmp_path)
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_checkpoints_alone_are_enough(straight, tmp_path, without_pictures):
+  """All other files are lost, in a run that has two steps left."""
+  workdir, summary, want = straight
+  (tmp_path / 'checkpoints').mkdir()
+  for path in (workdir / 'checkpoints').glob('ckpt-8.*'):
+    shutil.copy(path, tmp_path / 'checkpoints')
+  trainer, distribution = runs.make_trainer(tmp_path)
+  assert trainer.step == 8
+  # What depends on images alone is known again.
+  assert trainer.start['measured'] is None
+  for name in ('settings', 'train_optimum', 'held_out_optimum'):
+    assert trainer.start[name] == summary[name]
+  trainer.train()
+  assert runs.rows(tmp_path) == runs.rows(workdir)[8:]
+  runs.assert_equal(runs.weights(distribution), want)
 
 
 def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
@@ -212,25 +240,6 @@ def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
   assert longer.step == 12
   longer.train()
   assert [int(row['step']) for row in runs.rows(workdir)] == list(range(15))
-
-
-@pytest.mark.parametrize('content', [None, b'', b'model_checkpoint_path: "x'])
-def test_a_lost_list_of_checkpoints_loses_none(
-    straight, tmp_path, without_pictures, content
-):
-  shutil.copytree(straight[0], tmp_path / 'copy')
-  directory = tmp_path / 'copy' / 'checkpoints'
-  if content is None:
-    (directory / 'checkpoint').unlink()
-  else:
-    (directory / 'checkpoint').write_bytes(content)
-  trainer, _ = runs.make_trainer(tmp_path / 'copy', train_steps=20)
-  assert trainer.step == 12
-  trainer.train()
-  # The old ones are still known, and make room.
-  assert {path.stem for path in directory.glob('*.index')} == {
-      'ckpt-12', 'ckpt-16', 'ckpt-20'
-  }
 
 
 def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):

@@ -14,6 +14,7 @@ from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.interruption import WorkerLostError
 from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.rollbacks import DivergedError
+from tfp_flowopt.training.run_lock import WorkdirInUseError
 from tfp_flowopt.training.run_settings import OtherRunError
 from tfp_flowopt.training.tensorboard import TensorBoardWriter
 from tfp_flowopt.training.tiles import image_tiles
@@ -32,6 +33,7 @@ __all__ = [
     'Trainer',
     'TrainingInterrupted',
     'WorkdirError',
+    'WorkdirInUseError',
     'WorkerLostError',
     'convert_images',
     'image_tiles',

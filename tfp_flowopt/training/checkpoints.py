@@ -16,7 +16,7 @@ from tfp_flowopt.training import interruption
 __all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
 
 # Directories of the latest ones and of the best one.
-_LATEST, _BEST = 'checkpoints', 'best'
+_LATEST, _BEST = files.CHECKPOINTS, 'best'
 
 class WorkdirError(OSError):
   """The working directory cannot be written to; what is saved is untouched."""
@@ -37,7 +37,7 @@ def writing(workdir):
   """
   try:
     yield
-  except interruption.OF_WORKERS:
+  except (WorkdirError, *interruption.OF_WORKERS):
     raise
   except (OSError, tf.errors.OpError) as e:
     step = max(_steps(pathlib.Path(workdir) / _LATEST), default=None)
@@ -81,6 +81,8 @@ class RunCheckpoints:
     self._max_to_keep = {_LATEST: max_to_keep, _BEST: 1}
     # Made when there is something to save: to look at a run must not touch it.
     self._managers = {}
+    # Whether it was read elsewhere how good the best one is.
+    self._value_lost = False
     # The step whose checkpoint is what the state is now.
     self._saved_step = None
 
@@ -90,12 +92,29 @@ class RunCheckpoints:
     return _steps(self._workdir / _LATEST)
 
   @property
-  def best_value(self):
-    """Bits/dim of the best checkpoint; infinite if there is none."""
-    best = files.read_json(self._workdir / _BEST / 'best.json') or {}
-    if best.get('step') not in _steps(self._workdir / _BEST):
+  def has_best(self):
+    """Whether there is a best checkpoint."""
+    return bool(_steps(self._workdir / _BEST))
+
+  def best_value(self, evaluated):
+    """Bits/dim of the best checkpoint.
+
+    Args:
+      evaluated: Function without arguments, from which bits/dim by step are
+        known where the file that holds those of the best one is lost.
+
+    Returns:
+      Python `float`, infinite if there is no checkpoint or nobody knows.
+    """
+    steps = _steps(self._workdir / _BEST)
+    if not steps:
       return math.inf
-    return best['held_out_bits_per_dim']
+    best = files.read_json(self._best_path, _is_best) or {}
+    if best.get('step') == steps[-1]:
+      return best['held_out_bits_per_dim']
+    value = evaluated().get(steps[-1], math.inf)
+    self._value_lost = math.isfinite(value)
+    return value
 
   def save(self):
     """Saves the state, unless it is saved: that stays untouched."""
@@ -112,13 +131,24 @@ class RunCheckpoints:
     """
     self._write(_BEST)
     if self._replicas.is_chief:
-      files.write_json(
-          self._workdir / _BEST / 'best.json',
-          {
-              'step': int(self._step.numpy()),
-              'held_out_bits_per_dim': bits_per_dim,
-          },
-      )
+      self._note_best(int(self._step.numpy()), bits_per_dim)
+
+  def repair_best(self, bits_per_dim):
+    """Writes again which checkpoint is the best one, if that is lost.
+
+    Args:
+      bits_per_dim: `best_value`.
+    """
+    steps = _steps(self._workdir / _BEST)
+    if self._value_lost and steps:
+      self._note_best(steps[-1], bits_per_dim)
+      self._value_lost = False
+
+  def _note_best(self, step, bits_per_dim):
+    files.write_json(
+        self._best_path,
+        {'step': step, 'held_out_bits_per_dim': bits_per_dim},
+    )
 
   @property
   def saved_step(self):
@@ -165,13 +195,18 @@ class RunCheckpoints:
       ValueError: If there is none that can be read.
     """
     directory = self._workdir / _BEST
-    steps = _steps(directory)
-    if not steps or not self._restore(directory / f'ckpt-{steps[-1]}'):
-      raise ValueError(
-          f'Argument `workdir`: no best checkpoint in {self._workdir} can be '
-          'read.'
-      )
     self._saved_step = None
+    for step in reversed(_steps(directory)):
+      if self._restore(directory / f'ckpt-{step}'):
+        return
+    raise ValueError(
+        f'Argument `workdir`: no best checkpoint in {self._workdir} can be '
+        'read.'
+    )
+
+  @property
+  def _best_path(self):
+    return self._workdir / _BEST / 'best.json'
 
   def _padded_steps(self):
     """The last steps, as many numbers in every process."""
@@ -221,6 +256,12 @@ class RunCheckpoints:
     return tf.train.CheckpointManager(
         self._checkpoint, str(directory), max_to_keep=self._max_to_keep[name]
     )
+
+
+def _is_best(value):
+  """Whether `value` is what `save_best` writes."""
+  bits_per_dim = isinstance(value, dict) and value.get('held_out_bits_per_dim')
+  return isinstance(bits_per_dim, float) and math.isfinite(bits_per_dim)
 
 
 def _repair_list(directory):

@@ -3,8 +3,18 @@
 import json
 import os
 import pathlib
+import warnings
 
-__all__ = ['atomic_path', 'read_json', 'write_json']
+__all__ = [
+    'CHECKPOINTS',
+    'TwiceKept',
+    'atomic_path',
+    'read_json',
+    'write_json',
+]
+
+# Directory of the latest checkpoints, in that of the run.
+CHECKPOINTS = 'checkpoints'
 
 
 class atomic_path:
@@ -33,12 +43,81 @@ class atomic_path:
 def write_json(path, value):
   """Writes `value` as readable JSON, atomically."""
   with atomic_path(path) as temporary:
-    temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
+    temporary.write_text(_text(value), encoding='utf-8')
 
 
-def read_json(path):
-  """Reads a JSON file; `None` if there is none."""
+def _text(value):
+  return json.dumps(value, indent=2) + '\n'
+
+
+def read_json(path, is_whole=lambda value: isinstance(value, dict)):
+  """Reads a JSON file, unless it is lost or torn.
+
+  Args:
+    path: Of the file.
+    is_whole: Function of its value: whether that is what was written.
+
+  Returns:
+    The value; `None` if there is no file, and, with a warning, if its content
+    is not what was written.
+  """
   path = pathlib.Path(path)
-  if not path.exists():
+  try:
+    value = json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
     return None
-  return json.loads(path.read_text(encoding='utf-8'))
+  except ValueError:  # also what is no UTF-8
+    value = None
+  if value is None or not is_whole(value):
+    warnings.warn(f'{path} is damaged, and passed over.', stacklevel=2)
+    return None
+  return value
+
+
+class TwiceKept:
+  """A JSON file of a run of which a copy lies beside its checkpoints.
+
+  So a run whose checkpoints are whole knows what it is when the file in its
+  directory is lost or torn.
+  """
+
+  def __init__(self, workdir, name, is_whole):
+    """Names both files.
+
+    Args:
+      workdir: Directory of the run.
+      name: Of the file.
+      is_whole: See `read_json`.
+    """
+    workdir = pathlib.Path(workdir)
+    self._paths = workdir / name, workdir / CHECKPOINTS / name
+    self._is_whole = is_whole
+
+  def read(self):
+    """The value of the file, or else of its copy; `None` without either."""
+    path, copy = self._paths
+    value = read_json(path, self._is_whole)
+    if value is None:
+      value = read_json(copy, self._is_whole)
+      if value is not None:
+        warnings.warn(
+            f'{path} is missing or damaged; its copy, {copy}, takes its place.',
+            stacklevel=2,
+        )
+    return value
+
+  def write(self, value):
+    """Writes the files that do not hold `value` already, the copy first."""
+    for path in reversed(self._paths):
+      try:
+        if path.read_bytes() == _text(value).encode():
+          continue
+      except OSError:
+        pass
+      path.parent.mkdir(parents=True, exist_ok=True)
+      write_json(path, value)
+
+  def remove(self):
+    """Deletes both files, if they are there."""
+    for path in self._paths:
+      path.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Going back to a good state when a run diverges."""
 
-import pathlib
-
 from tfp_flowopt.training import files
 
 __all__ = ['DivergedError', 'Rollbacks']
@@ -26,10 +24,10 @@ class Rollbacks:
       config: `TrainConfig`.
       replicas: `Replicas`.
     """
-    self._path = pathlib.Path(workdir) / 'rollbacks.json'
+    self._file = files.TwiceKept(workdir, 'rollbacks.json', _is_events)
     self._config = config
     self._replicas = replicas
-    self._events = files.read_json(self._path) or []
+    self._events = self._file.read() or []
     self._streak = 0
 
   @property
@@ -83,4 +81,22 @@ class Rollbacks:
     })
     self._streak = 0
     if self._replicas.is_chief:
-      files.write_json(self._path, self._events)
+      self._file.write(self._events)
+
+  def repair(self):
+    """Writes the file again where it is lost or torn."""
+    if self._events and self._replicas.is_chief:
+      self._file.write(self._events)
+
+  def forget(self):
+    """Begins anew, for a run that has not begun."""
+    self._events = []
+    if self._replicas.is_chief:
+      self._file.remove()
+
+
+def _is_events(value):
+  """Whether `value` is what `record` writes."""
+  return isinstance(value, list) and all(
+      isinstance(event, dict) and 'to_step' in event for event in value
+  )

@@ -1,12 +1,16 @@
 """The state of a run on disk: log, checkpoints, and how it went back."""
 
+import contextlib
 import pathlib
+import warnings
 
 import numpy as np
 
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import files
+from tfp_flowopt.training import interruption
 from tfp_flowopt.training import rollbacks
+from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import tensorboard
 from tfp_flowopt.training import training_log
@@ -30,7 +34,9 @@ class RunFiles:
 
   Rows are on disk before the checkpoint that follows them, and those after the
   checkpoint that is restored are dropped: no step is missing or there twice.
-  The chief writes; all processes call the same methods.
+  The chief writes; all processes call the same methods, those that write in
+  the context of `lock`. Of files that are lost or torn, but for checkpoints, a
+  run is mended as it goes on.
   """
 
   def __init__(self, workdir, state, config, replicas):
@@ -43,7 +49,8 @@ class RunFiles:
       replicas: `Replicas`.
 
     Raises:
-      ValueError: If workers see different directories.
+      ValueError: If workers see different directories, or all checkpoints but
+        the best one are lost.
       WorkdirError: If it cannot be made or written to.
     """
     self.workdir = pathlib.Path(workdir)
@@ -51,11 +58,19 @@ class RunFiles:
     self._config = config
     self._replicas = replicas
     self._board = None
+    self._start_values = None
+    self._inside_lock = False
+    # Rows up to this step were given to the log.
+    self._next_row = 0
     self._log = training_log.TrainingLog(
         self.workdir / 'training_log.csv', _COLUMNS
     )
+    self._start_file = files.TwiceKept(
+        self.workdir, 'start.json', run_settings.is_start
+    )
     with self.writing():
       self.workdir.mkdir(parents=True, exist_ok=True)
+      self._lock = run_lock.RunLock(self.workdir)
       self._checkpoints = checkpoints.RunCheckpoints(
           self.workdir,
           replicas,
@@ -63,14 +78,86 @@ class RunFiles:
           state.to_save,
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
-    state.schedule.scale.assign(self.rollbacks.scale)
-    self._best = self._checkpoints.best_value
+    self._best = self._checkpoints.best_value(self._evaluated)
+    self._known = self._on_disk()
     self.found = bool(self._checkpoints.steps)
+    if not self.found and self._checkpoints.has_best:
+      raise ValueError(
+          f'Argument `workdir`: {self.workdir} has the best checkpoint of a '
+          'run, but none to go on from. Use another directory, or move '
+          f'{self.workdir / "best"} away to begin anew.'
+      )
+    state.schedule.scale.assign(self.rollbacks.scale)
     self._check_shared([self.found, self.rollbacks.scale, self._best])
 
   def writing(self):
     """Context in which errors of writing say what is safe."""
     return checkpoints.writing(self.workdir)
+
+  @contextlib.contextmanager
+  def lock(self):
+    """Context in which nobody else writes; inside of itself it does nothing.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      WorkdirInUseError: If another process writes, or went on with the run
+        since this one looked at it; in all processes.
+      WorkdirError: If the lock cannot be written.
+    """
+    if self._inside_lock:
+      yield
+      return
+    try:
+      self._agree(self._acquire)
+      self._inside_lock = True
+      yield
+    finally:
+      self._leave()
+
+  def _acquire(self):
+    with self.writing():
+      self._lock.acquire()
+    if self._on_disk() != self._known:
+      self._lock.release()
+      raise run_lock.WorkdirInUseError(
+          f'Argument `workdir`: another process went on with the run in '
+          f'{self.workdir} after this `Trainer` was made. Make a new one: it '
+          'goes on from the latest checkpoint.'
+      )
+
+  def _leave(self):
+    try:
+      if self._inside_lock:
+        self._known = self._on_disk()
+    finally:
+      self._inside_lock = False
+      self._lock.release()
+
+  def _agree(self, function):
+    """Calls a function in the chief; its errors are those of all processes."""
+    problem = None
+    if self._replicas.is_chief:
+      try:
+        function()
+      except checkpoints.WorkdirError as e:
+        problem = e
+    with interruption.noticing_lost_workers(self._replicas.num_processes):
+      (failed,) = self._replicas.broadcast([problem is not None])
+    if failed:
+      raise problem or run_lock.WorkdirInUseError(
+          f'Argument `workdir`: the chief cannot write to {self.workdir}, and '
+          'says why.'
+      )
+
+  def _on_disk(self):
+    """What changes when a run goes on: newest step, and last roll-back."""
+    path = self.workdir / 'rollbacks.json'
+    return (
+        max(self._checkpoints.steps, default=None),
+        path.stat().st_mtime_ns if path.exists() else None,
+    )
 
   def start(self, values):
     """Begins a run.
@@ -82,36 +169,48 @@ class RunFiles:
       ValueError: If workers see different directories.
       WorkdirError: If the directory cannot be written to.
     """
+    self._start_values = values
     if self._replicas.is_chief:
       with self.writing():
-        files.write_json(self.workdir / 'start.json', values)
+        # Of an earlier run, whose checkpoints were deleted.
+        self.rollbacks.forget()
+        self._start_file.write(values)
+    self._state.schedule.scale.assign(self.rollbacks.scale)
     self.save()
     self._check_shared([(self.workdir / 'start.json').exists()])
 
-  def resume(self, settings):
+  def resume(self, settings, lost):
     """Goes on with a run, from its newest checkpoint.
 
     Args:
       settings: Dictionary of `run_settings`, which must be those of the run.
+      lost: Function without arguments that returns what can be known of the
+        start again, if that is lost.
 
     Returns:
-      What `start` was given.
+      What `start` was given, with the settings that it has not heard of.
 
     Raises:
       OtherRunError: If the settings are others.
-      ValueError: If a file is missing, or no checkpoint can be read.
+      ValueError: If no checkpoint can be read.
     """
-    path = self.workdir / 'start.json'
-    values = files.read_json(path)
+    values = self._start_file.read()
     if values is None:
-      raise ValueError(
-          f'Argument `workdir`: {path} is missing, but there are checkpoints. '
-          'Put it back, or use another directory.'
+      warnings.warn(
+          f'{self.workdir / "start.json"} is missing or damaged. The run goes '
+          'on from its checkpoints, with the settings given now, which nothing '
+          'can be compared with; what was predicted and measured at its start '
+          'is not known any more.',
+          stacklevel=3,
       )
-    run_settings.check_same_run(
-        values.get('settings', {}), settings, self.workdir
-    )
+      values = {'settings': settings, **lost()}
+    else:
+      run_settings.check_same_run(values['settings'], settings, self.workdir)
+      # Of a run of an older version, some were not written down.
+      values['settings'] = {**settings, **values['settings']}
+    self._start_values = values
     self._checkpoints.restore_newest()
+    self._next_row = int(self._state.step.numpy())
     return values
 
   @property
@@ -127,6 +226,9 @@ class RunFiles:
       held_out_bits_per_dim: If it was evaluated.
       **row: Further columns.
     """
+    self._next_row = step + 1
+    if not self._replicas.is_chief:
+      return
     self._log.append(
         step=step, held_out_bits_per_dim=held_out_bits_per_dim, **row
     )
@@ -149,25 +251,38 @@ class RunFiles:
     rows = [row for row in self._log.rows() if int(row['step']) < step]
     return float(rows[-1]['seconds']) if rows else 0.0
 
-  def check_log(self):
-    """Drops rows of steps still to be taken; none before may be missing.
+  def prepare(self):
+    """Makes log and files of the run fit for the steps still to be taken.
 
-    Not earlier: to load a run, to look at it, must not touch it.
+    Not earlier: to load a run, to look at it, must not touch it. Rows of these
+    steps are dropped, files that were lost or torn are written again.
 
     Raises:
-      RuntimeError: If one is.
+      RuntimeError: If a step was taken, and its row was not written.
     """
-    if not self._replicas.is_chief:
-      return
-    self._truncate()
-    if int(self._state.step.numpy()) < self._config.train_steps:
-      # It says that the run is complete.
-      with self.writing():
-        (self.workdir / 'summary.json').unlink(missing_ok=True)
-    if len(self._log.rows()) != int(self._state.step.numpy()):
+    step = int(self._state.step.numpy())
+    if self._next_row < step:
       raise RuntimeError(
           'The log does not hold every step: training was interrupted. Make a '
           'new `Trainer`; it goes on from the latest checkpoint.'
+      )
+    if not self._replicas.is_chief:
+      return
+    self._truncate()
+    with self.writing():
+      self._start_file.write(self._start_values)
+      self.rollbacks.repair()
+      self._checkpoints.repair_best(self._best)
+      if step < self._config.train_steps:
+        # It says that the run is complete.
+        (self.workdir / 'summary.json').unlink(missing_ok=True)
+    lost = set(range(step)) - {int(row['step']) for row in self._log.rows()}
+    if lost:
+      warnings.warn(
+          f'{self.workdir / "training_log.csv"} has lost {len(lost)} rows, of '
+          f'steps from {min(lost)} to {max(lost)}. The run goes on from its '
+          'checkpoint all the same; its curve will lack them.',
+          stacklevel=3,
       )
 
   def save(self):
@@ -194,6 +309,7 @@ class RunFiles:
       ValueError: If there is none that can be read.
     """
     self._checkpoints.restore_best()
+    self._next_row = int(self._state.step.numpy())
 
   def go_back(self):
     """Restores the state before the skipped steps, and halves the rate.
@@ -213,6 +329,7 @@ class RunFiles:
       self._checkpoints.drop_newer()
       self.rollbacks.record(step, int(self._state.step.numpy()))
     self._truncate()
+    self._next_row = int(self._state.step.numpy())
     self._state.schedule.scale.assign(self.rollbacks.scale)
 
   @property
@@ -226,6 +343,12 @@ class RunFiles:
     if self._board is not None:
       self._board.close()
       self._board = None
+
+  def _evaluated(self):
+    """Held-out bits/dim by step, as the log has them."""
+    name = 'held_out_bits_per_dim'
+    rows = self._log.rows()
+    return {int(r['step']): float(r[name]) for r in rows if r.get(name)}
 
   def _check_shared(self, seen):
     """Raises a `ValueError` unless this process sees what the chief sees."""

@@ -1,11 +1,15 @@
 """What makes a run what it is, so that it is not continued as another."""
 
+import collections
 import dataclasses
 import json
 
-__all__ = ['OtherRunError', 'check_same_run', 'run_settings']
+import numpy as np
 
-# What may differ when a run goes on: none of it changes how weights move.
+__all__ = ['OtherRunError', 'check_same_run', 'is_start', 'run_settings']
+
+# What may differ when a run goes on: none of it changes how weights move, but
+# for rounding errors (`model.memory`). Initial weights are in checkpoints.
 _MAY_CHANGE = (
     'train_steps',
     'eval_every',
@@ -14,14 +18,23 @@ _MAY_CHANGE = (
     'max_rollbacks',
     'tensorboard',
     'local_constants',
+    'model.memory',
+    'model.seed',
 )
+# Settings that runs of older versions have not written down.
+_NEW = ('model', 'base')
+_VARIABLES = 'model.variables'
+_IMAGES = ('train_images', 'held_out_images')
+_START = ('predicted', 'measured', 'train_optimum', 'held_out_optimum')
 
 
 class OtherRunError(ValueError):
   """The working directory holds a run with other settings or images."""
 
 
-def run_settings(config, description, train_images, held_out_images):
+def run_settings(
+    config, description, train_images, held_out_images, model=None
+):
   """All settings of a run, as JSON gives them back.
 
   Args:
@@ -30,6 +43,7 @@ def run_settings(config, description, train_images, held_out_images):
     train_images: Images with a `fingerprint`, and, to name what differs,
       `settings`, a dictionary, if they have any.
     held_out_images: The same.
+    model: Dictionary of `model_settings`, or `None`.
 
   Returns:
     Dictionary.
@@ -41,28 +55,59 @@ def run_settings(config, description, train_images, held_out_images):
       **dataclasses.asdict(config),
       **_image_settings('train_images', train_images),
       **_image_settings('held_out_images', held_out_images),
+      **(model or {}),
   }
-  description = description or {}
+  description = {} if description is None else description
+  if not isinstance(description, collections.abc.Mapping):
+    raise ValueError(
+        'Argument `description` must be a dictionary, got '
+        f'{type(description).__name__}.'
+    )
   taken = sorted(set(settings) & set(description))
   if taken:
     raise ValueError(
         f'Argument `description`: {taken} are settings of the trainer.'
     )
-  try:
-    return json.loads(json.dumps({**settings, **description}))
-  except TypeError as e:
-    raise ValueError(
-        'Argument `description` must hold numbers and strings (JSON), got '
-        f'{description}.'
-    ) from e
+  for key, value in description.items():
+    try:
+      _json({key: value})
+    except (TypeError, ValueError) as e:
+      raise ValueError(
+          'Argument `description` must hold numbers and strings (JSON), got '
+          f'{key!r}: {value!r} ({e}).'
+      ) from e
+  return json.loads(_json({**settings, **description}))
+
+
+def _json(value):
+  return json.dumps(value, sort_keys=True, default=_number)
+
+
+def _number(value):
+  """NumPy's numbers as Python's; JSON knows no other object."""
+  if isinstance(value, np.generic):
+    return value.item()
+  raise TypeError(f'JSON has no {type(value).__name__}')
 
 
 def _image_settings(name, images):
-  settings = getattr(images, 'settings', {})
+  settings = dict(getattr(images, 'settings', {}))
+  classes = getattr(images, 'class_names', None)
+  if classes is not None:
+    settings['class_names'] = [str(class_) for class_ in classes]
   return {
       name: images.fingerprint,
       **{f'{name}.{key}': value for key, value in settings.items()},
   }
+
+
+def is_start(value):
+  """Whether `value` is what `start.json` holds, and whole."""
+  return (
+      isinstance(value, dict)
+      and isinstance(value.get('settings'), dict)
+      and all(key in value for key in _START)
+  )
 
 
 def check_same_run(before, now, workdir):
@@ -76,24 +121,52 @@ def check_same_run(before, now, workdir):
   Raises:
     OtherRunError: If they differ; the message names each difference.
   """
+  different = _different(before, now)
+  if different:
+    raise OtherRunError(
+        f'Argument `workdir`: {workdir} holds a run with other settings; use '
+        'another directory, or these as they were:\n  '
+        + '\n  '.join(
+            f'{key}: was {before.get(key)}, is {now.get(key)}'
+            for key in different
+        )
+    )
+
+
+def _different(before, now):
+  """Names of the settings that differ and must not, sorted."""
   may_change = set(_MAY_CHANGE)
   if now.get('schedule') == 'cosine':
     may_change.remove('train_steps')  # the cosine ends there
 
   def differs(key):
-    return before.get(key) != now.get(key)
+    return not _same(before.get(key), now.get(key))
 
-  different = [
-      f'{key}: was {before.get(key)}, is {now.get(key)}'
-      for key in sorted(set(before) | set(now))
-      if differs(key)
-      and key not in may_change
+  different = set()
+  for key in (set(before) | set(now)) - may_change:
+    of, _, what = key.partition('.')
+    if (of in _NEW and what) or what == 'class_names':
+      # Arguments come and go with versions; what others mean stays.
+      if key in before and key in now and differs(key):
+        different.add(key)
+    elif of in _IMAGES and what:
       # How images are made explains why they are others, and no more.
-      and differs(key.partition('.')[0])
-  ]
-  if different:
-    raise OtherRunError(
-        f'Argument `workdir`: {workdir} holds a run with other settings; use '
-        'another directory, or these as they were:\n  '
-        + '\n  '.join(different)
-    )
+      if differs(of) and differs(key):
+        different.add(key)
+    elif differs(key) and not _described(key, before, now):
+      different.add(key)
+  # What a model is made with explains its variables.
+  if any(key.startswith('model.') for key in different - {_VARIABLES}):
+    different.discard(_VARIABLES)
+  return sorted(different)
+
+
+def _described(key, before, now):
+  """Whether a run has described by hand what its model says itself now."""
+  model = f'model.{key}'
+  return key not in now and model in now and _same(before[key], now[model])
+
+
+def _same(a, b):
+  # NaN is not equal to itself, but its text is.
+  return a == b or _json(a) == _json(b)

@@ -1,15 +1,24 @@
 """The beginning of a run: what is refused, and the step to the optimum."""
 
+import os
+
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt import flows
+from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import labelled
 from tfp_flowopt.training import linear_optima
 
-__all__ = ['check', 'start']
+__all__ = ['check', 'known_again', 'start']
+
+# What images must have.
+_IMAGES = ('event_shape', 'fingerprint', 'examples', 'batches')
 
 
-def check(distribution, train_images, held_out_images, workdir, replicas):
+def check(
+    distribution, train_images, held_out_images, workdir, config, replicas
+):
   """Refuses what could not be trained, or not be gone on with.
 
   Args:
@@ -17,16 +26,20 @@ def check(distribution, train_images, held_out_images, workdir, replicas):
     train_images: As `Trainer` takes them.
     held_out_images: The same.
     workdir: Directory of the run.
+    config: As `Trainer` takes it.
     replicas: `Replicas`.
 
   Raises:
     ValueError: If an argument has a wrong value.
   """
+  _check_types(distribution, workdir, config)
   if distribution.dtype != tf.float32:
     raise ValueError(
         'Argument `distribution` must be of type float32, got '
         f'{distribution.dtype.name}.'
     )
+  _check_images(distribution, train_images, 'train_images')
+  _check_images(distribution, held_out_images, 'held_out_images')
   labelled.check(distribution, train_images, 'train_images')
   labelled.check(distribution, held_out_images, 'held_out_images')
   labelled.check_alike(train_images, held_out_images)
@@ -42,6 +55,51 @@ def check(distribution, train_images, held_out_images, workdir, replicas):
     raise ValueError(
         'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
         f'TensorFlow takes for a pattern when it loads, got {workdir}.'
+    )
+
+
+def _check_types(distribution, workdir, config):
+  """Refuses what is no flow, no directory, or no configuration."""
+  if not (
+      isinstance(distribution, tfp.distributions.Distribution)
+      and hasattr(distribution, 'bijector')
+  ):
+    raise ValueError(
+        'Argument `distribution` must be a `TransformedDistribution`, as '
+        f'`image_flow` makes it, got {type(distribution).__name__}.'
+    )
+  if not isinstance(
+      getattr(distribution.bijector, 'initialized', None), tf.Variable
+  ):
+    raise ValueError(
+        'Argument `distribution` must have a bijector that knows whether it '
+        'was initialised: a Boolean variable `initialized`, as `ImageFlow` has '
+        f'it; got {type(distribution.bijector).__name__}.'
+    )
+  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
+    raise ValueError(
+        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
+    )
+  if not isinstance(config, config_lib.TrainConfig):
+    raise ValueError(
+        f'Argument `config` must be a `TrainConfig`, got {config!r}.'
+    )
+
+
+def _check_images(distribution, images, name):
+  """Refuses what gives no images, or none of the size of the flow."""
+  missing = [part for part in _IMAGES if not hasattr(images, part)]
+  if missing:
+    raise ValueError(
+        f'Argument `{name}` must have {", ".join(_IMAGES)}, as `ImageDataset` '
+        '(images in files) and `ImageCrops` (arrays) have; a '
+        f'{type(images).__name__} has no {", ".join(missing)}.'
+    )
+  shape, own = list(distribution.event_shape), list(images.event_shape)
+  if own != shape:
+    raise ValueError(
+        f'Argument `{name}` must have images of the shape of the flow, {shape},'
+        f' got {own}.'
     )
 
 
@@ -71,5 +129,23 @@ def start(state, evaluator, examples, held_out, bits, replicas):
   return {
       'predicted': predicted,
       'measured': evaluator.bits_per_dim(examples),
+      **linear_optima.pointwise_optima(examples, held_out, bits),
+  }
+
+
+def known_again(examples, held_out, bits):
+  """What can be known of the start of a run that has lost it.
+
+  Args:
+    examples: See `start`.
+    held_out: The same.
+    bits: The same.
+
+  Returns:
+    Dictionary as that of `start`, with `None` for what depends on the weights.
+  """
+  return {
+      'predicted': None,
+      'measured': None,
       **linear_optima.pointwise_optima(examples, held_out, bits),
   }

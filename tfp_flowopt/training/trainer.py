@@ -9,6 +9,7 @@ from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import loss_progress
+from tfp_flowopt.training import model_settings
 from tfp_flowopt.training import profiling
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_files
@@ -117,14 +118,23 @@ class Trainer:
     """
     self._replicas = replicas_lib.Replicas()
     run_start.check(
-        distribution, train_images, held_out_images, workdir, self._replicas
+        distribution,
+        train_images,
+        held_out_images,
+        workdir,
+        config,
+        self._replicas,
     )
     self._distribution = distribution
     self._train_images = train_images
     self._held_out_images = held_out_images
     self._config = config
     self._settings = run_settings.run_settings(
-        config, description, train_images, held_out_images
+        config,
+        description,
+        train_images,
+        held_out_images,
+        model_settings.model_settings(distribution),
     )
     with self._replicas.scope():
       self._state = train_state.TrainState(distribution, config)
@@ -159,26 +169,23 @@ class Trainer:
         profile_steps if self._replicas.is_chief else 0,
     )
     self._began = time.monotonic()
+    images = self._init_examples, self._held_out, config.bits
     if self._files.found:
       self._start_values = linear_optima.completed(
-          self._files.resume(self._settings),
-          self._init_examples,
-          self._held_out,
-          config.bits,
+          self._files.resume(
+              self._settings, lambda: run_start.known_again(*images)
+          ),
+          *images,
       )
     else:
-      self._start_values = {
-          'settings': self._settings,
-          **run_start.start(
-              self._state,
-              self._evaluator,
-              self._init_examples,
-              self._held_out,
-              config.bits,
-              self._replicas,
-          ),
-      }
-      self._files.start(self._start_values)
+      with self._files.lock():
+        self._start_values = {
+            'settings': self._settings,
+            **run_start.start(
+                self._state, self._evaluator, *images, self._replicas
+            ),
+        }
+        self._files.start(self._start_values)
     self._seconds_before = self._files.seconds()
 
   @property
@@ -203,6 +210,24 @@ class Trainer:
   def is_chief(self):
     """Whether this process is the one that writes and prints."""
     return self._replicas.is_chief
+
+  def lock(self):
+    """Context in which no other process can write to the working directory.
+
+    `train` takes the lock itself, and a new run while it begins. It is for what
+    else you write there, before or after training, and in all processes. The
+    system takes it back when the process ends, by `kill -9` too; `lock.json`
+    says who holds it.
+
+    Returns:
+      Context manager.
+
+    Raises:
+      WorkdirInUseError: On entry, if another process writes there, or has gone
+        on with the run since this `Trainer` was made.
+      WorkdirError: The same, if the directory cannot be written to.
+    """
+    return self._files.lock()
 
   def evaluate(self):
     """Bits/dim of the held-out images, with averaged weights.
@@ -255,7 +280,12 @@ class Trainer:
       WorkdirError: If the working directory cannot be written to any more; the
         last good checkpoint stays.
     """
-    self._files.check_log()
+    with self.lock():
+      self._files.prepare()
+      return self._train_to_end()
+
+  def _train_to_end(self):
+    """All steps still to be taken, and what comes of them."""
     bar = loss_progress.LossProgress(
         self._config.train_steps,
         self._config.batch_size,

@@ -16,6 +16,9 @@ class TrainingLog:
   Rows are buffered; `flush` writes and syncs them, and belongs before a
   checkpoint. On resume, `truncate` drops the rows of steps that will be run
   again. So the file never lacks or repeats a step.
+
+  What is not a row in a damaged file is passed over; of rows of one step the
+  last one counts.
   """
 
   def __init__(self, path, columns):
@@ -41,20 +44,34 @@ class TrainingLog:
 
   def flush(self):
     """Writes what was added, down to the disk."""
-    with self._path.open('a', encoding='utf-8') as f:
-      f.write(self._format(self._buffer, header=False))
+    with self._path.open('a+b') as f:
+      end = f.seek(0, os.SEEK_END)
+      text = self._format(self._buffer, header=not end)
+      if end:
+        f.seek(end - 1)
+        if f.read(1) != b'\n':
+          text = '\n' + text  # not into a row that was cut off
+      f.write(text.encode())
       f.flush()
       os.fsync(f.fileno())
     self._buffer = []
 
   def rows(self):
-    """All complete rows on disk, as dictionaries of strings."""
+    """All complete rows on disk, by step, as dictionaries of strings."""
     if not self._path.exists():
       return []
-    text = self._path.read_text(encoding='utf-8')
+    text = self._path.read_bytes().decode(errors='replace')
     # A line without an end was cut off by a crash.
-    complete = text[: text.rfind('\n') + 1]
-    return list(csv.DictReader(io.StringIO(complete)))
+    lines = text.split('\n')[:-1]
+    columns = lines[0].split(',') if lines else []
+    if columns[:1] != ['step'] or not set(columns) <= set(self._columns):
+      columns = self._columns
+    rows = {}
+    for line in lines:
+      values = line.split(',')
+      if len(values) == len(columns) and _is_row(values):
+        rows[int(values[0])] = dict(zip(columns, values, strict=True))
+    return [rows[step] for step in sorted(rows)]
 
   def _format(self, rows, header):
     text = io.StringIO()
@@ -63,3 +80,13 @@ class TrainingLog:
       writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _is_row(values):
+  """Whether the fields of a line are a step and numbers."""
+  step, *others = values
+  try:
+    [float(value) for value in others if value]
+  except ValueError:
+    return False
+  return step.isascii() and step.isdigit() and len(step) < 19  # of int64
