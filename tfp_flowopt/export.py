@@ -1,7 +1,6 @@
 """SavedModel export of image flows."""
 
-import pathlib
-import shutil
+import os
 
 import tensorflow as tf
 
@@ -11,6 +10,9 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt import warmup
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import new_folder
+from tfp_flowopt.internal import request_checks
 
 __all__ = ['save']
 
@@ -22,11 +24,44 @@ class _ServedFlow:
   """The signatures of an exported flow.
 
   Not a `tf.Module`: what is only needed for training is not to be saved.
+
+  Attributes:
+    inputs: For each signature its inputs, a list of `tf.TensorSpec`s.
+    functions: For each signature its function.
   """
 
   def __init__(self, distribution, bits):
     self._distribution = distribution
     self._bits = bits
+    event_shape = distribution.event_shape
+    specs = [
+        tf.TensorSpec([None, *event_shape], tf.uint8, name='images'),
+        tf.TensorSpec(
+            [None, event_shape.num_elements()], tf.float32, name='latents'
+        ),
+        tf.TensorSpec([], tf.int32, name='num_samples'),
+        tf.TensorSpec([2], tf.int32, name='seed'),
+        tf.TensorSpec([], tf.float32, name='temperature'),
+    ]
+    conditioning = getattr(distribution.bijector, 'conditioning', None)
+    conditions = [] if conditioning is None else ['conditioning']
+    if conditions:
+      specs.append(conditioning.spec)
+    self._specs = {spec.name: spec for spec in specs}
+    names = {
+        'log_prob': ['images', *conditions],
+        'encode': ['images', *conditions],
+        'decode': ['latents', *conditions],
+        'sample': ['num_samples', 'seed', 'temperature'],
+    }
+    self.functions = {name: getattr(self, name) for name in names}
+    if conditions:
+      names['sample'] = ['seed', 'temperature', *conditions]
+      self.functions['sample'] = self.sample_given
+    self.inputs = {
+        name: [self._specs[argument] for argument in own]
+        for name, own in names.items()
+    }
 
   def log_prob(self, images, conditioning=None):
     """Log-density and bits/dim of images.
@@ -42,10 +77,10 @@ class _ServedFlow:
       `log_prob` `[N]`, nats per image of the data scaled by `2^-bits`;
       `bits_per_dim` `[N]`.
     """
+    images, kwargs = self._checked(images=images, conditioning=conditioning)
     noise = flows.dequantization_noise(tf.shape(images)[1:], _NOISE_SEED)
     log_prob = self._distribution.log_prob(
-        flows.dequantize(images, self._bits, noise),
-        bijector_kwargs=_kwargs(conditioning),
+        flows.dequantize(images, self._bits, noise), bijector_kwargs=kwargs
     )
     event_size = self._distribution.event_shape.num_elements()
     return {
@@ -55,41 +90,65 @@ class _ServedFlow:
 
   def encode(self, images, conditioning=None):
     """Latents `[N, H W C]` of uint8 images (the middle of each bin)."""
+    images, kwargs = self._checked(images=images, conditioning=conditioning)
     x = flows.dequantize(images, self._bits)
-    z = self._distribution.bijector.inverse(x, **_kwargs(conditioning))
-    return {'latents': z}
+    return {'latents': self._distribution.bijector.inverse(x, **kwargs)}
 
   def decode(self, latents, conditioning=None):
     """uint8 images of latents `[N, H W C]`; undoes `encode`."""
-    x = self._distribution.bijector.forward(latents, **_kwargs(conditioning))
-    return {'images': flows.quantize(x, self._bits)}
+    latents, kwargs = self._checked(latents=latents, conditioning=conditioning)
+    x = self._distribution.bijector.forward(latents, **kwargs)
+    return self._images(x, 'latents')
 
-  def sample(self, num_samples, seed, temperature, conditioning=None):
+  def sample(self, num_samples, seed, temperature):
     """uint8 samples; the same seed gives the same images."""
-    x = flows.sample_at_temperature(
-        self._distribution,
-        num_samples,
-        seed,
-        temperature,
-        _kwargs(conditioning),
+    *tensors, _ = self._checked(
+        num_samples=num_samples, seed=seed, temperature=temperature
     )
-    return {'images': flows.quantize(x, self._bits)}
+    return self._sample(*tensors)
 
   def sample_given(self, seed, temperature, conditioning):
     """A sample for each condition."""
-    num_samples = tf.shape(conditioning)[0]
-    return self.sample(num_samples, seed, temperature, conditioning)
+    *tensors, kwargs = self._checked(
+        seed=seed, temperature=temperature, conditioning=conditioning
+    )
+    num_samples = tf.shape(kwargs['conditioning'])[0]
+    return self._sample(num_samples, *tensors, kwargs)
 
+  def _sample(self, num_samples, seed, temperature, kwargs=None):
+    x = flows.sample_at_temperature(
+        self._distribution, num_samples, seed, temperature, kwargs
+    )
+    return self._images(x, 'temperature')
 
-def _kwargs(conditioning):
-  """Keyword arguments of the methods of a bijector."""
-  return {} if conditioning is None else {'conditioning': conditioning}
+  def _images(self, x, argument):
+    """uint8 images of what the flow made of an argument."""
+    x = request_checks.finite(
+        x, f'Argument `{argument}` is too large: the images are not finite.'
+    )
+    return {'images': flows.quantize(x, self._bits)}
+
+  def _checked(self, conditioning=None, **tensors):
+    """The tensors, checked, and keyword arguments of methods of a bijector."""
+    if conditioning is not None:
+      tensors['conditioning'] = conditioning
+    checked = dict(
+        zip(
+            tensors,
+            request_checks.checked(
+                self._specs, tensors, ('num_samples', 'temperature')
+            ),
+            strict=True,
+        )
+    )
+    names = [name for name in checked if name == 'conditioning']
+    kwargs = {name: checked.pop(name) for name in names}
+    return *checked.values(), kwargs
 
 
 def _check(distribution, bits):
   """Raises a `ValueError` for what cannot be exported."""
-  if type(bits) is not int or bits not in range(1, 9):
-    raise ValueError(f'Argument `bits` must be an int in 1..8, got {bits!r}.')
+  arguments.check_int('bits', bits, least=1, most=8)
   if (
       # TFP makes instances of a private base class, too.
       getattr(distribution, 'bijector', None) is None
@@ -113,6 +172,14 @@ def _check(distribution, bits):
         'Argument `distribution` must be of type float32, got '
         f'{distribution.dtype.name}.'
     )
+  for variable in distribution.variables:
+    if variable.dtype.is_floating and not tf.reduce_all(
+        tf.math.is_finite(variable)
+    ):
+      raise ValueError(
+          'Argument `distribution` has weights that are not finite, in '
+          f'{variable.name}.'
+      )
 
 
 def _variables_read_by(functions):
@@ -148,6 +215,12 @@ def save(distribution, path, bits=8):
   Those of a flow with `conditioning` have one more input of that name, int64
   labels `[N]` or float32 features; `sample` has it instead of `num_samples`.
 
+  Each checks in its graph what it is asked with, and fails with an
+  `InvalidArgumentError` that names the input: shapes other than these, another
+  `N` of `conditioning`, labels out of range, numbers that are not finite, and a
+  negative `temperature` or `num_samples`. (XLA leaves out all checks but those
+  of shapes.)
+
   #### Example
 
   ```python
@@ -159,57 +232,33 @@ def save(distribution, path, bits=8):
   Args:
     distribution: `tfd.TransformedDistribution` of float32 images, as
       `image_flow` makes it, initialised.
-    path: Directory to write, which must not exist or be empty.
+    path: Directory to write, which must not exist or be empty; may be a link to
+      such a one. Missing parents are made. Nothing is left after an error.
     bits: Number of bits of an image value that the flow was trained on.
 
   Returns:
-    `path`, as a string.
+    The absolute `path`, as a string.
 
   Raises:
+    TypeError: If `path` is no path.
     ValueError: If `distribution` is of another kind, not initialised, not
-      float32 or on another base than a standard normal, if `bits` is out of
-      range, or if `path` holds something already.
+      float32, on another base than a standard normal, or if its weights are not
+      finite, if `bits` is out of range, or if `path` holds something already.
+    OSError: If `path` cannot be written.
   """
-  path = pathlib.Path(path).absolute()
-  if path.exists() and (not path.is_dir() or any(path.iterdir())):
-    raise ValueError(f'Argument `path`: {path} exists and is not empty.')
   _check(distribution, bits)
-  served = _ServedFlow(distribution, bits)
-  images = tf.TensorSpec(
-      [None, *distribution.event_shape], tf.uint8, name='images'
-  )
-  latents = tf.TensorSpec(
-      [None, distribution.event_shape.num_elements()],
-      tf.float32,
-      name='latents',
-  )
-  num_samples = tf.TensorSpec([], tf.int32, name='num_samples')
-  seed = tf.TensorSpec([2], tf.int32, name='seed')
-  temperature = tf.TensorSpec([], tf.float32, name='temperature')
-  conditioning = getattr(distribution.bijector, 'conditioning', None)
-  conditions = [] if conditioning is None else [conditioning.spec]
-  inputs = {
-      'log_prob': [images, *conditions],
-      'encode': [images, *conditions],
-      'decode': [latents, *conditions],
-      'sample': [num_samples, seed, temperature],
-  }
-  functions = {name: getattr(served, name) for name in inputs}
-  if conditions:
-    inputs['sample'] = [seed, temperature, *conditions]
-    functions['sample'] = served.sample_given
+  served = _ServedFlow(distribution, int(bits))
   root = tf.Module(name='served_flow')
-  with lipschitz.frozen(distribution):
-    signatures = {
-        name: tf.function(functions[name]).get_concrete_function(*specs)
-        for name, specs in inputs.items()
-    }
-    # Functions do not keep variables; the frozen kernels have no other owner.
-    root.weights = _variables_read_by(signatures.values())
-  # A reader never sees a half-written model.
-  unfinished = path.with_name(f'.tmp-{path.name}')
-  shutil.rmtree(unfinished, ignore_errors=True)
-  tf.saved_model.save(root, str(unfinished), signatures=signatures)
-  warmup.write_requests(unfinished, inputs)
-  unfinished.rename(path)
-  return str(path)
+  with new_folder.new_folder(path, last='saved_model.pb') as unfinished:
+    with lipschitz.frozen(distribution):
+      signatures = {
+          name: tf.function(served.functions[name]).get_concrete_function(
+              *specs
+          )
+          for name, specs in served.inputs.items()
+      }
+      # Functions do not keep variables; the frozen kernels have no other owner.
+      root.weights = _variables_read_by(signatures.values())
+    tf.saved_model.save(root, str(unfinished), signatures=signatures)
+    warmup.write_requests(unfinished, served.inputs)
+  return os.path.abspath(path)

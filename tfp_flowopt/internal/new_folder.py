@@ -1,0 +1,110 @@
+"""A folder that is there as a whole, or not at all."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+__all__ = ['new_folder']
+
+
+@contextlib.contextmanager
+def new_folder(path, last):
+  """Context of an unfinished folder that becomes `path` if all goes well.
+
+  Nothing is left after an error, and nothing that is there is changed, whatever
+  its name is. Two at once for one path do not mix: one of them is an error.
+
+  Args:
+    path: Of the folder, which must not exist or be empty; it may be a link to
+      such a one. Missing parents are made.
+    last: Name of the file in it without which no reader takes it for whole.
+
+  Yields:
+    `pathlib.Path` of the unfinished folder, which does not exist yet.
+
+  Raises:
+    TypeError: If `path` is no path.
+    ValueError: If something is at `path` already, or comes to be meanwhile.
+    OSError: If it cannot be written.
+  """
+  target = _checked(path)
+  made = _make_parents(target)
+  # An empty folder stays the one that it is: it may be mounted, or be where a
+  # program stands, or lie where nothing else can be written.
+  into = target.is_dir()
+  try:
+    with tempfile.TemporaryDirectory(
+        prefix='.tmp-', dir=target if into else target.parent
+    ) as temporary:
+      # Made, and only then looked for others, as those do: no two go on.
+      _check_free(target, path, temporary)
+      unfinished = pathlib.Path(temporary) / target.name
+      yield unfinished
+      _check_free(target, path, temporary)
+      if into:
+        _move_contents(unfinished, target, last)
+      else:
+        _rename(unfinished, target, path)
+  except BaseException:
+    for parent in reversed(made):
+      # Another program may use it by now.
+      with contextlib.suppress(OSError):
+        parent.rmdir()
+    raise
+
+
+def _checked(path):
+  """Where a path leads to; an error unless a folder can be made there."""
+  try:
+    text = os.fspath(path)
+  except TypeError as e:
+    raise TypeError(f'Argument `path` must be a path, got {path!r}.') from e
+  if not isinstance(text, str) or not text or '://' in text:
+    raise ValueError(
+        f'Argument `path` must be a path of the file system, got {path!r}.'
+    )
+  try:
+    target = pathlib.Path(text).resolve()
+  except (OSError, RuntimeError) as e:
+    raise ValueError(
+        f'Argument `path`: {path} is a link that leads nowhere.'
+    ) from e
+  _check_free(target, path)
+  return target
+
+
+def _check_free(target, path, temporary=None):
+  """A `ValueError` if anything but `temporary` is at, or in, `target`."""
+  own = [] if temporary is None else [pathlib.Path(temporary)]
+  if target.exists() and (
+      not target.is_dir() or any(p not in own for p in target.iterdir())
+  ):
+    raise _occupied(path)
+
+
+def _occupied(path):
+  return ValueError(f'Argument `path`: {path} exists and is not empty.')
+
+
+def _make_parents(target):
+  """Makes missing parents; returns them, the outermost first."""
+  made = [parent for parent in target.parents if not parent.exists()][::-1]
+  for parent in made:
+    parent.mkdir(exist_ok=True)
+  return made
+
+
+def _rename(source, target, path):
+  try:
+    source.rename(target)
+  except OSError as e:
+    if target.exists():  # since the last look
+      raise _occupied(path) from e
+    raise
+
+
+def _move_contents(source, target, last):
+  """Moves what is in a folder; what is needed to read it comes last."""
+  for entry in sorted(source.iterdir(), key=lambda entry: entry.name == last):
+    entry.rename(target / entry.name)
