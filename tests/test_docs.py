@@ -108,6 +108,14 @@ def vectors_on_replicas():
   return {'dataset': dataset, 'strategy': tf.distribute.get_strategy()}
 
 
+def small_flow():
+  """Of which a step is traced in a moment."""
+  return {
+      'distribution': fo.image_flow([2, 2, 1], 1, 1, 2, tile_sizes=()),
+      'images': tf.random.stateless_uniform([8, 2, 2, 1], [0, 0]) - 0.5,
+  }
+
+
 # What some of them take for something else, or besides.
 SPECIAL = {
     'auto_correlation:AutoCorrelation': lambda: {
@@ -118,6 +126,7 @@ SPECIAL = {
         'MyBijector': type('MyBijector', (tfp.bijectors.Shift,), {})
     },
     'data.md': write_folders,
+    'examples.md': small_flow,
     'export:save': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
     'likelihood_optimum.md': lambda: {'event_size': SIZE * SIZE * 3},
     'linear_flow:LinearFlow': lambda: {
@@ -135,7 +144,7 @@ SPECIAL = {
 
 
 # Where a single step would be traced for a minute.
-EAGER = ('trainer:Trainer', 'training.md')
+EAGER = ('examples.md', 'trainer:Trainer', 'training.md')
 
 
 def run(where, code, names):
