@@ -221,18 +221,18 @@ def _tasks(paths):
   return {
       **tasks,
       'read labels': (_read_labels, paths['classes'], repeats),
-      'read examples, jpeg': (_read_examples, paths['jpeg'], repeats),
-      'read examples, records': (_read_examples, paths['records'], repeats),
-      'train, jpeg': (_train, paths['jpeg'], steps),
-      'train, records': (_train, paths['records'], steps),
+      'read examples jpeg': (_read_examples, paths['jpeg'], repeats),
+      'read examples records': (_read_examples, paths['records'], repeats),
+      'train jpeg': (_train, paths['jpeg'], steps),
+      'train records': (_train, paths['records'], steps),
       'evaluate': (_evaluate, paths['png'], repeats),
       'evaluate draws': (_evaluate_draws, paths['png'], repeats),
       'sample': (_sample, paths['png'], few),
       'initialise': (_initialise, paths['png'], few),
       'checkpoints': (_checkpoints, paths['png'], repeats),
       'tensorboard': (_tensorboard, paths['png'], repeats),
-      '4,096 crops of 16': (_first_4096, paths['jpeg'], 16),
-      '4,096 crops of 64': (_first_4096, paths['records'], 64),
+      '4096 crops of 16': (_first_4096, paths['jpeg'], 16),
+      '4096 crops of 64': (_first_4096, paths['records'], 64),
   }
 
 

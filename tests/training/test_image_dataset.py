@@ -9,7 +9,9 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import image_arrays
+from tfp_flowopt.training import image_dataset
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_scan
 from tfp_flowopt.training import run_settings
@@ -174,6 +176,66 @@ def test_crops_of_jpegs_are_those_of_decoded_pixels(tmp_path):
   }
   for x in training.ImageDataset(tmp_path, 24).examples(40, [1, 2]):
     assert x.numpy().tobytes() in windows
+
+
+@pytest.fixture
+def reads(monkeypatch):
+  """Numbers of the images that are read of an array."""
+  numbers = []
+  read = image_arrays.Array.read
+  monkeypatch.setattr(
+      image_arrays.Array,
+      'read',
+      lambda self, i: (numbers.append(i), read(self, i))[1],
+  )
+  return numbers
+
+
+@pytest.mark.parametrize('group', [4096, 7, 1])
+def test_examples_are_those_of_batches(group, tmp_path, monkeypatch):
+  for i in range(5):
+    image = images.smooth_noise(i, 30 + i, 40)
+    write_png(tmp_path / str(i % 2) / f'{i}.png', image)
+    jpeg = tf.io.encode_jpeg(image).numpy()
+    (tmp_path / str(i % 2) / f'{i}.jpg').write_bytes(jpeg)
+  monkeypatch.setattr(image_dataset, '_GROUP', group)
+  data = training.ImageDataset(tmp_path, 8, flip=True, labels='folders')
+  together = list(data.examples(48, [0, 3]))
+  one_by_one = list(data.batches(1, 3).take(48))
+  for x, y in zip(together, one_by_one, strict=True):
+    np.testing.assert_array_equal(x[0], y[0][0])
+    assert x[1] == y[1][0]
+
+
+def test_of_a_group_of_examples_an_image_is_read_once(
+    path, reads, monkeypatch
+):
+  data = training.ImageDataset(path, 2)
+  reads.clear()
+  assert len(list(data.examples(100, [0, 1]))) == 100
+  assert sorted(reads) == list(range(12))
+  reads.clear()
+  monkeypatch.setattr(image_dataset, '_GROUP_BYTES', 60 * 2 * 2 * 3)
+  assert len(list(data.examples(100, [0, 1]))) == 100
+  assert sorted(reads) == sorted([*range(12)] * 2)
+
+
+@pytest.mark.parametrize('kept', [True, False])
+def test_a_set_of_examples_is_read_once_if_it_can_be_kept(
+    kept, path, reads, monkeypatch
+):
+  if not kept:
+    monkeypatch.setattr(example_batches, '_KEPT_BYTES', 0)
+  data = training.ImageDataset(path, 2, channels=1)
+  seed = tf.constant([0, 1], tf.int64)
+  reads.clear()
+  batches = example_batches.ExampleBatches(data, 140, seed)
+  expected = list(data.examples(140, [0, 1]))
+  for _ in range(2):
+    (first, a), (second, b) = batches
+    assert (first, second) == (0, 128)
+    np.testing.assert_array_equal(np.concatenate([a, b]), expected)
+  assert len(reads) == 12 * (1 + (1 if kept else 2))
 
 
 def test_grey_and_colour(tmp_path):

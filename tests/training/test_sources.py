@@ -1,4 +1,6 @@
 import gzip
+import os
+import pathlib
 import struct
 import time
 import tracemalloc
@@ -78,6 +80,44 @@ def test_all_formats_give_the_same_pixels_in_any_order(form, grey, tmp_path):
   assert len(names) == 5
   straight = list(training.ImageSource(path))
   np.testing.assert_array_equal([x[..., 0] for x in straight], grey)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_graph_reads_what_python_reads(form, grey, tmp_path):
+  source = training.open_images(write(form, tmp_path, grey))
+  order = [4, 0, 3, 2, 1, 4]
+  read = tf.data.Dataset.from_tensor_slices(order).map(
+      lambda i: source.read_in_graph(tf.cast(i, tf.int64))
+  )
+  for i, value in zip(order, read, strict=True):
+    np.testing.assert_array_equal(value.numpy(), source.read(i))
+
+
+def test_names_that_are_no_text(grey, tmp_path):
+  image = tf.io.encode_png(grey[0][..., np.newaxis]).numpy()
+  path = os.fsencode(tmp_path / 'x') + b'\xff*[\n .png'
+  try:
+    with open(path, 'wb') as f:
+      f.write(image)
+  except OSError:
+    pytest.skip('Names are texts on this file system.')
+  source = training.open_images(tmp_path)
+  assert source.read_in_graph(tf.constant(0, tf.int64)).numpy() == image
+
+
+def test_of_a_record_in_many_little_else_is_read(tmp_path):
+  io = pathlib.Path('/proc/self/io')
+  if not io.exists():
+    pytest.skip('Only Linux says how much is read.')
+  values = [bytes([i]) * 10**5 for i in range(100)]
+  records.write(tmp_path / 'x.tfrecord', values)
+  source = training.open_images(tmp_path)
+  read = tf.function(source.read_in_graph)
+  read(tf.constant(0, tf.int64))
+  before = int(io.read_text().split()[1])
+  for i in (99, 50):
+    assert read(tf.constant(i, tf.int64)).numpy() == values[i]
+  assert int(io.read_text().split()[1]) - before < 10**6
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'bmp', 'gif', 'webp'])

@@ -63,8 +63,8 @@ class ExampleBatches:
     )
     if num * size <= _KEPT_BYTES:
       self._dataset = self._dataset.cache()
-      # Only a whole pass is kept.
-      self._dataset.reduce(0, lambda n, _: n)
+      for _ in self._dataset:
+        pass  # Only a whole pass is kept.
 
   def __iter__(self):
     return iter(self._dataset)

@@ -108,7 +108,7 @@ class Records(image_store.ImageStore):
     """See base class."""
     for file in self._files:
       try:
-        tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
+        _read_all(os.fsencode(file))
       except tf.errors.DataLossError as e:
         raise _no_records(file) from e
 
@@ -116,6 +116,15 @@ class Records(image_store.ImageStore):
 def count_records(file):
   """Number of records of a file, by their lengths alone."""
   return len(_record_starts(file)) - 1
+
+
+# One graph for all files: TensorFlow keeps what `reduce` is given for ever.
+@tf.function(
+    autograph=False, input_signature=[tf.TensorSpec([], tf.string)]
+)
+def _read_all(file):
+  """Reads the records of a file, and their checksums; returns their number."""
+  return tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
 
 
 def _record_starts(file):

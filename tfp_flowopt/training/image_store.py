@@ -2,6 +2,7 @@
 
 import abc
 import os
+import weakref
 
 import tensorflow as tf
 
@@ -56,11 +57,14 @@ class ImageStore(abc.ABC):
     Returns:
       What `read` gives, as a `Tensor`: a string, or uint8 `[H, W, C]`.
     """
+    # TensorFlow keeps Python functions for ever. A dataset keeps the store, and
+    # they must not.
+    store = weakref.ref(self)
     if not self.encoded:
-      return tf.numpy_function(self.read, [index], tf.uint8)
+      return tf.numpy_function(lambda i: store().read(i), [index], tf.uint8)
     # Not `numpy_function`: TensorFlow never frees the strings it returns.
     return tf.py_function(
-        lambda i: tf.constant(self.read(int(i))), [index], tf.string
+        lambda i: tf.constant(store().read(int(i))), [index], tf.string
     )
 
   @abc.abstractmethod
