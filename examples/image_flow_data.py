@@ -63,9 +63,10 @@ def _warn_of_few(number, say):
   """Says so if held-out numbers will say little."""
   if number < mean_error.FEW_IMAGES:
     say(
-        f'{number} independent images are few to hold out: others may give '
-        f'quite other numbers. Give {mean_error.FEW_IMAGES} or more, with '
-        '--held_out or more images in --data.'
+        f'Held out: only {number} independent image{"s" * (number > 1)}; '
+        'others may give quite other numbers. Give '
+        f'{mean_error.FEW_IMAGES} or more, with --held_out or more images in '
+        '--data.'
     )
 
 

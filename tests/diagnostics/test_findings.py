@@ -1,5 +1,6 @@
 """What a report concludes, and from how much."""
 
+import json
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.diagnostics import mean_error
+from tfp_flowopt.training import run_results
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -197,3 +199,15 @@ def test_errors_of_repeated_images():
     assert got == pytest.approx(once)
   assert math.isnan(mean_error.standard_error(values, 1))
   assert math.isnan(mean_error.error_margin(math.nan, 1))
+
+
+def test_json_has_none_where_there_is_no_error(rng):
+  x = rng.normal(size=[40, 3])
+  report = fo.diagnostics.optimum_report(
+      identity([3]), x, x, bits=0, num_held_out=1
+  )
+  assert math.isnan(report.standard_error)
+  summary = run_results.summary({}, report, [], [])
+  assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+  assert summary['report']['standard_error'] is None
+  assert summary['report']['gap'] == report.gap

@@ -28,7 +28,7 @@ def test_how_many_images_are_held_out(
   said = []
   binary.image_flow_data.load(said.append)
   assert any(line.startswith(held_out) for line in said)
-  warned = [line for line in said if 'few to hold out' in line]
+  warned = [line for line in said if 'independent image' in line]
   assert len(warned) == few
 
 
@@ -46,6 +46,6 @@ def test_images_given_to_hold_out_are_counted_too(
   )
   said = []
   binary.image_flow_data.load(said.append)
-  warned = [line for line in said if 'few to hold out' in line]
+  warned = [line for line in said if 'independent image' in line]
   assert len(warned) == few
-  assert all(re.match(rf'{num} ', line) for line in warned)
+  assert all(re.match(rf'Held out: only {num} ', line) for line in warned)
