@@ -49,6 +49,11 @@ def load(say):
           FLAGS.data, FLAGS.image_size, skip_bad=FLAGS.bad_images == 'skip'
       )
       return _crops(images, say)
+    if len(train) < _FEW:
+      raise SystemExit(
+          f'--data={FLAGS.data} has {len(train)} images, too few to hold out '
+          'every tenth: give others as --held_out.'
+      )
     # The files are known by now. What is held out is not mirrored.
     _, held_out = _dataset(FLAGS.data, False, FLAGS.labels).split()
     items = 'squares' if FLAGS.crop == 'tile' else 'images'

@@ -393,7 +393,10 @@ def _arguments_in(path):
   try:
     values = json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError) as e:
-    raise flags.Error(f'{path} must hold flags as JSON: {e}') from e
+    raise flags.Error(
+        f'{path} must hold flags as JSON: {e}. Of a run whose file is damaged, '
+        'delete it, and give the flags again; wrong ones are refused by name.'
+    ) from e
   if not isinstance(values, dict):
     raise flags.Error(f'{path} must hold a JSON object, {{"flag": value}}.')
   for name in values:

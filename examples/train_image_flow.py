@@ -72,22 +72,19 @@ def _make_trainer(strategy, train_images, held_out_images):
           )
       },
   )
-  model = {
-      'num_levels': FLAGS.num_levels,
-      'num_steps': FLAGS.num_steps,
-      'hidden_channels': FLAGS.hidden_channels,
-      'lipschitz_budget': FLAGS.lipschitz_budget or None,
-      'gaussianize_marginals': FLAGS.gaussianize_marginals,
-      'compute_dtype': FLAGS.compute_dtype,
-  }
-  if FLAGS.labels is not None:
-    model['conditioning'] = len(train_images.class_names)
+  classes = train_images.class_names if FLAGS.labels is not None else None
   with strategy.scope():
     distribution = fo.image_flow(
         train_images.event_shape,
-        seed=FLAGS.seed,
+        num_levels=FLAGS.num_levels,
+        num_steps=FLAGS.num_steps,
+        hidden_channels=FLAGS.hidden_channels,
+        lipschitz_budget=FLAGS.lipschitz_budget or None,
+        gaussianize_marginals=FLAGS.gaussianize_marginals,
+        conditioning=classes and len(classes),
         memory=FLAGS.memory,
-        **model,
+        compute_dtype=FLAGS.compute_dtype,
+        seed=FLAGS.seed,
     )
     trainer = fo.training.Trainer(
         distribution,
@@ -95,7 +92,6 @@ def _make_trainer(strategy, train_images, held_out_images):
         held_out_images,
         FLAGS.workdir,
         config,
-        model,
         profile_steps=FLAGS.profile,
     )
   return distribution, trainer
@@ -104,24 +100,32 @@ def _make_trainer(strategy, train_images, held_out_images):
 def _train(distribution, trainer, say):
   """Trains, exports, and says what came of it."""
   workdir = pathlib.Path(FLAGS.workdir)
-  if trainer.is_chief:
-    # Again: the trainer has accepted what may have changed.
-    image_flow_flags.save(workdir)
-  if trainer.step:
-    say(f'Resumed at step {trainer.step}.')
-  else:
-    say(
-        'Initialised at the optimum: predicted '
-        f'{trainer.start["predicted"]:.3f} bits/dim, measured '
-        f'{trainer.start["measured"]:.3f}.'
-    )
-  summary = trainer.train()
-  trainer.use_averaged_weights()
-  if trainer.is_chief:
-    model_path = workdir / 'saved_model' / str(summary['steps'])
-    _export(distribution, model_path)
-    _print_results(summary, workdir, model_path)
-    _print_constants(distribution.bijector)
+  # Of all that is written, `config.json` and the export included.
+  with trainer.lock():
+    if trainer.is_chief:
+      # Again: the trainer has accepted what may have changed.
+      image_flow_flags.save(workdir)
+    if trainer.step:
+      say(f'Resumed at step {trainer.step}.')
+    else:
+      say(f'Initialised at the optimum: {_at_start(trainer.start)}.')
+    summary = trainer.train()
+    trainer.use_averaged_weights()
+    if trainer.is_chief:
+      model_path = workdir / 'saved_model' / str(summary['steps'])
+      _export(distribution, model_path)
+      _print_results(summary, workdir, model_path)
+      _print_constants(distribution.bijector)
+
+
+def _at_start(values):
+  """What was known before training, in words."""
+  if values['predicted'] is None:
+    return 'nothing is known any more'
+  return (
+      f'predicted {values["predicted"]:.3f} bits/dim, measured '
+      f'{values["measured"]:.3f}'
+  )
 
 
 def _export(distribution, path):
@@ -212,8 +216,7 @@ def _print_results(summary, workdir, model_path):
       f'\nAfter {summary["steps"]} steps: held-out images '
       f'{summary["held_out_bits_per_dim"]:.3f} bits/dim'
       + ('\n' if error is None else f' +- {error:.3f}\n') +
-      f'At step 0: predicted {summary["predicted"]:.3f}, measured '
-      f'{summary["measured"]:.3f} (training images)\n'
+      f'At step 0: {_at_start(summary)} (training images)\n'
   )
   print((workdir / 'report.txt').read_text(encoding='utf-8'), end='')
   if summary['skipped_steps']:
@@ -245,6 +248,10 @@ def _print_constants(flow):
     )
 
 
+def _checkpoints(workdir):
+  return list(workdir.glob('checkpoints/*.index'))
+
+
 def main(argv):
   """Does what --mode says."""
   if len(argv) > 1:
@@ -252,7 +259,7 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving
   workdir = pathlib.Path(FLAGS.workdir)
   training = FLAGS.mode == 'train'
-  if not training and not list(workdir.glob('checkpoints/*.index')):
+  if not training and not _checkpoints(workdir):
     raise SystemExit(
         f'--mode={FLAGS.mode} needs a run, and there is none in {workdir}.'
     )
@@ -266,8 +273,8 @@ def main(argv):
     tf.config.experimental.enable_op_determinism()
   with strategy.scope():
     train_images, held_out_images = image_flow_data.load(say)
-  if is_chief and training and not (workdir / 'start.json').exists():
-    # Before there is a checkpoint to go on from.
+  if is_chief and training and not _checkpoints(workdir):
+    # Before there is one to go on from.
     image_flow_flags.save(workdir)
   try:
     try:

@@ -173,13 +173,17 @@ def test_a_run_with_labels(binary, parse, tmp_path, capsys):
     encoded = tf.io.encode_png(images.smooth_noise(i, 5, 6))
     path.write_bytes(encoded.numpy())
   arguments = [f'--workdir={workdir}', f'--data={data}', *SMALL]
-  run_main(
-      binary, parse, *arguments, '--labels=folders', '--train_steps=3'
-  )
+  with pytest.warns(UserWarning, match='`held_out_images` has 2 images'):
+    run_main(
+        binary, parse, *arguments, '--labels=folders', '--train_steps=3'
+    )
   assert '24 images in' in (text := capsys.readouterr().out)
   assert '2 classes' in text
+  # Two are few, and that is said.
+  assert 'Every tenth image is held out, 2 of 24.' in text
   settings = json.loads((workdir / 'start.json').read_text())['settings']
-  assert settings['conditioning'] == 2
+  assert settings['model.conditioning'] == 2
+  assert settings['held_out_images.class_names'] == ['a', 'b']
   run = [f'--workdir={workdir}']
   for more in (['--label=1'], []):
     output = tmp_path / f's{len(more)}.png'
@@ -200,6 +204,14 @@ def test_a_run_with_labels(binary, parse, tmp_path, capsys):
   assert (tmp_path / 'i.png').stat().st_size > 8_000
   with pytest.raises(SystemExit, match='none of the classes: a, b'):
     run_main(binary, parse, *run, '--mode=sample', '--label=2')
+  # Under other names the labels mean something else, whatever is done with
+  # the run.
+  (data / 'b').rename(data / 'c')
+  for mode in ('train', 'evaluate', 'export'):
+    with pytest.raises(
+        SystemExit, match=r"class_names: was \['a', 'b'\], is \['a', 'c'\]"
+    ):
+      run_main(binary, parse, *run, f'--mode={mode}')
   served = tf.saved_model.load(str(workdir / 'saved_model' / '3'))
   x = tf.zeros([2, 4, 4, 3], tf.uint8)
   labels = tf.constant([0, 1], tf.int64)
@@ -268,6 +280,15 @@ def test_impossible_data(binary, parse, tmp_path):
         binary, parse, f'--workdir={tmp_path / "w"}', f'--data={empty}'
     )
   image = images.smooth_noise(0, 10, 10)
+  np.save(tmp_path / 'few.npy', np.stack([image] * 9))
+  with pytest.raises(SystemExit, match='9 images, too few to hold out every'):
+    run_main(
+        binary,
+        parse,
+        f'--workdir={tmp_path / "w"}',
+        f'--data={tmp_path / "few.npy"}',
+        *SMALL,
+    )
   (empty / 'a.png').write_bytes(tf.io.encode_png(image).numpy())
   with pytest.raises(SystemExit, match='leaves nothing to hold out'):
     run_main(

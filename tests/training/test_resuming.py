@@ -174,16 +174,19 @@ def test_another_run_in_the_same_place_is_refused(straight):
 def test_the_log_neither_repeats_nor_loses_a_step(
     tmp_path, without_pictures, monkeypatch
 ):
-  def check_lock(*_):
+  def check_lock():
     # Nobody else can write, until this run ends, however it does.
     with pytest.raises(
         fo.training.WorkdirInUseError, match=f'process {os.getpid()} on '
     ):
       run_lock.RunLock(tmp_path).acquire()
-    return {'train_optimum': {'1': 0.0}}
 
-  # Nor while it is initialised.
-  monkeypatch.setattr(run_start, 'start', check_lock)
+  def started(*args):
+    check_lock()
+    return start(*args)
+
+  start = run_start.start
+  monkeypatch.setattr(run_start, 'start', started)
 
   def interrupted(**row):
     check_lock()

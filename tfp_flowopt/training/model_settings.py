@@ -36,8 +36,9 @@ def model_settings(distribution):
     Dictionary for JSON: `model.class`, that of the bijector, and its arguments
     as `model.num_levels` and so on, those of a bijector inside of it as
     `model.bijectors.0.shift`; the same of the base distribution, as `base`; and
-    `model.variables`, how many there are of each type and shape. Constants are
-    there by a hash if they are large, functions by their names, weights by type and shape.
+    `model.variables`, how many there are of each type and shape. Large
+    constants are there by a hash, functions by their names, weights by type and
+    shape.
   """
   settings = {}
   for name, part in (

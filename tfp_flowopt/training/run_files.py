@@ -1,6 +1,5 @@
 """The state of a run on disk: log, checkpoints, and how it went back."""
 
-import contextlib
 import pathlib
 import warnings
 
@@ -8,7 +7,6 @@ import numpy as np
 
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import files
-from tfp_flowopt.training import interruption
 from tfp_flowopt.training import rollbacks
 from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
@@ -59,7 +57,6 @@ class RunFiles:
     self._replicas = replicas
     self._board = None
     self._start_values = None
-    self._inside_lock = False
     # Rows up to this step were given to the log.
     self._next_row = 0
     self._log = training_log.TrainingLog(
@@ -70,7 +67,6 @@ class RunFiles:
     )
     with self.writing():
       self.workdir.mkdir(parents=True, exist_ok=True)
-      self._lock = run_lock.RunLock(self.workdir)
       self._checkpoints = checkpoints.RunCheckpoints(
           self.workdir,
           replicas,
@@ -79,7 +75,7 @@ class RunFiles:
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
     self._best = self._checkpoints.best_value(self._evaluated)
-    self._known = self._on_disk()
+    self._lock = run_lock.AgreedLock(self.workdir, replicas, self._on_disk)
     self.found = bool(self._checkpoints.steps)
     if not self.found and self._checkpoints.has_best:
       raise ValueError(
@@ -94,62 +90,9 @@ class RunFiles:
     """Context in which errors of writing say what is safe."""
     return checkpoints.writing(self.workdir)
 
-  @contextlib.contextmanager
   def lock(self):
-    """Context in which nobody else writes; inside of itself it does nothing.
-
-    Yields:
-      Nothing.
-
-    Raises:
-      WorkdirInUseError: If another process writes, or went on with the run
-        since this one looked at it; in all processes.
-      WorkdirError: If the lock cannot be written.
-    """
-    if self._inside_lock:
-      yield
-      return
-    try:
-      self._agree(self._acquire)
-      self._inside_lock = True
-      yield
-    finally:
-      self._leave()
-
-  def _acquire(self):
-    with self.writing():
-      self._lock.acquire()
-    if self._on_disk() != self._known:
-      self._lock.release()
-      raise run_lock.WorkdirInUseError(
-          f'Argument `workdir`: another process went on with the run in '
-          f'{self.workdir} after this `Trainer` was made. Make a new one: it '
-          'goes on from the latest checkpoint.'
-      )
-
-  def _leave(self):
-    try:
-      if self._inside_lock:
-        self._known = self._on_disk()
-    finally:
-      self._inside_lock = False
-      self._lock.release()
-
-  def _agree(self, function):
-    """Calls a function in the chief; its errors are those of all processes."""
-    problem = None
-    if self._replicas.is_chief:
-      try:
-        function()
-      except checkpoints.WorkdirError as e:
-        problem = e
-    with interruption.noticing_lost_workers(self._replicas.num_processes):
-      (failed,) = self._replicas.broadcast([problem is not None])
-    if failed:
-      raise problem or run_lock.WorkdirInUseError(
-          f'Argument `workdir`: the chief cannot write to {self.workdir}, and '
-          'says why.'
-      )
+    """Context in which nobody else writes; see `run_lock.AgreedLock`."""
+    return self._lock.context()
 
   def _on_disk(self):
     """What changes when a run goes on: newest step, and last roll-back."""
