@@ -43,7 +43,8 @@ each_kind = pytest.mark.parametrize(
 
 def refused(kind):
   return pytest.raises(
-      ValueError, match=rf'must be of a floating-point type, got {kind}.*dequant'
+      ValueError,
+      match=rf'must be of a floating-point type, got {kind}.*dequant',
   )
 
 

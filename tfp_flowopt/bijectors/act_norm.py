@@ -4,8 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['ActNorm']
 
@@ -52,15 +54,24 @@ class ActNorm(base.JointBijector):
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
+    dtype = arguments.check_dtype('dtype', dtype)
+    if log_scale is None or shift is None:
+      # Else those of the weights that are shared.
+      num_channels = arguments.check_int('num_channels', num_channels)
     with tf.name_scope(name) as name:
       if log_scale is None:
         log_scale = anchored.AnchoredLogScale(
             num_channels, log_range, dtype, rate=rate
         )
+      derived_weights.check_shared('log_scale', log_scale)
       if shift is None:
         shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
+      arguments.check_shape('shift', shift, [num_channels])
       # A copy shares the weights instead of making new ones.
       parameters.update(log_scale=log_scale, shift=shift)
       self._log_scale = log_scale
@@ -109,13 +120,13 @@ class ActNorm(base.JointBijector):
     self._shift.assign(tf.cast(mean, self._shift.dtype))
 
   def _forward_and_log_det(self, x):
-    x = base.check_event(x, [None, None, *self._shift.shape], self.name)
+    x = base.check_event(x, [None, None, *self._shift.shape], self.name, True)
     log_scale = self.log_scale
     log_det = -base.num_positions(x) * tf.reduce_sum(log_scale)
     return x * tf.exp(-log_scale) + self._shift, log_det
 
   def _inverse_and_log_det(self, y):
-    y = base.check_event(y, [None, None, *self._shift.shape], self.name)
+    y = base.check_event(y, [None, None, *self._shift.shape], self.name, True)
     log_scale = self.log_scale
     log_det = base.num_positions(y) * tf.reduce_sum(log_scale)
     return (y - self._shift) * tf.exp(log_scale), log_det

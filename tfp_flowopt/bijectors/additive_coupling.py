@@ -46,6 +46,9 @@ class AdditiveCoupling(coupling.Coupling):
       event_ndims: Number of dimensions of an event, 3 for images.
       validate_args: Python `bool`.
       name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
     with tf.name_scope(name) as name:

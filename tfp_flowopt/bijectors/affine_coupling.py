@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
@@ -87,24 +88,27 @@ class AffineCoupling(coupling.Coupling):
       name: Python `str`.
 
     Raises:
-      ValueError: If a bound is out of range.
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    if not 0 < scale_bound <= 40:
-      raise ValueError(
-          'Argument `scale_bound` must be positive and at most 40 (the square '
-          f'of e^44 is the last in float32), got {scale_bound}.'
-      )
-    if not tail_bound > 0:
-      raise ValueError(
-          f'Argument `tail_bound` must be positive, got {tail_bound}.'
-      )
+    scale_bound = arguments.check_number(
+        'scale_bound',
+        scale_bound,
+        lambda v: 0 < v <= 40,
+        # The square of e^44 is the last in float32.
+        'positive and at most 40',
+    )
+    tail_bound = arguments.check_positive(
+        'tail_bound', tail_bound, or_infinite=True
+    )
     with tf.name_scope(name) as name:
       self._scale_bound = scale_bound
       self._tail_bound = tail_bound
       super().__init__(
           conditioner, event_ndims, validate_args, parameters, name
       )
+
+  _params_per_channel = 2
 
   @property
   def scale_bound(self):

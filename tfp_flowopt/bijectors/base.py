@@ -3,7 +3,9 @@
 import abc
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import floats
 
@@ -152,8 +154,10 @@ def forward_and_log_det(bijector, x, conditioning=None):
     The value, and the log-determinant in nats per event.
 
   Raises:
-    ValueError: If `x` holds integers or booleans.
+    ValueError: If `bijector` is none, the shape does not fit, or `x` holds
+      integers or booleans.
   """
+  _check_bijector(bijector)
   x = floats.as_floats(x, bijector.dtype, 'x')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._forward_and_log_det(  # pylint: disable=protected-access
@@ -177,8 +181,10 @@ def inverse_and_log_det(bijector, y, conditioning=None):
     The value, and the log-determinant in nats per event.
 
   Raises:
-    ValueError: If `y` holds integers or booleans.
+    ValueError: If `bijector` is none, the shape does not fit, or `y` holds
+      integers or booleans.
   """
+  _check_bijector(bijector)
   y = floats.as_floats(y, bijector.dtype, 'y')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._inverse_and_log_det(  # pylint: disable=protected-access
@@ -187,6 +193,12 @@ def inverse_and_log_det(bijector, y, conditioning=None):
   # A tensor that TFP's cache has not seen.
   y = tf.identity(y)
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
+
+
+def _check_bijector(bijector):
+  arguments.check_instance(
+      'bijector', bijector, tfp.bijectors.Bijector, 'a tfb.Bijector'
+  )
 
 
 def retrace(bijector, result, forward, tape, conditioning=None):
@@ -226,34 +238,43 @@ def compose(evaluate, bijectors, x, conditioning=None):
   return x, total
 
 
-def check_event(x, event_shape, name):
+def check_event(x, event_shape, name, any_rank=False):
   """Checks the last dimensions of an input.
 
   Args:
     x: `Tensor`.
     event_shape: Shape that the last dimensions must have; `None` for any size.
     name: Of the bijector, for the message.
+    any_rank: Whether it works for inputs of unknown rank.
 
   Returns:
     `x`, with the static shape refined; dimensions that are not known yet are
     checked as it runs.
 
   Raises:
-    ValueError: If the shapes are known and do not fit.
+    ValueError: If the shapes are known and do not fit, or the rank is not
+      known.
   """
   event_shape = tf.TensorShape(event_shape)
-  if x.shape.rank is None:
+  if any_rank and x.shape.rank is None:
     return x
-  batch = x.shape[: max(x.shape.rank - event_shape.rank, 0)]
+  if x.shape.rank is None or x.shape.rank < event_shape.rank:
+    raise _wrong_event(x, event_shape, name)
+  batch = x.shape[: x.shape.rank - event_shape.rank]
   shape = batch.concatenate(event_shape)
   if not x.shape.is_compatible_with(shape):
-    raise ValueError(
-        f'{name} needs inputs of shape [..., '
-        f'{", ".join(str(n) for n in event_shape.as_list())}], got {x.shape}.'
-    )
+    raise _wrong_event(x, event_shape, name)
   # No operation where nothing is left to check: there are hundreds of calls.
   known = x.shape.merge_with(shape).as_list() == x.shape.as_list()
   return x if known else tf.ensure_shape(x, shape)
+
+
+def _wrong_event(x, event_shape, name):
+  sizes = ', '.join(str(n) for n in event_shape.as_list())
+  return ValueError(
+      f'{name} needs inputs of a known rank, and of shape [..., {sizes}], got '
+      f'{x.shape}.'
+  )
 
 
 def num_positions(x):

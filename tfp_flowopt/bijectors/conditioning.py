@@ -4,6 +4,7 @@ import numbers
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import image_batch
 
 __all__ = ['Conditioning', 'halved']
@@ -28,15 +29,20 @@ class Conditioning:
       ValueError: If `spec` is none of these.
     """
     self._is_labels = isinstance(spec, numbers.Integral)
-    shape = [spec] if self._is_labels else list(spec)
-    sizes = all(isinstance(n, numbers.Integral) and n >= 1 for n in shape)
-    sides = [] if len(shape) == 1 else event_shape.as_list()[:2]
-    if not sizes or shape[:-1] != sides:
+    try:
+      shape = arguments.check_ints(
+          'conditioning', [spec] if self._is_labels else spec
+      )
+    except ValueError:
+      shape = ()
+    sides = () if len(shape) == 1 else tuple(event_shape[:2])
+    if not shape or shape[:-1] != sides:
       raise ValueError(
           'Argument `conditioning` must be a number of classes, or a shape [F] '
-          f'or [{event_shape[0]}, {event_shape[1]}, F] of features, got {spec}.'
+          f'or [{event_shape[0]}, {event_shape[1]}, F] of features, got '
+          f'{spec!r}.'
       )
-    self._shape = [int(n) for n in shape]
+    self._shape = list(shape)
 
   @property
   def spec(self):

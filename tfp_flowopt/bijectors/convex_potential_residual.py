@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import implicit
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import dense_log_det
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.internal import lanczos
@@ -12,6 +13,7 @@ from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
 from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 
@@ -101,10 +103,12 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    if not 0 < smallest < largest < math.inf:
+    smallest = arguments.check_positive('smallest', smallest)
+    largest = arguments.check_positive('largest', largest)
+    if not smallest < largest:
       raise ValueError(
-          'Arguments `smallest` and `largest` must satisfy 0 < smallest < '
-          f'largest < inf, got {smallest} and {largest}.'
+          'Argument `smallest` must be below argument `largest`, got '
+          f'{smallest} and {largest}.'
       )
     # Exactly: the transposed layer is not that of what a subclass computes.
     if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
@@ -123,24 +127,21 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `layer` must compute in the type of its variables, '
           f'{kernel.dtype.name}, got {layer.compute_dtype.name}.'
       )
-    if log_det not in _LOG_DETS:
-      raise ValueError(
-          f'Argument `log_det` must be one of {_LOG_DETS}, got {log_det!r}.'
-      )
-    for key, value in (('num_terms', num_terms), ('num_probes', num_probes)):
-      if value < 1:
-        raise ValueError(f'Argument `{key}` must be at least 1, got {value}.')
+    arguments.check_choice('log_det', log_det, _LOG_DETS)
+    num_terms = arguments.check_int('num_terms', num_terms)
+    num_probes = arguments.check_int('num_probes', num_probes)
     with tf.name_scope(name) as name:
       if log_gain is None:
         log_gain = anchored.AnchoredLogScale(
             kernel.shape[-1], 3.0, kernel.dtype, name='log_gain'
         )
+      derived_weights.check_shared('log_gain', log_gain)
       # A copy shares the weights instead of making new ones.
       parameters.update(log_gain=log_gain)
       self._layer = layer
       self._log_gain = log_gain
-      self._smallest = float(smallest)
-      self._largest = float(largest)
+      self._smallest = smallest
+      self._largest = largest
       self._log_det = log_det
       self._num_terms = num_terms
       self._num_probes = num_probes

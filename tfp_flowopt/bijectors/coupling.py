@@ -6,6 +6,7 @@ import warnings
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 
 __all__ = ['Coupling', 'warn_if_untracked']
 
@@ -39,6 +40,11 @@ class Coupling(base.JointBijector):
       parameters: Python `dict` of the subclass's constructor arguments.
       name: Python `str`.
     """
+    if not callable(conditioner):
+      raise ValueError(
+          f'Argument `conditioner` must be callable, got {conditioner!r}.'
+      )
+    event_ndims = arguments.check_int('event_ndims', event_ndims)
     warn_if_untracked(conditioner, 'conditioner')
     self._conditioner = conditioner
     super().__init__(
@@ -66,17 +72,35 @@ class Coupling(base.JointBijector):
   def _is_conditional(self):
     return bool(getattr(self._conditioner, 'conditioning_channels', 0))
 
-  def _params(self, first, conditioning):
+  # How many outputs of the conditioner there are for each channel.
+  _params_per_channel = 1
+
+  def _params(self, first, second, conditioning):
+    """What the conditioner makes of one part, for the other."""
     if conditioning is None:
-      return self._conditioner(first)
-    if not self._is_conditional:
+      params = self._conditioner(first)
+    elif self._is_conditional:
+      params = self._conditioner(first, conditioning)
+    else:
       raise ValueError(
           'Argument `conditioning`: the conditioner of this coupling has no '
           '`conditioning_channels`.'
       )
-    return self._conditioner(first, conditioning)
+    channels = self._params_per_channel * second.shape[-1]
+    wanted = second.shape[:-1].concatenate(channels)
+    # Not broadcast either: its constant would not be that of the network.
+    if not params.shape.is_compatible_with(wanted):
+      raise ValueError(
+          'Argument `conditioner` must keep all dimensions but the last and '
+          f'have {channels} outputs, {self._params_per_channel} for each of '
+          f'the {second.shape[-1]} channels that it transforms; its output for '
+          f'shape {first.shape} has shape {params.shape}.'
+      )
+    return params
 
   def _apply(self, transform, x, conditioning):
+    ndims = self.forward_min_event_ndims
+    x = base.check_event(x, [None] * ndims, self.name)
     channels = x.shape[-1]
     if channels is None or channels < 2:
       raise ValueError(
@@ -84,14 +108,9 @@ class Coupling(base.JointBijector):
           f'shape {x.shape}.'
       )
     first, second = tf.split(x, [channels // 2, -1], axis=-1)
-    second, log_slope = transform(second, self._params(first, conditioning))
+    params = self._params(first, second, conditioning)
+    second, log_slope = transform(second, params)
     y = tf.concat([first, second], axis=-1)
-    if not y.shape.is_compatible_with(x.shape):
-      raise ValueError(
-          'The conditioner of a coupling must keep all dimensions but the last '
-          'and have the number of outputs that the class says; its output '
-          f'turns shape {x.shape} into {y.shape}.'
-      )
     return y, self._log_det(log_slope, x.dtype)
 
   def _retrace(self, result, forward, tape, conditioning=None):
@@ -101,7 +120,7 @@ class Coupling(base.JointBijector):
       there, back = back, there
     tape.watch(first)
     # The network sees what passes unchanged, so once is enough for both ways.
-    params = self._params(first, conditioning)
+    params = self._params(first, second, conditioning)
     with tape.stop_recording():
       second, _ = back(second, params)
     tape.watch(second)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
@@ -38,10 +40,7 @@ class DepthToSpace(call_cache.CallCachedBijector):
       ValueError: If `block_size` is not positive.
     """
     parameters = dict(locals())
-    if block_size < 1:
-      raise ValueError(
-          f'Argument `block_size` must be at least 1, got {block_size}.'
-      )
+    block_size = arguments.check_int('block_size', block_size)
     with tf.name_scope(name) as name:
       self._block_size = block_size
       super().__init__(
@@ -66,7 +65,9 @@ class DepthToSpace(call_cache.CallCachedBijector):
     del dtype, num_classes
     return {}
 
-  def _rearranged(self, function, x):
+  def _rearranged(self, function, new_shape, x):
+    x = base.check_event(x, [None, None, None], self.name)
+    new_shape(x.shape, self._block_size)
     if self._block_size == 1:  # TensorFlow's ops need at least 2
       return tf.identity(x)
     return image_batch.on_image_batch(
@@ -74,10 +75,12 @@ class DepthToSpace(call_cache.CallCachedBijector):
     )
 
   def _forward_and_log_det(self, x):
-    return self._rearranged(tf.nn.depth_to_space, x), tf.zeros([], x.dtype)
+    y = self._rearranged(tf.nn.depth_to_space, _scaled, x)
+    return y, tf.zeros([], x.dtype)
 
   def _inverse_and_log_det(self, y):
-    return self._rearranged(tf.nn.space_to_depth, y), tf.zeros([], y.dtype)
+    x = self._rearranged(tf.nn.space_to_depth, _squeezed, y)
+    return x, tf.zeros([], y.dtype)
 
   def _forward_event_shape(self, input_shape):
     return _scaled(input_shape, self._block_size)
@@ -98,11 +101,20 @@ class DepthToSpace(call_cache.CallCachedBijector):
     return tf.concat([output_shape[:-3], event], axis=0)
 
 
+def _with_images(shape):
+  """The shape; a `ValueError` if its rank is too low."""
+  if shape.rank < 3:
+    raise ValueError(
+        f'depth_to_space needs inputs of shape [..., H, W, C], got {shape}.'
+    )
+  return shape
+
+
 def _scaled(shape, k):
   """Static shape after `forward`; errors name what does not fit."""
   if shape.rank is None:
     return shape
-  *batch, height, width, depth = shape.as_list()
+  *batch, height, width, depth = _with_images(shape).as_list()
   if depth is not None and depth % k**2:
     raise ValueError(
         f'The number of channels ({depth}) must be divisible by '
@@ -119,7 +131,7 @@ def _squeezed(shape, k):
   """Static shape after `inverse`; errors name what does not fit."""
   if shape.rank is None:
     return shape
-  *batch, height, width, depth = shape.as_list()
+  *batch, height, width, depth = _with_images(shape).as_list()
   for name, size in (('height', height), ('width', width)):
     if size is not None and size % k:
       raise ValueError(

@@ -3,8 +3,10 @@
 import math
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['FactorOut']
@@ -51,23 +53,23 @@ class FactorOut(base.JointBijector):
       name: Python `str`.
 
     Raises:
-      ValueError: If the number of channels does not fit.
+      ValueError: If an argument has a wrong value, or the number of channels
+        does not fit.
     """
     parameters = dict(locals())
-    self._event_shape = tf.TensorShape(event_shape)
-    if self._event_shape.rank != 3 or not self._event_shape.is_fully_defined():
-      raise ValueError(
-          'Argument `event_shape` must be [H, W, C], fully known, got '
-          f'{event_shape}.'
-      )
+    self._event_shape = arguments.check_image_shape('event_shape', event_shape)
     channels = self._event_shape[-1]
     if num_factored is None:
       num_factored = channels
-    if not 0 < num_factored <= channels:
-      raise ValueError(
-          f'Argument `num_factored` must be in 1..{channels}, the number of '
-          f'channels, got {num_factored}.'
-      )
+    # The number of channels at most.
+    num_factored = arguments.check_int(
+        'num_factored', num_factored, most=channels
+    )
+    for key, value in (('travel', travel), ('scaling', scaling)):
+      if value is not None:
+        arguments.check_instance(
+            key, value, tfp.bijectors.Bijector, 'a bijector'
+        )
     if (travel is None) != (num_factored == channels):
       raise ValueError(
           'Argument `travel` must be given if, and only if, some channels '

@@ -1,9 +1,11 @@
 """FlowLevel bijector."""
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import conditioning as conditioning_lib
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['FlowLevel']
@@ -60,8 +62,24 @@ class FlowLevel(base.JointBijector):
       scaling: `ScalingCascade` of the images that arrive; by default none.
       validate_args: Python `bool`.
       name: Python `str`.
+
+    Raises:
+      ValueError: If a part is no bijector.
     """
     parameters = dict(locals())
+    parts = {
+        'squeeze': squeeze,
+        'whiten': whiten,
+        'steps': steps,
+        'restore': restore,
+        'factor_out': factor_out,
+    }
+    if scaling is not None:
+      parts['scaling'] = scaling
+    for key, value in parts.items():
+      arguments.check_instance(
+          key, value, tfp.bijectors.Bijector, 'a bijector'
+      )
     with tf.name_scope(name) as name:
       self._squeeze = squeeze
       self._whiten = whiten

@@ -9,8 +9,10 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import conditioning as conditioning_lib
 from tfp_flowopt.bijectors import flow_bounds
 from tfp_flowopt.bijectors import flow_builder
+from tfp_flowopt.bijectors import flow_level
 from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors import reconstruction_monitor
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['ImageFlow']
@@ -133,9 +135,20 @@ class ImageFlow(base.JointBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    event_shape = tf.TensorShape(event_shape)
-    _check(event_shape, num_levels, num_steps, coupling, tile_sizes)
-    _check_budget(
+    event_shape = arguments.check_image_shape('event_shape', event_shape)
+    num_levels = arguments.check_int('num_levels', num_levels)
+    if math.gcd(*event_shape[:2]) % 2**num_levels:
+      raise ValueError(
+          f'Argument `event_shape`: {num_levels} levels (`num_levels`) need a '
+          f'height and width divisible by {2**num_levels}, got {event_shape}.'
+      )
+    num_steps = arguments.check_int('num_steps', num_steps)
+    arguments.check_choice('coupling', coupling, _COUPLINGS)
+    tile_sizes = arguments.check_ints('tile_sizes', tile_sizes)
+    log_range = arguments.check_positive('log_range', log_range)
+    seed = arguments.check_int('seed', seed, least=0)
+    dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
+    lipschitz_budget = _checked_budget(
         lipschitz_budget,
         scale_bound=scale_bound,
         tail_bound=tail_bound,
@@ -143,6 +156,12 @@ class ImageFlow(base.JointBijector):
     )
     if conditioning is not None:
       conditioning = conditioning_lib.Conditioning(conditioning, event_shape)
+    _check_parts(
+        top_level=(top_level, flow_level.FlowLevel),
+        initialized=(initialized, tf.Variable),
+        monitor=(monitor, reconstruction_monitor.ReconstructionMonitor),
+        marginals=(marginals, marginal_gaussianization.MarginalGaussianization),
+    )
     with tf.name_scope(name) as name:
       if monitor is None:
         monitor = reconstruction_monitor.ReconstructionMonitor()
@@ -156,7 +175,7 @@ class ImageFlow(base.JointBijector):
             scale_bound=_or_default(scale_bound, 1.0),
             tail_bound=_or_default(tail_bound, 3.0),
             conditioner_lipschitz=_or_default(conditioner_lipschitz, 4.0),
-            tile_sizes=tuple(tile_sizes),
+            tile_sizes=tile_sizes,
             log_range=log_range,
             conditioning_channels=(
                 0 if conditioning is None else conditioning.num_channels
@@ -332,59 +351,29 @@ class ImageFlow(base.JointBijector):
     return self._top_level.inverse_event_shape_tensor(output_shape)
 
 
-def _check(event_shape, num_levels, num_steps, coupling, tile_sizes):
-  """Raises a `ValueError` that names the argument that does not fit."""
-  if event_shape.rank != 3 or not event_shape.is_fully_defined():
-    raise ValueError(
-        'Argument `event_shape` must be [H, W, C], fully known, got '
-        f'{event_shape}.'
-    )
-  if num_levels < 1:
-    raise ValueError(
-        f'Argument `num_levels` must be at least 1, got {num_levels}.'
-    )
-  if num_steps < 1:
-    raise ValueError(
-        f'Argument `num_steps` must be at least 1, got {num_steps}.'
-    )
-  if min(event_shape) < 1:
-    raise ValueError(
-        f'Argument `event_shape` must be positive, got {event_shape}.'
-    )
-  if math.gcd(event_shape[0], event_shape[1]) % 2**num_levels:
-    raise ValueError(
-        f'Argument `event_shape`: {num_levels} levels need a height and width '
-        f'divisible by {2**num_levels}, got {event_shape}.'
-    )
-  if coupling not in _COUPLINGS:
-    raise ValueError(
-        f'Argument `coupling` must be one of {_COUPLINGS}, got {coupling!r}.'
-    )
-  if not all(size >= 1 for size in tile_sizes):
-    raise ValueError(
-        f'Argument `tile_sizes` must be positive, got {tile_sizes}.'
-    )
+def _check_parts(**parts):
+  """Raises a `ValueError` unless each part is of its class, or `None`."""
+  for name, (value, kind) in parts.items():
+    if value is not None:
+      arguments.check_instance(name, value, kind, f'a {kind.__name__}')
 
 
 def _or_default(value, default):
   return default if value is None else value
 
 
-def _check_budget(lipschitz_budget, **constants):
-  """Raises a `ValueError` for a budget that is none, or is not alone."""
+def _checked_budget(lipschitz_budget, **constants):
+  """A budget or `None`; a `ValueError` for one that is none, or not alone."""
   if lipschitz_budget is None:
-    return
-  if not 0 < lipschitz_budget < math.inf:
-    raise ValueError(
-        'Argument `lipschitz_budget` must be a positive number, or None for no '
-        f'budget, got {lipschitz_budget}.'
-    )
+    return None
+  budget = arguments.check_positive('lipschitz_budget', lipschitz_budget)
   for name, value in constants.items():
     if value is not None:
       raise ValueError(
           f'Argument `{name}` is chosen by the budget: give it, or '
           f'`lipschitz_budget`, got {value} and {lipschitz_budget}.'
       )
+  return budget
 
 
 @bounds.lipschitz_bounds.register

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import floats
@@ -71,18 +72,10 @@ class ImplicitBijector(base.JointBijector):
     """
     if dtype is not None:
       _resolution(dtype)
-    if event_ndims < 1:
-      raise ValueError(
-          f'Argument `event_ndims` must be at least 1, got {event_ndims}.'
-      )
-    if tolerance is not None and not 0 < tolerance < math.inf:
-      raise ValueError(
-          f'Argument `tolerance` must be positive, got {tolerance}.'
-      )
-    if max_iterations < 1:
-      raise ValueError(
-          f'Argument `max_iterations` must be at least 1, got {max_iterations}.'
-      )
+    event_ndims = arguments.check_int('event_ndims', event_ndims)
+    if tolerance is not None:
+      tolerance = arguments.check_positive('tolerance', tolerance)
+    max_iterations = arguments.check_int('max_iterations', max_iterations)
     stochastic_log_det.seed_tensor(seed)
     self._seed = seed
     self._tolerance = tolerance
@@ -255,12 +248,18 @@ class ImplicitBijector(base.JointBijector):
         self._seed if seed is None else seed
     )
 
+  def _checked(self, x):
+    shape = [None] * self.forward_min_event_ndims
+    return base.check_event(x, shape, self.name)
+
   def _forward_and_log_det(self, x, seed=None):
+    x = self._checked(x)
     y, _ = self._solve(x)
     _, log_det = self._map_and_log_det(y, self._seed_of(seed))
     return y, -log_det
 
   def _inverse_and_log_det(self, y, seed=None):
+    y = self._checked(y)
     return self._map_and_log_det(y, self._seed_of(seed))
 
   # TFP passes the keyword arguments of its public methods on to these.

@@ -4,8 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import orthogonal
 
 __all__ = ['InvertibleConv1x1']
@@ -60,8 +62,13 @@ class InvertibleConv1x1(base.JointBijector):
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
+    num_channels = arguments.check_int('num_channels', num_channels)
+    dtype = arguments.check_dtype('dtype', dtype)
     with tf.name_scope(name) as name:
       if left is None:
         left = orthogonal.Orthogonal(
@@ -79,6 +86,13 @@ class InvertibleConv1x1(base.JointBijector):
         shift = tf.Variable(
             tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
         )
+      for key, value in (
+          ('left', left),
+          ('log_singular_values', log_singular_values),
+          ('right', right),
+      ):
+        derived_weights.check_shared(key, value)
+      arguments.check_shape('shift', shift, [num_channels])
       # A copy shares the weights instead of making new ones.
       parameters.update(
           left=left,
@@ -175,13 +189,13 @@ class InvertibleConv1x1(base.JointBijector):
     )
 
   def _forward_and_log_det(self, x):
-    x = base.check_event(x, [None, None, *self._shift.shape], self.name)
+    x = base.check_event(x, [None, None, *self._shift.shape], self.name, True)
     log_s = self.log_singular_values
     y = tf.tensordot(x, self._forward_rows(log_s), axes=1) + self._shift
     return y, -base.num_positions(x) * tf.reduce_sum(log_s)
 
   def _inverse_and_log_det(self, y):
-    y = base.check_event(y, [None, None, *self._shift.shape], self.name)
+    y = base.check_event(y, [None, None, *self._shift.shape], self.name, True)
     log_s = self.log_singular_values
     x = tf.tensordot(y - self._shift, self._inverse_rows(log_s), axes=1)
     return x, base.num_positions(y) * tf.reduce_sum(log_s)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.bijectors import implicit
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import dense_log_det
 from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import linearization
@@ -111,26 +112,26 @@ class LipschitzResidual(implicit.ImplicitBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
+    if not callable(network):
+      raise ValueError(f'Argument `network` must be callable, got {network!r}.')
     lipschitz = statements.stated_lipschitz(network)
     if not 0 <= lipschitz < 1:
       raise ValueError(
           'Argument `network` must certify a constant below 1 as '
           f'`network.lipschitz`, got {lipschitz}.'
       )
-    if log_det not in _LOG_DETS:
-      raise ValueError(
-          f'Argument `log_det` must be one of {_LOG_DETS}, got {log_det!r}.'
-      )
-    for key, value in (('num_terms', num_terms), ('num_probes', num_probes)):
-      if value < 1:
-        raise ValueError(f'Argument `{key}` must be at least 1, got {value}.')
+    arguments.check_choice('log_det', log_det, _LOG_DETS)
+    num_terms = arguments.check_int('num_terms', num_terms)
+    num_probes = arguments.check_int('num_probes', num_probes)
     most = 1.0 - lipschitz**2
     if stop_probability is None:
       stop_probability = 0.5 * most
-    elif not 0 < stop_probability < most:
-      raise ValueError(
-          'Argument `stop_probability` must be in (0, 1 - L^2) = (0, '
-          f'{most:.6g}) for a finite variance, got {stop_probability}.'
+    else:
+      stop_probability = arguments.check_number(
+          'stop_probability',
+          stop_probability,
+          lambda v: 0 < v < most,
+          f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
       )
     with tf.name_scope(name) as name:
       coupling.warn_if_untracked(network, 'network')

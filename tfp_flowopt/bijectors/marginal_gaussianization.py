@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['MarginalGaussianization']
@@ -56,13 +57,12 @@ class MarginalGaussianization(base.JointBijector):
       name: Python `str`.
 
     Raises:
-      ValueError: If there are fewer than two knots.
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    if num_knots < 2:
-      raise ValueError(
-          f'Argument `num_knots` must be at least 2, got {num_knots}.'
-      )
+    num_channels = arguments.check_int('num_channels', num_channels)
+    num_knots = arguments.check_int('num_knots', num_knots, least=2)
+    dtype = arguments.check_dtype('dtype', dtype)
     with tf.name_scope(name) as name:
       line = np.tile(np.linspace(-0.5, 0.5, num_knots), [num_channels, 1])
       if inputs is None:
@@ -73,6 +73,8 @@ class MarginalGaussianization(base.JointBijector):
         outputs = tf.Variable(
             tf.cast(line, dtype), trainable=False, name='outputs'
         )
+      for key, value in (('inputs', inputs), ('outputs', outputs)):
+        arguments.check_shape(key, value, [num_channels, num_knots])
       # A copy shares the weights instead of making new ones.
       parameters.update(inputs=inputs, outputs=outputs)
       self._inputs = inputs
@@ -132,7 +134,7 @@ class MarginalGaussianization(base.JointBijector):
   def _interpolated(self, x, inputs, outputs):
     """The curves through `(inputs, outputs)` at `x`, and their log-slopes."""
     num_channels = self._inputs.shape[0]
-    x = base.check_event(x, [None, None, num_channels], self.name)
+    x = base.check_event(x, [None, None, num_channels], self.name, True)
     inputs = tf.convert_to_tensor(inputs)
     outputs = tf.convert_to_tensor(outputs)
 

@@ -1,6 +1,5 @@
 """RadialScaling bijector."""
 
-import math
 
 import numpy as np
 import tensorflow as tf
@@ -8,8 +7,10 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_tangent
 from tfp_flowopt.bijectors import radial_terms
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 from tfp_flowopt.lipschitz import rounding
 
@@ -102,23 +103,13 @@ class RadialScaling(base.JointBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    if tile_size < 1:
-      raise ValueError(
-          f'Argument `tile_size` must be at least 1, got {tile_size}.'
-      )
-    if num_terms < 1:
-      raise ValueError(
-          f'Argument `num_terms` must be at least 1, got {num_terms}.'
-      )
-    if not 0 < radius_range[0] <= radius_range[1] < math.inf:
-      raise ValueError(
-          'Argument `radius_range` must be two positive numbers in ascending '
-          f'order, got {radius_range}.'
-      )
-    if num_groups is not None and num_groups < 1:
-      raise ValueError(
-          f'Argument `num_groups` must be at least 1, got {num_groups}.'
-      )
+    tile_size = arguments.check_int('tile_size', tile_size)
+    num_terms = arguments.check_int('num_terms', num_terms)
+    slope_bound = arguments.check_positive('slope_bound', slope_bound)
+    arguments.check_range('radius_range', radius_range)
+    if num_groups is not None:
+      num_groups = arguments.check_int('num_groups', num_groups)
+    dtype = arguments.check_dtype('dtype', dtype)
     with tf.name_scope(name) as name:
       if log_slopes is None:
         log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
@@ -126,6 +117,13 @@ class RadialScaling(base.JointBijector):
         log_radii = tf.Variable(
             initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
         )
+      arguments.check_instance(
+          'log_slopes',
+          log_slopes,
+          (log_slopes_lib.LogSlopes, derived_weights.GivenWeights),
+          'LogSlopes',
+      )
+      arguments.check_shape('log_radii', log_radii, [num_terms])
       # A copy shares the weights instead of making new ones.
       parameters.update(log_slopes=log_slopes, log_radii=log_radii)
       self._tile_size = tile_size

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['ReconstructionMonitor']
 
 
@@ -29,11 +31,9 @@ class ReconstructionMonitor(tf.Module):
       ValueError: If `tolerance` is not positive.
     """
     super().__init__(name=name)
-    if not tolerance > 0:
-      raise ValueError(
-          f'Argument `tolerance` must be positive, got {tolerance}.'
-      )
-    self._tolerance = tolerance
+    self._tolerance = arguments.check_positive(
+        'tolerance', tolerance, or_infinite=True
+    )
     self._error = tf.Variable(
         0.0,
         trainable=False,

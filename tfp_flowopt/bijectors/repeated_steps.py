@@ -7,6 +7,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import reconstruction_monitor
 from tfp_flowopt.bijectors import reversible
 from tfp_flowopt.bijectors import stacked_steps
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import derived_weights
 
@@ -90,16 +91,18 @@ class RepeatedSteps(base.JointBijector):
       TypeError: If a step is no bijector of this package.
     """
     parameters = dict(locals())
-    if memory not in _MEMORY:
-      raise ValueError(
-          f'Argument `memory` must be one of {_MEMORY}, got {memory!r}.'
-      )
+    arguments.check_choice('memory', memory, _MEMORY)
     with tf.name_scope(name) as name:
       if stacked is None:
         steps = [_parts(one) for one in _steps(step, num_steps)]
         stacked = stacked_steps.StackedSteps(steps)
       if monitor is None:
         monitor = reconstruction_monitor.ReconstructionMonitor(tolerance)
+      for key, value, kind in (
+          ('stacked', stacked, stacked_steps.StackedSteps),
+          ('monitor', monitor, reconstruction_monitor.ReconstructionMonitor),
+      ):
+        arguments.check_instance(key, value, kind, f'a {kind.__name__}')
       # A copy shares the weights instead of making new ones.
       parameters.update(step=None, stacked=stacked, monitor=monitor)
       self._stacked = stacked
@@ -191,10 +194,7 @@ class RepeatedSteps(base.JointBijector):
 
   def _walk(self, x, forward, conditioning):
     ndims = self.forward_min_event_ndims
-    if x.shape.rank is None:
-      raise ValueError(
-          f'{self.name} needs inputs of known rank, got shape {x.shape}.'
-      )
+    x = base.check_event(x, [None] * ndims, self.name)
     walk = reversible.Walk(self._stacked, forward, ndims)
     conditions = [] if conditioning is None else [conditioning]
     weights = self._stacked.weights()
@@ -220,11 +220,7 @@ def _steps(step, num_steps):
           f'a list of steps, got {num_steps} and {len(step)} steps.'
       )
     return list(step)
-  if num_steps is None or num_steps < 1:
-    raise ValueError(
-        f'Argument `num_steps` must be at least 1, got {num_steps}.'
-    )
-  return [step] * num_steps
+  return [step] * arguments.check_int('num_steps', num_steps)
 
 
 def _parts(step):

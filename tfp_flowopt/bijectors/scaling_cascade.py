@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import recomputed
 from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
@@ -66,11 +67,16 @@ class ScalingCascade(base.JointBijector):
       name: Python `str`.
 
     Raises:
-      ValueError: If `tile_sizes` is empty.
+      ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
+    num_channels = arguments.check_int('num_channels', num_channels)
+    tile_sizes = arguments.check_ints('tile_sizes', tile_sizes)
     if not tile_sizes:
       raise ValueError('Argument `tile_sizes` must name at least one size.')
+    num_terms = arguments.check_int('num_terms', num_terms)
+    slope_bound = arguments.check_positive('slope_bound', slope_bound)
+    dtype = arguments.check_dtype('dtype', dtype)
     groups = [1] if num_channels == 1 else [1, None]
     self._scalings = [(size, group) for size in tile_sizes for group in groups]
     with tf.name_scope(name) as name:
@@ -83,6 +89,9 @@ class ScalingCascade(base.JointBijector):
             log_range,
             dtype,
         )
+      arguments.check_instance(
+          'weights', weights, _Weights, 'the weights of another cascade'
+      )
       # A copy shares the weights instead of making new ones.
       parameters.update(weights=weights)
       self._num_channels = num_channels

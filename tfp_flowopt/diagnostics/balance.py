@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import floats
 
 __all__ = ['event_balances', 'volume_balance']
@@ -58,13 +59,8 @@ def event_balances(distribution, x, bijector_kwargs=None):
   Raises:
     ValueError: See `volume_balance`.
   """
-  base = getattr(distribution, 'distribution', None)
-  bijector = getattr(distribution, 'bijector', None)
-  if base is None or bijector is None:
-    raise ValueError(
-        'Argument `distribution` must be a TransformedDistribution, got '
-        f'{distribution}.'
-    )
+  flow_of.check_transformed(distribution)
+  base, bijector = distribution.distribution, distribution.bijector
   x = floats.as_floats(x, distribution.dtype, 'x')
   if x.shape.rank in (None, 0) or x.shape[0] == 0:
     raise ValueError(

@@ -13,6 +13,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import floats
 from tfp_flowopt.lipschitz import bounds
 
@@ -83,6 +84,7 @@ class LayerReporter:
       ValueError: If `distribution` is of another kind.
     """
     self._flow = flow_of.flow_of(distribution)
+    num_steps = arguments.check_int('num_steps', num_steps)
     marginals = self._flow.marginals
     self._marginals = None
     if marginals is not None:
@@ -119,11 +121,9 @@ class LayerReporter:
           'Argument `x` must be images of shape [N, '
           f'{", ".join(map(str, shape))}], got {x.shape}.'
       )
-    if not 0 <= num_local_images <= x.shape[0]:
-      raise ValueError(
-          'Argument `num_local_images` must be between 0 and the number of '
-          f'images, {x.shape[0]}, got {num_local_images}.'
-      )
+    num_local_images = arguments.check_int(
+        'num_local_images', num_local_images, least=0, most=x.shape[0]
+    )
     maps = self._flow.conditioning_maps(**(bijector_kwargs or {}))
     result = []
     if self._marginals is not None:

@@ -4,7 +4,9 @@ import functools
 from typing import NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import freezing
 
 __all__ = ['LocalLipschitz', 'local_lipschitz']
@@ -87,13 +89,12 @@ def local_lipschitz(
   Raises:
     ValueError: If an argument has a wrong value.
   """
-  if num_steps is not None and (
-      not isinstance(num_steps, int) or num_steps < 1
-  ):
-    raise ValueError(
-        'Argument `num_steps` must be a positive int or None, got '
-        f'{num_steps!r}.'
-    )
+  arguments.check_instance(
+      'bijector', bijector, tfp.bijectors.Bijector, 'a tfb.Bijector'
+  )
+  if num_steps is not None:
+    num_steps = arguments.check_int('num_steps', num_steps)
+  seed = arguments.check_seed('seed', seed)
   x = tf.convert_to_tensor(x, name='x')
   if bijector.dtype is not None and x.dtype.is_floating:
     x = tf.cast(x, bijector.dtype)

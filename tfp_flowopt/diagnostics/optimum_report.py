@@ -14,6 +14,8 @@ from tfp_flowopt.diagnostics import balance
 from tfp_flowopt.diagnostics import findings as findings_lib
 from tfp_flowopt.diagnostics import linear_baselines
 from tfp_flowopt.diagnostics import mean_error
+from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 
 __all__ = ['OptimumReport', 'optimum_report']
 
@@ -177,6 +179,8 @@ def optimum_report(
     InvalidArgumentError: If data are not finite, or singular (constant or
       duplicated dimensions without noise).
   """
+  flow_of.check_transformed(distribution)
+  bits = arguments.check_int('bits', bits, least=0)
   event_shape = distribution.event_shape.as_list()
   nothing_held_out = held_out is None
   if nothing_held_out:
@@ -272,7 +276,7 @@ def _as_dictionary(baseline, in_bits, mean, error, error_bits):
 def _checked(x, name, event_shape, dtype):
   """`x` as an array of events of the flow's shape and type."""
   x = np.asarray(x)
-  if len(x) < 2 or list(x.shape[1:]) != event_shape:
+  if not x.ndim or len(x) < 2 or list(x.shape[1:]) != event_shape:
     raise ValueError(
         f'Argument `{name}` must have shape [N] + {event_shape}, N > 1, got '
         f'{list(x.shape)}.'

@@ -55,10 +55,15 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
     List of `LevelReconstruction`, the finest level first.
 
   Raises:
-    ValueError: If `distribution` is of another kind, or `x` holds integers.
+    ValueError: If `distribution` is of another kind, or `x` of another shape,
+      or if it holds integers.
   """
   flow = flow_of.flow_of(distribution)
   x = floats.as_floats(x, flow.dtype, 'x')
+  if x.shape.rank != 4 or not x.shape[1:].is_compatible_with(flow.event_shape):
+    raise ValueError(
+        f'Argument `x` must have shape [N] + {flow.event_shape}, got {x.shape}.'
+    )
   maps = flow.conditioning_maps(**(bijector_kwargs or {}))
   if flow.marginals is not None:
     x = flow.marginals.inverse(x)

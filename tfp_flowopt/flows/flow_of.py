@@ -7,7 +7,23 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 
-__all__ = ['check_base', 'flow_of']
+__all__ = ['check_base', 'check_transformed', 'flow_of']
+
+
+def check_transformed(distribution):
+  """Raises a `ValueError` unless it is a TransformedDistribution.
+
+  Args:
+    distribution: What may be one; TFP makes instances of a private base class,
+      too.
+  """
+  if None in (
+      getattr(distribution, name, None) for name in ('distribution', 'bijector')
+  ):
+    raise ValueError(
+        'Argument `distribution` must be a TransformedDistribution, got '
+        f'{distribution}.'
+    )
 
 
 def flow_of(distribution):
@@ -37,6 +53,7 @@ def check_base(distribution):
   Args:
     distribution: `tfd.TransformedDistribution` of events of a known shape.
   """
+  check_transformed(distribution)
   base = distribution.distribution
   size = base.event_shape.num_elements()
   # Whatever the class is called: its density at two points, 0 among them.

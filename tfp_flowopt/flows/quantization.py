@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['dequantization_noise', 'dequantize', 'quantize']
 
 
@@ -14,7 +16,17 @@ def dequantization_noise(shape, seed):
 
   Returns:
     float32 `Tensor`.
+
+  Raises:
+    ValueError: If `shape` or `seed` is no such thing.
   """
+  seed = arguments.check_seed('seed', seed)
+  try:
+    shape = tf.convert_to_tensor(shape, name='shape')
+  except (TypeError, ValueError):
+    shape = tf.constant('')
+  if not shape.dtype.is_integer or shape.shape.rank not in (1, None):
+    raise ValueError('Argument `shape` must be integers, got another type.')
   # Integers, for XLA makes other floating-point numbers of the same bits; and
   # one generator, for each device has its own default.
   integers = tf.random.stateless_uniform(
@@ -43,7 +55,14 @@ def dequantize(images, bits=8, noise=0.5):
 
   Returns:
     float32 `Tensor` of the shape of `images`.
+
+  Raises:
+    ValueError: If `images` are not integers, `noise` is not floating-point, or
+      `bits` is out of range.
   """
+  bits = arguments.check_int('bits', bits, least=1, most=8)
+  images = _checked_images(images)
+  noise = tf.cast(arguments.check_tensor('noise', noise), tf.float32)
   values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
   return (values + noise) * 2.0**-bits - 0.5
 
@@ -57,7 +76,26 @@ def quantize(x, bits=8):
 
   Returns:
     uint8 `Tensor` of the same shape, multiples of `2^(8 - bits)`.
+
+  Raises:
+    ValueError: If `x` is not floating-point, or `bits` out of range.
   """
+  bits = arguments.check_int('bits', bits, least=1, most=8)
+  x = arguments.check_tensor('x', x)
   values = tf.floor((x + 0.5) * 2.0**bits)
   values = tf.clip_by_value(values, 0.0, 2.0**bits - 1.0)
   return tf.cast(values * 2.0 ** (8 - bits), tf.uint8)
+
+
+def _checked_images(images):
+  """Integers: what is floating-point is preprocessed already."""
+  try:
+    images = tf.convert_to_tensor(images, name='images')
+  except (TypeError, ValueError):
+    images = tf.constant('')
+  if not images.dtype.is_integer:
+    raise ValueError(
+        'Argument `images` must be integers, uint8 as a rule, got '
+        f'{images.dtype.name}.'
+    )
+  return images

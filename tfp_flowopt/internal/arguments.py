@@ -8,9 +8,16 @@ import tensorflow as tf
 __all__ = [
     'check_choice',
     'check_dtype',
+    'check_image_shape',
+    'check_instance',
     'check_int',
+    'check_ints',
     'check_number',
     'check_positive',
+    'check_range',
+    'check_seed',
+    'check_shape',
+    'check_tensor',
 ]
 
 
@@ -41,6 +48,31 @@ def check_int(name, value, least=1, most=None):
       wanted = 'an int' if least is None else f'an int of at least {least}'
     raise ValueError(f'Argument `{name}` must be {wanted}, got {value!r}.')
   return int(value)
+
+
+def check_ints(name, values, least=1):
+  """A tuple of Python `int`s from several integers.
+
+  Args:
+    name: Of the argument.
+    values: Its value, iterable.
+    least: The least that each may be.
+
+  Returns:
+    Tuple of Python `int`s.
+
+  Raises:
+    ValueError: If it is anything else.
+  """
+  error = ValueError(
+      f'Argument `{name}` must be ints of at least {least}, got {values!r}.'
+  )
+  if tf.is_tensor(values):
+    raise error
+  try:
+    return tuple(check_int(name, value, least) for value in values)
+  except (TypeError, ValueError) as e:
+    raise error from e
 
 
 def check_number(name, value, accepts, wanted):
@@ -90,6 +122,25 @@ def check_positive(name, value, or_infinite=False):
   )
 
 
+def check_range(name, values):
+  """Raises a `ValueError` unless two positive, finite numbers ascend.
+
+  Args:
+    name: Of the argument.
+    values: Its value.
+  """
+  try:
+    low, high = (check_positive(name, value) for value in values)
+    ascend = low <= high
+  except (TypeError, ValueError):
+    ascend = False
+  if not ascend:
+    raise ValueError(
+        f'Argument `{name}` must be two positive numbers in ascending order, '
+        f'got {values!r}.'
+    )
+
+
 def check_choice(name, value, choices):
   """Raises a `ValueError` unless `value` is one of some strings.
 
@@ -104,12 +155,13 @@ def check_choice(name, value, choices):
     )
 
 
-def check_dtype(name, value):
+def check_dtype(name, value, choices=()):
   """The `tf.DType` of a floating-point type.
 
   Args:
     name: Of the argument.
     value: Type of TensorFlow or NumPy, or its name.
+    choices: The types that it may be; by default all that are floating-point.
 
   Returns:
     `tf.DType`.
@@ -121,8 +173,129 @@ def check_dtype(name, value):
     dtype = tf.as_dtype(value)
   except TypeError:
     dtype = None
-  if dtype is None or not dtype.is_floating:
-    raise ValueError(
-        f'Argument `{name}` must be a floating-point type, got {value!r}.'
-    )
+  if dtype is None or not dtype.is_floating or (
+      choices and dtype not in choices
+  ):
+    wanted = ' or '.join(t.name for t in choices) or 'a floating-point type'
+    raise ValueError(f'Argument `{name}` must be {wanted}, got {value!r}.')
   return dtype
+
+
+def check_instance(name, value, classes, wanted):
+  """Raises a `ValueError` unless `value` is of a class.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+    classes: Class, or tuple of classes.
+    wanted: What it must be, for the message.
+  """
+  if not isinstance(value, classes):
+    raise ValueError(
+        f'Argument `{name}` must be {wanted}, got {_short(value)}.'
+    )
+
+
+def check_tensor(name, value):
+  """A floating-point `Tensor`.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+
+  Returns:
+    `Tensor`.
+
+  Raises:
+    ValueError: If it is none, or of another type.
+  """
+  try:
+    tensor = tf.convert_to_tensor(value, name=name)
+  except (TypeError, ValueError) as e:
+    raise ValueError(
+        f'Argument `{name}` must be a Tensor, got {_short(value)}.'
+    ) from e
+  if not tensor.dtype.is_floating:
+    raise ValueError(
+        f'Argument `{name}` must be floating-point, got {tensor.dtype.name}.'
+    )
+  return tensor
+
+
+def check_seed(name, value):
+  """A stateless seed.
+
+  Args:
+    name: Of the argument.
+    value: Its value, two integers.
+
+  Returns:
+    Integer `Tensor` `[2]`.
+
+  Raises:
+    ValueError: If it is anything else.
+  """
+  try:
+    seed = tf.convert_to_tensor(value, name=name)
+  except (TypeError, ValueError):
+    seed = None
+  if (
+      seed is None
+      or not seed.dtype.is_integer
+      or not seed.shape.is_compatible_with([2])
+  ):
+    raise ValueError(
+        f'Argument `{name}` must be two integers, got {_short(value)}.'
+    )
+  return seed
+
+
+def check_shape(name, value, shape):
+  """Raises a `ValueError` unless a variable or `Tensor` has a shape.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+    shape: Shape that it must be compatible with.
+  """
+  if not tf.is_tensor(value) or not value.shape.is_compatible_with(shape):
+    raise ValueError(
+        f'Argument `{name}` must be a variable or Tensor of shape {shape}, got '
+        f'{_short(value)}.'
+    )
+
+
+def check_image_shape(name, value):
+  """The `TensorShape` of images, `[H, W, C]`.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+
+  Returns:
+    `tf.TensorShape`, known, of positive sizes.
+
+  Raises:
+    ValueError: If it is anything else.
+  """
+  try:
+    shape = tf.TensorShape(value)
+  except (TypeError, ValueError):
+    shape = tf.TensorShape(None)
+  if (
+      shape.rank != 3
+      or not shape.is_fully_defined()
+      or min(shape.as_list()) < 1
+  ):
+    raise ValueError(
+        f'Argument `{name}` must be [H, W, C], three positive ints, got '
+        f'{value!r}.'
+    )
+  return shape
+
+
+def _short(value):
+  """A value, for a message; of a `Tensor` its shape."""
+  if tf.is_tensor(value):
+    return f'a Tensor of shape {value.shape}'
+  return f'{value!r} ({type(value).__name__})'

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+
 __all__ = [
     'ACTIVATIONS',
     'activation_function',
@@ -49,7 +51,7 @@ def _sorted_pairs(a, b):
 
 def _pairs(x):
   """The two halves of the channels; a `ValueError` for an odd number."""
-  x = tf.convert_to_tensor(x, name='x')
+  x = arguments.check_tensor('x', x)
   if x.shape.rank == 0 or (x.shape.rank and (x.shape[-1] or 0) % 2):
     raise ValueError(
         'Argument `x` must have an even number of channels (MaxMin sorts pairs '
@@ -114,14 +116,11 @@ def activation_function(name, width, argument):
     ValueError: If there is no such activation, or `width` is not positive, or
       odd for an activation that pairs channels.
   """
-  if name not in ACTIVATIONS:
+  arguments.check_choice('activation', name, ACTIVATIONS)
+  width = arguments.check_int(argument, width)
+  if name in _PAIRING and width % 2:
     raise ValueError(
-        f'Argument `activation` must be one of {tuple(ACTIVATIONS)}, got '
-        f'{name!r}.'
-    )
-  if width < 1 or (name in _PAIRING and width % 2):
-    raise ValueError(
-        f'Argument `{argument}` must be positive, and even for MaxMin (which '
-        f'sorts pairs), got {width}.'
+        f'Argument `{argument}` must be even for MaxMin (which sorts pairs), '
+        f'got {width}.'
     )
   return ACTIVATIONS[name]

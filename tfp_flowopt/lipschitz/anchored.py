@@ -1,9 +1,8 @@
 """Parameters that are bounded around a place that the data choose."""
 
-import math
-
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['AnchoredLogScale']
@@ -43,17 +42,13 @@ class AnchoredLogScale(derived_weights.DerivedWeights):
       name: Python `str`.
 
     Raises:
-      ValueError: If `log_range` or `rate` is not a positive number.
+      ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
-    if not 0 < log_range < math.inf:
-      raise ValueError(
-          f'Argument `log_range` must be positive, got {log_range}.'
-      )
-    if not 0 < rate < math.inf:
-      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
-    self._log_range = log_range
-    self._rate = rate
+    size = arguments.check_int('size', size)
+    dtype = arguments.check_dtype('dtype', dtype)
+    self._log_range = arguments.check_positive('log_range', log_range)
+    self._rate = arguments.check_positive('rate', rate)
     self._anchor = tf.Variable(
         tf.zeros([size], dtype), trainable=False, name='anchor'
     )

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import gram
 
 __all__ = ['almost_orthogonal']
@@ -34,9 +35,10 @@ def almost_orthogonal(kernel):
     `Tensor` of the same shape.
 
   Raises:
-    ValueError: If `kernel` has none of the ranks 2, 4 and 5.
+    ValueError: If `kernel` is not floating-point, or has none of the ranks 2,
+      4 and 5.
   """
-  kernel = tf.convert_to_tensor(kernel, name='kernel')
+  kernel = arguments.check_tensor('kernel', kernel)
   if kernel.shape.rank == 2:
     return almost_orthogonal(gram.as_convolution(kernel))[0, 0]
   if kernel.shape.rank != 5:

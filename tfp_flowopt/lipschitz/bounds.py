@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import rounding
 
 __all__ = [
@@ -140,12 +141,7 @@ def log_constant(bound):
 
 def _checked_size(event_size):
   """A positive integer, or a `ValueError`."""
-  if not isinstance(event_size, (int, np.integer)) or event_size < 1:
-    raise ValueError(
-        'Argument `event_size` must be a positive integer, got '
-        f'{event_size!r}.'
-    )
-  return int(event_size)
+  return arguments.check_int('event_size', event_size)
 
 
 ISOMETRY = LipschitzBounds(1.0, 1.0)
@@ -269,7 +265,8 @@ def check_registered(bijector):
   """Raises a `TypeError` unless the very class of a bijector has joined."""
   if type(bijector) not in _rules.registry:
     raise TypeError(
-        f'No Lipschitz bounds are known for {type(bijector).__name__}. '
+        'Argument `bijector`: no Lipschitz bounds are known for '
+        f'{type(bijector).__name__}. '
         'Register them with `@fo.lipschitz.lipschitz_bounds.register` on a '
         'function of one argument annotated with the class, which returns '
         '`LipschitzBounds(forward, inverse)`.'

@@ -1,10 +1,10 @@
 """A bound for all the log-slopes of a flow together."""
 
-import math
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 
@@ -44,12 +44,9 @@ class LipschitzBudget(derived_weights.DerivedWeights):
       ValueError: If `log_lipschitz` is not a positive number.
     """
     super().__init__(name=name)
-    if not 0 < log_lipschitz < math.inf:
-      raise ValueError(
-          'Argument `log_lipschitz` must be a positive number, got '
-          f'{log_lipschitz}.'
-      )
-    self._log_lipschitz = log_lipschitz
+    self._log_lipschitz = arguments.check_positive(
+        'log_lipschitz', log_lipschitz
+    )
     # Pairs of what is left of the budget, and the slopes that share it.
     self._paths = []
     self._members = []
@@ -65,11 +62,12 @@ class LipschitzBudget(derived_weights.DerivedWeights):
     Raises:
       ValueError: If `fixed` leaves nothing of the budget.
     """
-    if not 0 <= fixed < self._log_lipschitz:
-      raise ValueError(
-          'Argument `fixed` must be at least 0 and below the budget of '
-          f'{self._log_lipschitz}, got {fixed}.'
-      )
+    fixed = arguments.check_number(
+        'fixed',
+        fixed,
+        lambda v: 0 <= v < self._log_lipschitz,
+        f'at least 0 and below the budget of {self._log_lipschitz}',
+    )
     self._paths.append((self._log_lipschitz - fixed, list(log_slopes)))
     for slopes in log_slopes:
       if slopes not in self._members:

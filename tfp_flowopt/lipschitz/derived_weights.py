@@ -7,6 +7,8 @@ import threading
 import tensorflow as tf
 from tensorflow.python.ops import gradients_util
 
+from tfp_flowopt.internal import arguments
+
 __all__ = [
     'DerivedWeights',
     'GivenWeights',
@@ -74,6 +76,21 @@ class GivenWeights(tf.Module):
   def __call__(self):
     """The value."""
     return self._value
+
+
+def check_shared(name, value):
+  """Raises a `ValueError` unless weights can be computed from `value`.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+  """
+  arguments.check_instance(
+      name,
+      value,
+      (DerivedWeights, GivenWeights),
+      'a module of this package that computes weights',
+  )
 
 
 def _recorded_alike(variables, value):

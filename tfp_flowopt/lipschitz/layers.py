@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import convolution
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import operator_norm
@@ -38,13 +39,12 @@ def _checked_lipschitz(lipschitz, normalization):
     return math.inf
   if lipschitz is None:
     return 1.0
-  # `not (... < ...)`: NaN is out of range, too.
-  if not 0 < lipschitz < math.inf:
-    raise ValueError(
-        'Argument `lipschitz` must be a positive number (for no bound, give '
-        f'`normalization=None`), got {lipschitz}.'
-    )
-  return float(lipschitz)
+  return arguments.check_number(
+      'lipschitz',
+      lipschitz,
+      lambda v: 0 < v < math.inf,
+      'a positive number (for no bound, give `normalization=None`)',
+  )
 
 
 class LipschitzLinear(tf.Module):
@@ -87,19 +87,13 @@ class LipschitzLinear(tf.Module):
       ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
-    for argument, size in kernel_shape:
-      if not size >= 1:
-        raise ValueError(
-            f'Argument `{argument}` must be at least 1, got {size}.'
-        )
-    dtype = tf.as_dtype(dtype)
-    if dtype not in (tf.float32, tf.float64):
-      raise ValueError(
-          'Argument `dtype` must be float32 or float64 (the constant is '
-          f'certified in no other type), got {dtype.name}.'
-      )
-    if not 0 < rate < math.inf:
-      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
+    shape = [arguments.check_int(name, size) for name, size in kernel_shape]
+    # The constant is certified in no other type.
+    dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
+    seed = arguments.check_int('seed', seed, least=0)
+    rate = arguments.check_positive('rate', rate)
+    if normalization is not None:
+      arguments.check_choice('normalization', normalization, ('aol', 'gram'))
     if normalization is None and rate != 1.0:
       raise ValueError(
           'Argument `rate` must be 1 with `normalization=None`, which uses the '
@@ -108,13 +102,9 @@ class LipschitzLinear(tf.Module):
     self._lipschitz = _checked_lipschitz(lipschitz, normalization)
     self._normalization = normalization
     self._dtype = dtype
-    self._compute_dtype = tf.as_dtype(compute_dtype or dtype)
-    if not self._compute_dtype.is_floating:
-      raise ValueError(
-          'Argument `compute_dtype` must be a floating-point type, got '
-          f'{self._compute_dtype.name}.'
-      )
-    shape = [size for _, size in kernel_shape]
+    self._compute_dtype = arguments.check_dtype(
+        'compute_dtype', dtype if compute_dtype is None else compute_dtype
+    )
     self._inflation = rounding.kernel_inflation(
         shape, self._lipschitz, dtype, self._compute_dtype
     )

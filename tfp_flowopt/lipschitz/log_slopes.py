@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['LogSlopes', 'unscaled']
 
 # Adam moves every variable by its learning rate in a step; slopes have to
@@ -37,12 +39,12 @@ class LogSlopes(tf.Module):
       name: Python `str`.
 
     Raises:
-      ValueError: If `bound` is not a positive number.
+      ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
-    if not 0 < bound < math.inf:
-      raise ValueError(f'Argument `bound` must be positive, got {bound}.')
-    self._bound = bound
+    num_slopes = arguments.check_int('num_slopes', num_slopes)
+    self._bound = arguments.check_positive('bound', bound)
+    dtype = arguments.check_dtype('dtype', dtype)
     self._raw = tf.Variable(tf.zeros([num_slopes], dtype), name='raw')
     self._budget = None
 

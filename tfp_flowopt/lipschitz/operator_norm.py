@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import gram
 from tfp_flowopt.lipschitz import rounding
 
@@ -65,7 +66,7 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   Raises:
     ValueError: If an argument has a wrong value.
   """
-  kernel = tf.convert_to_tensor(kernel, name='kernel')
+  kernel = arguments.check_tensor('kernel', kernel)
   if kernel.dtype not in (tf.float32, tf.float64):
     raise ValueError(
         'Argument `kernel` must be of type float32 or float64, got '
@@ -76,14 +77,8 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
         'Argument `kernel` must have known sizes that are positive, got shape '
         f'{kernel.shape}.'
     )
-  if padding not in _PADDINGS:
-    raise ValueError(
-        f'Argument `padding` must be one of {_PADDINGS}, got {padding!r}.'
-    )
-  if method not in ('gram', 'power'):
-    raise ValueError(
-        f"Argument `method` must be 'gram' or 'power', got {method!r}."
-    )
+  arguments.check_choice('padding', padding, _PADDINGS)
+  arguments.check_choice('method', method, ('gram', 'power'))
   kernel = gram.as_convolution(kernel)
   if kernel.shape[2] > kernel.shape[3]:
     # The transposed operator has the same norm, and a smaller Gram matrix.

@@ -1,11 +1,10 @@
 """Orthogonal matrices without a determinant or a matrix exponential."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['Orthogonal', 'check_orthogonal']
@@ -76,20 +75,18 @@ class Orthogonal(derived_weights.DerivedWeights):
       name: Python `str`.
 
     Raises:
-      ValueError: If `rate` is not a positive number, or `dtype` is bfloat16
+      ValueError: If an argument has a wrong value, or if `dtype` is bfloat16
         for what is trained.
     """
     super().__init__(name=name)
-    if not 0 < rate < math.inf:
-      raise ValueError(f'Argument `rate` must be positive, got {rate}.')
-    dtype = tf.as_dtype(dtype)
+    self._size = size = arguments.check_int('size', size)
+    self._rate = arguments.check_positive('rate', rate)
+    dtype = arguments.check_dtype('dtype', dtype)
     if trainable and size > 1 and dtype == tf.bfloat16:
       raise ValueError(
           'Argument `dtype` must not be bfloat16 for what is trained: '
           'TensorFlow inverts no matrix of it.'
       )
-    self._size = size
-    self._rate = rate
     self._base = tf.Variable(
         tf.eye(size, dtype=dtype), trainable=False, name='base'
     )

@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
+import tensorflow_probability as tfp
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding as rounding_lib
 
@@ -60,14 +62,18 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
     ValueError: If an argument has a wrong value.
     TypeError: If the bounds of a layer are not known (`lipschitz_bounds`).
   """
-  unit = rounding_lib.unit_round_off(dtype)
-  error = rounding * unit
-  if not 0 < error < 0.5:
-    raise ValueError(
-        'Argument `rounding` must be positive and less than half of 1/u = '
-        f'{1 / unit:g}, got {rounding}.'
-    )
-  norms = np.asarray(norms, np.float64)
+  unit = rounding_lib.unit_round_off(arguments.check_dtype('dtype', dtype))
+  error = unit * arguments.check_number(
+      'rounding',
+      rounding,
+      lambda v: 0 < v * unit < 0.5,
+      f'positive and less than half of 1/u = {1 / unit:g}',
+  )
+  _check_layers(layers)
+  try:
+    norms = np.asarray(norms, np.float64)
+  except (TypeError, ValueError) as e:
+    raise ValueError(f'Argument `norms` must be numbers, got {norms!r}.') from e
   if norms.ndim not in (1, 2) or len(norms) != len(layers) + 1:
     raise ValueError(
         f'Argument `norms` must have shape [n + 1] or [n + 1, N] for n = '
@@ -100,3 +106,15 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
         )
     total = np.where(np.isnan(total), math.inf, total)
   return total if total.ndim else float(total)
+
+
+def _check_layers(layers):
+  """Raises a `ValueError` unless it is a list of bijectors or bounds."""
+  kinds = (bounds.LipschitzBounds, tfp.bijectors.Bijector)
+  if not isinstance(layers, (list, tuple)) or not all(
+      isinstance(layer, kinds) for layer in layers
+  ):
+    raise ValueError(
+        'Argument `layers` must be a list of bijectors or LipschitzBounds, got '
+        f'{layers!r}.'
+    )

@@ -5,6 +5,7 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -70,18 +71,19 @@ class ConvConditioner(tf.Module):
     self._activation = activations.activation_function(
         activation, hidden_channels, 'hidden_channels'
     )
-    if not lipschitz > 0:
-      raise ValueError(
-          f'Argument `lipschitz` must be positive, got {lipschitz}.'
-      )
-    self._lipschitz = lipschitz
+    self._lipschitz = lipschitz = arguments.check_positive(
+        'lipschitz', lipschitz, or_infinite=True
+    )
+    seed = arguments.check_int('seed', seed, least=0)
+    conditioning_channels = arguments.check_int(
+        'conditioning_channels', conditioning_channels, least=0
+    )
     build = functools.partial(
         layers.LipschitzConv2D,
         normalization=None if math.isinf(lipschitz) else 'aol',
         dtype=dtype,
         compute_dtype=compute_dtype,
     )
-    self._dtype = tf.as_dtype(dtype)
     self._first = build(in_channels, hidden_channels, 3, seed=seed)
     self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
     # Its kernel has the factor `L`, its bias has none.
@@ -92,6 +94,7 @@ class ConvConditioner(tf.Module):
         zero_initial=True,
         lipschitz=lipschitz,
     )
+    self._dtype = tf.as_dtype(dtype)
     self._conditioning_channels = conditioning_channels
     self._embedding = None
     if conditioning_channels:

@@ -1,9 +1,8 @@
 """The network of vectors, inside a coupling or a residual layer."""
 
-import math
-
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -59,17 +58,14 @@ class DenseConditioner(tf.Module):
     self._activation = activations.activation_function(
         activation, hidden_features, 'hidden_features'
     )
-    if num_hidden_layers < 1:
-      raise ValueError(
-          'Argument `num_hidden_layers` must be at least 1, got '
-          f'{num_hidden_layers}.'
-      )
-    if not 0 < lipschitz < math.inf:
-      raise ValueError(
-          'Argument `lipschitz` must be positive and finite, got '
-          f'{lipschitz}.'
-      )
-    self._lipschitz = lipschitz
+    num_hidden_layers = arguments.check_int(
+        'num_hidden_layers', num_hidden_layers
+    )
+    # By their names here, which are not those of the layers.
+    in_features = arguments.check_int('in_features', in_features)
+    out_features = arguments.check_int('out_features', out_features)
+    seed = arguments.check_int('seed', seed, least=0)
+    self._lipschitz = arguments.check_positive('lipschitz', lipschitz)
     sizes = [in_features, *[hidden_features] * num_hidden_layers, out_features]
     self._layers = [
         layers.LipschitzDense(

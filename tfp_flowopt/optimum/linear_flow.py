@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import structures
@@ -127,7 +128,7 @@ def standard_error(log_prob):
   Returns:
     Scalar `Tensor`: standard deviation (`N - 1`) over `sqrt(N)`.
   """
-  log_prob = tf.convert_to_tensor(log_prob)
+  log_prob = arguments.check_tensor('log_prob', log_prob)
   count = tf.cast(tf.size(log_prob), log_prob.dtype)
   variance = tf.math.reduce_variance(log_prob)
   return tf.sqrt(variance / (count - 1.0))

@@ -5,6 +5,8 @@ import heapq
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['gaussian_knots']
 
 # Part of the distribution that is taken to be uniform, so that the curve is not
@@ -48,6 +50,7 @@ def gaussian_knots(counts, num_knots):
     ValueError: If there are too few knots, or too many for pieces of at least a
       five-hundredth of a bin; or if there is no count.
   """
+  num_knots = arguments.check_int('num_knots', num_knots)
   counts = np.asarray(counts, np.float64)
   num_bins = counts.size
   if num_knots < num_bins + 1:

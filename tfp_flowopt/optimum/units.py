@@ -2,6 +2,8 @@
 
 import math
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['bits_per_dim']
 
 
@@ -28,10 +30,8 @@ def bits_per_dim(log_likelihood, event_size, bits=8):
   Raises:
     ValueError: If `event_size` is not positive or `bits` is negative.
   """
-  if event_size <= 0:
-    raise ValueError(
-        f'Argument `event_size` must be positive, got {event_size}.'
-    )
-  if bits < 0:
-    raise ValueError(f'Argument `bits` must not be negative, got {bits}.')
+  event_size = arguments.check_positive('event_size', event_size)
+  bits = arguments.check_number(
+      'bits', bits, lambda v: 0 <= v < math.inf, 'finite and not negative'
+  )
   return -log_likelihood / (event_size * math.log(2.0)) + bits

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from tfp_flowopt.internal import arguments
+
 __all__ = ['TrainConfig']
 
 
@@ -70,6 +72,8 @@ class TrainConfig:
       value = getattr(self, field.name)
       if isinstance(value, np.generic):  # JSON has none of NumPy's numbers
         object.__setattr__(self, field.name, value.item())
+      if field.type is float:
+        arguments.check_number(field.name, value, lambda _: True, 'a number')
     positive = (
         'batch_size',
         'accumulation',

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import event_file
 
 __all__ = ['TensorBoardWriter']
@@ -56,15 +57,12 @@ class TensorBoardWriter:
         TensorBoard forgets what is there of this and later steps.
 
     Raises:
-      ValueError: If `resume_step` is negative.
+      ValueError: If `resume_step` is no int, or negative.
     """
-    if resume_step < 0:
-      raise ValueError(
-          f'Argument `resume_step` must not be negative, got {resume_step}.'
-      )
+    resume_step = arguments.check_int('resume_step', resume_step, least=0)
     self._directory = pathlib.Path(directory)
     self._directory.mkdir(parents=True, exist_ok=True)
-    self._resume_step = int(resume_step)
+    self._resume_step = resume_step
     self._files = {}
     self._closed = False
     self._flushed = time.monotonic()
