@@ -49,6 +49,11 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
 
   _is_conditional = False
 
+  @property
+  def _conditioning_ndims(self):
+    """Number of dimensions of the conditioning of a single event."""
+    return self.inverse_min_event_ndims
+
   @abc.abstractmethod
   def _forward_and_log_det(self, x, **kwargs):
     """Returns `forward(x)` and `log|det d forward / dx|`."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import image_batch
 
-__all__ = ['Conditioning', 'halved']
+__all__ = ['Conditioning', 'halved', 'of_each_event', 'of_some_events', 'rows']
 
 
 class Conditioning:
@@ -50,6 +50,11 @@ class Conditioning:
     shape = [] if self._is_labels else self._shape
     dtype = tf.int64 if self._is_labels else tf.float32
     return tf.TensorSpec([None, *shape], dtype, name='conditioning')
+
+  @property
+  def event_ndims(self):
+    """Number of dimensions of a single one: 0 for labels, 1 or 3."""
+    return 0 if self._is_labels else len(self._shape)
 
   @property
   def num_channels(self):
@@ -95,7 +100,7 @@ class Conditioning:
         maps = tf.one_hot(value, self.num_channels, dtype=dtype)
     else:
       maps = tf.cast(value, dtype)
-      rank = len(self._shape)
+      rank = self.event_ndims
       if maps.shape.rank is None or maps.shape.rank < rank or not maps.shape[
           maps.shape.rank - rank :
       ].is_compatible_with(self._shape):
@@ -143,3 +148,101 @@ def halved(maps):
   return image_batch.on_image_batch(
       lambda x: tf.nn.avg_pool2d(x, 2, 2, 'VALID'), maps
   )
+
+
+def of_each_event(bijector, kwargs, num_events):
+  """Keyword arguments with conditioning for each event of a batch.
+
+  Whatever `log_prob` broadcasts, one for all events or one for each, has an
+  axis of events then, and can be divided as they are.
+
+  Args:
+    bijector: Any `tfb.Bijector`, such as a `tfb.Chain` of some.
+    kwargs: Further arguments of its methods: a dictionary, for a chain one of
+      dictionaries; or `None`.
+    num_events: Number of events, `N`; may be a `Tensor`.
+
+  Returns:
+    Dictionary like `kwargs`, with `rows` in the place of conditioning.
+
+  Raises:
+    ValueError: If there are neither one nor `N`.
+  """
+  parts = getattr(bijector, 'bijectors', None)  # of a chain, ...
+  if parts is not None:
+    named = {part.name: part for part in tf.nest.flatten(parts)}
+    return {
+        name: of_each_event(named[name], value, num_events)
+        if name in named
+        else value
+        for name, value in (kwargs or {}).items()
+    }
+  inner = getattr(bijector, 'bijector', None)  # ... or inverted
+  if inner is not None:
+    return of_each_event(inner, kwargs, num_events)
+  result = dict(kwargs or {})
+  if result.get('conditioning') is not None:
+    ndims = getattr(bijector, '_conditioning_ndims', None)
+    result['conditioning'] = rows(result['conditioning'], ndims, num_events)
+  return result
+
+
+def rows(value, event_ndims, num_events):
+  """One row of conditioning for each event.
+
+  Args:
+    value: Labels or features, one for all events or one for each.
+    event_ndims: Number of dimensions of a single one; `None` if it is not
+      known, and then the first dimension counts events if it fits.
+    num_events: Number of events, `N`; may be a `Tensor`.
+
+  Returns:
+    `Tensor` `[N] + shape of a single one`.
+
+  Raises:
+    ValueError: If there are neither one nor `N`, or their rank is not known.
+  """
+  value = tf.convert_to_tensor(value, name='conditioning')
+  shape = value.shape
+  if shape.rank is None:
+    raise ValueError('Argument `conditioning` must have a known rank.')
+  if event_ndims is None:
+    fits = shape.rank and shape[0] in (None, 1, tf.get_static_value(num_events))
+    event_ndims = shape.rank - 1 if fits else shape.rank
+  missing = event_ndims - shape.rank
+  if missing > 0:  # the first dimensions of a single one broadcast, too
+    value = tf.reshape(value, tf.concat([[1] * missing, tf.shape(value)], 0))
+  batch = value.shape[: value.shape.rank - event_ndims]
+  wanted = tf.TensorShape([tf.get_static_value(num_events)])
+  if batch.rank > 1 or not (
+      batch.num_elements() == 1 or batch.is_compatible_with(wanted)
+  ):
+    raise ValueError(
+        'Argument `conditioning` must be one for each event or for all, got '
+        f'{batch} of them for {wanted} events.'
+    )
+  single = tf.shape(value)[batch.rank :]
+  value = tf.broadcast_to(value, tf.concat([[num_events], single], 0))
+  return tf.ensure_shape(value, wanted.concatenate(value.shape[1:]))
+
+
+def of_some_events(kwargs, index):
+  """Keyword arguments for some of the events.
+
+  Args:
+    kwargs: From `of_each_event`.
+    index: Integers `[M]`, or a `slice`: which events.
+
+  Returns:
+    The same structure; what is no conditioning is for all events.
+  """
+  result = {}
+  for key, value in kwargs.items():
+    if isinstance(value, dict):
+      value = of_some_events(value, index)
+    elif key == 'conditioning' and value is not None:
+      value = (
+          value[index] if isinstance(index, slice) else tf.gather(value, index)
+      )
+    result[key] = value
+  return result

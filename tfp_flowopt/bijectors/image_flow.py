@@ -216,6 +216,10 @@ class ImageFlow(base.JointBijector):
 
   _is_conditional = True
 
+  @property
+  def _conditioning_ndims(self):
+    return self._conditioning.event_ndims if self._conditioning else None
+
   _fixed_in_copies = (
       'event_shape',
       'num_levels',

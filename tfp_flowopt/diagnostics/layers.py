@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioning
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
@@ -124,7 +125,11 @@ class LayerReporter:
     num_local_images = arguments.check_int(
         'num_local_images', num_local_images, least=0, most=x.shape[0]
     )
-    maps = self._flow.conditioning_maps(**(bijector_kwargs or {}))
+    maps = self._flow.conditioning_maps(
+        **(bijector_kwargs or {}), batch_shape=x.shape[:1]
+    )
+    if maps is not None:
+      maps = conditioning.rows(maps, 3, x.shape[0])
     result = []
     if self._marginals is not None:
       report, x = self._marginals.report(x, num_local_images, None)

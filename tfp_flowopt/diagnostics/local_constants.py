@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.bijectors import conditioning
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import freezing
 
@@ -80,7 +81,7 @@ def local_lipschitz(
       above, and 32 for others.
     seed: `[2]` integers, of the stateless random starts of Lanczos' method.
     bijector_kwargs: Further arguments of `bijector.inverse` and `forward`;
-      `conditioning` is that of each event, `[N] + its shape`.
+      `conditioning` is one for all events, or one for each.
 
   Returns:
     `LocalLipschitz(forward, inverse)`, each `[N]`, of the type of `bijector`,
@@ -132,32 +133,9 @@ def local_lipschitz(
           inverse=largest(bijector.inverse, x, seeds[1], kwargs),
       )
 
-  return estimate(x, tf.cast(seed, tf.int32), bijector_kwargs or {})
-
-
-def _of_events(kwargs, index, num_events):
-  """Keyword arguments for some of the events.
-
-  Args:
-    kwargs: Dictionary, for a `tfb.Chain` of further ones; `conditioning` in it
-      has an axis of events, or is one for all.
-    index: `[M]` integers, which events.
-    num_events: Their number, or `None` if it is not known.
-
-  Returns:
-    The same structure; other arguments (a seed, say) are for all events.
-  """
-  result = {}
-  for key, value in kwargs.items():
-    if isinstance(value, dict):
-      value = _of_events(value, index, num_events)
-    elif key == 'conditioning' and value is not None:
-      value = tf.convert_to_tensor(value)
-      sizes = value.shape[:1].as_list()
-      if sizes and (None in (*sizes, num_events) or sizes == [num_events]):
-        value = tf.gather(value, index)
-    result[key] = value
-  return result
+  num_events = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+  kwargs = conditioning.of_each_event(bijector, bijector_kwargs, num_events)
+  return estimate(x, tf.cast(seed, tf.int32), kwargs)
 
 
 def _norm_of_jacobian(function, x, kwargs):
@@ -166,7 +144,7 @@ def _norm_of_jacobian(function, x, kwargs):
   Args:
     function: As for `_largest_singular_value`; events of known size.
     x: `[N] + shape`, where.
-    kwargs: Keyword arguments of `function`.
+    kwargs: Keyword arguments of `function`, from `of_each_event`.
 
   Returns:
     `[N]`.
@@ -180,7 +158,7 @@ def _norm_of_jacobian(function, x, kwargs):
     copies = tf.ensure_shape(
         tf.gather(x, rows // size), [_ROWS, *event_shape]
     )
-    own = _of_events(kwargs, rows // size, x.shape[0])
+    own = conditioning.of_some_events(kwargs, rows // size)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(copies)
       y = function(tf.identity(copies), **own)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.bijectors import conditioning
 from tfp_flowopt.diagnostics import balance
 from tfp_flowopt.diagnostics import findings as findings_lib
 from tfp_flowopt.diagnostics import linear_baselines
@@ -162,8 +163,8 @@ def optimum_report(
     noise_variance: See `likelihood_optimum`; 0 if noise was drawn.
     log_prob: Function from a batch to log-likelihoods, if there is a graph
       already; by default `distribution.log_prob`.
-    bijector_kwargs: Further argument of `log_prob`, `Tensor`s with an entry for
-      each of `held_out`.
+    bijector_kwargs: Further argument of `log_prob`; `conditioning` is one for
+      all of `held_out`, or one for each.
     num_data: Number of events of `data` that are independent; by default all.
       Say it where they are crops of fewer images, or come more than once:
       it tells which linear flows they determine.
@@ -195,7 +196,11 @@ def optimum_report(
       data, held_out, linear_range, noise_variance, num_data
   )
   log_prob = log_prob or distribution.log_prob
-  kwargs = {'bijector_kwargs': bijector_kwargs} if bijector_kwargs else {}
+  kwargs = {}
+  if bijector_kwargs:
+    kwargs['bijector_kwargs'] = conditioning.of_each_event(
+        distribution.bijector, bijector_kwargs, len(held_out)
+    )
   values = np.concatenate([
       log_prob(tf.constant(batch), **more)
       for batch, more in _batches(held_out, kwargs)
@@ -305,7 +310,7 @@ def _batches(x, kwargs):
   start = 0
   for batch in linear_baselines.batches_of(x):
     rows = slice(start, start + len(batch))
-    yield batch, tf.nest.map_structure(lambda t, rows=rows: t[rows], kwargs)
+    yield batch, conditioning.of_some_events(kwargs, rows)
     start = rows.stop
 
 

@@ -64,7 +64,9 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
     raise ValueError(
         f'Argument `x` must have shape [N] + {flow.event_shape}, got {x.shape}.'
     )
-  maps = flow.conditioning_maps(**(bijector_kwargs or {}))
+  maps = flow.conditioning_maps(
+      **(bijector_kwargs or {}), batch_shape=x.shape[:-3]
+  )
   if flow.marginals is not None:
     x = flow.marginals.inverse(x)
   result = []

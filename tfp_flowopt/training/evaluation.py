@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.bijectors import conditioning as conditioning_lib
 from tfp_flowopt.diagnostics import mean_error
 from tfp_flowopt.training import labelled
 
@@ -71,6 +72,7 @@ class FlowEvaluator:
       replicas: `Replicas`.
     """
     self._event_size = distribution.event_shape.num_elements()
+    self._bijector = distribution.bijector
     self._bits = bits
     self._replicas = replicas
     self._kernels = lipschitz.FrozenKernels(distribution)
@@ -111,7 +113,10 @@ class FlowEvaluator:
       process alone.
     """
     if bijector_kwargs:
-      return self._log_prob((x, bijector_kwargs['conditioning']))
+      kwargs = conditioning_lib.of_each_event(
+          self._bijector, bijector_kwargs, len(x)
+      )
+      return self._log_prob((x, kwargs['conditioning']))
     return self._log_prob(x)
 
   def update(self):
