@@ -39,7 +39,8 @@ def _distributions():
     result[kind] = tfd.TransformedDistribution(
         tfd.Sample(tfd.Normal(0.0, 1.0), 8), flow
     )
-  return result
+  yield result
+  GRAPHS.clear()
 
 
 @pytest.fixture(name='x')
