@@ -136,9 +136,9 @@ def test_wrong_arguments_are_named(call, name, path):
 
 
 @pytest.mark.parametrize(
-    'number', [np.int64, np.uint8, tf.constant], ids=lambda x: x.__name__
+    'number', [np.int64, np.uint8], ids=lambda x: x.__name__
 )
-def test_numbers_of_numpy_and_of_tensorflow(number, path, tmp_path):
+def test_numbers_of_numpy(number, path, tmp_path):
   data = dataset(path, image_size=number(4), flip=np.bool_(True))
   assert data.event_shape == [4, 4, 3]
   assert data.fingerprint == dataset(path, flip=True).fingerprint

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import pathlib
 
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ __all__ = [
     'check_int',
     'check_ints',
     'check_number',
+    'check_path',
     'check_positive',
     'check_range',
     'check_seed',
@@ -99,6 +101,27 @@ def check_number(name, value, accepts, wanted):
   return float(value)
 
 
+def check_path(name, value):
+  """A path.
+
+  Args:
+    name: Of the argument.
+    value: Its value.
+
+  Returns:
+    `pathlib.Path`.
+
+  Raises:
+    ValueError: If it is none.
+  """
+  try:
+    return pathlib.Path(value)
+  except TypeError as e:
+    raise ValueError(
+        f'Argument `{name}` must be a path, got {value!r}.'
+    ) from e
+
+
 def check_positive(name, value, or_infinite=False):
   """A positive Python `float` from a Python or NumPy number.
 
@@ -142,17 +165,25 @@ def check_range(name, values):
 
 
 def check_choice(name, value, choices):
-  """Raises a `ValueError` unless `value` is one of some strings.
+  """One of a few values.
 
   Args:
     name: Of the argument.
     value: Its value.
-    choices: Strings.
+    choices: Sequence of strings, numbers or the like.
+
+  Returns:
+    The choice that equals it.
+
+  Raises:
+    ValueError: If there is none.
   """
-  if not isinstance(value, str) or value not in choices:
+  try:
+    return choices[choices.index(value)]
+  except Exception as e:  # Arrays and Tensors cannot all be compared.
     raise ValueError(
         f'Argument `{name}` must be one of {list(choices)}, got {value!r}.'
-    )
+    ) from e
 
 
 def check_dtype(name, value, choices=()):

@@ -5,7 +5,7 @@ import json
 
 import tensorflow as tf
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import files
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
@@ -67,16 +67,16 @@ def convert_images(
       convert, the output lies in the input, or, if strict, an image is bad; the
       message names it.
   """
-  image_format = arguments.one_of(
+  image_format = arguments.check_choice(
       'image_format', image_format, list(_SIGNATURES)
   )
-  arguments.one_of('bad_images', bad_images, ('strict', 'skip'))
-  image_size = arguments.whole_number('image_size', image_size, least=0)
-  num_shards = arguments.whole_number('num_shards', num_shards, least=1)
-  jpeg_quality = arguments.whole_number('jpeg_quality', jpeg_quality, 1, 100)
-  num_workers = arguments.whole_number('num_workers', num_workers, least=1)
-  output = arguments.path('output', output)
-  source = arguments.path('path', path)
+  arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
+  image_size = arguments.check_int('image_size', image_size, least=0)
+  num_shards = arguments.check_int('num_shards', num_shards, least=1)
+  jpeg_quality = arguments.check_int('jpeg_quality', jpeg_quality, 1, 100)
+  num_workers = arguments.check_int('num_workers', num_workers, least=1)
+  output = arguments.check_path('output', output)
+  source = arguments.check_path('path', path)
   if output.exists() and not output.is_dir():
     raise ValueError(f'Argument `output` must be a folder, got {output}.')
   if source.is_dir() and source.resolve() in (

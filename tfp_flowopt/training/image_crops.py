@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import batch_parts
 
 __all__ = ['ImageCrops', 'split_columns']
@@ -30,7 +30,7 @@ class ImageCrops:
       ValueError: If there is no image, or one has the wrong type or number of
         channels or is smaller than the crop.
     """
-    crop_size = arguments.whole_number('crop_size', crop_size, least=1)
+    crop_size = arguments.check_int('crop_size', crop_size, least=1)
     images = _arrays(images)
     if not images:
       raise ValueError('Argument `images` is empty.')

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import batch_parts
 from tfp_flowopt.training import crop_reader
 from tfp_flowopt.training import image_decoding
@@ -83,17 +83,17 @@ class ImageDataset:
         names the first bad ones), or if labels do not fit.
     """
     self._settings = (
-        arguments.whole_number('image_size', image_size, least=1),
-        arguments.one_of('crop', crop, ('random', 'center', 'tile')),
-        arguments.one_of('flip', flip, (False, True)),
-        arguments.one_of('channels', channels, (1, 3)),
+        arguments.check_int('image_size', image_size, least=1),
+        arguments.check_choice('crop', crop, ('random', 'center', 'tile')),
+        arguments.check_choice('flip', flip, (False, True)),
+        arguments.check_choice('channels', channels, (1, 3)),
     )
-    arguments.one_of('bad_images', bad_images, ('strict', 'skip'))
+    arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
     if labels is None and class_names is not None:
       raise ValueError('Argument `class_names` needs `labels`.')
-    path = arguments.path('path', path)
+    path = arguments.check_path('path', path)
     if cache is not None:
-      image_scan.check_cache(path, arguments.path('cache', cache))
+      image_scan.check_cache(path, arguments.check_path('cache', cache))
     self._store = image_formats.open_images(path)
     if self._store.channels not in (1, 3):
       raise ValueError(
@@ -176,7 +176,7 @@ class ImageDataset:
     Raises:
       ValueError: If one of them would be empty.
     """
-    every = arguments.whole_number('every', every, least=2)
+    every = arguments.check_int('every', every, least=2)
     if every > len(self):
       raise ValueError(
           f'Argument `every` must be at most the {len(self)} items, got '
@@ -199,7 +199,7 @@ class ImageDataset:
       `tf.data.Dataset` of `num` uint8 images `[S, S, C]`, or of pairs of these
       and int64 labels `[]`.
     """
-    num = arguments.whole_number('num', num, least=0)
+    num = arguments.check_int('num', num, least=0)
     group = max(1, min(_GROUP, _GROUP_BYTES // math.prod(self.event_shape)))
     crops = crop_reader.map_in_threads(
         tf.data.Dataset.range(num), self._crops(seed)

@@ -1,6 +1,6 @@
 """Images read one after the other, bad ones named or passed over."""
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_formats
 
@@ -31,10 +31,10 @@ class ImageSource:
       ValueError: If there is nothing to read at `path`, an array of a wrong
         type or shape, or an argument is none of those above.
     """
-    self._smallest_side = arguments.whole_number(
+    self._smallest_side = arguments.check_int(
         'smallest_side', smallest_side, least=1
     )
-    self._skip_bad = arguments.one_of('skip_bad', skip_bad, (False, True))
+    self._skip_bad = arguments.check_choice('skip_bad', skip_bad, (False, True))
     self._store = image_formats.open_images(path, image_key)
     self._store.verify()
     self._path = path
@@ -91,7 +91,7 @@ def load_images(folder, smallest_side=1, skip_bad=False):
     ValueError: If the folder does not exist or holds no image, or, unless
       `skip_bad`, if it holds a bad file; the message names it.
   """
-  if not arguments.path('folder', folder).is_dir():
+  if not arguments.check_path('folder', folder).is_dir():
     raise ValueError(f'No folder of images: {folder}')
   source = ImageSource(folder, smallest_side, skip_bad)
   return list(source), source.bad

@@ -3,7 +3,7 @@
 import glob
 import os
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import array_files
 from tfp_flowopt.training import image_arrays
 from tfp_flowopt.training import image_folder
@@ -35,7 +35,7 @@ def open_images(path, image_key='image/encoded'):
     ValueError: If there is nothing to read at `path`, or an array of a wrong
       type or shape, or a file is damaged; the message names it.
   """
-  path = arguments.path('path', path)
+  path = arguments.check_path('path', path)
   if path.is_dir():
     shards = _shards(path)
     store = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import array_files
 from tfp_flowopt.training import image_folder
 
@@ -37,8 +37,9 @@ def read_labels(labels, store, path, class_names=None):
   if class_names is not None:
     class_names = _names(class_names)
   if isinstance(labels, str) and labels == FOLDERS:
-    return _of_folders(store, arguments.path('path', path), class_names or [])
-  values = _of_file(arguments.path('labels', labels))
+    path = arguments.check_path('path', path)
+    return _of_folders(store, path, class_names or [])
+  values = _of_file(arguments.check_path('labels', labels))
   if len(values) != len(store):
     raise ValueError(
         f'Argument `labels`: {labels} has {len(values)} labels for '

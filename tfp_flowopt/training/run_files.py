@@ -122,13 +122,11 @@ class RunFiles:
     self.save()
     self._check_shared([(self.workdir / 'start.json').exists()])
 
-  def resume(self, settings, lost):
+  def resume(self, settings):
     """Goes on with a run, from its newest checkpoint.
 
     Args:
       settings: Dictionary of `run_settings`, which must be those of the run.
-      lost: Function without arguments that returns what can be known of the
-        start again, if that is lost.
 
     Returns:
       What `start` was given, with the settings that it has not heard of.
@@ -146,7 +144,7 @@ class RunFiles:
           'is not known any more.',
           stacklevel=3,
       )
-      values = {'settings': settings, **lost()}
+      values = {'settings': settings, 'predicted': None, 'measured': None}
     else:
       run_settings.check_same_run(values['settings'], settings, self.workdir)
       # Of a run of an older version, some were not written down.

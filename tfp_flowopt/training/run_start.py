@@ -11,7 +11,7 @@ from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import labelled
 from tfp_flowopt.training import linear_optima
 
-__all__ = ['check', 'known_again', 'start']
+__all__ = ['check', 'start']
 
 # What images must have.
 _IMAGES = ('event_shape', 'fingerprint', 'examples', 'batches')
@@ -140,23 +140,5 @@ def start(state, evaluator, examples, held_out, bits, replicas):
   return {
       'predicted': predicted,
       'measured': evaluator.bits_per_dim(examples),
-      **linear_optima.pointwise_optima(examples, held_out, bits),
-  }
-
-
-def known_again(examples, held_out, bits):
-  """What can be known of the start of a run that has lost it.
-
-  Args:
-    examples: See `start`.
-    held_out: The same.
-    bits: The same.
-
-  Returns:
-    Dictionary as that of `start`, with `None` for what depends on the weights.
-  """
-  return {
-      'predicted': None,
-      'measured': None,
       **linear_optima.pointwise_optima(examples, held_out, bits),
   }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfp_flowopt.training import arguments
+from tfp_flowopt.internal import arguments
 
 __all__ = ['image_tiles', 'square_corners']
 
@@ -26,15 +26,15 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
       too small.
   """
   image = np.asarray(image)
-  size = arguments.whole_number('size', size, least=1)
-  mode = arguments.one_of('mode', mode, ('tile', 'center', 'random'))
+  size = arguments.check_int('size', size, least=1)
+  mode = arguments.check_choice('mode', mode, ('tile', 'center', 'random'))
   if image.ndim != 3 or min(image.shape[:2]) < size:
     raise ValueError(
         f'Argument `image` must have shape [H, W, C] with sides of at least '
         f'{size}, got {list(image.shape)}.'
     )
   if mode == 'random':
-    num = arguments.whole_number('num', num, least=1)
+    num = arguments.check_int('num', num, least=1)
     rng = np.random.default_rng(seed)
     sides = np.array(image.shape[:2])
     corners = rng.integers(sides - size + 1, size=[num, 2])

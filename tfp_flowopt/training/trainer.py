@@ -172,10 +172,7 @@ class Trainer:
     images = self._init_examples, self._held_out, config.bits
     if self._files.found:
       self._start_values = linear_optima.completed(
-          self._files.resume(
-              self._settings, lambda: run_start.known_again(*images)
-          ),
-          *images,
+          self._files.resume(self._settings), *images
       )
     else:
       with self._files.lock():
