@@ -170,7 +170,7 @@ def check_choice(name, value, choices):
   Args:
     name: Of the argument.
     value: Its value.
-    choices: Sequence of strings, numbers or the like.
+    choices: Strings, numbers or the like; or a dictionary, whose keys they are.
 
   Returns:
     The choice that equals it.
@@ -178,11 +178,12 @@ def check_choice(name, value, choices):
   Raises:
     ValueError: If there is none.
   """
+  choices = list(choices)
   try:
     return choices[choices.index(value)]
   except Exception as e:  # Arrays and Tensors cannot all be compared.
     raise ValueError(
-        f'Argument `{name}` must be one of {list(choices)}, got {value!r}.'
+        f'Argument `{name}` must be one of {choices}, got {value!r}.'
     ) from e
 
 
