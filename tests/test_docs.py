@@ -1,6 +1,7 @@
 """All code in docstrings and in the pages of docs/ runs."""
 
 import ast
+import copy
 import os
 import pathlib
 import re
@@ -137,6 +138,7 @@ SPECIAL = {
         'images': image_data.preprocessed(1, SIZE)
     },
     'models:image_flow': lambda: {'images': image_data.preprocessed(200, 32)},
+    'models:image_flow:2': lambda: {'copy': copy},
     'serving.md': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
     'trainer:Trainer': training_names,
     'training.md': training_names,

@@ -16,6 +16,7 @@ from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import not_copied
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['LayerReport', 'LayerReporter', 'layer_report']
@@ -65,13 +66,15 @@ class LayerReport(NamedTuple):
     )
 
 
-class LayerReporter:
+class LayerReporter(not_copied.NotCopied):
   """Reports on the layers of one flow, again and again as it is trained.
 
   The layers are evaluated eagerly, one after the other, so the memory is that
   of one layer. Local constants need graphs: those are traced at the first call
   that asks for them, one for all steps of a level, and used by later ones.
   """
+
+  _instead = 'it holds graphs of one flow; make a new one for a copied flow'
 
   def __init__(self, distribution, num_steps=16):
     """Prepares the reports.

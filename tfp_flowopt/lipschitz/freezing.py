@@ -4,12 +4,13 @@ import contextlib
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import not_copied
 from tfp_flowopt.lipschitz import derived_weights
 
 __all__ = ['FrozenKernels', 'computed_once', 'frozen']
 
 
-class FrozenKernels:
+class FrozenKernels(not_copied.NotCopied):
   """The rescaled kernels of the layers of a module, in variables of their own.
 
   And all other `DerivedWeights`: orthogonal matrices, for example, which take a
@@ -38,6 +39,8 @@ class FrozenKernels:
   log_prob(x)
   ```
   """
+
+  _instead = 'copy the module that it froze, and freeze the copy'
 
   def __init__(self, module):
     """Freezes the kernels as they are now.

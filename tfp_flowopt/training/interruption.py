@@ -39,6 +39,10 @@ class TrainingInterrupted(Exception):
     )
     self.step = step
 
+  def __reduce__(self):
+    # By default of its message, which is no step.
+    return type(self), (self.step,)
+
 
 class WorkerLostError(RuntimeError):
   """Another worker ended or does not answer; what is saved is untouched."""

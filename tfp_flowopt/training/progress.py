@@ -3,6 +3,8 @@
 import sys
 import time
 
+from tfp_flowopt.internal import not_copied
+
 __all__ = ['Progress']
 
 _WIDTH = 20
@@ -20,7 +22,7 @@ def _rounded(speed):
   return f'{speed:.0f}' if speed >= 10 else f'{speed:.2g}'
 
 
-class Progress:
+class Progress(not_copied.NotCopied):
   """Shows steps done, speed, time left and a few numbers.
 
   On a terminal one line is redrawn; elsewhere a line is printed now and then.

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import event_file
 
 __all__ = ['TensorBoardWriter']
@@ -20,7 +21,7 @@ _FLUSH_SECONDS = 30.0
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(not_copied.NotCopied):
   """Writes scalars and pictures of a run for TensorBoard.
 
   Only to look at them takes the tensorboard package. Each subdirectory is what
@@ -46,6 +47,8 @@ class TensorBoardWriter:
         writer.optimum(step, bits_per_dim=4.2)
   ```
   """
+
+  _instead = 'it holds open files; make a new one, with its `resume_step`'
 
   def __init__(self, directory, resume_step=0):
     """Opens the directory.

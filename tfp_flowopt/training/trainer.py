@@ -4,6 +4,7 @@ import time
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
@@ -27,7 +28,7 @@ __all__ = ['Trainer']
 _INIT, _HELD_OUT, _SAMPLE, _DRAWS = -1, -2, -3, -4
 
 
-class Trainer:
+class Trainer(not_copied.NotCopied):
   """Trains a flow by maximum likelihood, from the closed-form optimum on.
 
   The loss is the mean bits/dim of a batch with stateless dequantisation noise;
@@ -75,6 +76,10 @@ class Trainer:
   * `report.txt`, `summary.json`: when the run is complete, how far the flow is
     from the optimum and what that means (`diagnostics.optimum_report`).
   """
+
+  _instead = (
+      'its state is in its `workdir`; copy that, and make a new one with it'
+  )
 
   def __init__(
       self,
