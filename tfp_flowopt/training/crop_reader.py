@@ -19,7 +19,7 @@ class Crop(typing.NamedTuple):
     source: Index of the image, int64.
     top: First row in the image as it is stored, int64.
     left: First column, likewise.
-    flipped: Whether left and right change places, bool.
+    flipped: Whether left and right change places, where that is done at all.
   """
 
   source: tf.Tensor
@@ -34,7 +34,7 @@ class CropReader:
   An example is a uint8 image `[S, S, C]`, or a pair of that and an int64 label.
   """
 
-  def __init__(self, store, labels, orientations, size, channels):
+  def __init__(self, store, labels, orientations, size, channels, flip):
     """Creates the reader.
 
     Args:
@@ -45,12 +45,14 @@ class CropReader:
       size: Side `S` of the crops.
       channels: 3 for colour, 1 for grey; images of the other kind are
         converted.
+      flip: Whether to flip the crops that say so.
     """
     self._store = store
     self._labels = labels
     self._orientations = orientations
     self._size = tf.constant(size, tf.int64)
     self._shape = [size, size, channels]
+    self._flip = flip
 
   def read(self, crop):
     """Reads one example, and decodes little more of its image.
@@ -110,8 +112,10 @@ class CropReader:
         .get_single_element()
     )
     # Where each example is among those by source.
-    places = tf.data.Dataset.from_tensor_slices(tf.argsort(by_source))
-    return places.map(lambda i: tf.nest.map_structure(lambda x: x[i], examples))
+    places = tf.argsort(by_source)
+    return tf.data.Dataset.from_tensor_slices(
+        tf.nest.map_structure(lambda x: tf.gather(x, places), examples)
+    )
 
   def _example(self, image, crop):
     """The example of a `Crop` and its pixels."""
@@ -125,10 +129,11 @@ class CropReader:
       image = image_orientation.turn(
           image, tf.gather(self._orientations, crop.source)
       )
-    # Not a slice with step -1, which takes twenty times as long.
-    image = tf.cond(
-        crop.flipped, lambda: tf.image.flip_left_right(image), lambda: image
-    )
+    if self._flip:
+      # Not a slice with step -1, which takes twenty times as long.
+      image = tf.cond(
+          crop.flipped, lambda: tf.image.flip_left_right(image), lambda: image
+      )
     if self._labels is None:
       return image
     return image, tf.gather(self._labels, crop.source)

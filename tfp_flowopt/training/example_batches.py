@@ -11,7 +11,7 @@ __all__ = ['ExampleBatches']
 # Numbers of a batch, images at most, and bytes that are kept in memory: with
 # those that an `ImageDataset` reads ahead, less than 1 GiB.
 _BATCH_NUMBERS, _MOST_IMAGES = 2**19, 128
-_KEPT_BYTES = 3 * 2**28
+_KEPT_BYTES = 2**29
 # Numbers of a set that linear flows are fitted to, and compared on, at most.
 _REPORTED_NUMBERS = 2**27
 
@@ -19,7 +19,7 @@ _REPORTED_NUMBERS = 2**27
 class ExampleBatches:
   """The first examples of a seed, the same ones each time they are read.
 
-  Kept in memory if they take at most 768 MiB, else read again from their files.
+  Kept in memory if they take at most 512 MiB, else read again from their files.
   Iteration gives pairs of the number of the first image of a batch, int64, and
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
 

@@ -242,9 +242,9 @@ class ImageDataset:
     return examples.batch(part_size, drop_remainder=True).prefetch(2)
 
   def _reader(self):
-    size, _, _, channels = self._settings
+    size, _, flip, channels = self._settings
     return crop_reader.CropReader(
-        self._store, self._labels, self._orientations, size, channels
+        self._store, self._labels, self._orientations, size, channels, flip
     )
 
   def _crops(self, seed):
@@ -257,7 +257,7 @@ class ImageDataset:
 
   def _crop(self, number, order, augmentation):
     """The `Crop` of example `number`; two seeds `[2]`."""
-    _, crop, flip, _ = self._settings
+    _, crop, _, _ = self._settings
     num_items = tf.constant(len(self), tf.int64)
     item = tf.random.experimental.index_shuffle(
         number % num_items, _fold_in(order, number // num_items), num_items - 1
@@ -270,8 +270,7 @@ class ImageDataset:
     )
     if crop == 'random':
       top, left = random[0] % rows, random[1] % columns
-    flipped = random[2] % 2 == 1 if flip else tf.constant(False)
-    return crop_reader.Crop(source, top, left, flipped)
+    return crop_reader.Crop(source, top, left, random[2] % 2 == 1)
 
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""

@@ -1,7 +1,6 @@
 """The beginning of a run: what is refused, and the step to the optimum."""
 
 import os
-import warnings
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -15,9 +14,6 @@ __all__ = ['check', 'start']
 
 # What images must have.
 _IMAGES = ('event_shape', 'fingerprint', 'examples', 'batches')
-# Fewer held-out images than these are worth a warning.
-_FEW = 30
-
 
 def check(
     distribution, train_images, held_out_images, workdir, config, replicas
@@ -58,14 +54,6 @@ def check(
     raise ValueError(
         'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
         f'TensorFlow takes for a pattern when it loads, got {workdir}.'
-    )
-  # Of random crops there is no end, and no length.
-  if hasattr(held_out_images, '__len__') and len(held_out_images) < _FEW:
-    warnings.warn(
-        f'Argument `held_out_images` has {len(held_out_images)} images. '
-        'Bits/dim differ from image to image, and a mean over so few says '
-        f'little about others: hold out {_FEW} or more.',
-        stacklevel=3,
     )
 
 
