@@ -1,8 +1,11 @@
-"""Steps and images that tests of RepeatedSteps share."""
+"""What tests share: steps and images of RepeatedSteps, a coupling."""
 
 import pytest
+from support import one_weight
 from support import step_chains
 import tensorflow as tf
+
+import tfp_flowopt as fo
 
 
 @pytest.fixture(scope='module')
@@ -19,3 +22,13 @@ def small_steps(steps):
 @pytest.fixture
 def x(rng):
   return tf.constant(rng.normal(size=(5, 4, 6, 4)))
+
+
+@pytest.fixture
+def network():
+  return one_weight.Network()
+
+
+@pytest.fixture
+def coupling(network):
+  return fo.bijectors.AffineCoupling(network, event_ndims=1)

@@ -53,8 +53,6 @@ def test_one_network_evaluation_for_inverse_and_gradient(x):
     value = step_chains.loss(bijector, x, 'inverse')
   calls_forward = len(calls)
   tape.gradient(value, bijector.trainable_variables)
-  # Twice: the loss asks for values and log-determinants of one tensor, which
-  # the cache answers once.
   assert calls_forward == 3
   assert len(calls) == 6
 

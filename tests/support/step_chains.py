@@ -37,10 +37,7 @@ def chained(steps):
 
 def loss(bijector, x, direction):
   """Depends on every value and on each log-determinant."""
-  y = getattr(bijector, direction)(x)
-  log_det = getattr(bijector, f'{direction}_log_det_jacobian')(
-      x, event_ndims=bijector.forward_min_event_ndims
-  )
+  y, log_det = getattr(fob, f'{direction}_and_log_det')(bijector, x)
   weights = tf.range(1.0, tf.cast(tf.shape(x)[0], x.dtype) + 1.0, dtype=x.dtype)
   return tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(weights * log_det)
 

@@ -9,7 +9,7 @@ are gone when that returns.
 
 Where TFP changes what calls what, the call is found in pieces, and all is
 computed twice, which is right, and which
-`tests/bijectors/test_values_of_now.py` notices.
+`tests/bijectors/test_calls_of_tfp.py` notices.
 """
 
 import itertools
