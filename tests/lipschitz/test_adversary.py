@@ -100,6 +100,18 @@ def test_constants_hold_wherever_training_leads(name):
       assert found <= bound * (1 + 1e-6), (state, found, bound)
       if 'absurd' not in state:
         assert found > 0
+  # Where no training leads: each weight of a size of its own.
+  for _ in range(2):
+    for variable in bijector.trainable_variables:
+      sizes = 10.0 ** rng.uniform(-9, 12, size=variable.shape)
+      variable.assign(sizes * rng.choice([-1.0, 1.0], size=variable.shape))
+    bounds = fo.lipschitz.lipschitz_bounds(bijector)
+    for function, event, bound in (
+        (forward, shape, bounds.forward),
+        (inverse, entry.data_shape, bounds.inverse),
+    ):
+      local = adversary.largest_local_expansion(function, event, num_points=3)
+      assert 0 < local <= bound * (1 + 1e-9), (local, bound)
 
 
 def test_rounding_beside_a_huge_shift_is_no_expansion():

@@ -189,11 +189,11 @@ def test_the_safety_factor_follows_from_the_type(dtype):
   from tfp_flowopt.lipschitz import rounding
 
   real = dtype.real_dtype.as_numpy_dtype
-  unit = rounding.unit_round_off(dtype)
+  unit = rounding.properties(dtype).unit
   # Rounding to nearest: 1 + u is half-way to the next number, so it is 1.
   assert real(1.0 + unit) == 1 < real(1.0 + 1.01 * unit)
-  assert real(rounding.smallest_number(dtype)) > 0
-  assert real(0.49 * rounding.smallest_number(dtype)) == 0
+  assert real(rounding.properties(dtype).smallest) > 0
+  assert real(0.49 * rounding.properties(dtype).smallest) == 0
   factor = rounding.inflation(dtype)
   assert 1 + 8 * unit <= factor <= 1.04
   assert rounding.inflation(dtype, 10**5) == 1 + 1e5 * unit

@@ -285,4 +285,4 @@ def _resolution(dtype):
         'Argument `dtype` must be float32 or float64 (no solution is certified '
         f'in another type), got {tf.as_dtype(dtype).name}.'
     )
-  return 2.0 * rounding.unit_round_off(dtype)
+  return 2.0 * rounding.properties(dtype).unit

@@ -67,13 +67,13 @@ def undo_terms(r, scales, radii, size):
   """The same for `forward`: the inverses of all terms, the last one first.
 
   Args:
-    r: Radii of tiles.
-    scales: The `e^(s_j)`, `[J]`.
-    radii: The `B_j`, `[J]`.
-    size: Number of values of a tile.
+    r: See `apply_terms`; the same for the others.
+    scales: See there.
+    radii: See there.
+    size: See there.
 
   Returns:
-    The ratios to scale the tiles by, and the log-determinants.
+    The same.
   """
   total, log_det = 1.0, 0.0
   for scale, radius in zip(

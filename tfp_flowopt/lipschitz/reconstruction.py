@@ -62,7 +62,7 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
     ValueError: If an argument has a wrong value.
     TypeError: If the bounds of a layer are not known (`lipschitz_bounds`).
   """
-  unit = rounding_lib.unit_round_off(arguments.check_dtype('dtype', dtype))
+  unit = rounding_lib.properties(arguments.check_dtype('dtype', dtype)).unit
   error = unit * arguments.check_number(
       'rounding',
       rounding,

@@ -12,10 +12,9 @@ __all__ = [
     'inflation',
     'kernel_inflation',
     'product',
+    'properties',
     'reciprocal',
     'rounded_up',
-    'smallest_number',
-    'unit_round_off',
 ]
 
 
@@ -47,45 +46,25 @@ _ELEMENTWISE = 8
 _SUMS = 1e-4 * 2.0**24
 
 
-def _properties(dtype):
-  """The `_Type` of a real or complex type; a `ValueError` for others."""
-  properties = _TYPES.get(tf.as_dtype(dtype).real_dtype)
-  if properties is None:
+def properties(dtype):
+  """How a type rounds.
+
+  Args:
+    dtype: Floating-point type, real or complex.
+
+  Returns:
+    `unit` and `smallest`, a `_Type`.
+
+  Raises:
+    ValueError: If the type is another one.
+  """
+  result = _TYPES.get(tf.as_dtype(dtype).real_dtype)
+  if result is None:
     raise ValueError(
         'Argument `dtype` must be one of '
         f'{[t.name for t in _TYPES]}, got {tf.as_dtype(dtype).name}.'
     )
-  return properties
-
-
-def unit_round_off(dtype):
-  """The largest relative error of rounding to a type.
-
-  Args:
-    dtype: Floating-point type, real or complex.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If the type is another one.
-  """
-  return _properties(dtype).unit
-
-
-def smallest_number(dtype):
-  """The smallest positive number of a type.
-
-  Args:
-    dtype: Floating-point type, real or complex.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If the type is another one.
-  """
-  return _properties(dtype).smallest
+  return result
 
 
 def inflation(dtype, operations=0):
@@ -109,7 +88,7 @@ def inflation(dtype, operations=0):
   """
   dtype = tf.as_dtype(dtype).real_dtype
   least = _ELEMENTWISE if dtype in HALF_PRECISION else _SUMS
-  relative = unit_round_off(dtype) * max(operations, least)
+  relative = properties(dtype).unit * max(operations, least)
   if (
       dtype == tf.float32
       and tf.config.experimental.tensor_float_32_execution_enabled()
@@ -138,14 +117,14 @@ def kernel_inflation(shape, lipschitz, dtype, compute_dtype):
     Python `float`, of rounding the output as well.
   """
   factor = inflation(dtype)
-  unit = unit_round_off(compute_dtype)
-  if unit <= unit_round_off(dtype):
+  unit, smallest = properties(compute_dtype)
+  if unit <= properties(dtype).unit:
     return factor
   *taps, inputs, outputs = shape
   taps = math.prod(taps)
   largest = math.sqrt(taps * math.sqrt(inputs * outputs))
   # Near 0 what rounding adds is no factor.
-  added = smallest_number(compute_dtype) * math.sqrt(taps * inputs * outputs)
+  added = smallest * math.sqrt(taps * inputs * outputs)
   return factor * (1.0 + unit * (largest + 1.0) + added / lipschitz)
 
 
@@ -165,7 +144,7 @@ def rounded_up(constant, dtype, operations=0):
   if constant == 0:
     return constant
   constant = (
-      constant * inflation(dtype, operations) + smallest_number(dtype)
+      constant * inflation(dtype, operations) + properties(dtype).smallest
   )
   return math.inf if constant > float(dtype.max) else constant
 

@@ -136,7 +136,7 @@ def bounds_of_lu(lower_upper, dtype):
   )
   exact = _bounds_of_matrices(product, size * _EPSILON * sizes, inverse)
   rounded = _bounds_of_matrices(
-      product, 2.0 * size * rounding.unit_round_off(dtype) * sizes
+      product, 2.0 * size * rounding.properties(dtype).unit * sizes
   )
   return bounds.LipschitzBounds(rounded.forward, exact.inverse)
 
