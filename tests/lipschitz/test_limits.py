@@ -213,7 +213,10 @@ def test_any_finite_weights_give_finite_values_and_gradients(rng, name):
     if 'aol' in name or 'gram' in name:
       kernel = np.reshape(values[0], [-1, values[0].shape[-1]])
       # One tap after the other: no more than the sum.
-      assert np.linalg.norm(kernel, ord=2) <= 3 * (1 + 1e-4)
+      norm = np.linalg.norm(kernel, ord=2)
+      assert norm <= 3 * (1 + 1e-4)
+      if extreme in (LARGEST, 1e30):  # and not nothing
+        assert norm > 0.3
 
 
 def test_scalings_within_a_budget_survive_any_log_slopes(rng):
