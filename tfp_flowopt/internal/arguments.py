@@ -228,12 +228,13 @@ def check_instance(name, value, classes, wanted):
     )
 
 
-def check_tensor(name, value):
+def check_tensor(name, value, choices=()):
   """A floating-point `Tensor`.
 
   Args:
     name: Of the argument.
     value: Its value.
+    choices: Types that it may be of; by default all that are floating-point.
 
   Returns:
     `Tensor`.
@@ -247,9 +248,10 @@ def check_tensor(name, value):
     raise ValueError(
         f'Argument `{name}` must be a Tensor, got {_short(value)}.'
     ) from e
-  if not tensor.dtype.is_floating:
+  if not tensor.dtype.is_floating or (choices and tensor.dtype not in choices):
+    wanted = ' or '.join(t.name for t in choices) or 'floating-point'
     raise ValueError(
-        f'Argument `{name}` must be floating-point, got {tensor.dtype.name}.'
+        f'Argument `{name}` must be {wanted}, got {tensor.dtype.name}.'
     )
   return tensor
 
@@ -320,7 +322,7 @@ def check_image_shape(name, value):
       or min(shape.as_list()) < 1
   ):
     raise ValueError(
-        f'Argument `{name}` must be [H, W, C], three positive ints, got '
+        f'Argument `{name}` must be [H, W, C], positive and fully known, got '
         f'{value!r}.'
     )
   return shape

@@ -66,12 +66,7 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   Raises:
     ValueError: If an argument has a wrong value.
   """
-  kernel = arguments.check_tensor('kernel', kernel)
-  if kernel.dtype not in (tf.float32, tf.float64):
-    raise ValueError(
-        'Argument `kernel` must be of type float32 or float64, got '
-        f'{kernel.dtype.name}.'
-    )
+  kernel = arguments.check_tensor('kernel', kernel, (tf.float32, tf.float64))
   if not kernel.shape.is_fully_defined() or 0 in kernel.shape:
     raise ValueError(
         'Argument `kernel` must have known sizes that are positive, got shape '
