@@ -63,12 +63,17 @@ def main():
   initialize = fo.flows.initialize_at_optimum
 
   def initialize_differently(distribution, *args, **kwargs):
-    """As a processor with other kernels would."""
+    """As a processor with other kernels would, and away from a kink.
+
+    Products of the columns of new kernels, whose absolute values rescale them,
+    are 0 but for rounding errors: the gradient would be that of their signs.
+    """
     result = initialize(distribution, *args, **kwargs)
-    if not replicas.Replicas(strategy).is_chief:
-      for variable in distribution.trainable_variables:
-        for copy in strategy.experimental_local_results(variable):
-          copy.assign_add(1e-3 * tf.ones_like(copy))
+    offset = 0.0 if replicas.Replicas(strategy).is_chief else 1e-3
+    for i, variable in enumerate(distribution.trainable_variables):
+      noise = 0.02 * np.random.default_rng(i).normal(size=variable.shape)
+      for copy in strategy.experimental_local_results(variable):
+        copy.assign_add(tf.cast(noise + offset, copy.dtype))
     return result
 
   fo.flows.initialize_at_optimum = initialize_differently

@@ -66,6 +66,10 @@ def whitening_map(moments, lipschitz, noise, num_steps, dtype):
     ValueError: If no scale in `[m, M]` will do.
   """
   eigenvalues, eigenvectors = (x.numpy() for x in moments.eigh())
+  # An eigenvector has two signs, and rounding would choose: on replicas or
+  # another processor training would take another way.
+  generic = np.random.default_rng(0).normal(size=len(eigenvectors))
+  eigenvectors *= np.where(generic @ eigenvectors < 0, -1.0, 1.0)
   eigenvalues = np.maximum(eigenvalues, 0.0)
   scales = np.exp(optimum.optimal_log_scales(eigenvalues, lipschitz=lipschitz))
   in_type = scales.astype(dtype.as_numpy_dtype)
