@@ -180,7 +180,7 @@ def test_a_run_with_labels(binary, parse, tmp_path, capsys):
   assert '24 images in' in (text := capsys.readouterr().out)
   assert '2 classes' in text
   # Two are few, and that is said.
-  assert 'Every tenth image is held out, 2 of 24.' in text
+  assert '2 of 24 images are held out, every tenth.' in text
   settings = json.loads((workdir / 'start.json').read_text())['settings']
   assert settings['model.conditioning'] == 2
   assert settings['held_out_images.class_names'] == ['a', 'b']

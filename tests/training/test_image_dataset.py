@@ -406,14 +406,3 @@ def test_what_a_scan_found_is_kept(decoded, tmp_path):
   assert len(training.ImageDataset(folder, 8, **options)) == 4
   with pytest.raises(ValueError, match=r'`cache`.*scan\.json'):
     training.ImageDataset(folder, 8, cache=folder / 'scan.json')
-
-
-def test_wrong_arguments_are_named(path):
-  for options, message in (
-      ({'crop': 'corner'}, r"`crop`.*'corner'"),
-      ({'channels': 4}, '`channels`.*4'),
-      ({'bad_images': 'fix'}, "`bad_images`.*'fix'"),
-      ({'image_size': 0}, '`image_size`.*0'),
-  ):
-    with pytest.raises(ValueError, match=message):
-      training.ImageDataset(path, **{'image_size': 4, **options})
