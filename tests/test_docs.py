@@ -94,7 +94,10 @@ def training_names():
 def write_folders():
   """Folders of images that the pages name."""
   for folder, number, side in (
-      ('my_images', 30, 257), ('pets/cat', 10, 65), ('pets/dog', 10, 65)
+      ('my_images', 30, 257),
+      ('pets/cat', 10, 65),
+      ('pets/dog', 10, 65),
+      ('held_out_pets/dog', 2, 65),
   ):
     path = pathlib.Path(folder)
     path.mkdir(parents=True)

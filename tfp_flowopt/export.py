@@ -173,6 +173,9 @@ def _check(distribution, bits):
         f'{distribution.dtype.name}.'
     )
   for variable in distribution.variables:
+    # Counts of replicas are no weights, and to read one is a sum over all.
+    if variable.synchronization == tf.VariableSynchronization.ON_READ:
+      continue
     if variable.dtype.is_floating and not tf.reduce_all(
         tf.math.is_finite(variable)
     ):

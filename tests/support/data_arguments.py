@@ -149,6 +149,7 @@ LEFT_OUT = {
     'training.Trainer': 'has tests of its own in tests/training',
     'training.TrainingInterrupted': _ERROR,
     'training.WorkdirError': _ERROR,
+    'training.WorkdirInUseError': _ERROR,
     'training.WorkerLostError': _ERROR,
     'training.image_tiles': _IMAGES,
     'training.load_images': _IMAGES,

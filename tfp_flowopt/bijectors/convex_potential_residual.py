@@ -110,17 +110,17 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `smallest` must be below argument `largest`, got '
           f'{smallest} and {largest}.'
       )
-    kernel = layer.effective_kernel()
-    if not layer.lipschitz <= rounding.inflation(kernel.dtype):
-      raise ValueError(
-          'Argument `layer` must certify a constant of at most 1, got '
-          f'{layer.lipschitz}.'
-      )
     # Exactly: the transposed layer is not that of what a subclass computes.
     if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
       raise ValueError(
           'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
           f'no subclass, got {type(layer).__name__}.'
+      )
+    kernel = layer.effective_kernel()
+    if not layer.lipschitz <= rounding.inflation(kernel.dtype):
+      raise ValueError(
+          'Argument `layer` must certify a constant of at most 1, got '
+          f'{layer.lipschitz}.'
       )
     if layer.compute_dtype != kernel.dtype:
       raise ValueError(

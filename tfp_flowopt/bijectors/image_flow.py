@@ -148,6 +148,8 @@ class ImageFlow(base.JointBijector):
     log_range = arguments.check_positive('log_range', log_range)
     seed = arguments.check_int('seed', seed, least=0)
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
+    if compute_dtype is not None:
+      compute_dtype = arguments.check_dtype('compute_dtype', compute_dtype)
     lipschitz_budget = _checked_budget(
         lipschitz_budget,
         scale_bound=scale_bound,

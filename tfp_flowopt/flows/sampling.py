@@ -30,8 +30,8 @@ def sample_at_temperature(
     ValueError: If the base is no standard normal, or `temperature` no scalar.
     InvalidArgumentError: If it is negative or not finite (XLA drops this).
   """
-  temperature = tf.cast(_checked_temperature(temperature), distribution.dtype)
   flow_of.check_base(distribution)
+  temperature = tf.cast(_checked_temperature(temperature), distribution.dtype)
   base_shape = distribution.distribution.event_shape
   dtype = distribution.dtype
   z = tf.random.stateless_normal(
