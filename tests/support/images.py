@@ -31,3 +31,9 @@ def preprocessed(num, size=8, seed=0):
   images = crops(size=size).draw(num, [seed, 1])
   noise = fo.flows.dequantization_noise(tf.shape(images), [seed, 2])
   return fo.flows.dequantize(images, noise=noise)
+
+
+def write_png(path, image):
+  """Writes a uint8 image `[H, W, C]`, into a new folder if need be."""
+  path.parent.mkdir(exist_ok=True)
+  path.write_bytes(tf.io.encode_png(image).numpy())

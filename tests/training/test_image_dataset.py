@@ -1,18 +1,15 @@
 import collections
-import os
 import time
 
 import numpy as np
 import pytest
 from support import images
-from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
 from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import image_arrays
 from tfp_flowopt.training import image_dataset
-from tfp_flowopt.training import image_decoding
 from tfp_flowopt.training import image_scan
 from tfp_flowopt.training import run_settings
 
@@ -35,11 +32,6 @@ def path(tmp_path_factory):
 
 def numbers(batches):
   return np.concatenate([x.numpy()[:, 0, 0, 0] for x in batches])
-
-
-def write_png(path, image):
-  path.parent.mkdir(exist_ok=True)
-  path.write_bytes(tf.io.encode_png(image).numpy())
 
 
 def test_every_item_once_in_an_epoch(path):
@@ -67,7 +59,7 @@ def test_orders_are_uniform(path):
 @pytest.mark.parametrize('num', [1, 2, 4])
 def test_parts_and_resuming(num, tmp_path):
   for i in range(5):
-    write_png(tmp_path / f'{i}.png', images.smooth_noise(i, 9 + i, 12))
+    images.write_png(tmp_path / f'{i}.png', images.smooth_noise(i, 9 + i, 12))
   data = training.ImageDataset(tmp_path, 8, flip=True)
   whole = list(data.batches(4, seed=3).take(4))
   assert whole[0].shape == (4, 8, 8, 3) and whole[0].dtype == tf.uint8
@@ -195,7 +187,7 @@ def reads(monkeypatch):
 def test_examples_are_those_of_batches(group, tmp_path, monkeypatch):
   for i in range(5):
     image = images.smooth_noise(i, 30 + i, 40)
-    write_png(tmp_path / str(i % 2) / f'{i}.png', image)
+    images.write_png(tmp_path / str(i % 2) / f'{i}.png', image)
     jpeg = tf.io.encode_jpeg(image).numpy()
     (tmp_path / str(i % 2) / f'{i}.jpg').write_bytes(jpeg)
   monkeypatch.setattr(image_dataset, '_GROUP', group)
@@ -242,7 +234,7 @@ def test_grey_and_colour(tmp_path):
   ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
   np.save(tmp_path / 'grey.npy', ramp)
   np.save(tmp_path / 'colour.npy', np.stack([ramp] * 3, -1))
-  write_png(tmp_path / 'pictures' / 'grey.png', ramp[0][..., np.newaxis])
+  images.write_png(tmp_path / 'pictures' / 'grey.png', ramp[0][..., np.newaxis])
   for name in ('grey.npy', 'colour.npy', 'pictures'):
     for channels in (1, 3):
       data = training.ImageDataset(tmp_path / name, 16, channels=channels)
@@ -316,93 +308,3 @@ def test_other_pixels_or_shapes_have_other_fingerprints(path, tmp_path):
     np.save(tmp_path / f'{i}.npy', x)
     prints.add(training.ImageDataset(tmp_path / f'{i}.npy', 2).fingerprint)
   assert len(prints) == 5
-
-
-def test_bad_images_are_named_or_left_out(tmp_path):
-  folder = tmp_path / 'pictures'
-  for i in range(6):
-    write_png(folder / f'{i}.png', np.full([20, 20, 3], i, np.uint8))
-  noise = images.smooth_noise(0, 40, 40)
-  jpeg, png = tf.io.encode_jpeg(noise).numpy(), tf.io.encode_png(noise).numpy()
-  bad = {
-      'a.jpg': jpeg[: len(jpeg) // 2],
-      'b.jpg': jpeg[:-2],
-      'c.png': png[:-30],
-      'd.png': b'',
-      'e.txt': b'no image',
-  }
-  for name, content in bad.items():
-    (folder / name).write_bytes(content)
-  write_png(folder / 'sub' / 'f.png', noise[:19])
-  with pytest.raises(ValueError, match='6 bad images of 12') as e:
-    training.ImageDataset(folder, 20)
-  assert all(name in str(e.value) for name in bad)
-  assert 'f.png' not in str(e.value) and 'and 1 more' in str(e.value)
-  data = training.ImageDataset(folder, 20, bad_images='skip', channels=1)
-  assert len(data) == 6
-  assert len(data.bad) == 6 and all(
-      name in line
-      for name, line in zip([*bad, 'f.png'], data.bad, strict=True)
-  )
-  assert '40 x 19 pixels, need at least 20 x 20' in data.bad[-1]
-  seen = numbers(data.batches(6, seed=1).take(2))
-  assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
-  with pytest.raises(ValueError, match='only bad ones'):
-    training.ImageDataset(folder, 64, bad_images='skip')
-
-
-def test_a_bad_record_is_named(tmp_path):
-  good = tf.io.encode_png(np.zeros([4, 4, 1], np.uint8)).numpy()
-  records.write(tmp_path / 'x.tfrecord', [good, good[:-5], good])
-  with pytest.raises(ValueError, match=r'x\.tfrecord, record 1'):
-    training.ImageDataset(tmp_path / 'x.tfrecord', 4)
-  data = training.ImageDataset(
-      tmp_path / 'x.tfrecord', 4, bad_images='skip'
-  )
-  assert len(data) == 2
-  whole = (tmp_path / 'x.tfrecord').read_bytes()
-  (tmp_path / 'cut.tfrecord').write_bytes(whole[:-3])
-  (tmp_path / 'sum.tfrecord').write_bytes(whole[:-1] + b'x')
-  for name in ('cut.tfrecord', 'sum.tfrecord'):
-    with pytest.raises(ValueError, match=f'cut short: .*{name}'):
-      training.ImageDataset(tmp_path / name, 4, bad_images='skip')
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-  """Counts what is decoded."""
-  calls = []
-  decode = image_decoding.decode_checked
-  monkeypatch.setattr(
-      image_decoding,
-      'decode_checked',
-      lambda x: (calls.append(1), decode(x))[1],
-  )
-  return calls
-
-
-def test_what_a_scan_found_is_kept(decoded, tmp_path):
-  folder, cache = tmp_path / 'pictures', tmp_path / 'kept' / 'scan.json'
-  for i in range(3):
-    write_png(folder / f'{i}.png', np.full([9, 9, 3], i, np.uint8))
-  (folder / 'bad.png').write_bytes(b'no image')
-  options = {'bad_images': 'skip', 'cache': cache}
-  first = training.ImageDataset(folder, 8, **options)
-  assert len(decoded) == 4 and len(first.bad) == 1
-  second = training.ImageDataset(folder, 8, **options)
-  assert len(decoded) == 4
-  assert second.fingerprint == first.fingerprint and second.bad == first.bad
-  assert len(training.ImageDataset(folder, 9, **options)) == 3
-  assert len(decoded) == 4
-  # Of the same length, at another time.
-  (folder / 'bad.png').write_bytes(b'no image')
-  os.utime(folder / 'bad.png', ns=(1, 1))
-  training.ImageDataset(folder, 8, **options)
-  assert len(decoded) == 8
-  write_png(folder / 'new.png', np.zeros([9, 9, 3], np.uint8))
-  third = training.ImageDataset(folder, 8, **options)
-  assert len(third) == 4 and third.fingerprint != first.fingerprint
-  cache.write_text('{"version": 0}')
-  assert len(training.ImageDataset(folder, 8, **options)) == 4
-  with pytest.raises(ValueError, match=r'`cache`.*scan\.json'):
-    training.ImageDataset(folder, 8, cache=folder / 'scan.json')
