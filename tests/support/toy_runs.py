@@ -43,10 +43,7 @@ class ToyRun:
         workdir, self.state, config, replicas or replicas_lib.Replicas()
     )
     if self.files.found:
-      self.start = self.files.resume(
-          {**SETTINGS, **dict(settings)},
-          lambda: {**START, 'predicted': None, 'measured': None},
-      )
+      self.start = self.files.resume({**SETTINGS, **dict(settings)})
     else:
       self.start = START
       with self.files.lock():

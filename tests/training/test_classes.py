@@ -82,7 +82,13 @@ def test_classes_are_numbered_as_in_another_data_set(tmp_path):
 
 
 def images_of(class_names, shape=(8, 8, 3)):
-  return types.SimpleNamespace(class_names=class_names, event_shape=shape)
+  return types.SimpleNamespace(
+      class_names=class_names,
+      event_shape=shape,
+      fingerprint='',
+      examples=None,
+      batches=None,
+  )
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def test_without_any_start_the_rest_is_kept(unbroken, stopped, tmp_path):
   damage(workdir / 'checkpoints' / 'start.json', 'missing')
   run, said = quietly(lambda: toy_runs.ToyRun(workdir))
   assert 'start.json' in said and 'goes on from its checkpoints' in said
-  assert run.start == {**toy_runs.START, 'predicted': None, 'measured': None}
+  assert run.start == {
+      'settings': toy_runs.SETTINGS, 'predicted': None, 'measured': None
+  }
   run.train()
   assert float(run.weight) == float(unbroken.weight)
   # From now on it knows its settings again.

@@ -136,7 +136,8 @@ def test_a_scan_is_kept_of_links_that_lead_nowhere(tmp_path):
   assert len(training.ImageDataset(folder, 4, **options)) == 2
   for damaged in (kept[:-20], '[1]', '\udcff'):
     cache.write_text(damaged, errors='surrogateescape')
-    assert len(training.ImageDataset(folder, 4, **options)) == 2
+    with pytest.warns(UserWarning, match='damaged'):
+      assert len(training.ImageDataset(folder, 4, **options)) == 2
   with pytest.raises(ValueError, match=r'`cache` must be a file'):
     training.ImageDataset(folder, 4, cache=tmp_path)
 

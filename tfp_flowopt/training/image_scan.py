@@ -78,7 +78,7 @@ def scan(store, cache=None):
     return _scan(store)
   cache = pathlib.Path(cache)
   stamps = store.stamps()
-  known = _read_cache(cache)
+  known = files.read_json(cache) or {}
   if known.get('version') == _VERSION and known.get('files') == stamps:
     return ImageScan(**known['images'])
   found = _scan(store)
@@ -87,15 +87,6 @@ def scan(store, cache=None):
       cache, {'version': _VERSION, 'files': stamps, 'images': found._asdict()}
   )
   return found
-
-
-def _read_cache(path):
-  """What a file of an earlier scan says; nothing if it is damaged."""
-  try:
-    known = files.read_json(path)
-  except ValueError:  # no JSON, or no text
-    return {}
-  return known if isinstance(known, dict) else {}
 
 
 def _scan(store):

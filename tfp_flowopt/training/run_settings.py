@@ -25,7 +25,7 @@ _MAY_CHANGE = (
 _NEW = ('model', 'base')
 _VARIABLES = 'model.variables'
 _IMAGES = ('train_images', 'held_out_images')
-_START = ('predicted', 'measured', 'train_optimum', 'held_out_optimum')
+_START = ('predicted', 'measured')
 
 
 class OtherRunError(ValueError):
