@@ -110,22 +110,25 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `smallest` must be below argument `largest`, got '
           f'{smallest} and {largest}.'
       )
-    # Exactly: the transposed layer is not that of what a subclass computes.
-    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
-      raise ValueError(
-          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
-          f'no subclass, got {type(layer).__name__}.'
-      )
+    arguments.check_instance(
+        'layer', layer, layers.LipschitzLinear, 'a LipschitzDense or -Conv2D'
+    )
     kernel = layer.effective_kernel()
+    if layer.compute_dtype != kernel.dtype:
+      raise ValueError(
+          'Argument `layer` must compute in the type of its variables, '
+          f'{kernel.dtype.name}, got {layer.compute_dtype.name}.'
+      )
     if not layer.lipschitz <= rounding.inflation(kernel.dtype):
       raise ValueError(
           'Argument `layer` must certify a constant of at most 1, got '
           f'{layer.lipschitz}.'
       )
-    if layer.compute_dtype != kernel.dtype:
+    # Exactly: the transposed layer is not that of what a subclass computes.
+    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
       raise ValueError(
-          'Argument `layer` must compute in the type of its variables, '
-          f'{kernel.dtype.name}, got {layer.compute_dtype.name}.'
+          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
+          f'no subclass, got {type(layer).__name__}.'
       )
     arguments.check_choice('log_det', log_det, _LOG_DETS)
     num_terms = arguments.check_int('num_terms', num_terms)
