@@ -12,11 +12,11 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.data import image_dataset
+from tfp_flowopt.data.sources import base
+from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import example_batches
-from tfp_flowopt.training import image_dataset
-from tfp_flowopt.training import image_formats
-from tfp_flowopt.training import image_store
 from tfp_flowopt.training import replicas
 
 training = fo.training
@@ -25,7 +25,7 @@ training = fo.training
 _BYTES = 2**20
 
 
-class OwnStore(image_store.ImageStore):
+class OwnStore(base.ImageStore):
   """Images of somebody who knows of `read` alone."""
 
   def __init__(self, values, encoded):
@@ -83,7 +83,7 @@ def dataset(form, path, monkeypatch):
         'own files': OwnStore(encoded('png'), True),
         'own arrays': OwnStore(np.stack([arrays()] * 3, -1), False),
     }[form]
-    monkeypatch.setattr(image_formats, 'open_images', lambda _: own)
+    monkeypatch.setattr(open_source, 'open_images', lambda _: own)
   return training.ImageDataset(path, 8, flip=True, labels=labels)
 
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
-from tfp_flowopt.bijectors import conditioning as conditioning_lib
+from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
+from tfp_flowopt.data import labelled
 from tfp_flowopt.diagnostics import mean_error
-from tfp_flowopt.training import labelled
 
 __all__ = ['FlowEvaluator', 'dequantize']
 

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.data import labelled
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import labelled
 
 __all__ = ['ExampleBatches']
 

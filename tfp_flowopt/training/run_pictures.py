@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
-from tfp_flowopt.training import files
-from tfp_flowopt.training import labelled
+from tfp_flowopt.data import labelled
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import linear_optima
 
 __all__ = ['RunPictures']
@@ -97,10 +97,10 @@ class RunPictures:
     held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
     try:
       if samples:
-        with files.atomic_path(self._workdir / 'samples.png') as path:
+        with atomic_files.atomic_path(self._workdir / 'samples.png') as path:
           diagnostics.plot_samples(path, samples)
       if train and held_out:
-        with files.atomic_path(self._workdir / 'curve.png') as path:
+        with atomic_files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
               path,
               train,
@@ -122,7 +122,7 @@ class RunPictures:
     """
     try:
       path = self._workdir / 'layers.png'
-      with files.atomic_path(path) as temporary:
+      with atomic_files.atomic_path(path) as temporary:
         diagnostics.plot_layers(temporary, layers)
       if board is not None:
         board.picture(step, 'layers', path)

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import flows
+from tfp_flowopt.data import labelled
 from tfp_flowopt.training import config as config_lib
-from tfp_flowopt.training import labelled
 from tfp_flowopt.training import linear_optima
 
 __all__ = ['check', 'start']

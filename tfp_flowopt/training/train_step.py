@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.data import labelled
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import labelled
 
 __all__ = ['StepResult', 'TrainStep']
 
