@@ -14,7 +14,10 @@ from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 from tfp_flowopt.parameters import parametrization
 
-__all__ = ['ScalingCascade']
+__all__ = ['ScalingCascade', 'num_log_slopes', 'num_scalings']
+
+# Terms of each `RadialScaling`, unless another number is given.
+_NUM_TERMS = 4
 
 
 class ScalingCascade(base.JointBijector):
@@ -44,9 +47,10 @@ class ScalingCascade(base.JointBijector):
       self,
       num_channels,
       tile_sizes=(4, 2, 1),
-      num_terms=4,
+      num_terms=_NUM_TERMS,
       slope_bound=4.0,
       log_range=1.0,
+      log_slopes=None,
       weights=None,
       dtype=tf.float32,
       validate_args=False,
@@ -61,6 +65,8 @@ class ScalingCascade(base.JointBijector):
       num_terms: Number of terms of each `RadialScaling`.
       slope_bound: Bound of each of their `|s_j|`.
       log_range: Range of the scales of each `ActNorm`.
+      log_slopes: `LogSlopes` of all of them, such as those of a
+        `LipschitzBudget`; by default new ones.
       weights: The weights of another cascade to share; by default new ones.
       dtype: Type of the variables.
       validate_args: Python `bool`.
@@ -77,15 +83,30 @@ class ScalingCascade(base.JointBijector):
     num_terms = arguments.check_int('num_terms', num_terms)
     slope_bound = arguments.check_positive('slope_bound', slope_bound)
     dtype = arguments.check_dtype('dtype', dtype)
-    groups = [1] if num_channels == 1 else [1, None]
-    self._scalings = [(size, group) for size in tile_sizes for group in groups]
+    self._scalings = [
+        (size, group)
+        for size in tile_sizes
+        for group in _groups(num_channels)
+    ]
+    if log_slopes is None:
+      log_slopes = log_slopes_lib.LogSlopes(
+          len(self._scalings) * num_terms, slope_bound, dtype
+      )
+    arguments.check_instance(
+        'log_slopes', log_slopes, log_slopes_lib.LogSlopes, 'LogSlopes'
+    )
+    if log_slopes.num_slopes != len(self._scalings) * num_terms:
+      raise ValueError(
+          f'Argument `log_slopes` must be {len(self._scalings) * num_terms}, '
+          f'`num_terms` for each scaling, got {log_slopes.num_slopes}.'
+      )
     with tf.name_scope(name) as name:
       if weights is None:
         weights = _Weights(
             len(self._scalings),
             num_channels,
             num_terms,
-            slope_bound,
+            log_slopes,
             log_range,
             dtype,
         )
@@ -93,7 +114,7 @@ class ScalingCascade(base.JointBijector):
           'weights', weights, _Weights, 'the weights of another cascade'
       )
       # A copy shares the weights instead of making new ones.
-      parameters.update(weights=weights)
+      parameters.update(weights=weights, log_slopes=None)
       self._num_channels = num_channels
       self._weights = weights
       super().__init__(
@@ -184,11 +205,26 @@ class ScalingCascade(base.JointBijector):
     return y, total
 
 
+def _groups(num_channels):
+  """All channels together, and each alone, if there are several."""
+  return [1] if num_channels == 1 else [1, None]
+
+
+def num_scalings(num_channels, tile_sizes):
+  """Number of `RadialScaling`s of a cascade, by its arguments."""
+  return len(tile_sizes) * len(_groups(num_channels))
+
+
+def num_log_slopes(num_channels, tile_sizes):
+  """Number of log-slopes of a cascade of `_NUM_TERMS` terms."""
+  return num_scalings(num_channels, tile_sizes) * _NUM_TERMS
+
+
 class _Weights(tf.Module):
   """The weights of all parts of a cascade, stacked."""
 
   def __init__(
-      self, num_scalings, num_channels, num_terms, slope_bound, log_range, dtype
+      self, num_scalings, num_channels, num_terms, log_slopes, log_range, dtype
   ):
     super().__init__()
     self._num_scalings = num_scalings
@@ -198,9 +234,7 @@ class _Weights(tf.Module):
     self._shift = tf.Variable(
         tf.zeros([num_scalings, num_channels], dtype), name='shift'
     )
-    self.log_slopes = log_slopes_lib.LogSlopes(
-        num_scalings * num_terms, slope_bound, dtype
-    )
+    self.log_slopes = log_slopes
     self._log_radii = tf.Variable(
         tf.repeat(
             [radial_scaling.initial_log_radii(num_terms, dtype=dtype)],

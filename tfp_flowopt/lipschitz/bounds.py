@@ -16,6 +16,7 @@ __all__ = [
     'bounds_of_log_scales',
     'check_registered',
     'coupling_norm',
+    'known_bounds',
     'largest_singular_value',
     'lipschitz_bounds',
     'log_constant',
@@ -271,6 +272,14 @@ def check_registered(bijector):
         'function of one argument annotated with the class, which returns '
         '`LipschitzBounds(forward, inverse)`.'
     )
+
+
+def known_bounds(bijector):
+  """`lipschitz_bounds`, infinite where the class has not joined."""
+  try:
+    return lipschitz_bounds(bijector)
+  except TypeError:
+    return LipschitzBounds(math.inf, math.inf)
 
 
 lipschitz_bounds.register = _rules.register

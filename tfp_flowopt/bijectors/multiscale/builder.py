@@ -1,37 +1,24 @@
 """Builds the levels of an `ImageFlow`."""
 
-import dataclasses
 import math
 
 import numpy as np
 
-from tfp_flowopt import networks
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import additive_coupling
-from tfp_flowopt.bijectors import affine_coupling
 from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import scaling_cascade
+from tfp_flowopt.bijectors.multiscale import budget_shares
 from tfp_flowopt.bijectors.multiscale import factor_out
+from tfp_flowopt.bijectors.multiscale import flow_couplings
 from tfp_flowopt.bijectors.multiscale import flow_level
+from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.lipschitz import layers
-from tfp_flowopt.lipschitz import rounding
-from tfp_flowopt.networks import conv_conditioner
-from tfp_flowopt.parameters import budget as budget_lib
 
-__all__ = ['FlowBuilder']
+__all__ = ['build_levels']
 
-# What the couplings get of a budget, and how much less at each coarser level;
-# the rest goes to the scaling cascades. Chosen by measurement: see
-# docs/lipschitz.md.
-_COUPLING_SHARE = 0.3
-_SHARE_RATIO = 1.0 / 3.0
-# The tail bound of couplings within a budget.
-_TAIL_BOUND = 1.0
-# No coupling gets more, in nats, however few there are to share a budget: a
-# network of constant 4 needs no more, one of 1e5 would only be hard to train.
-_LARGEST_COUPLING = 2.25
 # With more steps than this each linear map moves by less for a step of its
 # weights, so that all of them together move by as much: learning rates suit
 # flows of any depth. Chosen by measurement: see docs/lipschitz.md.
@@ -41,119 +28,147 @@ _STEPS_AT_FULL_RATE = 8
 _LINEAR_LIPSCHITZ = 1.0
 
 
-@dataclasses.dataclass(frozen=True)
-class FlowBuilder:
-  """The arguments of `ImageFlow` that its levels are built from.
+def build_levels(config, event_shape, conditioning_channels, monitor):
+  """Builds all levels of a flow.
 
-  See there for their meaning. `build` is called once.
+  Args:
+    config: `ImageFlowConfig`.
+    event_shape: Shape of an image, a list `[H, W, C]`.
+    conditioning_channels: Number of features of the conditioning, or 0.
+    monitor: `ReconstructionMonitor` of the steps.
+
+  Returns:
+    The finest `FlowLevel`, which holds the others.
+
+  Raises:
+    ValueError: If the budget is too small for the rounding alone, or if a
+      coupling of the user's does not keep to its share.
   """
+  builder = _Builder(config, event_shape)
+  rng = np.random.default_rng(config.seed)
+  couplings = flow_couplings.FlowCouplings(config, conditioning_channels, rng)
+  parts = [
+      builder.linear_parts_and_steps(index, couplings, rng)
+      for index in range(config.num_levels)
+  ]
+  level = None
+  for index in reversed(range(config.num_levels)):
+    level = builder.level(index, *parts[index], level, monitor)
+  return level
 
-  num_levels: int
-  num_steps: int
-  hidden_channels: int
-  coupling: str
-  lipschitz_budget: float | None
-  scale_bound: float
-  tail_bound: float
-  conditioner_lipschitz: float
-  tile_sizes: tuple
-  log_range: float
-  conditioning_channels: int
-  memory: str
-  monitor: object
-  dtype: object
-  compute_dtype: object
-  rng: np.random.Generator
 
-  def build(self, event_shape):
-    """Builds all levels.
+class _Builder:
+  """Builds the parts of each level."""
 
-    Args:
-      event_shape: `[H, W, C]`.
-
-    Returns:
-      The finest `FlowLevel`, which holds the others.
-    """
-    top = self._build_level(list(event_shape), 0, None)
-    if self.lipschitz_budget is not None:
-      self._share_budget(top)
-    return top
-
-  def _build_level(self, event_shape, index, scaling):
-    """A level, and through its `FactorOut` all coarser ones.
-
-    Args:
-      event_shape: Shape of the images that arrive, `[H, W, C]`.
-      index: 0 for the finest level.
-      scaling: `ScalingCascade` of what arrives, or `None`.
-
-    Returns:
-      `FlowLevel`.
-    """
+  def __init__(self, config, event_shape):
+    self._config = config
+    self._rate = min(1.0, _STEPS_AT_FULL_RATE / config.num_steps)
+    # Shapes of the squeezed images of each level.
+    self._shapes = []
     height, width, channels = event_shape
-    height, width, channels = height // 2, width // 2, 4 * channels
-    steps = []
-    rotation = np.eye(channels)
-    for _ in range(self.num_steps):
+    for _ in range(config.num_levels):
+      height, width, channels = height // 2, width // 2, 4 * channels
+      self._shapes.append([height, width, channels])
+      channels //= 2
+    self._shares = None
+    if config.lipschitz_budget is not None:
+      self._shares = budget_shares.BudgetShares(
+          config,
+          [
+              (self._cascade(index, False), self._cascade(index, True))
+              for index in range(config.num_levels)
+              if config.tile_sizes
+          ],
+      )
+
+  def linear_parts_and_steps(self, index, couplings, rng):
+    """The parts of a level that are drawn at random, and what undoes them."""
+    shape = self._shapes[index]
+    channels = shape[-1]
+    log_lipschitz = self._shares and self._shares.of_coupling[index]
+    steps, rotation = [], np.eye(channels)
+    for _ in range(self._config.num_steps):
       linear = self._linear(channels, 'rotation')
-      linear.initialize(left=_random_rotation(self.rng, channels))
+      linear.initialize(left=_random_rotation(rng, channels))
       rotation = linear.left.numpy() @ rotation
       steps.append([
           act_norm.ActNorm(
-              channels, self.log_range, rate=self._rate, dtype=self.dtype
+              channels,
+              self._config.log_range,
+              rate=self._rate,
+              dtype=self._config.dtype,
           ),
           linear,
           self._linear_coupling(channels),
-          self._coupling(channels, index),
+          couplings.make(shape, log_lipschitz),
       ])
     restore = self._linear(channels, 'restore', trainable=False)
     restore.initialize(left=rotation.T)
+    return steps, restore
 
-    travel, num_factored = None, channels
-    if index + 1 < self.num_levels:
-      num_factored = channels - channels // 2
-      shape = [height, width, channels // 2]
-      travel = self._build_level(shape, index + 1, self._scaling(shape))
+  def level(self, index, steps, restore, next_level, monitor):
+    """Puts the parts of a level together."""
+    channels = self._shapes[index][-1]
+    config = self._config
+    if config.coupling_fn or config.conditioner_fn:
+      repeated = separate_steps.SeparateSteps(steps)
+    else:
+      repeated = repeated_steps.RepeatedSteps(
+          steps, memory=config.memory, monitor=monitor
+      )
     return flow_level.FlowLevel(
         depth_to_space.DepthToSpace(2),
         self._linear(channels, 'whiten', trainable=False),
-        repeated_steps.RepeatedSteps(
-            steps, memory=self.memory, monitor=self.monitor
-        ),
+        repeated,
         restore,
         factor_out.FactorOut(
-            [height, width, channels],
-            num_factored,
-            travel,
-            self._scaling([height, width, num_factored]),
+            self._shapes[index],
+            self._num_factored(index),
+            next_level,
+            self._scaling(index, leaving=True),
         ),
-        scaling,
+        self._scaling(index, leaving=False),
     )
 
-  @property
-  def _rate(self):
-    """How far the linear maps of a step move for a step of their weights."""
-    return min(1.0, _STEPS_AT_FULL_RATE / self.num_steps)
+  def _num_factored(self, index):
+    channels = self._shapes[index][-1]
+    is_last = index + 1 == self._config.num_levels
+    return channels if is_last else channels - channels // 2
+
+  def _cascade(self, index, leaving):
+    """Channels and tile sizes of a cascade, or `None` where there is none."""
+    if not self._config.tile_sizes or (index == 0 and not leaving):
+      return None
+    height, width, channels = self._shapes[index if leaving else index - 1]
+    channels = self._num_factored(index) if leaving else channels // 2
+    side = math.gcd(height, width)
+    sizes = [math.gcd(side, size) for size in self._config.tile_sizes]
+    return channels, tuple(dict.fromkeys(sizes))
+
+  def _scaling(self, index, leaving):
+    """The `ScalingCascade` of what arrives at a level or leaves it, if any."""
+    cascade = self._cascade(index, leaving)
+    if cascade is None:
+      return None
+    log_slopes = None
+    if self._shares is not None:
+      shares = self._shares
+      log_slopes = (shares.leaving if leaving else shares.arriving)[index]
+    return scaling_cascade.ScalingCascade(
+        *cascade,
+        log_slopes=log_slopes,
+        log_range=self._config.log_range,
+        dtype=self._config.dtype,
+    )
 
   def _linear(self, channels, name, trainable=True):
     return invertible_conv1x1.InvertibleConv1x1(
         channels,
-        self.log_range,
+        self._config.log_range,
         trainable=trainable,
         rate=self._rate,
-        dtype=self.dtype,
+        dtype=self._config.dtype,
         name=name,
-    )
-
-  def _scaling(self, event_shape):
-    """A `ScalingCascade` of images of a shape, or `None` without tiles."""
-    side = math.gcd(*event_shape[:2])
-    sizes = [math.gcd(side, size) for size in self.tile_sizes]
-    sizes = list(dict.fromkeys(sizes))
-    if not sizes:
-      return None
-    return scaling_cascade.ScalingCascade(
-        event_shape[-1], sizes, log_range=self.log_range, dtype=self.dtype
     )
 
   def _linear_coupling(self, channels):
@@ -167,81 +182,10 @@ class FlowBuilder:
             lipschitz=_LINEAR_LIPSCHITZ,
             use_bias=False,
             rate=self._rate,
-            dtype=self.dtype,
+            dtype=self._config.dtype,
         ),
         name='linear_coupling',
     )
-
-  def _coupling(self, channels, index):
-    """A coupling of level `index`, at first the identity."""
-    first, second = channels // 2, channels - channels // 2
-    scale_bound, tail_bound = self.scale_bound, self.tail_bound
-    lipschitz = self.conditioner_lipschitz
-    if self.lipschitz_budget is not None:
-      share = self._coupling_log_lipschitz(index)
-      if self.coupling == 'affine':
-        tail_bound = _TAIL_BOUND
-        scale_bound, lipschitz = affine_coupling.constants_within(
-            share, tail_bound
-        )
-      else:
-        lipschitz = 2.0 * math.sinh(share)
-    sizes = (
-        first,
-        self.hidden_channels,
-        second if self.coupling == 'additive' else 2 * second,
-    )
-    if self.lipschitz_budget is not None:
-      # The network states its constant with the safety factor, which is hardly
-      # larger for a smaller constant: for half of it, it is for certain.
-      lipschitz /= conv_conditioner.inflation(
-          *sizes, 0.5 * lipschitz, self.dtype, self.compute_dtype
-      )
-    conditioner = networks.ConvConditioner(
-        *sizes,
-        lipschitz=lipschitz,
-        conditioning_channels=self.conditioning_channels,
-        dtype=self.dtype,
-        compute_dtype=self.compute_dtype,
-        seed=int(self.rng.integers(2**31)),
-    )
-    if self.coupling == 'additive':
-      return additive_coupling.AdditiveCoupling(conditioner)
-    return affine_coupling.AffineCoupling(conditioner, scale_bound, tail_bound)
-
-  def _coupling_log_lipschitz(self, index):
-    """What one coupling of level `index` may use of the budget."""
-    share = _COUPLING_SHARE if self.tile_sizes else 1.0
-    weights = _SHARE_RATIO ** np.arange(self.num_levels)
-    weight = float(weights[index] / weights.sum())
-    return min(
-        self.lipschitz_budget * share * weight / self.num_steps,
-        _LARGEST_COUPLING,
-    )
-
-  def _share_budget(self, top):
-    """Gives what the couplings leave to the cascades, path by path."""
-    if not self.tile_sizes:
-      return
-    budget = budget_lib.LipschitzBudget(self.lipschitz_budget)
-    passed, fixed, level = [], 0.0, top
-    for index in range(self.num_levels):
-      fixed += self.num_steps * self._coupling_log_lipschitz(index)
-      path = [*passed, level.factor_out.scaling]
-      # The certificate of each scaling has the safety factor.
-      num_scalings = sum(cascade.num_scalings for cascade in path)
-      fixed_and_safety = fixed + num_scalings * math.log(
-          rounding.inflation(self.dtype)
-      )
-      if not fixed_and_safety < self.lipschitz_budget:
-        raise ValueError(
-            f'Argument `lipschitz_budget` must be more: couplings and rounding '
-            f'take {fixed_and_safety:.3g}, got {self.lipschitz_budget}.'
-        )
-      budget.add_path([c.log_slopes for c in path], fixed_and_safety)
-      level = level.factor_out.travel
-      if level is not None:
-        passed.append(level.scaling)
 
 
 def _random_rotation(rng, size):
