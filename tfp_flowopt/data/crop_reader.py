@@ -68,6 +68,7 @@ class CropReader:
     )
     return self._example(image, crop)
 
+  @tf.autograph.experimental.do_not_convert
   def read_group(self, crops):
     """Reads examples, and each image once, however many come from it.
 
@@ -154,5 +155,8 @@ def map_in_threads(dataset, function):
   options.experimental_optimization.map_and_batch_fusion = False
   # A fixed number: to choose it by speed would fill the memory.
   return dataset.with_options(options).map(
-      function, num_parallel_calls=scan.THREADS, deterministic=True
+      # To translate it takes longer than to trace it.
+      tf.autograph.experimental.do_not_convert(function),
+      num_parallel_calls=scan.THREADS,
+      deterministic=True,
   )
