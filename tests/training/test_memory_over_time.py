@@ -12,11 +12,11 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.data import image_dataset
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import replicas
 from tfp_flowopt.training import run_pictures
 
