@@ -124,7 +124,7 @@ def _trainer(path, workdir, steps):
 def _train(path, steps):
   with tempfile.TemporaryDirectory() as workdir:
     trainer = _trainer(path, workdir, steps)
-    train_step, rows = trainer._train_step, []
+    train_step, rows = trainer._loop.train_step, []
 
     def watched(images, stop):
       result = train_step(images, stop)
@@ -132,7 +132,7 @@ def _train(path, steps):
         rows.append((trainer.step + 1, _resident_mib()))
       return result
 
-    trainer._train_step = watched
+    trainer._loop.train_step = watched
     trainer.train()
   return rows
 

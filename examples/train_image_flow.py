@@ -45,7 +45,7 @@ def _strategy():
 
 
 def _make_trainer(strategy, train_images, held_out_images):
-  """The flow and its trainer; resumes the run in --workdir."""
+  """The flow and its trainer."""
   size = math.prod(train_images.event_shape)
   config = fo.training.TrainConfig(
       # Large images are fewer: they have more pixels to learn from.
@@ -281,6 +281,7 @@ def main(argv):
       distribution, trainer = _make_trainer(
           strategy, train_images, held_out_images
       )
+      trainer.start_or_resume()
     except ValueError as e:
       raise SystemExit(str(e)) from e
     if training:

@@ -51,11 +51,12 @@ def main():
       else tf.distribute.get_strategy()
   )
   import tfp_flowopt as fo
+from tfp_flowopt.training import training_loop
 
   tf.config.experimental.enable_op_determinism()
   # Small graphs that run a few times, and pictures that nobody looks at.
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
-  fo.training.Trainer._draw_pictures = lambda self: None
+  training_loop.TrainingLoop._draw_pictures = lambda self: None
   cluster = json.loads(os.environ.get('TF_CONFIG', '{"task": {"index": 0}}'))
   own = cluster['task']['index']
   workdir = pathlib.Path(workdir)

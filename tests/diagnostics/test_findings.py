@@ -207,7 +207,7 @@ def test_json_has_none_where_there_is_no_error(rng):
       identity([3]), x, x, bits=0, num_held_out=1
   )
   assert math.isnan(report.standard_error)
-  summary = run_results.summary({}, report, [], [])
+  summary = run_results.RunResults(identity([3]), report, None, None).summary()
   assert json.loads(json.dumps(summary, allow_nan=False)) == summary
   assert summary['report']['standard_error'] is None
   assert summary['report']['gap'] == report.gap

@@ -10,7 +10,7 @@ from support import images
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import run_results
+from tfp_flowopt.training import training_loop
 
 CONFIG = {
     'train_steps': 12,
@@ -54,6 +54,7 @@ def make_trainer(workdir, flow=make_flow, **overrides):
       workdir,
       fo.training.TrainConfig(**{**CONFIG, **overrides}),
   )
+  trainer.start_or_resume()
   return trainer, distribution
 
 
@@ -63,8 +64,10 @@ make_simple_trainer = functools.partial(make_trainer, flow=make_simple_flow)
 @contextlib.contextmanager
 def no_pictures():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(fo.training.Trainer, '_draw_pictures', lambda self: None)
-    patch.setattr(run_results, 'layer_report', lambda *_: [])
+    patch.setattr(
+        training_loop.TrainingLoop, '_draw_pictures', lambda self: None
+    )
+    patch.setattr(fo.diagnostics, 'layer_report', lambda *_, **__: [])
     yield
 
 

@@ -39,6 +39,7 @@ def main():
   from support import images
 
   import tfp_flowopt as fo
+from tfp_flowopt.training import training_loop
   from tfp_flowopt.training import replicas
 
   # Adam makes a gradient that is nothing but rounding errors as large as any
@@ -88,7 +89,7 @@ def main():
         workdir,
         fo.training.TrainConfig(**config),
     )
-  fo.training.Trainer._draw_pictures = lambda self: None
+  training_loop.TrainingLoop._draw_pictures = lambda self: None
   first_weights = _weights(distribution)
   summary = trainer.train()
   checksums = []

@@ -199,7 +199,7 @@ def make_trainer(workdir, flow, images=None, **overrides):
               **overrides,
           }
       ),
-  )
+  ).start_or_resume()
 
 
 def test_what_a_label_tells_is_learned(tmp_path):

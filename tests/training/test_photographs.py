@@ -6,6 +6,7 @@ from sklearn import datasets
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import training_loop
 
 # Small: most of the time is to trace the flow.
 SIZE = 16
@@ -47,7 +48,9 @@ def test_a_minute_of_training_beats_every_linear_flow_of_blocks(
     photographs, tmp_path, monkeypatch
 ):
   # Pictures take longer, and prove nothing here.
-  monkeypatch.setattr(fo.training.Trainer, '_draw_pictures', lambda self: None)
+  monkeypatch.setattr(
+      training_loop.TrainingLoop, '_draw_pictures', lambda self: None
+  )
   trainer = fo.training.Trainer(
       fo.image_flow([SIZE, SIZE, 3], **MODEL),
       *photographs,

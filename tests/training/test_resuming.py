@@ -21,7 +21,7 @@ def test_a_crashed_run_goes_on_bit_for_bit(
     pass
 
   trainer, _ = runs.make_trainer(tmp_path)
-  step_function = trainer._train_step
+  step_function = trainer._loop.train_step
 
   def crashing(batch, stop):
     # Some steps behind a checkpoint.
@@ -29,7 +29,7 @@ def test_a_crashed_run_goes_on_bit_for_bit(
       raise Crash
     return step_function(batch, stop)
 
-  trainer._train_step = crashing
+  trainer._loop.train_step = crashing
   with pytest.raises(Crash):
     trainer.train()
   assert trainer.step == 7
@@ -64,14 +64,14 @@ def test_signals_save_the_step(
     trainer, _ = runs.make_simple_trainer(tmp_path)
 
     def signalled(
-        batch, stop, trainer=trainer, step_function=trainer._train_step,
+        batch, stop, trainer=trainer, step_function=trainer._loop.train_step,
         number=number, step=step,
     ):
       if trainer.step == step:
         os.kill(os.getpid(), number)
       return step_function(batch, stop)
 
-    trainer._train_step = signalled
+    trainer._loop.train_step = signalled
     before = signal.getsignal(number)
     with pytest.raises(
         fo.training.TrainingInterrupted, match=f'after {step + 1} steps'
@@ -164,7 +164,7 @@ def test_another_run_in_the_same_place_is_refused(straight):
         images.crops(seed=2),
         workdir,
         fo.training.TrainConfig(**runs.CONFIG),
-    )
+    ).start_or_resume()
   assert (workdir / 'training_log.csv').read_bytes() == before
 
 
@@ -277,7 +277,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
 
 def test_when_the_disk_is_full(simple, tmp_path, without_pictures):
   trainer, _ = runs.make_simple_trainer(tmp_path)
-  step_function = trainer._train_step
+  step_function = trainer._loop.train_step
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
   def full(batch, stop):
@@ -286,7 +286,7 @@ def test_when_the_disk_is_full(simple, tmp_path, without_pictures):
       resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     return step_function(batch, stop)
 
-  trainer._train_step = full
+  trainer._loop.train_step = full
   try:
     with pytest.raises(
         fo.training.WorkdirError, match=r'(?s)Cannot write to.*step 4 is'

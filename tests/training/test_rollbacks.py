@@ -33,14 +33,14 @@ def test_the_run_goes_back_with_half_the_rate(tmp_path, without_pictures):
       tmp_path, 5, 100, cure=2, max_skipped=3, eval_every=100
   )
   rates = []
-  step_function = trainer._train_step
+  step_function = trainer._loop.train_step
 
   def watched(batch, stop):
     rate = trainer._state.optimizer._decayed_lr(tf.float32)
     rates.append((trainer.step, float(rate)))
     return step_function(batch, stop)
 
-  trainer._train_step = watched
+  trainer._loop.train_step = watched
   summary = trainer.train()
   # Steps 5, 6 and 7 were ill. The checkpoint of step 4 is the newest.
   assert [step for step, _ in rates] == [
@@ -113,14 +113,14 @@ def test_sigterm_among_bad_steps_saves_none_of_them(
   trainer, _ = poisoned(
       tmp_path, 5, 100, cure=1, max_skipped=3, eval_every=100
   )
-  step_function = trainer._train_step
+  step_function = trainer._loop.train_step
 
   def terminated(batch, stop):
     if trainer.step == 6:
       os.kill(os.getpid(), signal.SIGTERM)
     return step_function(batch, stop)
 
-  trainer._train_step = terminated
+  trainer._loop.train_step = terminated
   with pytest.raises(fo.training.TrainingInterrupted, match='after 4 steps'):
     trainer.train()
   trainer, _ = poisoned(

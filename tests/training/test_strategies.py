@@ -143,7 +143,7 @@ def make(workdir, strategy, batch_size=8, scope=None):
         images.crops(seed=1),
         workdir,
         fo.training.TrainConfig(batch_size=batch_size),
-    )
+    ).start_or_resume()
 
 
 def test_bad_use_is_named(tmp_path):

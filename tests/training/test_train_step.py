@@ -21,14 +21,14 @@ def test_a_step_that_is_not_finite_changes_nothing(
   log_prob = distribution.log_prob
   distribution.log_prob = lambda x: log_prob(x) + poison[trainer._state.step]
   seen = []
-  step_function = trainer._train_step
+  step_function = trainer._loop.train_step
 
   def watched(batch, stop):
     # Not the monitor's: it reports the step that was skipped.
     seen.append([v.numpy() for v in distribution.trainable_variables])
     return step_function(batch, stop)
 
-  trainer._train_step = watched
+  trainer._loop.train_step = watched
   summary = trainer.train()
   assert summary['skipped_steps'] == 2
   for step in range(5):
@@ -112,11 +112,11 @@ def test_kernels_are_rescaled_once_a_step_and_not_in_evaluation(tmp_path):
         for kind in ('Rsqrt', 'RsqrtGrad')
     ]
 
-  _, batch = next(iter(trainer._held_out))
+  _, batch = next(iter(trainer._examples.held_out))
   batch = batch[:8], tf.constant(False)
   # A step with four layers, one of them the linear coupling; also with the flow
   # used twice.
-  assert rescalings(trainer._train_step._take, *batch) == [4, 4]
+  assert rescalings(trainer._loop.train_step._take, *batch) == [4, 4]
   assert rescalings(trainer._evaluator._log_prob) == [0, 0]
   twice, distribution = runs.make_trainer(tmp_path / 'twice')
   log_prob = distribution.log_prob

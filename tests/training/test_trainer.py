@@ -126,7 +126,7 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
       tmp_path,
       fo.training.TrainConfig(**runs.CONFIG),
       description={'start': 'ActNorm'},
-  )
+  ).start_or_resume()
   assert trainer.start['predicted'] is None
 
   def again(description):
@@ -137,7 +137,7 @@ def test_an_initialised_flow_is_taken_as_it_is(tmp_path):
         tmp_path,
         fo.training.TrainConfig(**runs.CONFIG),
         description,
-    )
+    ).start_or_resume()
 
   again({'start': 'ActNorm'})
   with pytest.raises(fo.training.OtherRunError, match='start: was ActNorm'):
@@ -218,7 +218,7 @@ def test_errors_of_draws_are_those_of_other_images_and_other_noise(tmp_path):
   x, _ = example_batches.ExampleBatches(
       images.crops(seed=1),
       30,
-      trainer._held_out.seed,
+      trainer._examples.held_out.seed,
       tf.constant([trainer._config.seed, -5], tf.int64),
   ).array(8, 10**6)
   log_prob = distribution.log_prob(x).numpy().astype(np.float64)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
@@ -47,10 +48,12 @@ class FlowEvaluator:
 
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
+    # Flows of TFP's need not know batches of any size (`tfb.Glow`, 0.25).
+    any_batch = isinstance(distribution.bijector, bijectors.ImageFlow)
     self._log_prob = tf.function(
         log_prob,
         autograph=False,
-        input_signature=[spec],
+        input_signature=[spec] if any_batch else None,
     )
     self._on_replicas = self._log_prob
     if replicas.count > 1:

@@ -121,8 +121,10 @@ class RunPictures:
     Args:
       step: Number of steps done.
       board: `TensorBoardWriter`, or `None`.
-      layers: List of `diagnostics.LayerReport`.
+      layers: List of `diagnostics.LayerReport`; nothing is drawn of none.
     """
+    if not layers:
+      return
     try:
       path = self._workdir / 'layers.png'
       with atomic_files.atomic_path(path) as temporary:

@@ -1,7 +1,6 @@
 """What is known of a flow at the end of a run, or of training."""
 
 import dataclasses
-import pathlib
 
 import tensorflow as tf
 
@@ -9,13 +8,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import atomic_files
 
-__all__ = [
-    'layer_report',
-    'optimum_report',
-    'reconstruction_errors',
-    'summary',
-    'write_results',
-]
+__all__ = ['RunResults', 'optimum_report']
 
 # Images of the report on recomputed inputs.
 _RECONSTRUCTED = 8
@@ -50,75 +43,68 @@ def optimum_report(distribution, evaluator, examples, held_out, bits):
   )
 
 
-def reconstruction_errors(distribution, held_out, bits):
-  """Certified and measured errors of recomputed inputs, of some images.
+class RunResults:
+  """What is found out about a flow at the end of its run.
 
-  Args:
-    distribution: The flow.
-    held_out: `ExampleBatches`.
-    bits: Number of bits of an image value.
-
-  Returns:
-    List of `diagnostics.LevelReconstruction`; empty for a flow that recomputes
-    nothing.
+  Attributes:
+    layers: List of `diagnostics.LayerReport`; empty for a flow of another kind
+      than `ImageFlow`. Local constants are left out for large images, for
+      which they take much memory.
   """
-  if not isinstance(distribution.bijector, bijectors.ImageFlow):
-    return []
-  x, kwargs = held_out.array(bits, _RECONSTRUCTED * held_out.event_size)
-  return diagnostics.reconstruction_errors(
-      distribution, tf.constant(x), **kwargs
-  )
 
+  def __init__(self, distribution, report, held_out, config):
+    """Looks at the flow.
 
-def layer_report(distribution, held_out, bits, local_constants):
-  """What each layer does; see `diagnostics.layer_report`.
+    Args:
+      distribution: The flow.
+      report: `diagnostics.OptimumReport`.
+      held_out: `ExampleBatches`.
+      config: `TrainConfig`.
+    """
+    self._report = report
+    self._reconstruction, self.layers = [], []
+    if not isinstance(distribution.bijector, bijectors.ImageFlow):
+      return
+    size = held_out.event_size
+    x, kwargs = held_out.array(config.bits, _RECONSTRUCTED * size)
+    self._reconstruction = diagnostics.reconstruction_errors(
+        distribution, tf.constant(x), **kwargs
+    )
+    x, kwargs = held_out.array(config.bits, _LAYER_IMAGES * size)
+    self.layers = diagnostics.layer_report(
+        distribution,
+        x,
+        num_local_images=int(config.local_constants and size <= _LARGEST_LOCAL),
+        **kwargs,
+    )
 
-  Args:
-    distribution: The flow.
-    held_out: `ExampleBatches`.
-    bits: Number of bits of an image value.
-    local_constants: Whether to find constants at an image.
+  def summary(self, **results):
+    """All results as a dictionary that JSON can hold: `None` for NaN.
 
-  Returns:
-    List of `diagnostics.LayerReport`, empty for a flow of another kind; local
-    constants are left out for large images, for which they take much memory.
-  """
-  if not isinstance(distribution.bijector, bijectors.ImageFlow):
-    return []
-  size = held_out.event_size
-  x, kwargs = held_out.array(bits, _LAYER_IMAGES * size)
-  return diagnostics.layer_report(
-      distribution,
-      x,
-      num_local_images=int(local_constants and size <= _LARGEST_LOCAL),
-      **kwargs,
-  )
+    Args:
+      **results: What else is known of the run.
 
+    Returns:
+      Dictionary.
+    """
+    return {
+        **results,
+        'report': tf.nest.map_structure(
+            lambda value: None if value != value else value,
+            dataclasses.asdict(self._report),
+        ),
+        'reconstruction': [error._asdict() for error in self._reconstruction],
+        'layers': [layer._asdict() for layer in self.layers],
+    }
 
-def summary(results, report, reconstruction, layers):
-  """All results as a dictionary that JSON can hold: `None` for NaN."""
-  return {
-      **results,
-      'report': tf.nest.map_structure(
-          lambda value: None if value != value else value,
-          dataclasses.asdict(report),
-      ),
-      'reconstruction': [error._asdict() for error in reconstruction],
-      'layers': [layer._asdict() for layer in layers],
-  }
+  def write(self, workdir, results):
+    """Writes `report.txt`, and `summary.json` last: then the run is complete.
 
-
-def write_results(workdir, results, report, reconstruction):
-  """Writes `report.txt`, and `summary.json` last: then the run is complete.
-
-  Args:
-    workdir: Directory of the run.
-    results: The `summary`.
-    report: `diagnostics.OptimumReport`.
-    reconstruction: List of `diagnostics.LevelReconstruction`.
-  """
-  workdir = pathlib.Path(workdir)
-  with atomic_files.atomic_path(workdir / 'report.txt') as path:
-    lines = (str(part) for part in (report, *reconstruction))
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-  atomic_files.write_json(workdir / 'summary.json', results)
+    Args:
+      workdir: `pathlib.Path` of the directory of the run.
+      results: The `summary`.
+    """
+    with atomic_files.atomic_path(workdir / 'report.txt') as path:
+      lines = (str(part) for part in (self._report, *self._reconstruction))
+      path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    atomic_files.write_json(workdir / 'summary.json', results)

@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt import bijectors
 from tfp_flowopt import flows
 from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
@@ -67,14 +68,6 @@ def _check_types(distribution, workdir, config):
         'Argument `distribution` must be a `TransformedDistribution`, as '
         f'`image_flow` makes it, got {type(distribution).__name__}.'
     )
-  if not isinstance(
-      getattr(distribution.bijector, 'initialized', None), tf.Variable
-  ):
-    raise ValueError(
-        'Argument `distribution` must have a bijector that knows whether it '
-        'was initialised: a Boolean variable `initialized`, as `ImageFlow` has '
-        f'it; got {type(distribution.bijector).__name__}.'
-    )
   if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
     raise ValueError(
         f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
@@ -86,7 +79,7 @@ def _check_types(distribution, workdir, config):
 
 
 def start(state, evaluator, examples, held_out, bits, replicas):
-  """Initialises a flow at the optimum, the same on all replicas.
+  """Initialises an `ImageFlow` at the optimum, the same on all replicas.
 
   Args:
     state: `TrainState`.
@@ -101,7 +94,12 @@ def start(state, evaluator, examples, held_out, bits, replicas):
   """
   distribution = state.distribution
   predicted = None
-  if not distribution.bijector.initialized.numpy():
+  bijector = distribution.bijector
+  # Others have no closed form, and start as they are.
+  if (
+      isinstance(bijector, bijectors.ImageFlow)
+      and not bijector.initialized.numpy()
+  ):
     with replicas.scope():
       predicted = flows.initialize_at_optimum(
           distribution, examples.dequantized(bits), bits=bits
