@@ -194,13 +194,6 @@ class ImageFlow(base.JointBijector):
         )
       if initialized is None:
         initialized = tf.Variable(False, trainable=False, name='initialized')
-      # A copy shares the weights instead of making new ones.
-      parameters.update(
-          top_level=top_level,
-          initialized=initialized,
-          monitor=monitor,
-          marginals=marginals,
-      )
       self._conditioning = conditioning
       self._marginals = marginals
       self._monitor = monitor
@@ -221,26 +214,6 @@ class ImageFlow(base.JointBijector):
   @property
   def _conditioning_ndims(self):
     return self._conditioning.event_ndims if self._conditioning else None
-
-  _fixed_in_copies = (
-      'event_shape',
-      'num_levels',
-      'num_steps',
-      'hidden_channels',
-      'coupling',
-      'lipschitz_budget',
-      'scale_bound',
-      'tail_bound',
-      'conditioner_lipschitz',
-      'tile_sizes',
-      'log_range',
-      'gaussianize_marginals',
-      'conditioning',
-      'memory',
-      'compute_dtype',
-      'seed',
-      'dtype',
-  )
 
   @property
   def event_shape(self):
