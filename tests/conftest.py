@@ -17,8 +17,6 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 import tensorflow_probability as tfp
 
-from tfp_flowopt.bijectors import scaling_cascade
-
 # To rewrite a small graph takes longer than to run it. The example binaries,
 # in processes of their own, are tested with rewriting.
 tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
@@ -56,7 +54,6 @@ def _free_graphs():
   before = set(gradients)
   yield
   vars(tfp.bijectors.Bijector)['_cache'].clear()  # of all, alive or not
-  scaling_cascade._shared_graph.cache_clear()
   for name in set(gradients) - before:
     del gradients[name]
   gc.collect()

@@ -40,14 +40,15 @@ def test_every_path_keeps_to_the_budget():
 
 def test_repeated_steps_have_a_budget_each(rng):
   def make(*values):
-    members = [make_slopes(v) for v in values]
-    fo.lipschitz.LipschitzBudget(0.5).add_path(members)
-    return [
-        fo.bijectors.RadialScaling(
-            1, num_terms=2, log_slopes=slopes, dtype=tf.float64
-        )
-        for slopes in members
+    scalings = [
+        fo.bijectors.RadialScaling(1, num_terms=2, dtype=tf.float64)
+        for _ in values
     ]
+    members = [scaling.log_slopes for scaling in scalings]
+    for slopes, value in zip(members, values, strict=True):
+      slopes.variables[0].assign(np.array(value) / 10.0)
+    fo.lipschitz.LipschitzBudget(0.5).add_path(members)
+    return scalings
 
   # The first one is cut down to its budget.
   steps = [make([3.0, -2.0], [0.0, 5.0]), make([0.1, 0.2], [0.1, 0.0])]

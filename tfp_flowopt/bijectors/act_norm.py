@@ -7,7 +7,6 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.parameters import anchored_log_scale
-from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ActNorm']
 
@@ -32,8 +31,6 @@ class ActNorm(base.JointBijector):
       self,
       num_channels,
       log_range=1.0,
-      log_scale=None,
-      shift=None,
       rate=1.0,
       dtype=tf.float32,
       validate_args=False,
@@ -45,10 +42,6 @@ class ActNorm(base.JointBijector):
       num_channels: Size of the last axis of the images.
       log_range: Positive Python `float`: the scales can be trained within a
         factor `exp(log_range)` of their initial values.
-      log_scale: `AnchoredLogScale` of `num_channels` scales to share; by
-        default a new one.
-      shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
-        new variable.
       rate: How far the scales move for a step of the weights, see
         `AnchoredLogScale`.
       dtype: Type of the variables.
@@ -60,22 +53,12 @@ class ActNorm(base.JointBijector):
     """
     parameters = dict(locals())
     dtype = arguments.check_dtype('dtype', dtype)
-    if log_scale is None or shift is None:
-      # Else those of the weights that are shared.
-      num_channels = arguments.check_int('num_channels', num_channels)
+    num_channels = arguments.check_int('num_channels', num_channels)
     with tf.name_scope(name) as name:
-      if log_scale is None:
-        log_scale = anchored_log_scale.AnchoredLogScale(
-            num_channels, log_range, dtype, rate=rate
-        )
-      parametrization.check_shared('log_scale', log_scale)
-      if shift is None:
-        shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
-      arguments.check_shape('shift', shift, [num_channels])
-      # A copy shares the weights instead of making new ones.
-      parameters.update(log_scale=log_scale, shift=shift)
-      self._log_scale = log_scale
-      self._shift = shift
+      self._log_scale = anchored_log_scale.AnchoredLogScale(
+          num_channels, log_range, dtype, rate=rate
+      )
+      self._shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
       super().__init__(
           forward_min_event_ndims=3,
           is_constant_jacobian=True,
@@ -84,8 +67,6 @@ class ActNorm(base.JointBijector):
           parameters=parameters,
           name=name,
       )
-
-  _fixed_in_copies = ('num_channels', 'log_range', 'rate', 'dtype')
 
   @property
   def log_scale(self):

@@ -1,6 +1,7 @@
 """Bijectors that compute value and log-determinant together."""
 
 import abc
+import inspect
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -8,6 +9,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import module_tree
 
 __all__ = [
     'JointBijector',
@@ -103,11 +105,17 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     del dtype, num_classes
     return {}
 
-  # Arguments that the weights, which copies share, were made for.
-  _fixed_in_copies = ()
+  def _configure(self):
+    """Sets what copies may change; subclasses name it as their arguments.
+
+    The constructor calls it, and `copy` where one of them changes.
+    """
 
   def copy(self, **override_parameters_kwargs):
     """A bijector with the same weights and some other arguments.
+
+    It is made without the constructor. Only where a bijector has no weights but
+    those of its arguments, as a coupling, may all arguments change.
 
     Args:
       **override_parameters_kwargs: Constructor arguments to change.
@@ -116,15 +124,54 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
       A new instance that shares the weights of this one.
 
     Raises:
-      ValueError: If an argument cannot change without other weights.
+      TypeError: If there is no such argument.
+      ValueError: If an argument cannot change without other weights, or has a
+        wrong value.
     """
-    fixed = sorted(set(override_parameters_kwargs) & set(self._fixed_in_copies))
+    changed = override_parameters_kwargs
+    parameters = dict(self.parameters or {}, **changed)
+    settings = inspect.signature(self._configure).parameters
+    fixed = sorted(changed.keys() - settings - {'name', 'validate_args'})
     if fixed:
-      raise ValueError(
-          f'A copy of {type(self).__name__} shares its weights, so {fixed} '
-          'cannot change; make a new one.'
-      )
-    return super().copy(**override_parameters_kwargs)
+      unknown = sorted(set(fixed) - set(self.parameters or {}))
+      if unknown:
+        raise TypeError(
+            f'A copy of {type(self).__name__} got {unknown}, which are no '
+            'arguments of its constructor.'
+        )
+      if self._made_weights():
+        raise ValueError(
+            f'A copy of {type(self).__name__} shares its weights, so {fixed} '
+            'cannot change; make a new one.'
+        )
+      return super().copy(**changed)
+    result = object.__new__(type(self))
+    tfp.bijectors.Bijector.__init__(
+        result,
+        is_constant_jacobian=self.is_constant_jacobian,
+        validate_args=changed.get('validate_args', self.validate_args),
+        dtype=self.dtype,
+        forward_min_event_ndims=self.forward_min_event_ndims,
+        inverse_min_event_ndims=self.inverse_min_event_ndims,
+        parameters=parameters,
+        name=changed.get('name', self.name),
+    )
+    for key, value in vars(self).items():
+      if key not in vars(result) and not module_tree.is_state(key):
+        setattr(result, key, value)
+    if changed.keys() & settings:
+      result._configure(**{key: parameters[key] for key in settings})  # pylint: disable=protected-access
+    return result
+
+  def __getitem__(self, slices):
+    # One bijector, not a batch of them; TFP would run the constructor again.
+    del slices
+    return self.copy()
+
+  def _made_weights(self):
+    """Whether it holds weights that are not from its arguments."""
+    given = {id(leaf) for leaf in module_tree.leaves(self.parameters)}
+    return any(id(leaf) not in given for leaf in module_tree.leaves(self))
 
 
 def keywords(bijector, conditioning):

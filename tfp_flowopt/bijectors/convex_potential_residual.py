@@ -15,11 +15,8 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import anchored_log_scale
-from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ConvexPotentialResidual']
-
-_LOG_DETS = ('exact', 'lanczos')
 
 
 class ConvexPotentialResidual(implicit.ImplicitBijector):
@@ -73,7 +70,6 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       seed=0,
       tolerance=None,
       max_iterations=5000,
-      log_gain=None,
       validate_args=False,
       name='convex_potential_residual',
   ):
@@ -94,8 +90,6 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
         type.
       max_iterations: Python `int`, the most steps of the solver. It stops by
         itself at the number that plain iteration needs for the tolerance.
-      log_gain: `AnchoredLogScale` of the hidden units to share, the `log k`
-        above; by default a new one.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -103,13 +97,16 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    smallest = arguments.check_positive('smallest', smallest)
-    largest = arguments.check_positive('largest', largest)
-    if not smallest < largest:
-      raise ValueError(
-          'Argument `smallest` must be below argument `largest`, got '
-          f'{smallest} and {largest}.'
-      )
+    self._configure(
+        smallest,
+        largest,
+        log_det=log_det,
+        num_terms=num_terms,
+        num_probes=num_probes,
+        seed=seed,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
     arguments.check_instance(
         'layer', layer, layers.LipschitzLinear, 'a LipschitzDense or -Conv2D'
     )
@@ -130,40 +127,46 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
           f'no subclass, got {type(layer).__name__}.'
       )
-    arguments.check_choice('log_det', log_det, _LOG_DETS)
-    num_terms = arguments.check_int('num_terms', num_terms)
-    num_probes = arguments.check_int('num_probes', num_probes)
     with tf.name_scope(name) as name:
-      if log_gain is None:
-        log_gain = anchored_log_scale.AnchoredLogScale(
-            kernel.shape[-1], 3.0, kernel.dtype, name='log_gain'
-        )
-      parametrization.check_shared('log_gain', log_gain)
-      # A copy shares the weights instead of making new ones.
-      parameters.update(log_gain=log_gain)
       self._layer = layer
-      self._log_gain = log_gain
-      self._smallest = smallest
-      self._largest = largest
-      self._log_det = log_det
-      self._num_terms = num_terms
-      self._num_probes = num_probes
-      # Half-way if the identity is out of reach.
-      slope = (1.0 - smallest) / (largest - smallest)
-      slope = slope if 0.01 < slope < 0.99 else 0.5
-      self._offset = math.log(slope / (1.0 - slope))
+      self._log_gain = anchored_log_scale.AnchoredLogScale(
+          kernel.shape[-1], 3.0, kernel.dtype, name='log_gain'
+      )
       super().__init__(
           1 if kernel.shape.rank == 2 else 3,
-          seed,
-          tolerance,
-          max_iterations,
           kernel.dtype,
           validate_args,
           parameters,
           name,
       )
 
-  _fixed_in_copies = ('layer',)
+  def _configure(
+      self,
+      smallest,
+      largest,
+      log_det,
+      num_terms,
+      num_probes,
+      seed,
+      tolerance,
+      max_iterations,
+  ):
+    super()._configure(
+        log_det, num_terms, num_probes, seed, tolerance, max_iterations
+    )
+    smallest = arguments.check_positive('smallest', smallest)
+    largest = arguments.check_positive('largest', largest)
+    if not smallest < largest:
+      raise ValueError(
+          'Argument `smallest` must be below argument `largest`, got '
+          f'{smallest} and {largest}.'
+      )
+    self._smallest = smallest
+    self._largest = largest
+    # Half-way if the identity is out of reach.
+    slope = (1.0 - smallest) / (largest - smallest)
+    slope = slope if 0.01 < slope < 0.99 else 0.5
+    self._offset = math.log(slope / (1.0 - slope))
 
   @property
   def layer(self):
@@ -179,10 +182,6 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
   def largest(self):
     """Upper bound `M` of them."""
     return self._largest
-
-  @property
-  def _dense_jacobian(self):
-    return self._log_det == 'exact'
 
   @property
   def _certified_largest(self):

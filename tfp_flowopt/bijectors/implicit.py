@@ -1,4 +1,4 @@
-"""What the bijectors with an explicit inverse and a solved forward share."""
+"""Bijectors with an explicit inverse and a solved forward."""
 
 import abc
 import math
@@ -41,27 +41,15 @@ class ImplicitBijector(base.JointBijector):
   the same probes at every call.
   """
 
-  def __init__(
-      self,
-      event_ndims,
-      seed,
-      tolerance,
-      max_iterations,
-      dtype,
-      validate_args,
-      parameters,
-      name,
-  ):
-    """Creates the bijector.
+  # The ways to compute log-determinants.
+  _LOG_DETS = ('exact', 'lanczos')
+
+  def __init__(self, event_ndims, dtype, validate_args, parameters, name):
+    """Creates the bijector; the subclass calls `_configure`.
 
     Args:
       event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
         images.
-      seed: Default seed of random log-determinants.
-      tolerance: Positive Python `float`, the certified error of `forward`
-        relative to `max(1, |x|)`; `None` for 32 times the resolution of the
-        type.
-      max_iterations: Python `int`, the most steps of the solver.
       dtype: Type of the weights, or `None`.
       validate_args: Python `bool`.
       parameters: Python `dict` of the subclass's constructor arguments.
@@ -73,13 +61,6 @@ class ImplicitBijector(base.JointBijector):
     if dtype is not None:
       _resolution(dtype)
     event_ndims = arguments.check_int('event_ndims', event_ndims)
-    if tolerance is not None:
-      tolerance = arguments.check_positive('tolerance', tolerance)
-    max_iterations = arguments.check_int('max_iterations', max_iterations)
-    stochastic_log_det.seed_tensor(seed)
-    self._seed = seed
-    self._tolerance = tolerance
-    self._max_iterations = max_iterations
     super().__init__(
         forward_min_event_ndims=event_ndims,
         dtype=dtype,
@@ -88,6 +69,23 @@ class ImplicitBijector(base.JointBijector):
         name=name,
     )
 
+  def _configure(
+      self, log_det, num_terms, num_probes, seed, tolerance, max_iterations
+  ):
+    arguments.check_choice('log_det', log_det, self._LOG_DETS)
+    num_terms = arguments.check_int('num_terms', num_terms)
+    num_probes = arguments.check_int('num_probes', num_probes)
+    if tolerance is not None:
+      tolerance = arguments.check_positive('tolerance', tolerance)
+    max_iterations = arguments.check_int('max_iterations', max_iterations)
+    stochastic_log_det.seed_tensor(seed)
+    self._log_det = log_det
+    self._num_terms = num_terms
+    self._num_probes = num_probes
+    self._seed = seed
+    self._tolerance = tolerance
+    self._max_iterations = max_iterations
+
   @abc.abstractmethod
   def _map(self, y):
     """Returns `f(y) = inverse(y)` for any number of batch dimensions."""
@@ -95,11 +93,6 @@ class ImplicitBijector(base.JointBijector):
   @abc.abstractmethod
   def _map_and_log_det(self, y, seed):
     """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
-
-  @property
-  @abc.abstractmethod
-  def _dense_jacobian(self):
-    """Whether events are so small that Jacobians may be dense."""
 
   @property
   @abc.abstractmethod
@@ -215,7 +208,7 @@ class ImplicitBijector(base.JointBijector):
 
   def _map_and_adjoint(self, y):
     """`f(y)`, and the function `u -> J^-T u` at `y`."""
-    if self._dense_jacobian:
+    if self._log_det == 'exact':  # of events that are small
       ndims = self.forward_min_event_ndims
       value, jacobian = linearization.value_and_jacobian(self._map, y, ndims)
 

@@ -8,7 +8,6 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import orthogonal
-from tfp_flowopt.parameters import parametrization
 
 __all__ = ['InvertibleConv1x1']
 
@@ -35,10 +34,6 @@ class InvertibleConv1x1(base.JointBijector):
       self,
       num_channels,
       log_range=1.0,
-      left=None,
-      log_singular_values=None,
-      right=None,
-      shift=None,
       trainable=True,
       rate=1.0,
       dtype=tf.float32,
@@ -51,12 +46,7 @@ class InvertibleConv1x1(base.JointBijector):
       num_channels: Size of the last axis of the images.
       log_range: Positive Python `float`: the singular values can be trained
         within a factor `exp(log_range)` of their initial values.
-      left: `Orthogonal` to share as `U`; by default a new one.
-      log_singular_values: `AnchoredLogScale` to share; by default a new one.
-      right: `Orthogonal` to share as `V`; by default a new one.
-      shift: `tf.Variable` or `Tensor` `[num_channels]` to share; by default a
-        new variable.
-      trainable: Python `bool`: whether new variables are trained.
+      trainable: Python `bool`: whether the variables are trained.
       rate: How far the matrix moves for a step of the weights, see
         `AnchoredLogScale` and `Orthogonal`.
       dtype: Type of the variables.
@@ -70,40 +60,18 @@ class InvertibleConv1x1(base.JointBijector):
     num_channels = arguments.check_int('num_channels', num_channels)
     dtype = arguments.check_dtype('dtype', dtype)
     with tf.name_scope(name) as name:
-      if left is None:
-        left = orthogonal.Orthogonal(
-            num_channels, dtype, trainable, rate, name='left'
-        )
-      if log_singular_values is None:
-        log_singular_values = anchored_log_scale.AnchoredLogScale(
-            num_channels, log_range, dtype, trainable, rate
-        )
-      if right is None:
-        right = orthogonal.Orthogonal(
-            num_channels, dtype, trainable, rate, name='right'
-        )
-      if shift is None:
-        shift = tf.Variable(
-            tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
-        )
-      for key, value in (
-          ('left', left),
-          ('log_singular_values', log_singular_values),
-          ('right', right),
-      ):
-        parametrization.check_shared(key, value)
-      arguments.check_shape('shift', shift, [num_channels])
-      # A copy shares the weights instead of making new ones.
-      parameters.update(
-          left=left,
-          log_singular_values=log_singular_values,
-          right=right,
-          shift=shift,
+      self._left = orthogonal.Orthogonal(
+          num_channels, dtype, trainable, rate, name='left'
       )
-      self._left = left
-      self._log_singular_values = log_singular_values
-      self._right = right
-      self._shift = shift
+      self._log_singular_values = anchored_log_scale.AnchoredLogScale(
+          num_channels, log_range, dtype, trainable, rate
+      )
+      self._right = orthogonal.Orthogonal(
+          num_channels, dtype, trainable, rate, name='right'
+      )
+      self._shift = tf.Variable(
+          tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
+      )
       super().__init__(
           forward_min_event_ndims=3,
           is_constant_jacobian=True,
@@ -112,14 +80,6 @@ class InvertibleConv1x1(base.JointBijector):
           parameters=parameters,
           name=name,
       )
-
-  _fixed_in_copies = (
-      'num_channels',
-      'log_range',
-      'trainable',
-      'rate',
-      'dtype',
-  )
 
   @property
   def left(self):
@@ -203,8 +163,7 @@ class InvertibleConv1x1(base.JointBijector):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: InvertibleConv1x1):
-  # Of the matrices that are used: rotations are exact up to rounding, and
-  # those that were given (`left`, `right`) may be none.
+  # Of the matrices that are used: rotations are exact up to rounding.
   log_s = bijector.log_singular_values
   forward, inverse = (
       bounds.largest_singular_value(rows)

@@ -18,8 +18,6 @@ from tfp_flowopt.lipschitz import statements
 
 __all__ = ['LipschitzResidual']
 
-_LOG_DETS = ('exact', 'series', 'roulette', 'lanczos')
-
 
 class LipschitzResidual(implicit.ImplicitBijector):
   """Adds a contraction to its input: an invertible residual network.
@@ -120,9 +118,9 @@ class LipschitzResidual(implicit.ImplicitBijector):
           'Argument `network` must certify a constant below 1 as '
           f'`network.lipschitz`, got {lipschitz}.'
       )
-    arguments.check_choice('log_det', log_det, _LOG_DETS)
-    num_terms = arguments.check_int('num_terms', num_terms)
-    num_probes = arguments.check_int('num_probes', num_probes)
+    self._configure(
+        log_det, num_terms, num_probes, seed, tolerance, max_iterations
+    )
     most = 1.0 - lipschitz**2
     if stop_probability is None:
       stop_probability = 0.5 * most
@@ -137,20 +135,16 @@ class LipschitzResidual(implicit.ImplicitBijector):
       coupling.warn_if_untracked(network, 'network')
       self._network = network
       self._lipschitz = lipschitz
-      self._log_det = log_det
-      self._num_terms = num_terms
-      self._num_probes = num_probes
       self._stop_probability = stop_probability
       super().__init__(
           event_ndims,
-          seed,
-          tolerance,
-          max_iterations,
           getattr(network, 'dtype', None),
           validate_args,
           parameters,
           name,
       )
+
+  _LOG_DETS = ('exact', 'series', 'roulette', 'lanczos')
 
   @property
   def network(self):
@@ -174,10 +168,6 @@ class LipschitzResidual(implicit.ImplicitBijector):
     return power_series.series_bias_bound(
         event_size, self._lipschitz, self._num_terms
     )
-
-  @property
-  def _dense_jacobian(self):
-    return self._log_det == 'exact'
 
   @property
   def _step(self):

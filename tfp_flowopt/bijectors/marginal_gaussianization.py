@@ -38,8 +38,6 @@ class MarginalGaussianization(base.JointBijector):
       self,
       num_channels,
       num_knots=321,
-      inputs=None,
-      outputs=None,
       dtype=tf.float32,
       validate_args=False,
       name='marginal_gaussianization',
@@ -49,9 +47,6 @@ class MarginalGaussianization(base.JointBijector):
     Args:
       num_channels: Size of the last axis of the images.
       num_knots: Number of knots of each curve.
-      inputs: Variable or `Tensor` `[num_channels, num_knots]` to share, the
-        increasing values of images; by default a new one.
-      outputs: The same, of what they become.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -65,20 +60,10 @@ class MarginalGaussianization(base.JointBijector):
     dtype = arguments.check_dtype('dtype', dtype)
     with tf.name_scope(name) as name:
       line = np.tile(np.linspace(-0.5, 0.5, num_knots), [num_channels, 1])
-      if inputs is None:
-        inputs = tf.Variable(
-            tf.cast(line, dtype), trainable=False, name='inputs'
-        )
-      if outputs is None:
-        outputs = tf.Variable(
-            tf.cast(line, dtype), trainable=False, name='outputs'
-        )
-      for key, value in (('inputs', inputs), ('outputs', outputs)):
-        arguments.check_shape(key, value, [num_channels, num_knots])
-      # A copy shares the weights instead of making new ones.
-      parameters.update(inputs=inputs, outputs=outputs)
-      self._inputs = inputs
-      self._outputs = outputs
+      self._inputs, self._outputs = (
+          tf.Variable(tf.cast(line, dtype), trainable=False, name=key)
+          for key in ('inputs', 'outputs')
+      )
       super().__init__(
           forward_min_event_ndims=3,
           dtype=dtype,
@@ -86,8 +71,6 @@ class MarginalGaussianization(base.JointBijector):
           parameters=parameters,
           name=name,
       )
-
-  _fixed_in_copies = ('num_channels', 'num_knots', 'dtype')
 
   @property
   def inputs(self):

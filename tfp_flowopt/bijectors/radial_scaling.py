@@ -12,7 +12,6 @@ from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
-from tfp_flowopt.parameters import parametrization
 
 __all__ = ['RadialScaling', 'initial_log_radii']
 
@@ -75,8 +74,6 @@ class RadialScaling(base.JointBijector):
       slope_bound=4.0,
       radius_range=_RADIUS_RANGE,
       num_groups=1,
-      log_slopes=None,
-      log_radii=None,
       dtype=tf.float32,
       validate_args=False,
       name='radial_scaling',
@@ -92,9 +89,6 @@ class RadialScaling(base.JointBijector):
         are geometrically spaced; root mean squares of the values.
       num_groups: Number of groups of channels, the `G` above; it must divide
         the number of channels. `None`: each channel is a group.
-      log_slopes: `lipschitz.LogSlopes` to share; by default a new one.
-      log_radii: `tf.Variable` `[J]` to share, the logarithms of the `B_j`; by
-        default a new one.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -103,33 +97,16 @@ class RadialScaling(base.JointBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    tile_size = arguments.check_int('tile_size', tile_size)
     num_terms = arguments.check_int('num_terms', num_terms)
     slope_bound = arguments.check_positive('slope_bound', slope_bound)
     arguments.check_range('radius_range', radius_range)
-    if num_groups is not None:
-      num_groups = arguments.check_int('num_groups', num_groups)
     dtype = arguments.check_dtype('dtype', dtype)
+    self._configure(tile_size, num_groups)
     with tf.name_scope(name) as name:
-      if log_slopes is None:
-        log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
-      if log_radii is None:
-        log_radii = tf.Variable(
-            initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
-        )
-      arguments.check_instance(
-          'log_slopes',
-          log_slopes,
-          (log_slopes_lib.LogSlopes, parametrization.GivenWeights),
-          'LogSlopes',
+      self._log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
+      self._log_radii = tf.Variable(
+          initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
       )
-      arguments.check_shape('log_radii', log_radii, [num_terms])
-      # A copy shares the weights instead of making new ones.
-      parameters.update(log_slopes=log_slopes, log_radii=log_radii)
-      self._tile_size = tile_size
-      self._num_groups = num_groups
-      self._log_slopes = log_slopes
-      self._log_radii = log_radii
       super().__init__(
           forward_min_event_ndims=3,
           dtype=dtype,
@@ -138,7 +115,11 @@ class RadialScaling(base.JointBijector):
           name=name,
       )
 
-  _fixed_in_copies = ('num_terms', 'slope_bound', 'radius_range', 'dtype')
+  def _configure(self, tile_size, num_groups):
+    self._tile_size = arguments.check_int('tile_size', tile_size)
+    if num_groups is not None:
+      num_groups = arguments.check_int('num_groups', num_groups)
+    self._num_groups = num_groups
 
   @property
   def tile_size(self):

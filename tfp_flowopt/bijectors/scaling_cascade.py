@@ -1,6 +1,6 @@
 """ScalingCascade bijector."""
 
-import functools
+import weakref
 
 import tensorflow as tf
 
@@ -8,6 +8,7 @@ from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import module_tree
 from tfp_flowopt.internal import recomputed
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.parameters import anchored_log_scale
@@ -51,7 +52,6 @@ class ScalingCascade(base.JointBijector):
       slope_bound=4.0,
       log_range=1.0,
       log_slopes=None,
-      weights=None,
       dtype=tf.float32,
       validate_args=False,
       name='scaling_cascade',
@@ -67,7 +67,6 @@ class ScalingCascade(base.JointBijector):
       log_range: Range of the scales of each `ActNorm`.
       log_slopes: `LogSlopes` of all of them, such as those of a
         `LipschitzBudget`; by default new ones.
-      weights: The weights of another cascade to share; by default new ones.
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -84,7 +83,7 @@ class ScalingCascade(base.JointBijector):
     slope_bound = arguments.check_positive('slope_bound', slope_bound)
     dtype = arguments.check_dtype('dtype', dtype)
     self._scalings = [
-        (size, group)
+        _shared_scaling(size, group, num_terms, dtype)
         for size in tile_sizes
         for group in _groups(num_channels)
     ]
@@ -100,23 +99,18 @@ class ScalingCascade(base.JointBijector):
           f'Argument `log_slopes` must be {len(self._scalings) * num_terms}, '
           f'`num_terms` for each scaling, got {log_slopes.num_slopes}.'
       )
+    # They are among the weights, and need not be found twice.
+    parameters.update(log_slopes=None)
     with tf.name_scope(name) as name:
-      if weights is None:
-        weights = _Weights(
-            len(self._scalings),
-            num_channels,
-            num_terms,
-            log_slopes,
-            log_range,
-            dtype,
-        )
-      arguments.check_instance(
-          'weights', weights, _Weights, 'the weights of another cascade'
-      )
-      # A copy shares the weights instead of making new ones.
-      parameters.update(weights=weights, log_slopes=None)
       self._num_channels = num_channels
-      self._weights = weights
+      self._weights = _Weights(
+          len(self._scalings),
+          num_channels,
+          num_terms,
+          log_slopes,
+          log_range,
+          dtype,
+      )
       super().__init__(
           forward_min_event_ndims=3,
           dtype=dtype,
@@ -124,15 +118,6 @@ class ScalingCascade(base.JointBijector):
           parameters=parameters,
           name=name,
       )
-
-  _fixed_in_copies = (
-      'num_channels',
-      'tile_sizes',
-      'num_terms',
-      'slope_bound',
-      'log_range',
-      'dtype',
-  )
 
   @property
   def num_scalings(self):
@@ -155,7 +140,7 @@ class ScalingCascade(base.JointBijector):
         for scaling, weights in zip(
             self._scalings, self._weights(), strict=True
         )
-        for part in _parts(*scaling, *weights)
+        for part in scaling.parts(weights)
     ]
 
   def tangents(self, y):
@@ -183,7 +168,8 @@ class ScalingCascade(base.JointBijector):
 
   def _evaluate(self, x, forward):
     x = base.check_event(x, [None, None, self._num_channels], self.name)
-    for size, _ in self._scalings:
+    for scaling in self._scalings:
+      size = scaling.tile_size
       if any((side or 0) % size for side in x.shape[-3:-1]):
         raise ValueError(
             f'{self.name} needs a height and width divisible by its '
@@ -193,10 +179,7 @@ class ScalingCascade(base.JointBijector):
     total = tf.zeros([], x.dtype)
     parts = list(zip(self._scalings, self._weights(), strict=True))
     for scaling, weights in reversed(parts) if forward else parts:
-      num_terms = weights[-1].shape[0]
-      y, log_det = _shared_graph(*scaling, num_terms, x.dtype, forward)(
-          y, *weights
-      )
+      y, log_det = scaling.graph(forward)(y, *weights)
       total += log_det
     y = tf.reshape(y, base.shape_of(x))
     y.set_shape(x.shape)
@@ -260,61 +243,75 @@ class _Weights(tf.Module):
     )
 
 
-def _parts(tile_size, num_groups, log_scale, shift, log_slopes, log_radii):
-  """`ActNorm` and `RadialScaling` with given weights."""
-  return [
-      act_norm.ActNorm(
-          shift.shape[0],
-          log_scale=parametrization.GivenWeights(log_scale),
-          shift=shift,
-          dtype=shift.dtype,
-      ),
-      radial_scaling.RadialScaling(
-          tile_size,
-          log_radii.shape[0],
-          num_groups=num_groups,
-          log_slopes=parametrization.GivenWeights(log_slopes),
-          log_radii=log_radii,
-          dtype=shift.dtype,
-      ),
-  ]
-
-
-@functools.cache
-def _shared_graph(tile_size, num_groups, num_terms, dtype, forward):
-  """One scaling, as a graph that all cascades of a flow call.
+class _Scaling:
+  """`ActNorm` and `RadialScaling`, as graphs that all cascades call.
 
   Else dozens of scalings would be most of the operations of a flow, and of the
   time to trace it.
-
-  Args:
-    tile_size: Of the `RadialScaling`.
-    num_groups: The same.
-    num_terms: The same.
-    dtype: Type of all arguments.
-    forward: Whether it goes in direction `forward`.
-
-  Returns:
-    Callable.
   """
-  evaluate = base.forward_and_log_det if forward else base.inverse_and_log_det
 
-  def scale(x, *weights):
-    parts = _parts(tile_size, num_groups, *weights)
-    return base.compose(evaluate, reversed(parts) if forward else parts, x)
+  def __init__(self, *key):
+    self._key = key
+    self.tile_size, num_groups, num_terms, dtype = key
+    self._template = [
+        act_norm.ActNorm(1, dtype=dtype),
+        radial_scaling.RadialScaling(
+            self.tile_size, num_terms, num_groups=num_groups, dtype=dtype
+        ),
+    ]
+    self._graphs = {}
 
-  per_channel = tf.TensorSpec([None], dtype)
-  per_term = tf.TensorSpec([num_terms], dtype)
-  return recomputed.recomputed(
-      scale,
-      [
-          tf.TensorSpec([None, None, None, None], dtype),
-          per_channel,
-          per_channel,
-          per_term,
-          per_term,
-      ],
-  )
+  def __reduce__(self):
+    # A copy has the same graphs.
+    return _shared_scaling, self._key
+
+  def parts(self, weights):
+    """The bijectors, with log-scales, shift, log-slopes and log-radii."""
+    log_scale, shift, log_slopes, log_radii = weights
+    modules = (parametrization.DerivedWeights, log_slopes_lib.LogSlopes)
+    return module_tree.with_leaves(
+        self._template,
+        module_tree.leaves(self._template, stop=modules),
+        [
+            parametrization.GivenWeights(log_scale),
+            shift,
+            parametrization.GivenWeights(log_slopes),
+            log_radii,
+        ],
+    )
+
+  def graph(self, forward):
+    """Callable of images `[N, H, W, C]` and the weights of `parts`."""
+    if forward not in self._graphs:
+      self._graphs[forward] = self._traced(forward)
+    return self._graphs[forward]
+
+  def _traced(self, forward):
+    evaluate = base.forward_and_log_det if forward else base.inverse_and_log_det
+
+    def scale(x, *weights):
+      parts = self.parts(weights)
+      return base.compose(evaluate, reversed(parts) if forward else parts, x)
+
+    _, _, num_terms, dtype = self._key
+    per_channel = tf.TensorSpec([None], dtype)
+    per_term = tf.TensorSpec([num_terms], dtype)
+    images = tf.TensorSpec([None, None, None, None], dtype)
+    return recomputed.recomputed(
+        scale, [images, per_channel, per_channel, per_term, per_term]
+    )
+
+
+# Those in use, so that cascades alike share one; the cascades hold them.
+_scalings = weakref.WeakValueDictionary()
+
+
+def _shared_scaling(*key):
+  """The `_Scaling` of a tile size, number of groups and of terms, and type."""
+  scaling = _scalings.get(key)
+  if scaling is None:
+    scaling = _scalings[key] = _Scaling(*key)
+  return scaling
 
 
 @bounds.lipschitz_bounds.register

@@ -2,13 +2,14 @@
 
 import tensorflow as tf
 
-__all__ = ['differences', 'leaves', 'with_leaves']
+__all__ = ['differences', 'is_state', 'leaves', 'with_leaves']
 
 # What modules keep for themselves: trackers, arguments, names.
 _PRIVATE = frozenset(['_parameters', '_cache_identity', '_name', '_name_scope'])
 
 
-def _is_state(name):
+def is_state(name):
+  """Whether modules keep an attribute of this name for themselves."""
   return name in _PRIVATE or name.startswith(
       ('_self_', '_obj_reference', '_cached_')
   )
@@ -17,7 +18,7 @@ def _is_state(name):
 def _children(obj):
   """Pairs of a name and an object inside `obj`, always in the same order."""
   if isinstance(obj, tf.Module):
-    return [(k, v) for k, v in vars(obj).items() if not _is_state(k)]
+    return [(k, v) for k, v in vars(obj).items() if not is_state(k)]
   if isinstance(obj, dict):
     return list(obj.items())
   if isinstance(obj, (list, tuple)):

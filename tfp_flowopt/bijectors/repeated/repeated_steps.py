@@ -65,7 +65,6 @@ class RepeatedSteps(base.JointBijector):
       memory='reversible',
       tolerance=1e-4,
       monitor=None,
-      stacked=None,
       validate_args=False,
       name='repeated_steps',
   ):
@@ -82,7 +81,6 @@ class RepeatedSteps(base.JointBijector):
         which a gradient is used; see `ReconstructionMonitor`.
       monitor: `ReconstructionMonitor` to share, with its own tolerance; by
         default a new one.
-      stacked: `StackedSteps` to share; `step` is ignored then.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -91,24 +89,22 @@ class RepeatedSteps(base.JointBijector):
       TypeError: If a step is no bijector of this package.
     """
     parameters = dict(locals())
-    arguments.check_choice('memory', memory, _MEMORY)
+    # Not the steps, whose weights are copied: nobody needs them any more.
+    parameters.update(step=None)
+    self._configure(memory)
     with tf.name_scope(name) as name:
-      if stacked is None:
-        steps = [_parts(one) for one in _steps(step, num_steps)]
-        stacked = stacked_steps.StackedSteps(steps)
+      steps = [_parts(one) for one in _steps(step, num_steps)]
+      self._stacked = stacked_steps.StackedSteps(steps)
       if monitor is None:
         monitor = reconstruction_monitor.ReconstructionMonitor(tolerance)
-      for key, value, kind in (
-          ('stacked', stacked, stacked_steps.StackedSteps),
-          ('monitor', monitor, reconstruction_monitor.ReconstructionMonitor),
-      ):
-        arguments.check_instance(key, value, kind, f'a {kind.__name__}')
-      # A copy shares the weights instead of making new ones.
-      parameters.update(step=None, stacked=stacked, monitor=monitor)
-      self._stacked = stacked
-      self._memory = memory
+      arguments.check_instance(
+          'monitor',
+          monitor,
+          reconstruction_monitor.ReconstructionMonitor,
+          'a ReconstructionMonitor',
+      )
       self._monitor = monitor
-      first = stacked.step(0)
+      first = self._stacked.step(0)
       super().__init__(
           forward_min_event_ndims=max(
               part.forward_min_event_ndims for part in first
@@ -122,7 +118,8 @@ class RepeatedSteps(base.JointBijector):
           name=name,
       )
 
-  _fixed_in_copies = ('step', 'num_steps', 'tolerance')
+  def _configure(self, memory):
+    self._memory = arguments.check_choice('memory', memory, _MEMORY)
 
   @property
   def _is_conditional(self):
