@@ -107,6 +107,9 @@ ENTRIES = {
             'bad_images': kinds.CHOICE,
         },
     ),
+    'data.read_array': kinds.Entry(
+        fo.data.read_array, dict, {'path': (None, 3, [])}
+    ),
     'training.convert_images': kinds.Entry(
         fo.training.convert_images,
         lambda: {'path': '/nowhere', 'output': '/nowhere/either'},
@@ -123,6 +126,7 @@ _PICTURE = 'draws what other parts have computed, and checked'
 # Why there is no entry.
 LEFT_OUT = {
     'bijectors.FlowBounds': _RESULT,
+    'data.Examples': _ABSTRACT,
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
     'bijectors.JointBijector': _ABSTRACT,
     'diagnostics.LayerReport': _RESULT,

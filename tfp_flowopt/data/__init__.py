@@ -11,6 +11,7 @@ from tfp_flowopt.data.image_source import load_images
 from tfp_flowopt.data.quantization import dequantization_noise
 from tfp_flowopt.data.quantization import dequantize
 from tfp_flowopt.data.quantization import quantize
+from tfp_flowopt.data.sources.arrays import read_array
 from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 
@@ -27,5 +28,6 @@ __all__ = [
     'load_images',
     'open_images',
     'quantize',
+    'read_array',
     'split_columns',
 ]

@@ -10,9 +10,9 @@ import tensorflow as tf
 from tfp_flowopt.data import crop_reader
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples as examples_lib
-from tfp_flowopt.data import items as items_lib
 from tfp_flowopt.data import labels as labels_lib
 from tfp_flowopt.data import scan as scan_lib
+from tfp_flowopt.data import tiles
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import parallel
@@ -58,8 +58,8 @@ class ImageDataset(examples_lib.Examples):
     """Finds the images and decodes each once, to know that it is good.
 
     Args:
-      path: A folder, TFRecord files, a `.npy` or an idx file; see
-        `open_images`.
+      path: A folder, TFRecord files, a `.npy` or an idx file, or a data set of
+        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`); see `open_images`.
       image_size: Side `S` of the squares. Larger images are cropped, smaller
         ones are bad.
       crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
@@ -72,12 +72,14 @@ class ImageDataset(examples_lib.Examples):
       cache: Path of a JSON file that keeps what was found. While names, sizes
         and times of the files stay the same, nothing is decoded again. Must
         not lie in a folder of images, unless its name begins with a dot.
-      labels: `'folders'`, or a file of labels; see `read_labels`. Examples are
-        then pairs of an image and its label, int64.
+      labels: `'folders'`: the class of an image is the folder of `path` that it
+        is in; `'tfds'`: that of the data set; or a file of one whole number an
+        image, counted from 0, `.npy` or idx. Examples are then pairs of an
+        image and its label, int64.
       class_names: With labels, names of the classes in the order of their
         numbers, such as those of another data set, which may have folders that
         this one lacks. By default those of the folders, sorted, that hold good
-        images, or the numbers in the file.
+        images, or of the data set, or the numbers in the file.
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
@@ -130,7 +132,7 @@ class ImageDataset(examples_lib.Examples):
     )
     self._set_items(
         np.concatenate([
-            items_lib.image_items(i, self._scan, self._size, self._crop)
+            tiles.image_items(i, self._scan, self._size, self._crop)
             for i in good
         ])
     )
