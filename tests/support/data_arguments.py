@@ -110,6 +110,19 @@ ENTRIES = {
     'data.read_array': kinds.Entry(
         fo.data.read_array, dict, {'path': (None, 3, [])}
     ),
+    'data.DatasetExamples': kinds.Entry(
+        fo.data.DatasetExamples,
+        lambda: {
+            'dataset': tf.data.Dataset.from_tensors(
+                tf.zeros([2, 2, 1], tf.uint8)
+            )
+        },
+        {
+            'dataset': (None, [], np.zeros([3, 2, 2, 1], np.uint8)),
+            'shuffle_buffer': (*kinds.SEED, -1),
+            'class_names': (['a', 'b'],),
+        },
+    ),
     'training.convert_images': kinds.Entry(
         fo.training.convert_images,
         lambda: {'path': '/nowhere', 'output': '/nowhere/either'},

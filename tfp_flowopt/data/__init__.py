@@ -2,6 +2,7 @@
 
 from tfp_flowopt.data.convert import OtherConversionError
 from tfp_flowopt.data.convert import convert_images
+from tfp_flowopt.data.dataset_examples import DatasetExamples
 from tfp_flowopt.data.examples import Examples
 from tfp_flowopt.data.image_crops import ImageCrops
 from tfp_flowopt.data.image_crops import split_columns
@@ -16,6 +17,7 @@ from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 
 __all__ = [
+    'DatasetExamples',
     'Examples',
     'ImageCrops',
     'ImageDataset',
