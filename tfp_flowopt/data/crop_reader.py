@@ -71,6 +71,7 @@ class CropReader:
     )
     return self._example(image, crop)
 
+  @tf.autograph.experimental.do_not_convert
   def read_group(self, crops):
     """Reads examples, and each image once, however many come from it.
 

@@ -91,11 +91,13 @@ class ExampleBatches:
 
   def dequantized(self, bits):
     """A finite `tf.data.Dataset` of preprocessed images, without labels."""
-    return self._dataset.map(
-        lambda start, batch: labelled.split(
-            self.preprocessed(start, batch, bits)
-        )[0]
-    )
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def images(start, batch):
+      return labelled.split(self.preprocessed(start, batch, bits))[0]
+
+    return self._dataset.map(images)
 
   def reported(self, bits):
     """The images of `array`, with its default, in batches; without labels."""
@@ -123,9 +125,12 @@ class ExampleBatches:
       kwargs: What else a distribution's methods need, see `labelled.split`.
     """
     num = self._number_of(most_numbers)
-    batches = self._dataset.map(
-        lambda start, batch: self.preprocessed(start, batch, bits)
-    )
+
+    @tf.autograph.experimental.do_not_convert
+    def preprocessed(start, batch):
+      return self.preprocessed(start, batch, bits)
+
+    batches = self._dataset.map(preprocessed)
     batch = batches.unbatch().take(num).batch(num).get_single_element()
     images, kwargs = labelled.split(batch)
     return images.numpy(), kwargs

@@ -134,10 +134,13 @@ class ImageCrops(examples.Examples):
   def examples(self, num, seed):
     """The crops of `draw(num, seed)`, one by one; see `Examples`."""
     choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
-    return choices.map(
-        lambda choice: self._gather(choice[tf.newaxis])[0],
-        num_parallel_calls=1,
-    ).prefetch(2)
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def draw(choice):
+      return self._gather(choice[tf.newaxis])[0]
+
+    return choices.map(draw, num_parallel_calls=1).prefetch(2)
 
   def batches(
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
@@ -147,6 +150,7 @@ class ImageCrops(examples.Examples):
         batch_size, first_step, num_parts, parts
     )
 
+    @tf.autograph.experimental.do_not_convert
     def draw_part(step, start):
       # All choices, as one depends on their number; pixels of the part only.
       choices = self._choose(batch_size, [seed, step])

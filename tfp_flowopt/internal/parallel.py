@@ -27,7 +27,10 @@ def map_in_threads(dataset, function):
   options.experimental_optimization.map_and_batch_fusion = False
   # A fixed number: to choose it by speed would fill the memory.
   return dataset.with_options(options).map(
-      function, num_parallel_calls=THREADS, deterministic=True
+      # To translate it takes longer than to trace it.
+      tf.autograph.experimental.do_not_convert(function),
+      num_parallel_calls=THREADS,
+      deterministic=True,
   )
 
 
