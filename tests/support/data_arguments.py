@@ -140,6 +140,7 @@ _PICTURE = 'draws what other parts have computed, and checked'
 LEFT_OUT = {
     'bijectors.FlowBounds': _RESULT,
     'data.Examples': _ABSTRACT,
+    'data.ImageStore': _ABSTRACT,
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
     'bijectors.JointBijector': _ABSTRACT,
     'diagnostics.LayerReport': _RESULT,

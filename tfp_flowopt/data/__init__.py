@@ -13,6 +13,7 @@ from tfp_flowopt.data.quantization import dequantization_noise
 from tfp_flowopt.data.quantization import dequantize
 from tfp_flowopt.data.quantization import quantize
 from tfp_flowopt.data.sources.arrays import read_array
+from tfp_flowopt.data.sources.base import ImageStore
 from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 
@@ -22,6 +23,7 @@ __all__ = [
     'ImageCrops',
     'ImageDataset',
     'ImageSource',
+    'ImageStore',
     'OtherConversionError',
     'convert_images',
     'dequantization_noise',

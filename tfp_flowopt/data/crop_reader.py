@@ -43,11 +43,9 @@ class CropReader:
     Args:
       store: `ImageStore` of 1 or 3 channels.
       labels: int64 array, the label of each image of the store, or `None`.
-      orientations: int64 array, how each image is turned; see
-        `image_orientation`.
+      orientations: int64 array, what turns each image upright.
       size: Side `S` of the crops.
-      channels: 3 for colour, 1 for grey; images of the other kind are
-        converted.
+      channels: 3 for colour, 1 for grey, whatever the store has.
       flip: Whether to flip the crops that say so.
     """
     self._store = store
@@ -58,14 +56,7 @@ class CropReader:
     self._flip = flip
 
   def read(self, crop):
-    """Reads one example, and decodes little more of its image.
-
-    Args:
-      crop: `Crop` of scalar `Tensor`s.
-
-    Returns:
-      The example.
-    """
+    """Reads the example of a `Crop`, and decodes little more of its image."""
     image = _read_window(
         self._store, crop.source, crop.top, crop.left, self._size, self._size
     )

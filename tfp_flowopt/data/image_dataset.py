@@ -59,7 +59,8 @@ class ImageDataset(examples_lib.Examples):
 
     Args:
       path: A folder, TFRecord files, a `.npy` or an idx file, or a data set of
-        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`); see `open_images`.
+        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`), see `open_images`; or an
+        `ImageStore`.
       image_size: Side `S` of the squares. Larger images are cropped, smaller
         ones are bad.
       crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
@@ -99,7 +100,6 @@ class ImageDataset(examples_lib.Examples):
     arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
     if labels is None and class_names is not None:
       raise ValueError('Argument `class_names` needs `labels`.')
-    path = arguments.check_path('path', path)
     if cache is not None:
       scan_lib.check_cache(path, arguments.check_path('cache', cache))
     self._store = open_source.open_images(path)
@@ -114,7 +114,6 @@ class ImageDataset(examples_lib.Examples):
           labels, self._store, path, class_names
       )
     self._scan = scan_lib.scan(self._store, cache)
-    self._orientations = np.array(self._scan.orientations, np.int64)
     good = self._sort_out(bad_images == 'strict')
     if not good:
       raise ValueError(f'No images in {path}, only bad ones: {self.bad[0]}')
@@ -125,14 +124,14 @@ class ImageDataset(examples_lib.Examples):
     self._reader = crop_reader.CropReader(
         self._store,
         self._labels,
-        self._orientations,
+        np.array([image.orientation for image in self._scan], np.int64),
         self._size,
         self._settings['channels'],
         flip,
     )
     self._set_items(
         np.concatenate([
-            tiles.image_items(i, self._scan, self._size, self._crop)
+            tiles.image_items(i, self._scan[i], self._size, self._crop)
             for i in good
         ])
     )
@@ -245,15 +244,8 @@ class ImageDataset(examples_lib.Examples):
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""
     good, self.bad = [], []
-    for i, (height, width, problem) in enumerate(
-        zip(
-            self._scan.heights,
-            self._scan.widths,
-            self._scan.problems,
-            strict=True,
-        )
-    ):
-      problem = problem or decoding.too_small((height, width), self._size)
+    for i, image in enumerate(self._scan):
+      problem = image.problem or decoding.too_small(image, self._size)
       if problem is None and self._labels is not None:
         problem = labels_lib.problem(self._labels[i])
       if problem is None:
@@ -274,7 +266,7 @@ class ImageDataset(examples_lib.Examples):
     self._table = tf.constant(self._items)
     digest = hashlib.sha256(json.dumps([*self._settings.values()]).encode())
     for source in self._items[:, 0]:
-      digest.update(self._scan.hashes[source].encode())
+      digest.update(self._scan[source].hash.encode())
     digest.update(self._items[:, 1:].tobytes())
     if self._labels is not None:
       digest.update(self._labels[self._items[:, 0]].tobytes())

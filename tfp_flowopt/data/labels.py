@@ -40,7 +40,6 @@ def read_labels(labels, store, path, class_names=None):
   if class_names is not None:
     class_names = _names(class_names)
   if isinstance(labels, str) and labels == FOLDERS:
-    path = arguments.check_path('path', path)
     return _of_folders(store, path, class_names or [])
   if isinstance(labels, str) and labels == TFDS:
     values = _of_tfds(store, path)
@@ -122,7 +121,7 @@ def _of_folders(store, path, names):
         "Argument `labels`: 'folders' is for image files in subfolders, got "
         f'{path}.'
     )
-  parts = [file.relative_to(path).parts for file in store.files()]
+  parts = [file.relative_to(store.path).parts for file in store.files()]
   folders = {p[0] for p in parts if len(p) > 1}
   if not folders:
     raise ValueError(

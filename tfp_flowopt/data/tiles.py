@@ -44,21 +44,20 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
   return np.stack([image[i : i + size, j : j + size] for i, j in corners])
 
 
-def image_items(source, scan, size, crop):
+def image_items(source, image, size, crop):
   """Squares to be cut out of an image as it is stored, before it is turned.
 
   Args:
     source: Index of the image.
-    scan: `ImageScan`.
+    image: What a scan found, `ScannedImage`.
     size: Side of the squares.
-    crop: `'random'`, `'center'` or `'tile'`, see `ImageDataset`.
+    crop: As `ImageDataset` takes it.
 
   Returns:
     List of lists `[source, top, left, rows, columns]`: the first row and column
     of a square, and at how many of each it may begin if `crop` is `'random'`.
   """
-  shape = scan.heights[source], scan.widths[source]
-  orientation = scan.orientations[source]
+  shape, orientation = (image.height, image.width), image.orientation
   last = [side - size for side in shape]
   if crop == 'tile':
     positions = 1, 1

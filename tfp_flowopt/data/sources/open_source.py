@@ -4,6 +4,7 @@ import glob
 import os
 
 from tfp_flowopt.data.sources import arrays
+from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import folder as folder_lib
 from tfp_flowopt.data.sources import records
 from tfp_flowopt.data.sources import tfds
@@ -27,7 +28,7 @@ def open_images(path, image_key='image/encoded'):
       of the MNIST family, uint8 `[N, H, W]`, plain or `.gz`, which is loaded;
       or `'tfds:NAME:SPLIT'`, a prepared data set of TensorFlow Datasets in
       `TFDS_DATA_DIR`, such as `'tfds:celeb_a_hq/1024'` (of the split `train`)
-      or `'tfds:mnist:3.0.1:train[:90%]'`.
+      or `'tfds:mnist:3.0.1:train[:90%]'`. An `ImageStore` stays what it is.
     image_key: Of the feature that holds an encoded image (TFRecord).
 
   Returns:
@@ -39,6 +40,8 @@ def open_images(path, image_key='image/encoded'):
       type or shape, or a file is damaged; the message names it.
     ImportError: If `'tfds:'` is asked for and not installed.
   """
+  if isinstance(path, base.ImageStore):
+    return path
   path = arguments.check_path('path', path)
   if str(path).startswith(tfds.PREFIX):
     store = tfds.open_tfds(str(path))
