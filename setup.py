@@ -39,6 +39,8 @@ setuptools.setup(
         'examples': ['matplotlib', 'pillow', 'scikit-learn'],
         # To look at what a run writes for it.
         'tensorboard': ['tensorboard'],
+        # Its data sets, as `tfds:NAME`.
+        'tfds': ['tensorflow-datasets>=4.9.3'],
         # scikit-learn is also the reference the optimum is tested against; the
         # documentation is built, and its notebook executed, by tests.
         'dev': ['ipykernel', 'matplotlib', 'mkdocs-jupyter', 'mkdocs-material',

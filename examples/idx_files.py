@@ -4,8 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tfp_flowopt.data import labels as labels_lib
-from tfp_flowopt.data.sources import arrays
+import tfp_flowopt as fo
 
 __all__ = ['load']
 
@@ -27,9 +26,12 @@ def load(folder):
     try:
       (images,) = pathlib.Path(folder).glob(f'{part}-images*ubyte*')
       (labels,) = pathlib.Path(folder).glob(f'{part}-labels*ubyte*')
-      store = arrays.open_idx(images)
-      values, _ = labels_lib.read_labels(labels, store, images)
+      images, labels = map(fo.data.read_array, (images, labels))
+      if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f'images {list(images.shape)} and labels {list(labels.shape)}'
+        )
     except ValueError as e:
       raise SystemExit(f'--data={folder}: {e}') from e
-    pairs.append((np.stack([store.read(i) for i in range(len(store))]), values))
+    pairs.append((images[..., np.newaxis], labels.astype(np.int64)))
   return pairs

@@ -60,6 +60,8 @@ def load(say):
     say(f'{len(held_out)} of {len(train)} {items} are held out, every tenth.')
     _warn_of_few(held_out.num_independent, say)
     return train.split()[0], held_out
+  except ImportError as e:  # of tfds:NAME
+    raise SystemExit(str(e)) from e
   except ValueError as e:
     raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
 

@@ -53,8 +53,9 @@ _DATA = flags.DEFINE_string(
     'data',
     None,
     'Images to train on: a folder (PNG, JPEG, BMP, GIF), TFRecord files, a '
-    '.npy or an idx file, of sizes not below --image_size; by default the '
-    'photographs of scikit-learn.',
+    '.npy or an idx file, or tfds:NAME or tfds:NAME:SPLIT of TensorFlow '
+    'Datasets, of sizes not below --image_size; by default the photographs of '
+    'scikit-learn.',
 )
 _HELD_OUT = flags.DEFINE_string(
     'held_out',
@@ -65,7 +66,8 @@ _LABELS = flags.DEFINE_string(
     'labels',
     None,
     "Classes that the flow is conditioned on: 'folders', each subfolder of "
-    '--data is one; or a .npy or idx file of one whole number an image.',
+    "--data is one; 'tfds', those of the data set; or a .npy or idx file of "
+    'one whole number an image.',
 )
 _HELD_OUT_LABELS = flags.DEFINE_string(
     'held_out_labels', None, 'The same of --held_out, if it is a file.'
@@ -328,7 +330,7 @@ flags.register_multi_flags_validator(
     lambda values: (values['held_out_labels'] is not None)
     == (
         values['held_out'] is not None
-        and values['labels'] not in (None, 'folders')
+        and values['labels'] not in (None, 'folders', 'tfds')
     ),
     message='--held_out_labels belongs to --held_out and a file of --labels',
 )

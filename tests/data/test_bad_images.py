@@ -72,7 +72,7 @@ def decoded(monkeypatch):
   monkeypatch.setattr(
       decoding,
       'decode_checked',
-      lambda x: (calls.append(1), decode(x))[1],
+      lambda *x: (calls.append(1), decode(*x))[1],
   )
   return calls
 

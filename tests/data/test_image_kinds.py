@@ -273,4 +273,4 @@ def test_an_animated_webp_never_comes_to_tensorflow(monkeypatch):
   monkeypatch.setattr(tf.io, 'decode_image', decode)
   for keep_grey in (False, True):
     with pytest.raises(ValueError, match='an animated WebP'):
-      decoding.decode_upright(file, keep_grey)
+      decoding.decode_checked(file, keep_grey)

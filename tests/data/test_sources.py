@@ -13,7 +13,6 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.data import array_files
 from tfp_flowopt.internal import parallel
 
 training = fo.training
@@ -164,8 +163,10 @@ def test_damaged_files_are_named(grey, tmp_path):
       (write_bytes('cut-idx3-ubyte', idx(grey)[:-3]), 'must hold 315 bytes'),
       (write_bytes('cut-idx3.gz', gzip.compress(idx(grey))[:-20]), 'cut short'),
       (write_bytes('no-idx3.gz', b'text'), 'Not a gzipped file'),
-      (write_bytes('labels-idx1', struct.pack('>5I', 0x801, *[5] * 4)),
-       '0x00000801'),
+      (write_bytes('labels-idx1', struct.pack('>2I', 0x801, 5) + bytes(5)),
+       r'got uint8 \[5\]'),
+      (write_bytes('floats-idx3', struct.pack('>4I', 0xD03, 1, 1, 1)),
+       'begins with 0x00000d03'),
   ]
   for path, message in damaged:
     with pytest.raises(ValueError, match=message) as e:
@@ -235,10 +236,10 @@ def test_no_more_is_unpacked_than_the_header_says(
     if num_dims == 3:
       training.open_images(packed)
     else:
-      array_files.read_idx(packed, 1)
+      fo.data.read_array(packed)
   _, most = tracemalloc.get_traced_memory()
   tracemalloc.stop()
-  assert asked == [4 + 4 * num_dims, 65]
+  assert asked == [4, 4 * num_dims, 65]
   assert most < 2**20
 
 

@@ -107,6 +107,22 @@ ENTRIES = {
             'bad_images': kinds.CHOICE,
         },
     ),
+    'data.read_array': kinds.Entry(
+        fo.data.read_array, dict, {'path': (None, 3, [])}
+    ),
+    'data.DatasetExamples': kinds.Entry(
+        fo.data.DatasetExamples,
+        lambda: {
+            'dataset': tf.data.Dataset.from_tensors(
+                tf.zeros([2, 2, 1], tf.uint8)
+            )
+        },
+        {
+            'dataset': (None, [], np.zeros([3, 2, 2, 1], np.uint8)),
+            'shuffle_buffer': (*kinds.SEED, -1),
+            'class_names': (['a', 'b'],),
+        },
+    ),
     'training.convert_images': kinds.Entry(
         fo.training.convert_images,
         lambda: {'path': '/nowhere', 'output': '/nowhere/either'},
@@ -123,6 +139,8 @@ _PICTURE = 'draws what other parts have computed, and checked'
 # Why there is no entry.
 LEFT_OUT = {
     'bijectors.FlowBounds': _RESULT,
+    'data.Examples': _ABSTRACT,
+    'data.ImageStore': _ABSTRACT,
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
     'bijectors.JointBijector': _ABSTRACT,
     'diagnostics.LayerReport': _RESULT,

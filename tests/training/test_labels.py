@@ -30,12 +30,12 @@ def _path(tmp_path):
   return tmp_path / 'x.npy'
 
 
-def write_labels(path, labels, magic=0x801):
+def write_labels(path, labels):
   """As `.npy` or idx, by the name."""
   if path.suffix == '.npy':
     np.save(path, labels)
   else:
-    data = struct.pack('>2I', magic, len(LABELS)) + bytes(labels)
+    data = struct.pack('>2I', 0x801, len(LABELS)) + bytes(labels)
     opened = gzip.open if path.suffix == '.gz' else open
     with opened(path, 'wb') as f:
       f.write(data)
@@ -116,8 +116,9 @@ def test_bad_files_of_labels_are_named(path, tmp_path):
     return str(e.value)
 
   assert 'No such file' in error_of(tmp_path / 'none.npy')
-  images = write_labels(tmp_path / 'x-idx3-ubyte', LABELS, magic=0x803)
-  assert 'magic number 0x00000803' in error_of(images)
+  images = tmp_path / 'x-idx3-ubyte'
+  images.write_bytes(struct.pack('>4I', 0x803, 8, 1, 1) + bytes(LABELS))
+  assert 'whole numbers [N], got uint8 [8, 1, 1]' in error_of(images)
   short = write_labels(tmp_path / 'y-idx1-ubyte', LABELS[:7])
   assert 'must hold 8 bytes' in error_of(short)
   absurd = tmp_path / 'z.npy'

@@ -153,13 +153,14 @@ def _check_settings(output, settings):
 
 def _encode(store, index, image_size, image_format, jpeg_quality):
   """Encoded image, and its shape."""
-  value = store.read(index)
-  image = value
-  if store.encoded:
-    image, orientation = decoding.decode_checked(value, keep_grey=True)
-    if not image_size and value.startswith(_SIGNATURES[image_format]):
-      return value, image.shape  # with its orientation
-    image = orientation_lib.turn(image, orientation)
+  value, image, orientation = store.decoded(index, keep_grey=True)
+  if (
+      store.encoded
+      and not image_size
+      and value.startswith(_SIGNATURES[image_format])
+  ):
+    return value, image.shape  # with its orientation
+  image = orientation_lib.turn(image, orientation)
   if image_size:
     problem = decoding.too_small(image.shape, image_size)
     if problem:
@@ -186,19 +187,17 @@ def _resize(image, size):
 
 
 def _record(encoded, shape, image_format, name):
-  def of_bytes(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-  def of_int(value):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-  features = {
-      'image/encoded': of_bytes(encoded),
-      'image/format': of_bytes(image_format.encode()),
-      'image/height': of_int(int(shape[0])),
-      'image/width': of_int(int(shape[1])),
-      'image/channels': of_int(int(shape[2])),
-      'image/name': of_bytes(name.encode()),
-  }
-  features = tf.train.Features(feature=features)
-  return tf.train.Example(features=features).SerializeToString()
+  height, width, channels = map(int, shape)
+  example = tf.train.Example()
+  for key, value in {
+      'encoded': encoded,
+      'format': image_format.encode(),
+      'height': height,
+      'width': width,
+      'channels': channels,
+      'name': name.encode(),
+  }.items():
+    feature = example.features.feature[f'image/{key}']
+    kind = 'bytes_list' if isinstance(value, bytes) else 'int64_list'
+    getattr(feature, kind).value.append(value)
+  return example.SerializeToString()

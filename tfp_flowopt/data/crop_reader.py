@@ -5,11 +5,14 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.data import decoding
 from tfp_flowopt.data import orientation
-from tfp_flowopt.data import reading
 from tfp_flowopt.internal import parallel
 
 __all__ = ['Crop', 'CropReader']
+
+# Around a window of a JPEG, for its pixels to be those of the whole image.
+_JPEG_MARGIN = 16
 
 
 class Crop(typing.NamedTuple):
@@ -40,11 +43,9 @@ class CropReader:
     Args:
       store: `ImageStore` of 1 or 3 channels.
       labels: int64 array, the label of each image of the store, or `None`.
-      orientations: int64 array, how each image is turned; see
-        `image_orientation`.
+      orientations: int64 array, what turns each image upright.
       size: Side `S` of the crops.
-      channels: 3 for colour, 1 for grey; images of the other kind are
-        converted.
+      channels: 3 for colour, 1 for grey, whatever the store has.
       flip: Whether to flip the crops that say so.
     """
     self._store = store
@@ -55,15 +56,8 @@ class CropReader:
     self._flip = flip
 
   def read(self, crop):
-    """Reads one example, and decodes little more of its image.
-
-    Args:
-      crop: `Crop` of scalar `Tensor`s.
-
-    Returns:
-      The example.
-    """
-    image = reading.read_window(
+    """Reads the example of a `Crop`, and decodes little more of its image."""
+    image = _read_window(
         self._store, crop.source, crop.top, crop.left, self._size, self._size
     )
     return self._example(image, crop)
@@ -90,7 +84,7 @@ class CropReader:
       top, left = tf.reduce_min(tops), tf.reduce_min(lefts)
       height = tf.reduce_max(tops) - top + self._size
       width = tf.reduce_max(lefts) - left + self._size
-      window = reading.read_window(
+      window = _read_window(
           self._store, source[0], top, left, height, width
       )
       return window, top, left, first, end
@@ -138,3 +132,40 @@ class CropReader:
     if self._labels is None:
       return image
     return image, tf.gather(self._labels, crop.source)
+
+
+def _read_window(store, index, top, left, height, width):
+  """A rectangle of an image, whose corner and size are int64 `Tensor`s."""
+  window = top, left, height, width
+  value = store.read_in_graph(index)
+  if store.encoded:
+    value = tf.ensure_shape(value, [])
+    image = tf.cond(
+        tf.io.is_jpeg(value),
+        lambda: _crop_jpeg(value, *(tf.cast(x, tf.int32) for x in window)),
+        lambda: _crop(decoding.decode(value), *window),
+    )
+  else:
+    image = _crop(value, *window)
+  return tf.ensure_shape(image, [None, None, store.channels])
+
+
+def _crop(image, top, left, height, width):
+  return image[top : top + height, left : left + width]
+
+
+def _crop_jpeg(encoded, top, left, height, width):
+  """Decodes a window and little else, to the pixels of the whole image."""
+  rows, columns, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
+  first_row = tf.maximum(top - _JPEG_MARGIN, 0)
+  first_column = tf.maximum(left - _JPEG_MARGIN, 0)
+  last_row = tf.minimum(top + height + _JPEG_MARGIN, rows)
+  last_column = tf.minimum(left + width + _JPEG_MARGIN, columns)
+  window = tf.stack([
+      first_row,
+      first_column,
+      last_row - first_row,
+      last_column - first_column,
+  ])
+  image = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+  return _crop(image, top - first_row, left - first_column, height, width)

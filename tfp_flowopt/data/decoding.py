@@ -5,13 +5,11 @@ import re
 import tensorflow as tf
 
 from tfp_flowopt.data import headers
-from tfp_flowopt.data import orientation
 
 __all__ = [
     'ERRORS',
     'decode',
     'decode_checked',
-    'decode_upright',
     'describe',
     'too_small',
 ]
@@ -23,7 +21,7 @@ ERRORS = (OSError, ValueError, tf.errors.OpError)
 def decode(encoded):
   """Decodes PNG, JPEG, BMP, WebP or the first picture of a GIF.
 
-  Some files it decodes wrongly, and it turns none upright; see
+  Some files it decodes wrongly, and it turns none upright: see
   `decode_checked`.
 
   Args:
@@ -47,13 +45,6 @@ def _decode_as_stored(encoded):
   return tf.ensure_shape(image, [None, None, None])
 
 
-def _decode_grey_or_colour(encoded):
-  """Like `decode`, but leaves what is stored as grey grey."""
-  image = _decode_as_stored(encoded)
-  # Two and four channels: the last one is transparency.
-  return image[..., : 1 if image.shape[-1] < 3 else 3]
-
-
 def decode_checked(encoded, keep_grey=False):
   """Decodes an image, and refuses what `decode` decodes wrongly.
 
@@ -63,33 +54,22 @@ def decode_checked(encoded, keep_grey=False):
 
   Returns:
     image: uint8 `Tensor` `[H, W, C]`, as stored.
-    orientation: What turns it upright, see `image_orientation`.
+    orientation: What `orientation.turn` takes to turn it upright.
 
   Raises:
     ValueError, tf.errors.OpError: If it is no image, or one that TensorFlow
       reads wrongly.
   """
   header = headers.read_header(encoded)
-  image = _decode_grey_or_colour(encoded) if keep_grey else decode(encoded)
+  if keep_grey:
+    image = _decode_as_stored(encoded)
+    # Two and four channels: the last one is transparency.
+    image = image[..., : 1 if image.shape[-1] < 3 else 3]
+  else:
+    image = decode(encoded)
   if header.shape not in (None, tuple(image.shape[:2])):
     raise ValueError('a GIF with pictures that lie outside of it')
   return image, header.orientation
-
-
-def decode_upright(encoded, keep_grey=False):
-  """Decodes an image to what a viewer shows.
-
-  Args:
-    encoded: Bytes.
-    keep_grey: Whether an image that is stored as grey has one channel.
-
-  Returns:
-    uint8 `Tensor` `[H, W, C]`.
-
-  Raises:
-    ValueError, tf.errors.OpError: As `decode_checked` does.
-  """
-  return orientation.turn(*decode_checked(encoded, keep_grey))
 
 
 def describe(error):
@@ -99,15 +79,7 @@ def describe(error):
 
 
 def too_small(shape, smallest_side):
-  """Says that an image is too small; `None` if it is not.
-
-  Args:
-    shape: Height and width first.
-    smallest_side: Least height and width.
-
-  Returns:
-    String or `None`.
-  """
+  """Says that height or width, first in `shape`, are too small, or `None`."""
   if min(shape[:2]) >= smallest_side:
     return None
   return (

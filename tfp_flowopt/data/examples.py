@@ -128,8 +128,9 @@ def check(name, images, event_shape):
   if missing:
     raise ValueError(
         f'Argument `{name}` must have {", ".join(_NEEDED)}, as `ImageDataset` '
-        '(images in files), `ImageCrops` (arrays) and subclasses of `Examples` '
-        f'have; a {type(images).__name__} has no {", ".join(missing)}.'
+        '(images in files), `ImageCrops` (arrays), `DatasetExamples` (a '
+        '`tf.data.Dataset`) and subclasses of `Examples` have; a '
+        f'{type(images).__name__} has no {", ".join(missing)}.'
     )
   wanted, shape = list(event_shape), list(images.event_shape)
   if shape != wanted:

@@ -93,10 +93,8 @@ class ImageCrops(examples.Examples):
     """Number of crops that fit side by side into the images."""
     return self._num_disjoint
 
-  @property
-  def num_independent(self):
-    """The same: the images are all there is, and crops are what varies."""
-    return self._num_disjoint
+  # The images are all there is, and crops are what varies.
+  num_independent = num_disjoint
 
   def draw(self, num, seed):
     """Draws `num` crops.

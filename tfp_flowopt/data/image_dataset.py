@@ -10,9 +10,9 @@ import tensorflow as tf
 from tfp_flowopt.data import crop_reader
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples as examples_lib
-from tfp_flowopt.data import items as items_lib
 from tfp_flowopt.data import labels as labels_lib
 from tfp_flowopt.data import scan as scan_lib
+from tfp_flowopt.data import tiles
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import parallel
@@ -58,8 +58,9 @@ class ImageDataset(examples_lib.Examples):
     """Finds the images and decodes each once, to know that it is good.
 
     Args:
-      path: A folder, TFRecord files, a `.npy` or an idx file; see
-        `open_images`.
+      path: A folder, TFRecord files, a `.npy` or an idx file, or a data set of
+        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`), see `open_images`; or an
+        `ImageStore`.
       image_size: Side `S` of the squares. Larger images are cropped, smaller
         ones are bad.
       crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
@@ -72,12 +73,14 @@ class ImageDataset(examples_lib.Examples):
       cache: Path of a JSON file that keeps what was found. While names, sizes
         and times of the files stay the same, nothing is decoded again. Must
         not lie in a folder of images, unless its name begins with a dot.
-      labels: `'folders'`, or a file of labels; see `read_labels`. Examples are
-        then pairs of an image and its label, int64.
+      labels: `'folders'`: the class of an image is the folder of `path` that it
+        is in; `'tfds'`: that of the data set; or a file of one whole number an
+        image, counted from 0, `.npy` or idx. Examples are then pairs of an
+        image and its label, int64.
       class_names: With labels, names of the classes in the order of their
         numbers, such as those of another data set, which may have folders that
         this one lacks. By default those of the folders, sorted, that hold good
-        images, or the numbers in the file.
+        images, or of the data set, or the numbers in the file.
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
@@ -97,7 +100,6 @@ class ImageDataset(examples_lib.Examples):
     arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
     if labels is None and class_names is not None:
       raise ValueError('Argument `class_names` needs `labels`.')
-    path = arguments.check_path('path', path)
     if cache is not None:
       scan_lib.check_cache(path, arguments.check_path('cache', cache))
     self._store = open_source.open_images(path)
@@ -112,7 +114,6 @@ class ImageDataset(examples_lib.Examples):
           labels, self._store, path, class_names
       )
     self._scan = scan_lib.scan(self._store, cache)
-    self._orientations = np.array(self._scan.orientations, np.int64)
     good = self._sort_out(bad_images == 'strict')
     if not good:
       raise ValueError(f'No images in {path}, only bad ones: {self.bad[0]}')
@@ -123,14 +124,14 @@ class ImageDataset(examples_lib.Examples):
     self._reader = crop_reader.CropReader(
         self._store,
         self._labels,
-        self._orientations,
+        np.array([image.orientation for image in self._scan], np.int64),
         self._size,
         self._settings['channels'],
         flip,
     )
     self._set_items(
         np.concatenate([
-            items_lib.image_items(i, self._scan, self._size, self._crop)
+            tiles.image_items(i, self._scan[i], self._size, self._crop)
             for i in good
         ])
     )
@@ -243,15 +244,8 @@ class ImageDataset(examples_lib.Examples):
   def _sort_out(self, strict):
     """Indices of the good images; names the bad ones."""
     good, self.bad = [], []
-    for i, (height, width, problem) in enumerate(
-        zip(
-            self._scan.heights,
-            self._scan.widths,
-            self._scan.problems,
-            strict=True,
-        )
-    ):
-      problem = problem or decoding.too_small((height, width), self._size)
+    for i, image in enumerate(self._scan):
+      problem = image.problem or decoding.too_small(image, self._size)
       if problem is None and self._labels is not None:
         problem = labels_lib.problem(self._labels[i])
       if problem is None:
@@ -272,7 +266,7 @@ class ImageDataset(examples_lib.Examples):
     self._table = tf.constant(self._items)
     digest = hashlib.sha256(json.dumps([*self._settings.values()]).encode())
     for source in self._items[:, 0]:
-      digest.update(self._scan.hashes[source].encode())
+      digest.update(self._scan[source].hash.encode())
     digest.update(self._items[:, 1:].tobytes())
     if self._labels is not None:
       digest.update(self._labels[self._items[:, 0]].tobytes())

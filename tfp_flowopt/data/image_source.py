@@ -55,22 +55,19 @@ class ImageSource:
         all were bad.
     """
     self.bad = []
-    good = 0
     for i in range(len(self._store)):
-      problem = None
       try:
         image = self._store.image(i)
         problem = decoding.too_small(image.shape, self._smallest_side)
       except decoding.ERRORS as e:
         problem = decoding.describe(e)
       if problem is None:
-        good += 1
         yield image
         continue
       self.bad.append(f'{self._store.name(i)}: {problem}')
       if not self._skip_bad:
         raise ValueError(f'Bad image {self.bad[-1]}')
-    if not good:
+    if len(self.bad) == len(self._store):
       raise ValueError(f'No images in {self._path}')
 
 

@@ -28,7 +28,7 @@ def check(distribution, images, name):
 
   Args:
     distribution: The flow.
-    images: Images with `class_names`, or without.
+    images: `Examples`.
     name: Of the argument.
 
   Raises:
@@ -39,44 +39,39 @@ def check(distribution, images, name):
   if conditioning is None and names is None:
     return
   if conditioning is None:
-    raise ValueError(
-        f'Argument `{name}` has labels, and the flow is not conditioned on any:'
-        f' make it with `conditioning={len(names)}`.'
+    problem = (
+        'has labels, and the flow is not conditioned on any: make it with '
+        f'`conditioning={len(names)}`'
     )
-  if names is None:
-    raise ValueError(
-        f'Argument `{name}` must have labels: the flow is conditioned on '
-        f'{conditioning}.'
+  elif names is None:
+    problem = (
+        f'must have labels: the flow is conditioned on {conditioning}'
     )
-  if conditioning.spec.dtype != tf.int64 or conditioning.num_channels < len(
-      names
+  elif (
+      conditioning.spec.dtype != tf.int64
+      or conditioning.num_channels < len(names)
   ):
-    raise ValueError(
-        f'Argument `{name}` has {len(names)} classes, and the flow is '
-        f'conditioned on {conditioning}.'
+    problem = (
+        f'has {len(names)} classes, and the flow is conditioned on '
+        f'{conditioning}'
     )
+  else:
+    return
+  raise ValueError(f'Argument `{name}` {problem}.')
 
 
 def check_alike(train_images, held_out_images):
-  """Refuses two data sets that are not of the same kind.
+  """Refuses two data sets in which a label means two classes.
+
+  One may have more classes.
 
   Args:
-    train_images: Images with an `event_shape`, and with `class_names`, or
-      without.
+    train_images: `Examples`.
     held_out_images: The same.
 
   Raises:
-    ValueError: If their images have different shapes, or if a label means one
-      class in one and another in the other. One may have more classes.
+    ValueError: If they do.
   """
-  shapes = [
-      list(images.event_shape) for images in (train_images, held_out_images)
-  ]
-  if shapes[0] != shapes[1]:
-    raise ValueError(
-        f'Argument `held_out_images` must have images of shape {shapes[0]}, as '
-        f'`train_images` has, got {shapes[1]}.'
-    )
   names, held_out_names = (
       list(examples.optional(images, 'class_names') or ())
       for images in (train_images, held_out_images)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from tfp_flowopt.data import array_files
+from tfp_flowopt.data.sources import arrays
 from tfp_flowopt.data.sources import folder as folder_lib
+from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 
 __all__ = ['NO_CLASS', 'of_good_images', 'problem', 'read_labels']
 
-FOLDERS = 'folders'
+FOLDERS, TFDS = 'folders', 'tfds'
 # The label of a file that lies in no folder of a class.
 NO_CLASS = -1
 
@@ -18,12 +19,14 @@ def read_labels(labels, store, path, class_names=None):
 
   Args:
     labels: `'folders'`: an image's class is the folder of `path` that it is in,
-      by order of their names; or a file of one whole number for each image, in
-      their order, classes counted from 0: `.npy`, or idx (`.gz` too).
+      by order of their names; `'tfds'`: those of the data set that `path`
+      names; or a file of one whole number for each image, in their order,
+      classes counted from 0: `.npy`, or idx (`.gz` too).
     store: `ImageStore` of the images.
     path: Where they were found.
     class_names: Names of the classes, in the order of their numbers. By default
-      those of the folders, sorted, or the numbers up to the largest.
+      those of the folders, sorted, or of the data set, or the numbers up to
+      the largest.
 
   Returns:
     int64 array `[N]`, and a list of the names of the classes. With `'folders'`,
@@ -37,9 +40,12 @@ def read_labels(labels, store, path, class_names=None):
   if class_names is not None:
     class_names = _names(class_names)
   if isinstance(labels, str) and labels == FOLDERS:
-    path = arguments.check_path('path', path)
     return _of_folders(store, path, class_names or [])
-  values = _of_file(arguments.check_path('labels', labels))
+  if isinstance(labels, str) and labels == TFDS:
+    values = _of_tfds(store, path)
+    class_names = class_names or store.class_names
+  else:
+    values = _of_file(arguments.check_path('labels', labels))
   if len(values) != len(store):
     raise ValueError(
         f'Argument `labels`: {labels} has {len(values)} labels for '
@@ -115,7 +121,7 @@ def _of_folders(store, path, names):
         "Argument `labels`: 'folders' is for image files in subfolders, got "
         f'{path}.'
     )
-  parts = [file.relative_to(path).parts for file in store.files()]
+  parts = [file.relative_to(store.path).parts for file in store.files()]
   folders = {p[0] for p in parts if len(p) > 1}
   if not folders:
     raise ValueError(
@@ -128,13 +134,19 @@ def _of_folders(store, path, names):
   return np.array(labels, np.int64), names
 
 
+def _of_tfds(store, path):
+  if not isinstance(store, tfds.Tfds):
+    raise ValueError(
+        "Argument `labels`: 'tfds' is for paths that begin with tfds:, got "
+        f'{path}.'
+    )
+  return store.labels()
+
+
 def _of_file(path):
   """Whole numbers `[N]` of a file."""
   try:
-    if array_files.has_suffix(path, '.npy'):
-      values = array_files.map_npy(path)
-    else:
-      values = array_files.read_idx(path, 1)
+    values = arrays.read_array(path)
   except (OSError, ValueError) as e:
     raise ValueError(f'Argument `labels`: no labels in {path} ({e})') from e
   if values.ndim != 1 or values.dtype.kind not in 'iu' or not len(values):

@@ -17,13 +17,13 @@ _TOP_TO_BOTTOM, _LEFT_TO_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 def of_exif(data):
-  """The orientation in an EXIF block.
+  """The orientation in an EXIF block, from 1 to 8.
 
   Args:
     data: Bytes, from the TIFF header on, with `Exif` in front or without.
 
   Returns:
-    From 1 to 8; 1 if there is none, or the block is damaged.
+    1 if there is none, or the block is damaged.
   """
   data = data.removeprefix(b'Exif\0\0')
   order = {b'II': '<', b'MM': '>'}.get(data[:2])

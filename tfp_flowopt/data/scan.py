@@ -10,43 +10,43 @@ from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import progress
 
-__all__ = ['ImageScan', 'check_cache', 'scan']
+__all__ = ['ScannedImage', 'check_cache', 'scan']
 
 # Below that it is done before one wonders.
 _MANY = 200
 # Of the file's layout, and of what is found.
-_VERSION = 2
+_VERSION = 3
 
 
-class ImageScan(typing.NamedTuple):
-  """What is known of the images of an `ImageStore`, a list entry for each.
+class ScannedImage(typing.NamedTuple):
+  """What is known of an image.
 
   Attributes:
-    heights: Heights, of upright images; 0 of an image that cannot be decoded.
-    widths: Widths, likewise.
-    orientations: What turns a decoded image upright, see `image_orientation`.
-    hashes: Of the bytes of the encoded image, or of the pixels of an array.
-    problems: Why an image cannot be decoded, or `None`.
+    height: Of the upright image; 0 if it cannot be decoded.
+    width: Likewise.
+    orientation: What turns it upright, see `orientation.turn`.
+    hash: Of the bytes of the encoded image, or of the pixels of an array.
+    problem: Why it cannot be decoded, or `None`.
   """
 
-  heights: list
-  widths: list
-  orientations: list
-  hashes: list
-  problems: list
+  height: int = 0
+  width: int = 0
+  orientation: int = 0
+  hash: str = ''
+  problem: str | None = None
 
 
 def check_cache(path, cache):
-  """Refuses a file that would itself be taken for an image.
+  """Refuses a file for what is found that would be taken for an image itself.
 
   Args:
-    path: `pathlib.Path` of the images.
+    path: Of the images, or an `ImageStore`.
     cache: `pathlib.Path` of the file.
 
   Raises:
     ValueError: If it lies in the folder of images.
   """
-  folder, cache = path.resolve(), cache.resolve()
+  folder, cache = pathlib.Path(str(path)).resolve(), cache.resolve()
   if folder in cache.parents and not cache.name.startswith('.'):
     raise ValueError(
         f'Argument `cache` must not lie in the folder of images {folder}, '
@@ -65,7 +65,7 @@ def scan(store, cache=None):
       sizes and times of the files are still the same, else written.
 
   Returns:
-    `ImageScan`.
+    List of a `ScannedImage` for each.
 
   Raises:
     ValueError: If a checksum of the store is wrong.
@@ -76,11 +76,11 @@ def scan(store, cache=None):
   stamps = store.stamps()
   known = atomic_files.read_json(cache) or {}
   if known.get('version') == _VERSION and known.get('files') == stamps:
-    return ImageScan(**known['images'])
+    return [ScannedImage(*row) for row in known['images']]
   found = _scan(store)
   cache.parent.mkdir(parents=True, exist_ok=True)
   atomic_files.write_json(
-      cache, {'version': _VERSION, 'files': stamps, 'images': found._asdict()}
+      cache, {'version': _VERSION, 'files': stamps, 'images': found}
   )
   return found
 
@@ -89,32 +89,27 @@ def _scan(store):
   store.verify()
   total = len(store)
   bar = progress.Progress(total, 1) if total >= _MANY else None
-  rows = []
-  results = parallel.ordered_map(
+  found = []
+  for image in parallel.ordered_map(
       lambda i: _inspect(store, i), range(total), parallel.THREADS
-  )
-  for row in results:
-    rows.append(row)
+  ):
+    found.append(image)
     if bar is not None:
-      bar.update(len(rows))
+      bar.update(len(found))
   if bar is not None:
     bar.close()
-  return ImageScan(*map(list, zip(*rows, strict=True)))
+  return found
 
 
 def _inspect(store, index):
-  """Height, width, orientation, hash and problem of an image."""
   try:
-    value = store.read(index)
-    image, orientation = value, orientation_lib.UPRIGHT
-    if store.encoded:
-      image, orientation = decoding.decode_checked(value)
+    value, image, orientation = store.decoded(index)
   except decoding.ERRORS as e:
-    return 0, 0, 0, '', decoding.describe(e)
+    return ScannedImage(problem=decoding.describe(e))
   height, width = map(int, image.shape[:2])
   digest = hashlib.sha256(value).hexdigest()[:16]
   if orientation != orientation_lib.UPRIGHT:
     # There were versions that showed the same bytes as other pixels.
     digest += f', {orientation}'
   shape = orientation_lib.shape_as_shown(height, width, orientation)
-  return *shape, orientation, digest, None
+  return ScannedImage(*shape, orientation, digest)

@@ -1,10 +1,11 @@
-"""Squares out of an image that is in memory."""
+"""Squares of an image: side by side, its centre, or anywhere."""
 
 import numpy as np
 
+from tfp_flowopt.data import orientation as orientation_lib
 from tfp_flowopt.internal import arguments
 
-__all__ = ['image_tiles', 'square_corners']
+__all__ = ['image_items', 'image_tiles']
 
 
 def image_tiles(image, size, mode='tile', num=1, seed=0):
@@ -39,22 +40,45 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
     sides = np.array(image.shape[:2])
     corners = rng.integers(sides - size + 1, size=[num, 2])
   else:
-    corners = square_corners(*image.shape[:2], size, mode)
+    corners = _square_corners(*image.shape[:2], size, mode)
   return np.stack([image[i : i + size, j : j + size] for i, j in corners])
 
 
-def square_corners(height, width, size, mode):
-  """Where squares of an image begin.
+def image_items(source, image, size, crop):
+  """Squares to be cut out of an image as it is stored, before it is turned.
 
   Args:
-    height: Of the image, at least `size`.
-    width: The same.
+    source: Index of the image.
+    image: What a scan found, `ScannedImage`.
     size: Side of the squares.
-    mode: `'tile'` or `'center'`, as in `image_tiles`.
+    crop: As `ImageDataset` takes it.
 
   Returns:
-    List of pairs of the first row and the first column.
+    List of lists `[source, top, left, rows, columns]`: the first row and column
+    of a square, and at how many of each it may begin if `crop` is `'random'`.
   """
+  shape, orientation = (image.height, image.width), image.orientation
+  last = [side - size for side in shape]
+  if crop == 'tile':
+    positions = 1, 1
+    corners = _square_corners(*shape, size, 'tile')
+  else:
+    positions = orientation_lib.shape_as_shown(
+        last[0] + 1, last[1] + 1, orientation
+    )
+    corners = _square_corners(*shape, size, 'center')
+  return [
+      [
+          source,
+          *orientation_lib.corner_as_stored(*corner, *last, orientation),
+          *positions,
+      ]
+      for corner in corners
+  ]
+
+
+def _square_corners(height, width, size, mode):
+  """First rows and columns of squares; `mode` is `'tile'` or `'center'`."""
   rows, columns = height - size, width - size
   if mode == 'center':
     return [(rows // 2, columns // 2)]

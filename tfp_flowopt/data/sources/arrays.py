@@ -1,18 +1,88 @@
-"""Images of one array: `.npy` files, and idx files of the MNIST family."""
+"""Arrays in files: `.npy`, and idx files of the MNIST family."""
 
 import gzip
+import math
+import os
 import re
 import struct
+import zlib
 
 import numpy as np
 
-from tfp_flowopt.data import array_files
 from tfp_flowopt.data.sources import base
+from tfp_flowopt.internal import arguments
 
-__all__ = ['Array', 'is_idx', 'open_idx', 'open_npy']
+__all__ = ['Array', 'is_array', 'open_array', 'read_array']
 
-# Such as train-images-idx3-ubyte.gz; packed files show no magic number.
 _IDX_NAME = re.compile(r'idx\d(-ubyte)?(\.gz)?$', re.IGNORECASE)
+# Behind two zeros: uint8, and then the number of dimensions.
+_IDX_UINT8 = 8
+# Deflate packs 1032 bytes into one at most.
+_MOST_PACKED = 1032
+
+
+def is_array(path):
+  """Whether a file is of these kinds, by its name or its first bytes."""
+  if path.suffix.lower() == '.npy' or _IDX_NAME.search(path.name):
+    return True
+  with path.open('rb') as f:
+    return f.read(4) == bytes([0, 0, _IDX_UINT8, 3])
+
+
+def read_array(path):
+  """Reads a `.npy` or an idx file, such as labels that belong to images.
+
+  What the header says is held against the size of the file before anything is
+  read, and of a packed file no more is unpacked than that.
+
+  Args:
+    path: Of a `.npy` file, or of an idx file of uint8, plain or `.gz`.
+
+  Returns:
+    NumPy array; that of a `.npy` file is mapped, not loaded.
+
+  Raises:
+    OSError: If there is no such file.
+    ValueError: If it holds something else, or is cut short.
+  """
+  path = arguments.check_path('path', path)
+  try:
+    return _map_npy(path) if path.suffix.lower() == '.npy' else _read_idx(path)
+  except (EOFError, OverflowError, gzip.BadGzipFile, zlib.error) as e:
+    raise ValueError(f'cut short or damaged: {e}') from e
+
+
+def _map_npy(path):
+  # Shapes that overflow are refused, with a warning in front.
+  with np.errstate(over='ignore'):
+    array = np.load(path, mmap_mode='r')
+  if not isinstance(array, np.ndarray):
+    raise ValueError('an archive of arrays')
+  return array
+
+
+def _read_idx(path):
+  packed = path.suffix.lower() == '.gz'
+  most = os.path.getsize(path) * (_MOST_PACKED if packed else 1)
+  with (gzip.open(path) if packed else path.open('rb')) as f:
+    magic = f.read(4)
+    if len(magic) < 4 or magic[:3] != bytes([0, 0, _IDX_UINT8]):
+      raise ValueError(
+          f'it begins with 0x{magic.hex()}, an idx file of uint8 with 0x000008'
+      )
+    sides = f.read(4 * magic[3])
+    if len(sides) < 4 * magic[3]:
+      raise EOFError('it ends in its header')
+    shape = struct.unpack(f'>{magic[3]}I', sides)
+    size = math.prod(shape)
+    # One byte more shows that there are more, or that sums are right.
+    data = f.read(size + 1) if size <= most else b''
+  if len(data) != size:
+    raise ValueError(
+        f'must hold {size} bytes for its shape {list(shape)}, and holds '
+        + ('more' if len(data) > size else 'fewer')
+    )
+  return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 class Array(base.ImageStore):
@@ -60,47 +130,10 @@ class Array(base.ImageStore):
     return [self._path]
 
 
-def open_npy(path):
-  """Maps a `.npy` file.
-
-  Args:
-    path: `pathlib.Path`.
-
-  Returns:
-    `Array`.
-
-  Raises:
-    ValueError: If it holds no images, or is cut short.
-  """
+def open_array(path):
+  """The images of a file; `ValueError` if it holds none, or is cut short."""
   try:
-    array = array_files.map_npy(path)
+    array = read_array(path)
   except ValueError as e:
     raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
-  return Array(array, path)
-
-
-def is_idx(path):
-  """Whether a file is of the idx format, by its name or its first bytes."""
-  if _IDX_NAME.search(path.name):
-    return True
-  with path.open('rb') as f:
-    return f.read(4) == struct.pack('>I', array_files.idx_magic(3))
-
-
-def open_idx(path):
-  """Loads an idx file.
-
-  Args:
-    path: `pathlib.Path`; a name ending in `.gz` is unpacked.
-
-  Returns:
-    `Array`.
-
-  Raises:
-    ValueError: If it holds no images, or is cut short.
-  """
-  try:
-    array = array_files.read_idx(path, 3)
-  except (gzip.BadGzipFile, ValueError) as e:
-    raise ValueError(f'No idx file of images [N, H, W]: {path} ({e})') from e
   return Array(array, path)

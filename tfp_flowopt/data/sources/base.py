@@ -1,18 +1,23 @@
-"""What all sources of images have in common: access by index."""
+"""Images that are read by index: what every source of them is."""
 
 import abc
 import os
 import weakref
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.data import decoding
+from tfp_flowopt.data import orientation as orientation_lib
 
 __all__ = ['ImageStore']
 
 
 class ImageStore(abc.ABC):
   """Images that are read by index, from several threads if need be.
+
+  A subclass is a source of its own: `ImageDataset`, `ImageSource` and
+  `open_images` take it in place of a path.
 
   Attributes:
     channels: Number of channels of an image.
@@ -21,6 +26,9 @@ class ImageStore(abc.ABC):
 
   channels = 3
   encoded = True
+
+  def __repr__(self):
+    return f'{type(self).__name__} of {len(self)} images'
 
   @abc.abstractmethod
   def __len__(self):
@@ -87,6 +95,26 @@ class ImageStore(abc.ABC):
     """
     return
 
+  def decoded(self, index, keep_grey=False):
+    """Reads an image and its pixels.
+
+    Args:
+      index: Python `int`.
+      keep_grey: Whether an image file that is stored as grey has one channel.
+
+    Returns:
+      value: What `read` gives.
+      image: uint8 `[H, W, C]`, as stored.
+      orientation: What turns it upright, see `orientation.turn`.
+
+    Raises:
+      OSError, ValueError, tf.errors.OpError: If the image is bad.
+    """
+    value = self.read(index)
+    if not self.encoded:
+      return value, value, orientation_lib.UPRIGHT
+    return value, *decoding.decode_checked(value, keep_grey)
+
   def image(self, index):
     """Reads the pixels of an image, upright.
 
@@ -99,7 +127,7 @@ class ImageStore(abc.ABC):
     Raises:
       OSError, ValueError, tf.errors.OpError: If the image is bad.
     """
-    value = self.read(index)
-    if not self.encoded:
-      return value
-    return decoding.decode_upright(value).numpy()
+    _, image, orientation = self.decoded(index)
+    if orientation != orientation_lib.UPRIGHT:
+      image = orientation_lib.turn(image, orientation)
+    return np.asarray(image)

@@ -24,6 +24,7 @@ class Folder(base.ImageStore):
     Args:
       path: `pathlib.Path` of the folder.
     """
+    self.path = path
     entries = sorted(_entries(path))
     self._files = [file for file, _ in entries]
     # By index, of those that are no readable files.

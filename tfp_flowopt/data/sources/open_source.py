@@ -3,10 +3,11 @@
 import glob
 import os
 
-from tfp_flowopt.data import array_files
 from tfp_flowopt.data.sources import arrays
+from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import folder as folder_lib
 from tfp_flowopt.data.sources import records
+from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 
 __all__ = ['open_images']
@@ -24,7 +25,10 @@ def open_images(path, image_key='image/encoded'):
       over, or of TFRecord files `*.tfrecord`; TFRecord files of
       `tf.train.Example`s, a name or a pattern with `*`; a `.npy` file, uint8
       `[N, H, W]` or `[N, H, W, C]`, which is mapped, not loaded; or an idx file
-      of the MNIST family, uint8 `[N, H, W]`, plain or `.gz`, which is loaded.
+      of the MNIST family, uint8 `[N, H, W]`, plain or `.gz`, which is loaded;
+      or `'tfds:NAME:SPLIT'`, a prepared data set of TensorFlow Datasets in
+      `TFDS_DATA_DIR`, such as `'tfds:celeb_a_hq/1024'` (of the split `train`)
+      or `'tfds:mnist:3.0.1:train[:90%]'`. An `ImageStore` stays what it is.
     image_key: Of the feature that holds an encoded image (TFRecord).
 
   Returns:
@@ -34,19 +38,22 @@ def open_images(path, image_key='image/encoded'):
   Raises:
     ValueError: If there is nothing to read at `path`, or an array of a wrong
       type or shape, or a file is damaged; the message names it.
+    ImportError: If `'tfds:'` is asked for and not installed.
   """
+  if isinstance(path, base.ImageStore):
+    return path
   path = arguments.check_path('path', path)
-  if path.is_dir():
+  if str(path).startswith(tfds.PREFIX):
+    store = tfds.open_tfds(str(path))
+  elif path.is_dir():
     shards = _shards(path)
     store = (
         records.Records(shards, image_key)
         if shards
         else folder_lib.Folder(path)
     )
-  elif path.is_file() and array_files.has_suffix(path, '.npy'):
-    store = arrays.open_npy(path)
-  elif path.is_file() and arrays.is_idx(path):
-    store = arrays.open_idx(path)
+  elif path.is_file() and arrays.is_array(path):
+    store = arrays.open_array(path)
   else:
     # A name may hold characters of patterns.
     names = [str(path)] if path.is_file() else glob.glob(str(path))
@@ -67,7 +74,7 @@ def _shards(folder):
       for file in folder.iterdir()
       if not file.name.startswith('.') and not file.is_dir()
   ]
-  shards = [file for file in files if array_files.has_suffix(file, '.tfrecord')]
+  shards = [file for file in files if file.suffix.lower() == '.tfrecord']
   pictures = [file for file in files if file.suffix.lower() in _PICTURES]
   if shards and pictures:
     raise ValueError(

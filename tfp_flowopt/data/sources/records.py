@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_flowopt.data.sources import base
 
-__all__ = ['Records', 'count_records']
+__all__ = ['Records', 'count_records', 'value_of']
 
 # A record is: uint64 length, uint32 checksum of it, data, uint32 checksum.
 _HEADER = 12
@@ -21,58 +21,53 @@ _FOOTER = 4
 class Records(base.ImageStore):
   """The records of TFRecord files, each a `tf.train.Example`."""
 
-  def __init__(self, files, image_key):
+  def __init__(self, files, image_key, parts=None):
     """Finds where the records begin, by their lengths alone.
 
     Args:
       files: List of names.
       image_key: Name of the bytes feature that holds an encoded image.
+      parts: List of `slice`s, which records of each file; by default all.
 
     Raises:
       ValueError: If a file is cut short, or none of records.
     """
     self._files = files
     self._key = image_key
-    starts = [_record_starts(file) for file in files]
-    # Of each record its start and, one later, where it ends.
-    self._starts = np.concatenate([s[:-1] for s in starts])
-    self._lengths = np.concatenate([np.diff(s) for s in starts])
-    self._lengths -= _HEADER + _FOOTER
-    self._first = np.cumsum([0] + [len(s) - 1 for s in starts])
+    parts = parts or [slice(None)] * len(files)
+    starts, lengths, places = [], [], []
+    for number, (file, part) in enumerate(zip(files, parts, strict=True)):
+      # One more than there are records: where the last one ends.
+      bounds = _record_starts(file)
+      starts.append(bounds[:-1][part])
+      lengths.append(np.diff(bounds)[part] - _HEADER - _FOOTER)
+      in_file = np.arange(len(bounds) - 1)[part]
+      places.append(np.stack([np.full_like(in_file, number), in_file], axis=1))
+    self._starts, self._lengths, self._places = map(
+        np.concatenate, (starts, lengths, places)
+    )
 
   def __len__(self):
     return len(self._starts)
 
-  def _find(self, index):
-    file = int(np.searchsorted(self._first, index, side='right')) - 1
-    return self._files[file], index - int(self._first[file])
-
   def name(self, index):
     """See base class."""
-    file, record = self._find(index)
-    return f'{file}, record {record}'
+    file, record = self._places[index]
+    return f'{self._files[file]}, record {record}'
+
+  def record(self, index):
+    """The bytes of a record."""
+    with open(self._files[self._places[index, 0]], 'rb') as f:
+      f.seek(int(self._starts[index]) + _HEADER)
+      return f.read(int(self._lengths[index]))
 
   def read(self, index):
     """See base class."""
-    file, _ = self._find(index)
-    with open(file, 'rb') as f:
-      f.seek(int(self._starts[index]) + _HEADER)
-      record = f.read(int(self._lengths[index]))
-    try:
-      features = tf.train.Example.FromString(record).features.feature
-    except message.DecodeError as e:
-      raise ValueError('no tf.train.Example') from e
-    # A look at a missing key would add it.
-    if self._key not in features:
-      raise ValueError(f'no bytes feature "{self._key}"')
-    values = features[self._key].bytes_list.value
-    if len(values) != 1:
-      raise ValueError(f'not one value of bytes in feature "{self._key}"')
-    return values[0]
+    return value_of(self.record(index), self._key)
 
   def read_in_graph(self, index):
     """See base class."""
-    names, files, starts = self._places
+    names, files, starts = self._tensors
     # The public datasets of records, and of bytes, read what they pass over.
     record = tf.data.experimental.from_variant(
         tf.raw_ops.TFRecordDatasetV2(
@@ -90,13 +85,12 @@ class Records(base.ImageStore):
     return features[self._key]
 
   @functools.cached_property
-  def _places(self):
+  def _tensors(self):
     """Names of the files; of each record its file, and where it starts."""
-    numbers = np.repeat(np.arange(len(self._files)), np.diff(self._first))
     with tf.init_scope():  # once, and not copied into graphs
       return (
           tf.constant([os.fsencode(file) for file in self._files]),
-          tf.constant(numbers, tf.int64),
+          tf.constant(self._places[:, 0], tf.int64),
           tf.constant(self._starts, tf.int64),
       )
 
@@ -111,6 +105,34 @@ class Records(base.ImageStore):
         _read_all(os.fsencode(file))
       except tf.errors.DataLossError as e:
         raise _no_records(file) from e
+
+
+def value_of(record, key, kind='bytes_list'):
+  """The one value of a feature.
+
+  Args:
+    record: Bytes of a `tf.train.Example`.
+    key: Name of the feature.
+    kind: `'bytes_list'` or `'int64_list'`.
+
+  Returns:
+    The value.
+
+  Raises:
+    ValueError: If it has no such feature, or not one value.
+  """
+  try:
+    features = tf.train.Example.FromString(record).features.feature
+  except message.DecodeError as e:
+    raise ValueError('no tf.train.Example') from e
+  what = kind.removesuffix('_list')
+  # A look at a missing key would add it.
+  if key not in features:
+    raise ValueError(f'no {what} feature "{key}"')
+  values = getattr(features[key], kind).value
+  if len(values) != 1:
+    raise ValueError(f'not one value of {what} in feature "{key}"')
+  return values[0]
 
 
 def count_records(file):

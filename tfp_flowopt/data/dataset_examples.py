@@ -1,0 +1,240 @@
+"""Examples of a `tf.data.Dataset` that somebody else has made."""
+
+import hashlib
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.data import examples
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import seeds
+
+__all__ = ['DatasetExamples']
+
+# Elements that tell whether the dataset is the same one.
+_COMPARED = 16
+
+
+class DatasetExamples(examples.Examples):
+  """Images of a `tf.data.Dataset`, epoch after epoch, to train on.
+
+  A resumed run skips what it has seen. That is exact if the dataset gives the
+  same elements in the same order each time that it is iterated: so
+  `shuffle_buffer` shuffles here, by seed and epoch. If the dataset knows its
+  cardinality, whole epochs are skipped for nothing, else by reading them again.
+
+  ```python
+  photographs = tf.random.uniform([100, 32, 32, 3], 0, 256, tf.int32)
+  dataset = tf.data.Dataset.from_tensor_slices(tf.cast(photographs, tf.uint8))
+  data = fo.data.DatasetExamples(dataset, shuffle_buffer=100)
+  train, held_out = data.split()
+  ```
+
+  Attributes:
+    event_shape: Shape of an image, `[H, W, C]`.
+    class_names: Names of the classes by label, or `None`.
+  """
+
+  def __init__(
+      self, dataset, class_names=None, shuffle_buffer=0, fingerprint=None
+  ):
+    """Takes the dataset, and reads its first elements twice.
+
+    Args:
+      dataset: `tf.data.Dataset` of single uint8 images `[H, W, C]`, not of
+        batches; or of pairs of these and integer labels, counted from 0.
+      class_names: Names of the classes by label; needed with labels.
+      shuffle_buffer: Number of elements among which the next one is drawn, as
+        `tf.data.Dataset.shuffle` has it; 0: in the order of the dataset.
+      fingerprint: String that says which images these are. By default it is
+        made of the first elements and their number, and the dataset must give
+        the same ones each time. With a string of yours that is not checked, and
+        a resumed run may see some images twice and others not at all.
+
+    Raises:
+      ValueError: If `dataset` holds something else or nothing, if it gives
+        other elements the second time and there is no `fingerprint`, or an
+        argument is none of those above.
+    """
+    arguments.check_instance(
+        'dataset', dataset, tf.data.Dataset, 'a `tf.data.Dataset`'
+    )
+    self._buffer = arguments.check_int(
+        'shuffle_buffer', shuffle_buffer, least=0
+    )
+    self.event_shape, labelled = _spec(dataset.element_spec)
+    if labelled != (class_names is not None):
+      raise ValueError(
+          'Argument `class_names` must be given if and only if `dataset` has '
+          f'labels, got {class_names!r} for {dataset.element_spec}.'
+      )
+    if labelled:
+      self.class_names = list(class_names)
+      dataset = dataset.map(self._checked_label)
+    self._dataset = dataset
+    if fingerprint is None:
+      fingerprint, again = _contents(dataset), _contents(dataset)
+      if fingerprint != again:
+        raise ValueError(
+            'Argument `dataset` must give the same elements in the same order '
+            f'each time, and its first {_COMPARED} are others the second time: '
+            'shuffle by `shuffle_buffer`, or give a `fingerprint` if a resumed '
+            'run may see other images.'
+        )
+    self._contents = str(fingerprint)
+
+  @property
+  def fingerprint(self):
+    """Short hash of what tells the images, and of their order."""
+    told = json.dumps([self._contents, self._number, self._buffer])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+  @property
+  def settings(self):
+    """Dictionary of what a fingerprint does not tell."""
+    return {
+        'number': self._number,
+        'shuffle_buffer': self._buffer,
+        'classes': len(self.class_names or ()),
+    }
+
+  @property
+  def num_independent(self):
+    """Number of images; as many as are asked for, if it is unknown."""
+    number = self._number
+    return examples.Examples.num_independent if number is None else number
+
+  num_disjoint = num_independent
+
+  @property
+  def _number(self):
+    """Number of elements, `None` if that is unknown or infinite."""
+    number = int(self._dataset.cardinality())
+    return None if number < 0 else number
+
+  def split(self, every=10):
+    """Holds out every tenth element.
+
+    Args:
+      every: One element in so many is held out.
+
+    Returns:
+      Two `DatasetExamples`, to train on and held out.
+
+    Raises:
+      ValueError: If one of them would be empty.
+    """
+    number = self._number
+    every = arguments.check_int('every', every, least=2, most=number)
+
+    def part(held_out):
+      chosen = self._dataset.enumerate().filter(
+          lambda i, *_: (i % every == every - 1) == held_out
+      ).map(lambda _, *element: element if element[1:] else element[0])
+      if number is not None:
+        size = number // every
+        size = size if held_out else number - size
+        chosen = chosen.apply(tf.data.experimental.assert_cardinality(size))
+      which = f'{self._contents}, {held_out} of {every}'
+      return type(self)(chosen, self.class_names, self._buffer, which)
+
+    return part(False), part(True)
+
+  def examples(self, num, seed):
+    """See `Examples`; they begin anew when the dataset ends."""
+    return self._from(0, seed).take(num).prefetch(2)
+
+  def batches(
+      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
+  ):
+    """See `Examples`; each process reads all parts."""
+    part_size, counter = examples.parts_of_batches(
+        batch_size, 0, num_parts, parts
+    )
+    starts = counter.map(lambda _, start: start).take(len(parts))
+    batches = self._from(first_step * batch_size, seed).batch(
+        batch_size, drop_remainder=True
+    )
+
+    def cut(*batch):
+      batch = batch if batch[1:] else batch[0]
+      return starts.map(
+          lambda start: tf.nest.map_structure(
+              lambda x: tf.ensure_shape(
+                  x[start : start + part_size], [part_size, *x.shape[1:]]
+              ),
+              batch,
+          )
+      )
+
+    return batches.flat_map(cut).prefetch(2)
+
+  def _from(self, first, seed):
+    """All elements of all epochs from number `first` on, without end."""
+    seed = seeds.pair(seed)
+    epoch, first = divmod(first, self._number or (first + 1))
+    return (
+        tf.data.Dataset.range(epoch, tf.int64.max)
+        .flat_map(lambda epoch: self._epoch(seeds.fold_in(seed, epoch)))
+        .skip(first)
+    )
+
+  def _epoch(self, seed):
+    if not self._buffer:
+      return self._dataset
+    spec = self._dataset.element_spec
+    flat = tf.nest.flatten(spec)
+    # `tf.data.Dataset.shuffle` would add the seed of the process.
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(self._dataset),
+        buffer_size=tf.constant(self._buffer, tf.int64),
+        seed=seed[0],
+        seed2=seed[1],
+        output_types=[x.dtype for x in flat],
+        output_shapes=[x.shape for x in flat],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, spec)
+
+  def _checked_label(self, image, label):
+    label = tf.cast(label, tf.int64)
+    number = len(self.class_names)
+    tf.debugging.Assert(
+        (label >= 0) & (label < number),
+        [f'`dataset` has a label that is none of {number} classes:', label],
+    )
+    return image, label
+
+
+def _spec(spec):
+  """Shape of an image, and whether it has a label."""
+  labelled = isinstance(spec, tuple) and len(spec) == 2
+  image, label = spec if labelled else (spec, tf.TensorSpec([], tf.int64))
+  if not (
+      isinstance(image, tf.TensorSpec)
+      and image.dtype == tf.uint8
+      and image.shape.rank == 3
+      and image.shape.is_fully_defined()
+      and isinstance(label, tf.TensorSpec)
+      and label.dtype.is_integer
+      and label.shape.rank == 0
+  ):
+    raise ValueError(
+        'Argument `dataset` must hold single images, uint8 [H, W, C] of a known'
+        f' shape, or pairs of these and integer labels [], got {spec}.'
+    )
+  return list(image.shape), labelled
+
+
+def _contents(dataset):
+  """Hash of the first elements."""
+  digest = hashlib.sha256()
+  empty = True
+  for element in dataset.take(_COMPARED):
+    empty = False
+    for part in tf.nest.flatten(element):
+      digest.update(np.ascontiguousarray(part).tobytes())
+  if empty:
+    raise ValueError('Argument `dataset` is empty.')
+  return digest.hexdigest()
