@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from tfp_flowopt.training import image_arrays
-from tfp_flowopt.training import image_labels
+from tfp_flowopt.data import labels as labels_lib
+from tfp_flowopt.data.sources import arrays
 
 __all__ = ['load']
 
@@ -27,8 +27,8 @@ def load(folder):
     try:
       (images,) = pathlib.Path(folder).glob(f'{part}-images*ubyte*')
       (labels,) = pathlib.Path(folder).glob(f'{part}-labels*ubyte*')
-      store = image_arrays.open_idx(images)
-      values, _ = image_labels.read_labels(labels, store, images)
+      store = arrays.open_idx(images)
+      values, _ = labels_lib.read_labels(labels, store, images)
     except ValueError as e:
       raise SystemExit(f'--data={folder}: {e}') from e
     pairs.append((np.stack([store.read(i) for i in range(len(store))]), values))

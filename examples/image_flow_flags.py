@@ -8,8 +8,8 @@ import pathlib
 
 from absl import flags
 
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
-from tfp_flowopt.training import files
 
 __all__ = ['parse', 'save']
 
@@ -420,4 +420,4 @@ def save(workdir):
   workdir = pathlib.Path(workdir)
   with checkpoints.writing(workdir):
     workdir.mkdir(parents=True, exist_ok=True)
-    files.write_json(workdir / 'config.json', values)
+    atomic_files.write_json(workdir / 'config.json', values)

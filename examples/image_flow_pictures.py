@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import labelled
+from tfp_flowopt.data import labelled
 
 __all__ = ['draw_interpolation', 'draw_samples']
 

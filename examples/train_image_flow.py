@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import replicas
 
 FLAGS = flags.FLAGS
@@ -157,7 +157,7 @@ def _look_at(distribution, trainer, held_out_images):
     return
   if FLAGS.mode == 'report':
     text = str(trainer.report())
-    with files.atomic_path(output('more_report.txt')) as path:
+    with atomic_files.atomic_path(output('more_report.txt')) as path:
       path.write_text(text + '\n', encoding='utf-8')
     print(text)
     trainer.use_averaged_weights()

@@ -5,12 +5,14 @@ Bijectors, models and a trainer for TensorFlow Probability, after Liao & He,
 """
 
 from tfp_flowopt import bijectors
+from tfp_flowopt import data
 from tfp_flowopt import diagnostics
 from tfp_flowopt import export
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import networks
 from tfp_flowopt import optimum
+from tfp_flowopt import parameters
 from tfp_flowopt import training
 from tfp_flowopt.flows import image_flow
 from tfp_flowopt.flows import initialize_at_optimum
@@ -30,12 +32,14 @@ __all__ = [
     'initialize_at_optimum',
     # Packages.
     'bijectors',
+    'data',
     'diagnostics',
     'export',
     'flows',
     'lipschitz',
     'networks',
     'optimum',
+    'parameters',
     'training',
 ]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
-from tfp_flowopt.bijectors import conditioning
+from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import replicas

@@ -8,10 +8,10 @@ from support import registry
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rescaled_kernel
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.parameters import anchored_log_scale
 
 fob = fo.bijectors
 lip = fo.lipschitz
@@ -129,7 +129,7 @@ def test_what_overflows_is_infinite(name):
 
 
 def test_an_infinite_scaling_has_parts():
-  from tfp_flowopt.bijectors import flow_bounds
+  from tfp_flowopt.bijectors.multiscale import flow_bounds
 
   part = flow_bounds.bounds_of_bijector(_radial(1.0, tf.float64))
   assert part.linear == (1.0, 1.0) and part.nonlinear.inverse == math.inf
@@ -174,8 +174,10 @@ PARAMETRISATIONS = {
     'log-slopes': lambda: [lip.LogSlopes(3)],
     'log-slopes, narrow': lambda: [lip.LogSlopes(3, bound=1e-3)],
     'budget': _budgeted,
-    'anchored': lambda: [anchored.AnchoredLogScale(3, 1.0)],
-    'anchored, fast': lambda: [anchored.AnchoredLogScale(3, 0.01, rate=100.0)],
+    'anchored': lambda: [anchored_log_scale.AnchoredLogScale(3, 1.0)],
+    'anchored, fast': lambda: [
+        anchored_log_scale.AnchoredLogScale(3, 0.01, rate=100.0)
+    ],
     'orthogonal': lambda: [lip.Orthogonal(3)],
     'orthogonal, fast': lambda: [lip.Orthogonal(3, rate=100.0)],
     'aol': lambda: [_kernel([3, 3, 2, 3], 'aol')],

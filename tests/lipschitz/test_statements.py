@@ -191,7 +191,7 @@ def test_by_part_nothing_is_known_of_a_subclass_either():
 
 
 def test_what_is_not_known_to_be_linear_counts_as_nonlinear():
-  from tfp_flowopt.bijectors import flow_bounds
+  from tfp_flowopt.bijectors.multiscale import flow_bounds
 
   layer = registry.randomize(lip.LipschitzDense(1, 1, dtype=tf.float64))
   part = flow_bounds.bounds_of_bijector(fob.AdditiveCoupling(layer, 1))

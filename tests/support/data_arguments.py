@@ -117,7 +117,7 @@ ENTRIES = {
 _RESULT = 'is what the library returns: it is not for users to make'
 _ABSTRACT = 'is abstract: its subclasses check their arguments'
 _ERROR = 'is an error: its argument is a message or a step'
-_IMAGES = 'reads images: see tests/training/test_image_arguments.py'
+_IMAGES = 'reads images: see tests/data/test_image_arguments.py'
 _PICTURE = 'draws what other parts have computed, and checked'
 
 # Why there is no entry.

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.internal import progress
 from tfp_flowopt.training import averaging
-from tfp_flowopt.training import files
-from tfp_flowopt.training import progress
 from tfp_flowopt.training import training_log
 
 
@@ -38,13 +38,13 @@ def test_log_survives_a_crash(tmp_path):
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
   path = tmp_path / 'a.json'
-  files.write_json(path, {'a': 1})
-  with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+  atomic_files.write_json(path, {'a': 1})
+  with pytest.raises(RuntimeError), atomic_files.atomic_path(path) as temporary:
     temporary.write_text('half')
     raise RuntimeError
-  assert files.read_json(path) == {'a': 1}
+  assert atomic_files.read_json(path) == {'a': 1}
   assert list(tmp_path.iterdir()) == [path]
-  assert files.read_json(tmp_path / 'none.json') is None
+  assert atomic_files.read_json(tmp_path / 'none.json') is None
 
 
 class Terminal(io.StringIO):

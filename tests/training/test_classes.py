@@ -8,7 +8,7 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import labelled
+from tfp_flowopt.data import labelled
 
 training = fo.training
 

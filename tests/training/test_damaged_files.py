@@ -9,7 +9,7 @@ import pytest
 from support import toy_runs
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import training_log
 
 STEPS, STOPPED = toy_runs.STEPS, 10
@@ -189,9 +189,9 @@ def test_a_file_of_an_older_version_with_fewer_columns(tmp_path):
 @pytest.mark.parametrize('how', DAMAGES)
 def test_damaged_json_is_as_if_it_was_not_there(tmp_path, how):
   path = tmp_path / 'a.json'
-  files.write_json(path, {'a': 1})
-  assert files.read_json(path) == {'a': 1}
+  atomic_files.write_json(path, {'a': 1})
+  assert atomic_files.read_json(path) == {'a': 1}
   damage(path, how)
-  value, said = quietly(lambda: files.read_json(path))
+  value, said = quietly(lambda: atomic_files.read_json(path))
   assert value is None
   assert (str(path) in said) == (how != 'missing')

@@ -10,18 +10,20 @@ from tfp_flowopt.bijectors.convex_potential_residual import (
     ConvexPotentialResidual,
 )
 from tfp_flowopt.bijectors.depth_to_space import DepthToSpace
-from tfp_flowopt.bijectors.factor_out import FactorOut
-from tfp_flowopt.bijectors.flow_bounds import FlowBounds
-from tfp_flowopt.bijectors.flow_level import FlowLevel
-from tfp_flowopt.bijectors.image_flow import ImageFlow
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
 from tfp_flowopt.bijectors.marginal_gaussianization import (
     MarginalGaussianization,
 )
+from tfp_flowopt.bijectors.multiscale.factor_out import FactorOut
+from tfp_flowopt.bijectors.multiscale.flow_bounds import FlowBounds
+from tfp_flowopt.bijectors.multiscale.flow_level import FlowLevel
+from tfp_flowopt.bijectors.multiscale.image_flow import ImageFlow
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
-from tfp_flowopt.bijectors.reconstruction_monitor import ReconstructionMonitor
-from tfp_flowopt.bijectors.repeated_steps import RepeatedSteps
+from tfp_flowopt.bijectors.repeated.reconstruction_monitor import (
+    ReconstructionMonitor,
+)
+from tfp_flowopt.bijectors.repeated.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
 
 __all__ = [

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import derived_weights
+from tfp_flowopt.parameters import anchored_log_scale
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ActNorm']
 
@@ -65,10 +65,10 @@ class ActNorm(base.JointBijector):
       num_channels = arguments.check_int('num_channels', num_channels)
     with tf.name_scope(name) as name:
       if log_scale is None:
-        log_scale = anchored.AnchoredLogScale(
+        log_scale = anchored_log_scale.AnchoredLogScale(
             num_channels, log_range, dtype, rate=rate
         )
-      derived_weights.check_shared('log_scale', log_scale)
+      parametrization.check_shared('log_scale', log_scale)
       if shift is None:
         shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
       arguments.check_shape('shift', shift, [num_channels])

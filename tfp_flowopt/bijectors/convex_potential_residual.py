@@ -11,11 +11,11 @@ from tfp_flowopt.internal import image_batch
 from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
-from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.parameters import anchored_log_scale
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ConvexPotentialResidual']
 
@@ -135,10 +135,10 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     num_probes = arguments.check_int('num_probes', num_probes)
     with tf.name_scope(name) as name:
       if log_gain is None:
-        log_gain = anchored.AnchoredLogScale(
+        log_gain = anchored_log_scale.AnchoredLogScale(
             kernel.shape[-1], 3.0, kernel.dtype, name='log_gain'
         )
-      derived_weights.check_shared('log_gain', log_gain)
+      parametrization.check_shared('log_gain', log_gain)
       # A copy shares the weights instead of making new ones.
       parameters.update(log_gain=log_gain)
       self._layer = layer

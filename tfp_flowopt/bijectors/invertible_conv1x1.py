@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import derived_weights
-from tfp_flowopt.lipschitz import orthogonal
+from tfp_flowopt.parameters import anchored_log_scale
+from tfp_flowopt.parameters import orthogonal
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['InvertibleConv1x1']
 
@@ -75,7 +75,7 @@ class InvertibleConv1x1(base.JointBijector):
             num_channels, dtype, trainable, rate, name='left'
         )
       if log_singular_values is None:
-        log_singular_values = anchored.AnchoredLogScale(
+        log_singular_values = anchored_log_scale.AnchoredLogScale(
             num_channels, log_range, dtype, trainable, rate
         )
       if right is None:
@@ -91,7 +91,7 @@ class InvertibleConv1x1(base.JointBijector):
           ('log_singular_values', log_singular_values),
           ('right', right),
       ):
-        derived_weights.check_shared(key, value)
+        parametrization.check_shared(key, value)
       arguments.check_shape('shift', shift, [num_channels])
       # A copy shares the weights instead of making new ones.
       parameters.update(

@@ -10,9 +10,9 @@ from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import derived_weights
-from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.parameters import log_slopes as log_slopes_lib
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['RadialScaling', 'initial_log_radii']
 
@@ -120,7 +120,7 @@ class RadialScaling(base.JointBijector):
       arguments.check_instance(
           'log_slopes',
           log_slopes,
-          (log_slopes_lib.LogSlopes, derived_weights.GivenWeights),
+          (log_slopes_lib.LogSlopes, parametrization.GivenWeights),
           'LogSlopes',
       )
       arguments.check_shape('log_radii', log_radii, [num_terms])

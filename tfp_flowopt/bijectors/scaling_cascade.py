@@ -9,10 +9,10 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import recomputed
-from tfp_flowopt.lipschitz import anchored
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.lipschitz import derived_weights
-from tfp_flowopt.lipschitz import log_slopes as log_slopes_lib
+from tfp_flowopt.parameters import anchored_log_scale
+from tfp_flowopt.parameters import log_slopes as log_slopes_lib
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ScalingCascade']
 
@@ -192,7 +192,7 @@ class _Weights(tf.Module):
   ):
     super().__init__()
     self._num_scalings = num_scalings
-    self._log_scale = anchored.AnchoredLogScale(
+    self._log_scale = anchored_log_scale.AnchoredLogScale(
         num_scalings * num_channels, log_range, dtype
     )
     self._shift = tf.Variable(
@@ -231,7 +231,7 @@ def _parts(tile_size, num_groups, log_scale, shift, log_slopes, log_radii):
   return [
       act_norm.ActNorm(
           shift.shape[0],
-          log_scale=derived_weights.GivenWeights(log_scale),
+          log_scale=parametrization.GivenWeights(log_scale),
           shift=shift,
           dtype=shift.dtype,
       ),
@@ -239,7 +239,7 @@ def _parts(tile_size, num_groups, log_scale, shift, log_slopes, log_radii):
           tile_size,
           log_radii.shape[0],
           num_groups=num_groups,
-          log_slopes=derived_weights.GivenWeights(log_slopes),
+          log_slopes=parametrization.GivenWeights(log_slopes),
           log_radii=log_radii,
           dtype=shift.dtype,
       ),

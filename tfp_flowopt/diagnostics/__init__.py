@@ -1,18 +1,18 @@
 """What a flow does, made visible."""
 
 from tfp_flowopt.diagnostics.balance import volume_balance
-from tfp_flowopt.diagnostics.layers import LayerReport
-from tfp_flowopt.diagnostics.layers import LayerReporter
-from tfp_flowopt.diagnostics.layers import layer_report
+from tfp_flowopt.diagnostics.layer_reports import LayerReport
+from tfp_flowopt.diagnostics.layer_reports import LayerReporter
+from tfp_flowopt.diagnostics.layer_reports import layer_report
 from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.optimum_report import OptimumReport
 from tfp_flowopt.diagnostics.optimum_report import optimum_report
-from tfp_flowopt.diagnostics.pictures import plot_layers
-from tfp_flowopt.diagnostics.pictures import plot_price
-from tfp_flowopt.diagnostics.pictures import plot_samples
-from tfp_flowopt.diagnostics.pictures import plot_spectra
-from tfp_flowopt.diagnostics.pictures import plot_training_curve
+from tfp_flowopt.diagnostics.plots import plot_layers
+from tfp_flowopt.diagnostics.plots import plot_price
+from tfp_flowopt.diagnostics.plots import plot_samples
+from tfp_flowopt.diagnostics.plots import plot_spectra
+from tfp_flowopt.diagnostics.plots import plot_training_curve
 from tfp_flowopt.diagnostics.reconstruction import LevelReconstruction
 from tfp_flowopt.diagnostics.reconstruction import reconstruction_errors
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_flowopt.bijectors import conditioning
+from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.lipschitz import freezing
+from tfp_flowopt.parameters import freezing
 
 __all__ = ['LocalLipschitz', 'local_lipschitz']
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
-from tfp_flowopt.bijectors import conditioning
+from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.diagnostics import balance
 from tfp_flowopt.diagnostics import findings as findings_lib
 from tfp_flowopt.diagnostics import linear_baselines

@@ -1,11 +1,11 @@
 """Whole models from parts, how they start, and the images they model."""
 
+from tfp_flowopt.data.quantization import dequantization_noise
+from tfp_flowopt.data.quantization import dequantize
+from tfp_flowopt.data.quantization import quantize
 from tfp_flowopt.flows.initialize import initialize_act_norm
 from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
-from tfp_flowopt.flows.quantization import dequantization_noise
-from tfp_flowopt.flows.quantization import dequantize
-from tfp_flowopt.flows.quantization import quantize
 from tfp_flowopt.flows.sampling import sample_at_temperature
 
 __all__ = [

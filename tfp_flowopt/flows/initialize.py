@@ -9,8 +9,8 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.flows import fresh
+from tfp_flowopt.flows import gaussianize as marginals_lib
 from tfp_flowopt.flows import image_batches
-from tfp_flowopt.flows import marginals as marginals_lib
 from tfp_flowopt.flows import whitening
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']

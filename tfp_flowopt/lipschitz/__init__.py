@@ -3,22 +3,22 @@
 from tfp_flowopt.lipschitz import tfp_bounds  # noqa: F401, registers rules
 from tfp_flowopt.lipschitz.activations import max_min
 from tfp_flowopt.lipschitz.activations import smooth_max_min
-from tfp_flowopt.lipschitz.anchored import AnchoredLogScale
 from tfp_flowopt.lipschitz.aol import almost_orthogonal
 from tfp_flowopt.lipschitz.bounds import LipschitzBounds
 from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
-from tfp_flowopt.lipschitz.budget import LipschitzBudget
-from tfp_flowopt.lipschitz.derived_weights import DerivedWeights
-from tfp_flowopt.lipschitz.derived_weights import frozen_in_use
-from tfp_flowopt.lipschitz.derived_weights import shared_rescaling
-from tfp_flowopt.lipschitz.freezing import FrozenKernels
-from tfp_flowopt.lipschitz.freezing import frozen
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
-from tfp_flowopt.lipschitz.log_slopes import LogSlopes
 from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
-from tfp_flowopt.lipschitz.orthogonal import Orthogonal
-from tfp_flowopt.lipschitz.reconstruction import reconstruction_error_bound
+from tfp_flowopt.lipschitz.rounding_error import reconstruction_error_bound
+from tfp_flowopt.parameters.anchored_log_scale import AnchoredLogScale
+from tfp_flowopt.parameters.budget import LipschitzBudget
+from tfp_flowopt.parameters.freezing import FrozenKernels
+from tfp_flowopt.parameters.freezing import frozen
+from tfp_flowopt.parameters.log_slopes import LogSlopes
+from tfp_flowopt.parameters.orthogonal import Orthogonal
+from tfp_flowopt.parameters.parametrization import DerivedWeights
+from tfp_flowopt.parameters.parametrization import frozen_in_use
+from tfp_flowopt.parameters.parametrization import shared_rescaling
 
 __all__ = [
     'AnchoredLogScale',

@@ -4,13 +4,13 @@ import math
 
 import tensorflow as tf
 
-from tfp_flowopt.lipschitz import derived_weights
 from tfp_flowopt.lipschitz import kernel_normalization
+from tfp_flowopt.parameters import parametrization
 
 __all__ = ['RescaledKernel']
 
 
-class RescaledKernel(derived_weights.DerivedWeights):
+class RescaledKernel(parametrization.DerivedWeights):
   """A kernel of operator norm at most `lipschitz`, whatever is trained."""
 
   def __init__(

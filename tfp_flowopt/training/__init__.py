@@ -1,23 +1,23 @@
 """Training on images."""
 
+from tfp_flowopt.data.convert import OtherConversionError
+from tfp_flowopt.data.convert import convert_images
+from tfp_flowopt.data.image_crops import ImageCrops
+from tfp_flowopt.data.image_crops import split_columns
+from tfp_flowopt.data.image_dataset import ImageDataset
+from tfp_flowopt.data.image_source import ImageSource
+from tfp_flowopt.data.image_source import load_images
+from tfp_flowopt.data.sources.open_source import open_images
+from tfp_flowopt.data.tiles import image_tiles
+from tfp_flowopt.internal.progress import Progress
 from tfp_flowopt.training.checkpoints import WorkdirError
 from tfp_flowopt.training.config import TrainConfig
-from tfp_flowopt.training.image_conversion import OtherConversionError
-from tfp_flowopt.training.image_conversion import convert_images
-from tfp_flowopt.training.image_crops import ImageCrops
-from tfp_flowopt.training.image_crops import split_columns
-from tfp_flowopt.training.image_dataset import ImageDataset
-from tfp_flowopt.training.image_files import ImageSource
-from tfp_flowopt.training.image_files import load_images
-from tfp_flowopt.training.image_formats import open_images
 from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.interruption import WorkerLostError
-from tfp_flowopt.training.progress import Progress
 from tfp_flowopt.training.rollbacks import DivergedError
 from tfp_flowopt.training.run_lock import WorkdirInUseError
 from tfp_flowopt.training.run_settings import OtherRunError
 from tfp_flowopt.training.tensorboard import TensorBoardWriter
-from tfp_flowopt.training.tiles import image_tiles
 from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [

@@ -10,13 +10,13 @@ import warnings
 
 import tensorflow as tf
 
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import interruption
 
 __all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
 
 # Directories of the latest ones and of the best one.
-_LATEST, _BEST = files.CHECKPOINTS, 'best'
+_LATEST, _BEST = atomic_files.CHECKPOINTS, 'best'
 
 class WorkdirError(OSError):
   """The working directory cannot be written to; what is saved is untouched."""
@@ -109,7 +109,7 @@ class RunCheckpoints:
     steps = _steps(self._workdir / _BEST)
     if not steps:
       return math.inf
-    best = files.read_json(self._best_path, _is_best) or {}
+    best = atomic_files.read_json(self._best_path, _is_best) or {}
     if best.get('step') == steps[-1]:
       return best['held_out_bits_per_dim']
     value = evaluated().get(steps[-1], math.inf)
@@ -145,7 +145,7 @@ class RunCheckpoints:
       self._value_lost = False
 
   def _note_best(self, step, bits_per_dim):
-    files.write_json(
+    atomic_files.write_json(
         self._best_path,
         {'step': step, 'held_out_bits_per_dim': bits_per_dim},
     )
@@ -276,7 +276,7 @@ def _repair_list(directory):
       all_model_checkpoint_timestamps=[1.0 + i for i in range(len(paths))],
       last_preserved_timestamp=0.0,
   )
-  with files.atomic_path(directory / 'checkpoint') as path:
+  with atomic_files.atomic_path(directory / 'checkpoint') as path:
     path.write_text(str(state), encoding='utf-8')
 
 

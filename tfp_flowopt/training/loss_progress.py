@@ -2,7 +2,7 @@
 
 import math
 
-from tfp_flowopt.training import progress
+from tfp_flowopt.internal import progress
 
 __all__ = ['LossProgress']
 

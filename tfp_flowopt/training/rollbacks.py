@@ -1,6 +1,6 @@
 """Going back to a good state when a run diverges."""
 
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 
 __all__ = ['DivergedError', 'Rollbacks']
 
@@ -24,7 +24,7 @@ class Rollbacks:
       config: `TrainConfig`.
       replicas: `Replicas`.
     """
-    self._file = files.TwiceKept(workdir, 'rollbacks.json', _is_events)
+    self._file = atomic_files.TwiceKept(workdir, 'rollbacks.json', _is_events)
     self._config = config
     self._replicas = replicas
     self._events = self._file.read() or []

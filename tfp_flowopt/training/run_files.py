@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
-from tfp_flowopt.training import files
 from tfp_flowopt.training import rollbacks
 from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
@@ -62,7 +62,7 @@ class RunFiles:
     self._log = training_log.TrainingLog(
         self.workdir / 'training_log.csv', _COLUMNS
     )
-    self._start_file = files.TwiceKept(
+    self._start_file = atomic_files.TwiceKept(
         self.workdir, 'start.json', run_settings.is_start
     )
     with self.writing():

@@ -1,5 +1,6 @@
 """The pictures of a run."""
 
+import gc
 import math
 import pathlib
 
@@ -7,8 +8,8 @@ import tensorflow as tf
 
 from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
-from tfp_flowopt.training import files
-from tfp_flowopt.training import labelled
+from tfp_flowopt.data import labelled
+from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import linear_optima
 
 __all__ = ['RunPictures']
@@ -97,10 +98,10 @@ class RunPictures:
     held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
     try:
       if samples:
-        with files.atomic_path(self._workdir / 'samples.png') as path:
+        with atomic_files.atomic_path(self._workdir / 'samples.png') as path:
           diagnostics.plot_samples(path, samples)
       if train and held_out:
-        with files.atomic_path(self._workdir / 'curve.png') as path:
+        with atomic_files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
               path,
               train,
@@ -111,6 +112,8 @@ class RunPictures:
           )
     except ImportError:
       pass  # Pictures are an extra; the numbers are in the log.
+    # A figure is 20,000 objects in cycles, for which Python is slow to look.
+    gc.collect()
 
   def draw_layers(self, step, board, layers):
     """Draws `layers.png`.
@@ -122,7 +125,7 @@ class RunPictures:
     """
     try:
       path = self._workdir / 'layers.png'
-      with files.atomic_path(path) as temporary:
+      with atomic_files.atomic_path(path) as temporary:
         diagnostics.plot_layers(temporary, layers)
       if board is not None:
         board.picture(step, 'layers', path)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import diagnostics
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 
 __all__ = [
     'layer_report',
@@ -118,7 +118,7 @@ def write_results(workdir, results, report, reconstruction):
     reconstruction: List of `diagnostics.LevelReconstruction`.
   """
   workdir = pathlib.Path(workdir)
-  with files.atomic_path(workdir / 'report.txt') as path:
+  with atomic_files.atomic_path(workdir / 'report.txt') as path:
     lines = (str(part) for part in (report, *reconstruction))
     path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-  files.write_json(workdir / 'summary.json', results)
+  atomic_files.write_json(workdir / 'summary.json', results)

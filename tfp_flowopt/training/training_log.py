@@ -5,7 +5,7 @@ import io
 import os
 import pathlib
 
-from tfp_flowopt.training import files
+from tfp_flowopt.internal import atomic_files
 
 __all__ = ['TrainingLog']
 
@@ -35,7 +35,7 @@ class TrainingLog:
   def truncate(self, first_step):
     """Keeps the rows of the steps before `first_step` only."""
     rows = [row for row in self.rows() if int(row['step']) < first_step]
-    with files.atomic_path(self._path) as temporary:
+    with atomic_files.atomic_path(self._path) as temporary:
       temporary.write_text(self._format(rows, header=True), encoding='utf-8')
 
   def append(self, **row):

@@ -1,0 +1,1 @@
+"""Multi-scale flows of images and the parts that only they have."""

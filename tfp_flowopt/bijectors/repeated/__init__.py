@@ -1,0 +1,1 @@
+"""Steps of one shape, applied in turn in the memory of one."""

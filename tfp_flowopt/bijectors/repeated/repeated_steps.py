@@ -1,0 +1,245 @@
+"""RepeatedSteps bijector."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors.repeated import reconstruction_monitor
+from tfp_flowopt.bijectors.repeated import reversible
+from tfp_flowopt.bijectors.repeated import stacked_steps
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.parameters import parametrization
+
+__all__ = ['RepeatedSteps']
+
+# `tfb.Chain(...)` may make an instance of a private base.
+_CHAIN = tfp.bijectors.Chain.__bases__[0]
+
+_MEMORY = ('reversible', 'stored')
+
+
+class RepeatedSteps(base.JointBijector):
+  """`K` steps of the same structure, one after the other, in a loop.
+
+  The same map as `tfb.Chain` of the steps: `inverse` applies the first step
+  first. But each weight of the steps is one variable, stacked to `[K, ...]`, so
+  graph, start-up and number of variables do not grow with `K`.
+
+  Nor does the memory of gradients, with `memory='reversible'`: only input and
+  output of the whole are kept, and the way back recomputes each step's input by
+  inverting the step (Gomez et al. 2017). The network of a coupling is evaluated
+  once for both, its inverse and its gradient.
+
+  Floating-point arithmetic does not invert exactly, and the inverses of earlier
+  steps amplify its errors. Bi-Lipschitz steps bound that before training:
+  `lipschitz.reconstruction_error_bound(repeated.parts, norms, dtype)`. And each
+  gradient measures it: the input is known, so when the way back arrives there,
+  the error is known exactly. Above a tolerance the gradient is computed from
+  the kept inputs of all steps instead, which costs time and memory, but is
+  exact; `monitor` counts that.
+
+  Steps with couplings take `conditioning`, one for all of them: `forward(x,
+  conditioning=c)`, with gradients with respect to `c`.
+
+  Gradients of gradients are right, too; they take the memory of `'stored'`.
+  Forward-mode gradients (`tf.autodiff.ForwardAccumulator`) need `'stored'`.
+
+  #### Example
+
+  ```python
+  step = tfb.Chain([
+      fo.bijectors.ActNorm(12),
+      fo.bijectors.InvertibleConv1x1(12),
+      fo.bijectors.AffineCoupling(fo.networks.ConvConditioner(6, 64, 12)),
+  ])
+  bijector = fo.bijectors.RepeatedSteps(step, num_steps=16)
+  bijector.inverse(tf.ones([5, 16, 16, 12]))
+  ```
+  """
+
+  def __init__(
+      self,
+      step,
+      num_steps=None,
+      memory='reversible',
+      tolerance=1e-4,
+      monitor=None,
+      stacked=None,
+      validate_args=False,
+      name='repeated_steps',
+  ):
+    """Creates the steps.
+
+    Args:
+      step: A bijector of this package that keeps the shape of its input, or a
+        `tfb.Chain` of some. Its weights are copied, `num_steps` times. Or a
+        list of steps that differ in their weights alone.
+      num_steps: Python `int`, the `K` above; not for a list.
+      memory: `'reversible'` or `'stored'`, which keeps what TensorFlow's
+        gradients need of all steps.
+      tolerance: Largest error of a recomputed input, relative to its norm, for
+        which a gradient is used; see `ReconstructionMonitor`.
+      monitor: `ReconstructionMonitor` to share, with its own tolerance; by
+        default a new one.
+      stacked: `StackedSteps` to share; `step` is ignored then.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value, or steps differ.
+      TypeError: If a step is no bijector of this package.
+    """
+    parameters = dict(locals())
+    arguments.check_choice('memory', memory, _MEMORY)
+    with tf.name_scope(name) as name:
+      if stacked is None:
+        steps = [_parts(one) for one in _steps(step, num_steps)]
+        stacked = stacked_steps.StackedSteps(steps)
+      if monitor is None:
+        monitor = reconstruction_monitor.ReconstructionMonitor(tolerance)
+      for key, value, kind in (
+          ('stacked', stacked, stacked_steps.StackedSteps),
+          ('monitor', monitor, reconstruction_monitor.ReconstructionMonitor),
+      ):
+        arguments.check_instance(key, value, kind, f'a {kind.__name__}')
+      # A copy shares the weights instead of making new ones.
+      parameters.update(step=None, stacked=stacked, monitor=monitor)
+      self._stacked = stacked
+      self._memory = memory
+      self._monitor = monitor
+      first = stacked.step(0)
+      super().__init__(
+          forward_min_event_ndims=max(
+              part.forward_min_event_ndims for part in first
+          ),
+          is_constant_jacobian=all(
+              part.is_constant_jacobian for part in first
+          ),
+          dtype=first[0].dtype,
+          validate_args=validate_args,
+          parameters=parameters,
+          name=name,
+      )
+
+  _fixed_in_copies = ('step', 'num_steps', 'tolerance')
+
+  @property
+  def _is_conditional(self):
+    return any(part._is_conditional for part in self._stacked.step(0))  # pylint: disable=protected-access
+
+  @property
+  def num_steps(self):
+    """The number of steps."""
+    return self._stacked.num_steps
+
+  @property
+  def memory(self):
+    """How gradients are computed, `'reversible'` or `'stored'`."""
+    return self._memory
+
+  @property
+  def monitor(self):
+    """The `ReconstructionMonitor`, with measured errors and a count."""
+    return self._monitor
+
+  @property
+  def steps(self):
+    """The steps in the order of `inverse`, each a list of bijectors.
+
+    To look at: their weights are `Tensor`s, as they are now.
+    """
+    return [self._stacked.step(k) for k in range(self.num_steps)]
+
+  def step(self, index):
+    """One of `steps`.
+
+    Args:
+      index: Python `int`, or integer `Tensor`: one graph can serve all steps.
+
+    Returns:
+      List of bijectors, to look at.
+    """
+    return self._stacked.step(index)
+
+  @property
+  def parts(self):
+    """The bijectors of all `steps` in the order of `inverse`."""
+    return [part for step in self.steps for part in step]
+
+  def trainable_step(self, index):
+    """A copy of one step with variables of its own.
+
+    To change one step: change the copy, then `assign` it.
+
+    Args:
+      index: Python `int`.
+
+    Returns:
+      List of bijectors.
+    """
+    return self._stacked.trainable_step(index)
+
+  def assign(self, index, step):
+    """Replaces the weights of one step.
+
+    Args:
+      index: Python `int`.
+      step: Bijector or list of bijectors of the same structure.
+
+    Raises:
+      ValueError: If the structure differs.
+    """
+    self._stacked.assign(index, _parts(step))
+
+  def _walk(self, x, forward, conditioning):
+    ndims = self.forward_min_event_ndims
+    x = base.check_event(x, [None] * ndims, self.name)
+    walk = reversible.Walk(self._stacked, forward, ndims)
+    conditions = [] if conditioning is None else [conditioning]
+    weights = self._stacked.weights()
+    # Where nothing is trained, gradients with respect to weights, which the
+    # reversible ones always compute, are of no use to an exported model.
+    if self._memory == 'stored' or parametrization.frozen_in_use():
+      return walk.stored(x, weights, conditions)
+    return walk.reversible(x, weights, conditions, self._monitor)
+
+  def _forward_and_log_det(self, x, conditioning=None):
+    return self._walk(x, True, conditioning)
+
+  def _inverse_and_log_det(self, y, conditioning=None):
+    return self._walk(y, False, conditioning)
+
+
+def _steps(step, num_steps):
+  """The steps that the arguments of `RepeatedSteps` mean."""
+  if isinstance(step, (list, tuple)):
+    if not step or num_steps not in (None, len(step)):
+      raise ValueError(
+          'Argument `num_steps` must be left out, and `step` not be empty, for '
+          f'a list of steps, got {num_steps} and {len(step)} steps.'
+      )
+    return list(step)
+  return [step] * arguments.check_int('num_steps', num_steps)
+
+
+def _parts(step):
+  """The bijectors that a step consists of, in the order of `inverse`."""
+  if isinstance(step, _CHAIN):
+    step = list(step.bijectors)
+  if not isinstance(step, (list, tuple)):
+    if not isinstance(step, base.JointBijector):
+      raise TypeError(
+          'Argument `step` must be a bijector of this package (a '
+          f'JointBijector) or a tfb.Chain of some, got {type(step).__name__}.'
+      )
+    return [step]
+  return [part for one in step for part in _parts(one)]
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: RepeatedSteps):
+  result = bounds.ISOMETRY
+  for part in bijector.parts:
+    result = result.then(bounds.lipschitz_bounds(part))
+  return result

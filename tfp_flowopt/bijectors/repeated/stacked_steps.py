@@ -1,0 +1,135 @@
+"""Equal steps as one step with stacked weights."""
+
+import tensorflow as tf
+
+from tfp_flowopt.internal import module_tree
+from tfp_flowopt.parameters import parametrization
+
+__all__ = ['StackedSteps']
+
+
+class StackedSteps(tf.Module):
+  """`K` steps of the same structure, with weights stacked to `[K, ...]`.
+
+  What is computed from the weights alone (`DerivedWeights`) is computed for all
+  steps at once.
+  """
+
+  def __init__(self, steps, name='stacked_steps'):
+    """Stacks the weights.
+
+    Args:
+      steps: List of `K` steps, each a list of bijectors. Their weights are
+        copied.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If the steps differ in more than their weights.
+    """
+    super().__init__(name=name)
+    for i, step in enumerate(steps):
+      found = module_tree.differences(steps[0], step)
+      if found:
+        raise ValueError(
+            'Argument `step`: the steps must have the same structure, but '
+            f'compared with step {i}, {found}.'
+        )
+    self._num_steps = len(steps)
+    columns = zip(*(module_tree.leaves(step) for step in steps), strict=True)
+    self._parts = module_tree.with_leaves(
+        steps[0],
+        module_tree.leaves(steps[0]),
+        [_stacked(column) for column in columns],
+    )
+
+  @property
+  def num_steps(self):
+    """The `K` above."""
+    return self._num_steps
+
+  def _leaves(self):
+    """Whose values the steps need: variables, and what is computed of them."""
+    return module_tree.leaves(
+        self._parts, stop=parametrization.DerivedWeights
+    )
+
+  def weights(self):
+    """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
+    return [
+        leaf()
+        if isinstance(leaf, parametrization.DerivedWeights)
+        else tf.convert_to_tensor(leaf)
+        for leaf in self._leaves()
+    ]
+
+  def with_weights(self, weights):
+    """One step.
+
+    Args:
+      weights: List as `weights` returns it, but of one step.
+
+    Returns:
+      List of bijectors that use these `Tensor`s.
+    """
+    leaves = self._leaves()
+    new = [
+        parametrization.GivenWeights(weight)
+        if isinstance(leaf, parametrization.DerivedWeights)
+        else weight
+        for leaf, weight in zip(leaves, weights, strict=True)
+    ]
+    return module_tree.with_leaves(self._parts, leaves, new)
+
+  def step(self, index):
+    """One step, to look at.
+
+    Args:
+      index: Python `int`, or integer `Tensor`.
+
+    Returns:
+      List of bijectors whose weights are `Tensor`s, those of now.
+    """
+    return self._copy(lambda leaf: leaf[index])
+
+  def trainable_step(self, index):
+    """The same, with variables of its own, to change and `assign`."""
+    return self._copy(
+        lambda leaf: tf.Variable(leaf[index], trainable=leaf.trainable)
+        if isinstance(leaf, tf.Variable)
+        else leaf[index]
+    )
+
+  def _copy(self, convert):
+    old = module_tree.leaves(self._parts)
+    return module_tree.with_leaves(
+        self._parts, old, [convert(leaf) for leaf in old]
+    )
+
+  def assign(self, index, step):
+    """Replaces the weights of one step.
+
+    Args:
+      index: Python `int`.
+      step: List of bijectors of the same structure.
+
+    Raises:
+      ValueError: If the structure differs.
+    """
+    found = module_tree.differences(self.step(index), step)
+    if found:
+      raise ValueError(f'Argument `step` has another structure: {found}.')
+    old = module_tree.leaves(self._parts)
+    for leaf, value in zip(old, module_tree.leaves(step), strict=True):
+      if isinstance(leaf, tf.Variable):
+        leaf[index].assign(value)
+
+
+def _stacked(leaves):
+  """Equal leaves of all steps as one; a variable, if they are."""
+  first = leaves[0]
+  value = tf.stack([tf.convert_to_tensor(leaf) for leaf in leaves])
+  if not isinstance(first, tf.Variable):
+    return value
+  return tf.Variable(
+      value, trainable=first.trainable, name=first.name.split(':')[0]
+  )

@@ -1,0 +1,208 @@
+"""Random crops of images that are held in memory."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.data import examples
+from tfp_flowopt.internal import arguments
+
+__all__ = ['ImageCrops', 'split_columns']
+
+
+class ImageCrops(examples.Examples):
+  """Draws square crops, uniformly over all positions in all images.
+
+  A crop depends on the seed and the step alone, so that a run resumed at a
+  step sees what it would have seen; there is no iterator state to save.
+  """
+
+  def __init__(self, images, crop_size):
+    """Creates the sampler.
+
+    Args:
+      images: Non-empty list of uint8 arrays `[H, W, C]`, `C` the same for all,
+        `H` and `W` at least `crop_size`.
+      crop_size: Side of the crops.
+
+    Raises:
+      ValueError: If there is no image, or one has the wrong type or number of
+        channels or is smaller than the crop.
+    """
+    crop_size = arguments.check_int('crop_size', crop_size, least=1)
+    images = _arrays(images)
+    if not images:
+      raise ValueError('Argument `images` is empty.')
+    for i, image in enumerate(images):
+      if image.shape[-1] != images[0].shape[-1]:
+        raise ValueError(
+            'Argument `images` must hold arrays [H, W, C] of one C; number '
+            f'{i} has shape {image.shape}, the first {images[0].shape}.'
+        )
+      if image.dtype != np.uint8:
+        raise ValueError(
+            f'Argument `images` must be uint8, number {i} is {image.dtype}.'
+        )
+      if min(image.shape[:2]) < crop_size:
+        raise ValueError(
+            f'Argument `images`: number {i} has {image.shape[0]} x '
+            f'{image.shape[1]} pixels, less than the crop of {crop_size} x '
+            f'{crop_size}.'
+        )
+    self._crop_size = crop_size
+    self._channels = images[0].shape[-1]
+    shapes = np.array([image.shape[:2] for image in images], np.int64)
+    choices = np.prod(shapes - crop_size + 1, axis=1)
+    pixels = np.concatenate([x.reshape(-1, self._channels) for x in images])
+    digest = hashlib.sha256(np.ascontiguousarray(pixels))
+    digest.update(shapes)
+    digest.update(np.array([crop_size, self._channels], np.int64))
+    self._fingerprint = digest.hexdigest()[:16]
+    self._pixels = tf.constant(pixels)
+    self._widths = tf.constant(shapes[:, 1])
+    self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))
+    self._first_choice = tf.constant(_starts(choices))
+    self._num_choices = int(choices.sum())
+    self._num_disjoint = int(np.prod(shapes // crop_size, axis=1).sum())
+
+  @property
+  def event_shape(self):
+    """Shape of a crop, `[S, S, C]`."""
+    return [self._crop_size, self._crop_size, self._channels]
+
+  @property
+  def fingerprint(self):
+    """Short hash of the images and the crop size: the same data or not."""
+    return self._fingerprint
+
+  @property
+  def settings(self):
+    """Dictionary of what a fingerprint does not tell: how they are made."""
+    return {
+        'image_size': self._crop_size,
+        'crop': 'random',
+        'flip': False,
+        'channels': self._channels,
+        'number': int(self._widths.shape[0]),
+        'classes': 0,
+    }
+
+  @property
+  def num_disjoint(self):
+    """Number of crops that fit side by side into the images."""
+    return self._num_disjoint
+
+  @property
+  def num_independent(self):
+    """The same: the images are all there is, and crops are what varies."""
+    return self._num_disjoint
+
+  def draw(self, num, seed):
+    """Draws `num` crops.
+
+    Args:
+      num: Number of crops.
+      seed: `[2]` integer `Tensor`; the same seed gives the same crops.
+
+    Returns:
+      uint8 `Tensor` `[num, S, S, C]`.
+    """
+    return self._gather(self._choose(num, seed))
+
+  def _choose(self, num, seed):
+    return tf.random.stateless_uniform(
+        [num], seed, 0, self._num_choices, tf.int64
+    )
+
+  def _gather(self, choice):
+    """The crops of some choices, int64 `[num]`."""
+    size = tf.cast(self._crop_size, tf.int64)
+    image = tf.searchsorted(self._first_choice, choice, side='right') - 1
+    choice -= tf.gather(self._first_choice, image)
+    width = tf.gather(self._widths, image)
+    top, left = choice // (width - size + 1), choice % (width - size + 1)
+    rows = top[:, tf.newaxis] + tf.range(size)
+    columns = left[:, tf.newaxis] + tf.range(size)
+    index = (
+        tf.gather(self._first_pixel, image)[:, tf.newaxis, tf.newaxis]
+        + (rows * width[:, tf.newaxis])[:, :, tf.newaxis]
+        + columns[:, tf.newaxis, :]
+    )
+    return tf.gather(self._pixels, index)
+
+  def examples(self, num, seed):
+    """The crops of `draw(num, seed)`, one by one; see `Examples`."""
+    choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def draw(choice):
+      return self._gather(choice[tf.newaxis])[0]
+
+    return choices.map(draw, num_parallel_calls=1).prefetch(2)
+
+  def batches(
+      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
+  ):
+    """See `Examples.batches`; `seed` is a Python `int`."""
+    part_size, dataset = examples.parts_of_batches(
+        batch_size, first_step, num_parts, parts
+    )
+
+    @tf.autograph.experimental.do_not_convert
+    def draw_part(step, start):
+      # All choices, as one depends on their number; pixels of the part only.
+      choices = self._choose(batch_size, [seed, step])
+      return self._gather(
+          tf.ensure_shape(choices[start : start + part_size], [part_size])
+      )
+
+    return dataset.map(draw_part, num_parallel_calls=1).prefetch(2)
+
+
+def _starts(sizes):
+  return np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+
+def split_columns(images, fraction=0.25):
+  """Splits each image into its left part and its right-hand `fraction`.
+
+  Args:
+    images: List of arrays `[H, W, C]`.
+    fraction: Part of the width that is held out.
+
+  Returns:
+    Two lists of arrays, to train on and held out.
+
+  Raises:
+    ValueError: If a part of an image would be empty, or one has another shape.
+  """
+  images = _arrays(images)
+  columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
+  pairs = list(zip(images, columns, strict=True))
+  for i, (image, column) in enumerate(pairs):
+    if not 0 < column < image.shape[1]:
+      raise ValueError(
+          f'Argument `fraction`: {fraction} of the {image.shape[1]} columns of '
+          f'image {i} leaves nothing on one side.'
+      )
+  return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
+
+
+def _arrays(images):
+  """Images as a list of arrays of three dimensions."""
+  try:
+    images = [np.asarray(image) for image in images]
+  except TypeError as e:
+    raise ValueError(
+        'Argument `images` must be a list of arrays [H, W, C], got '
+        f'{images!r}.'
+    ) from e
+  for i, image in enumerate(images):
+    if image.ndim != 3:
+      raise ValueError(
+          'Argument `images` must hold arrays [H, W, C] of one C; number '
+          f'{i} has shape {image.shape}.'
+      )
+  return images

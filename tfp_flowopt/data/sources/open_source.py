@@ -1,0 +1,86 @@
+"""Which source of images a path is."""
+
+import glob
+import os
+
+from tfp_flowopt.data import array_files
+from tfp_flowopt.data.sources import arrays
+from tfp_flowopt.data.sources import folder as folder_lib
+from tfp_flowopt.data.sources import records
+from tfp_flowopt.internal import arguments
+
+__all__ = ['open_images']
+
+# Which may not lie beside TFRecord files: they would be passed over.
+_PICTURES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
+
+
+def open_images(path, image_key='image/encoded'):
+  """Finds images, to be read by index.
+
+  Args:
+    path: A folder, of image files (PNG, JPEG, BMP, GIF, WebP) in it and in its
+      subfolders, links followed, where names that begin with a dot are passed
+      over, or of TFRecord files `*.tfrecord`; TFRecord files of
+      `tf.train.Example`s, a name or a pattern with `*`; a `.npy` file, uint8
+      `[N, H, W]` or `[N, H, W, C]`, which is mapped, not loaded; or an idx file
+      of the MNIST family, uint8 `[N, H, W]`, plain or `.gz`, which is loaded.
+    image_key: Of the feature that holds an encoded image (TFRecord).
+
+  Returns:
+    An `ImageStore`: it has a length, `name(index)`, `read(index)` and
+    `image(index)`.
+
+  Raises:
+    ValueError: If there is nothing to read at `path`, or an array of a wrong
+      type or shape, or a file is damaged; the message names it.
+  """
+  path = arguments.check_path('path', path)
+  if path.is_dir():
+    shards = _shards(path)
+    store = (
+        records.Records(shards, image_key)
+        if shards
+        else folder_lib.Folder(path)
+    )
+  elif path.is_file() and array_files.has_suffix(path, '.npy'):
+    store = arrays.open_npy(path)
+  elif path.is_file() and arrays.is_idx(path):
+    store = arrays.open_idx(path)
+  else:
+    # A name may hold characters of patterns.
+    names = [str(path)] if path.is_file() else glob.glob(str(path))
+    files = [name for name in names if not os.path.isdir(name)]
+    if not files:
+      raise ValueError(f'No folder or file of images: {path}')
+    store = records.Records(_opened(files), image_key)
+  if not len(store):
+    raise ValueError(f'No images in {path}')
+  return store
+
+
+def _shards(folder):
+  """TFRecord files in a folder, none if it is one of image files."""
+  # Not those with a dot in front, which are being written.
+  files = [
+      file
+      for file in folder.iterdir()
+      if not file.name.startswith('.') and not file.is_dir()
+  ]
+  shards = [file for file in files if array_files.has_suffix(file, '.tfrecord')]
+  pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+  if shards and pictures:
+    raise ValueError(
+        f'{folder} holds TFRecord files and images, such as '
+        f'{min(pictures).name}: give a folder of one or the other.'
+    )
+  return _opened(map(str, shards))
+
+
+def _opened(files):
+  """Names in their order, of files that are there."""
+  files = sorted(files)
+  for file in files:
+    if not os.path.isfile(file):
+      raise ValueError(f'A link that leads nowhere, or no file: {file}')
+  return files

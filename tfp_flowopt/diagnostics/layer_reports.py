@@ -1,0 +1,310 @@
+"""What each layer of a flow does to volume and to distances."""
+
+import copy
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt import bijectors
+from tfp_flowopt import lipschitz
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors.multiscale import conditioning
+from tfp_flowopt.diagnostics import local_constants
+from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import not_copied
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = ['LayerReport', 'LayerReporter', 'layer_report']
+
+
+class LayerReport(NamedTuple):
+  """One layer of a flow, in direction `inverse`: from image to latents.
+
+  Constants are natural logarithms. A layer of `D` dimensions keeps, at every
+  event, `-D certified_forward <= log-det <= D certified_inverse`: per dimension
+  all numbers are of one scale, in nats.
+
+  Attributes:
+    name: Such as `level 0 step 3`; levels and steps count from 0.
+    size: Number of dimensions `D` that the layer acts on.
+    log_det: Mean over the events of `log|det d inverse / dx|`, nats per event.
+    certified_forward: Bound of the Lipschitz constant of `forward`, which holds
+      for all inputs; infinite if there is none.
+    certified_inverse: The same for `inverse`.
+    local_forward: Largest local constant of `forward` that was found at the
+      images (`local_lipschitz`: from below), or `None` if none was sought.
+    local_inverse: The same for `inverse`.
+  """
+
+  name: str
+  size: int
+  log_det: float
+  certified_forward: float
+  certified_inverse: float
+  local_forward: float | None = None
+  local_inverse: float | None = None
+
+  @property
+  def log_det_per_dim(self):
+    """Mean logarithm of the singular values, nats per dimension."""
+    return self.log_det / self.size
+
+  def __str__(self):
+    local = ''
+    if self.local_forward is not None:
+      local = f', local {self.local_forward:.3f} / {self.local_inverse:.3f}'
+    return (
+        f'{self.name}: log-det {self.log_det:.1f} nats '
+        f'({self.log_det_per_dim:.3f} per dimension), log-Lipschitz forward / '
+        f'inverse: certified {self.certified_forward:.3f} / '
+        f'{self.certified_inverse:.3f}{local}'
+    )
+
+
+class LayerReporter(not_copied.NotCopied):
+  """Reports on the layers of one flow, again and again as it is trained.
+
+  The layers are evaluated eagerly, one after the other, so the memory is that
+  of one layer. Local constants need graphs: those are traced at the first call
+  that asks for them, one for all steps of a level, and used by later ones.
+  """
+
+  _instead = 'it holds graphs of one flow; make a new one for a copied flow'
+
+  def __init__(self, distribution, num_steps=16):
+    """Prepares the reports.
+
+    Args:
+      distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
+      num_steps: Number of Lanczos steps of a local constant; the memory for it
+        is that of `2 num_steps` images.
+
+    Raises:
+      ValueError: If `distribution` is of another kind.
+    """
+    self._flow = flow_of.flow_of(distribution)
+    num_steps = arguments.check_int('num_steps', num_steps)
+    marginals = self._flow.marginals
+    self._marginals = None
+    if marginals is not None:
+      self._marginals = _Layer('marginals', lambda _: [marginals], num_steps)
+    self._levels = [
+        _Level(f'level {index}', level, num_steps)
+        for index, level in enumerate(self._flow.levels)
+    ]
+
+  def __call__(self, x, num_local_images=1, bijector_kwargs=None):
+    """The report at some images, with the weights as they are.
+
+    Args:
+      x: `Tensor` `[N, H, W, C]`, preprocessed images; few, if they are large.
+      num_local_images: At how many of them to estimate local constants, one
+        after the other; 0 for none, which takes far less time.
+      bijector_kwargs: As `distribution.log_prob` takes it.
+
+    Returns:
+      List of `LayerReport`, from the image to the latents: `marginals`, and for
+      each level, the finest first, `scale in` (what arrives), `whiten` (squeeze
+      and whitening), each `step`, `restore` (back from their rotations), and
+      `scale out` (what is factored out); marginals and scalings where the flow
+      has them. The log-determinants
+      add up to the mean of the flow's `inverse_log_det_jacobian`.
+
+    Raises:
+      ValueError: If an argument has a wrong value, or a weight is not finite.
+    """
+    x = floats.as_floats(x, self._flow.dtype, 'x')
+    shape = self._flow.event_shape
+    if x.shape.rank != 4 or x.shape[1:] != shape or not x.shape[0]:
+      raise ValueError(
+          'Argument `x` must be images of shape [N, '
+          f'{", ".join(map(str, shape))}], got {x.shape}.'
+      )
+    num_local_images = arguments.check_int(
+        'num_local_images', num_local_images, least=0, most=x.shape[0]
+    )
+    maps = self._flow.conditioning_maps(
+        **(bijector_kwargs or {}), batch_shape=x.shape[:1]
+    )
+    if maps is not None:
+      maps = conditioning.rows(maps, 3, x.shape[0])
+    result = []
+    if self._marginals is not None:
+      report, x = self._marginals.report(x, num_local_images, None)
+      result.append(report)
+    for level in self._levels:
+      x, maps = level.report(x, num_local_images, maps, result)
+    return result
+
+
+def layer_report(
+    distribution, x, num_local_images=1, num_steps=16, bijector_kwargs=None
+):
+  """What each layer of a flow does to volume and to distances.
+
+  For one look; `LayerReporter` is for many.
+
+  #### Example
+
+  ```python
+  for layer in fo.diagnostics.layer_report(distribution, images[:4]):
+    print(layer)
+  ```
+
+  Args:
+    distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
+    x: `Tensor` `[N, H, W, C]`, preprocessed images; few, if they are large.
+    num_local_images: At how many of them to estimate local constants; 0 for
+      none, which takes far less time.
+    num_steps: Number of Lanczos steps of a local constant.
+    bijector_kwargs: As `distribution.log_prob` takes it.
+
+  Returns:
+    List of `LayerReport`, from the image to the latents.
+
+  Raises:
+    ValueError: If an argument has a wrong value, or a weight is not finite.
+  """
+  report = LayerReporter(distribution, num_steps)
+  return report(x, num_local_images, bijector_kwargs)
+
+
+class _Level:
+  """The layers of one `FlowLevel`."""
+
+  def __init__(self, name, level, num_steps):
+    self._split = level.factor_out.split
+    self._halved = level.halved
+    self._inner = []
+    if level.scaling is not None:
+      self._inner.append(
+          _scaling(f'{name} scale in', level.scaling, num_steps)
+      )
+    self._inner.append(
+        _Layer(
+            f'{name} whiten', lambda _: [level.squeeze, level.whiten], num_steps
+        )
+    )
+    steps = _Layer(f'{name} step', level.repeated_steps.step, num_steps)
+    self._inner += [
+        steps.numbered(k) for k in range(level.repeated_steps.num_steps)
+    ]
+    self._inner.append(
+        _Layer(f'{name} restore', lambda _: [level.restore], num_steps)
+    )
+    self._last = None
+    if level.factor_out.scaling is not None:
+      self._last = _scaling(
+          f'{name} scale out', level.factor_out.scaling, num_steps
+      )
+
+  def report(self, x, num_local_images, maps, reports):
+    """Appends the reports of the layers; returns what travels on."""
+    maps = self._halved(maps)
+    for layer in self._inner:
+      report, x = layer.report(x, num_local_images, maps)
+      reports.append(report)
+    x, factored = self._split(x)
+    if self._last is not None:
+      reports.append(self._last.report(factored, num_local_images, None)[0])
+    return x, maps
+
+
+def _scaling(name, cascade, num_steps):
+  # Autodiff of the scalings, twice, takes three times as long to trace.
+  return _Layer(
+      name, lambda _: cascade.parts, num_steps, lambda _, x: cascade.tangents(x)
+  )
+
+
+class _Layer:
+  """One layer: some bijectors of images, the first of `inverse` first."""
+
+  def __init__(self, name, parts, num_steps, tangents=None):
+    """Describes the layer.
+
+    Args:
+      name: Python `str`.
+      parts: Maps an index to the list of bijectors, as they are now.
+      num_steps: Number of Lanczos steps.
+      tangents: Maps an index and `x` to affine bijectors, whose Jacobians are
+        those of the parts there; by default the parts themselves are used.
+    """
+    self._name = name
+    self._parts = parts
+    self._index = 0
+
+    def estimate(x, index, maps):
+      linearized = parts(index) if tangents is None else tangents(index, x)
+      chain = tfp.bijectors.Chain(linearized)
+      kwargs = {
+          part.name: given
+          for part in linearized
+          if (given := base.keywords(part, maps))
+      }
+      return local_constants.local_lipschitz(
+          chain, x, num_steps, bijector_kwargs=kwargs
+      )
+
+    self._estimate = estimate
+    # Made when it is asked for; one for all copies.
+    self._graphs = {}
+
+  def numbered(self, index):
+    """The layer with another index, which shares the graph."""
+    layer = copy.copy(self)
+    layer._name = f'{self._name} {index}'
+    layer._index = index
+    return layer
+
+  def _local(self, x, index, maps):
+    """Local constants, by a graph for all images of a shape."""
+    # Concrete: TensorFlow warns of a function that is made for each layer.
+    graph = self._graphs.get(tuple(x.shape))
+    if graph is None:
+      graph = tf.function(self._estimate, autograph=False)
+      graph = graph.get_concrete_function(x, index, maps)
+      self._graphs[tuple(x.shape)] = graph
+    return graph(x, index, maps)
+
+  def report(self, x, num_local_images, maps):
+    """Returns the `LayerReport` at `x`, and the outputs."""
+    parts = self._parts(self._index)
+    certified = lipschitz.LipschitzBounds(1.0, 1.0)
+    for part in parts:
+      certified = certified.then(lipschitz.lipschitz_bounds(part))
+    local = [
+        self._local(
+            x[i : i + 1],
+            tf.constant(self._index),
+            None if maps is None else maps[i : i + 1],
+        )
+        for i in range(num_local_images)
+    ]
+    y, log_det = x, 0.0
+    for part in parts:
+      y, part_log_det = bijectors.inverse_and_log_det(part, y, maps)
+      log_det += np.mean(tf.cast(part_log_det, tf.float64))
+    forward, inverse = (
+        math.log(max(float(constants[side][0]) for constants in local))
+        if local
+        else None
+        for side in (0, 1)
+    )
+    return (
+        LayerReport(
+            name=self._name,
+            size=x.shape[1:].num_elements(),
+            log_det=float(log_det),
+            certified_forward=bounds.log_constant(certified.forward),
+            certified_inverse=bounds.log_constant(certified.inverse),
+            local_forward=forward,
+            local_inverse=inverse,
+        ),
+        y,
+    )

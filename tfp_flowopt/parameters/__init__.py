@@ -1,0 +1,23 @@
+"""Trainable parametrisations: weights computed from those that are trained."""
+
+from tfp_flowopt.parameters.anchored_log_scale import AnchoredLogScale
+from tfp_flowopt.parameters.budget import LipschitzBudget
+from tfp_flowopt.parameters.freezing import FrozenKernels
+from tfp_flowopt.parameters.freezing import frozen
+from tfp_flowopt.parameters.log_slopes import LogSlopes
+from tfp_flowopt.parameters.orthogonal import Orthogonal
+from tfp_flowopt.parameters.parametrization import DerivedWeights
+from tfp_flowopt.parameters.parametrization import frozen_in_use
+from tfp_flowopt.parameters.parametrization import shared_rescaling
+
+__all__ = [
+    'AnchoredLogScale',
+    'DerivedWeights',
+    'FrozenKernels',
+    'LipschitzBudget',
+    'LogSlopes',
+    'Orthogonal',
+    'frozen',
+    'frozen_in_use',
+    'shared_rescaling',
+]

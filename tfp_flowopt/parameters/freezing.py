@@ -1,0 +1,138 @@
+"""Rescaled kernels without the rescaling, for evaluation and export."""
+
+import contextlib
+
+import tensorflow as tf
+
+from tfp_flowopt.internal import not_copied
+from tfp_flowopt.parameters import parametrization
+
+__all__ = ['FrozenKernels', 'computed_once', 'frozen']
+
+
+class FrozenKernels(not_copied.NotCopied):
+  """The rescaled kernels of the layers of a module, in variables of their own.
+
+  And all other `DerivedWeights`: orthogonal matrices, for example, which take a
+  linear solve. While they are in use, the layers read them instead of rescaling
+  their trained kernels. The trained kernels are neither changed nor replaced:
+  whatever happens meanwhile, the module, its variables and its checkpoints are
+  what they were. (Rescaling the trained kernels in place would not even be the
+  same map: almost-orthogonal rescaling is not idempotent.)
+
+  A function that was traced while they were in use reads them ever after, so
+  they must be kept as long as it is. `update` brings them up to date.
+
+  #### Example
+
+  ```python
+  kernels = fo.lipschitz.FrozenKernels(distribution)
+
+  @tf.function(autograph=False)
+  def log_prob(x):
+    with kernels.in_use():
+      return distribution.log_prob(x)  # no rescaling in this graph
+
+  log_prob(x)
+  ...  # after more training
+  kernels.update()
+  log_prob(x)
+  ```
+  """
+
+  _instead = 'copy the module that it froze, and freeze the copy'
+
+  def __init__(self, module):
+    """Freezes the kernels as they are now.
+
+    Args:
+      module: `tf.Module`, such as a layer, a network, a bijector or a
+        distribution.
+
+    Raises:
+      ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+    """
+    if not isinstance(module, tf.Module):
+      raise ValueError(
+          f'Argument `module` must be a tf.Module, got {type(module).__name__}.'
+      )
+    if tf.inside_function():
+      raise ValueError(
+          'Argument `module` cannot be frozen inside a tf.function: that makes '
+          'variables. Freeze it before.'
+      )
+    self._kernels = {
+        derived: tf.Variable(value, trainable=False, name='frozen_weights')
+        for derived, value in _computed(module).items()
+    }
+
+  @property
+  def variables(self):
+    """The frozen kernels, a list of variables."""
+    return list(self._kernels.values())
+
+  def update(self):
+    """Freezes the kernels as they are now, in the same variables."""
+    for derived, variable in self._kernels.items():
+      variable.assign(derived.compute())
+
+  def in_use(self):
+    """Context in which the layers use these kernels, in this thread.
+
+    They are not trained there: their gradients are `None`.
+
+    Returns:
+      Context manager.
+    """
+    return parametrization.using_frozen(self._kernels)
+
+
+@contextlib.contextmanager
+def frozen(module):
+  """Context in which the layers of a module use their rescaled kernels frozen.
+
+  Values are the same, and graphs traced in it contain no rescaling. Training
+  inside has no effect on the kernels in use; see `FrozenKernels`.
+
+  ```python
+  with fo.lipschitz.frozen(distribution) as kernels:
+    function = tf.function(distribution.log_prob).get_concrete_function(spec)
+  ```
+
+  Args:
+    module: `tf.Module`.
+
+  Yields:
+    The `FrozenKernels`; keep them as long as functions traced here.
+
+  Raises:
+    ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+  """
+  kernels = FrozenKernels(module)
+  with kernels.in_use():
+    yield kernels
+
+
+def computed_once(module):
+  """Context in which what a module computes from its weights is computed once.
+
+  For functions of the data alone that evaluate a module many times, in loops
+  say. Unlike `frozen` it makes no variables, so it may be used in any graph;
+  what is traced inside cannot be used outside of that graph.
+
+  Args:
+    module: `tf.Module`.
+
+  Returns:
+    Context manager.
+  """
+  return parametrization.using_frozen(_computed(module))
+
+
+def _computed(module):
+  """Dictionary from all `DerivedWeights` of a module to their values now."""
+  return {
+      derived: derived.compute()
+      for derived in (module, *module.submodules)
+      if isinstance(derived, parametrization.DerivedWeights)
+  }

@@ -1,0 +1,127 @@
+"""Orthogonal matrices without a determinant or a matrix exponential."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.parameters import parametrization
+
+__all__ = ['Orthogonal', 'check_orthogonal']
+
+# Of the entries of `L` below.
+_BOUND = 10.0
+
+
+def check_orthogonal(matrix, size, name):
+  """Raises a `ValueError` unless `matrix` is orthogonal up to rounding.
+
+  Args:
+    matrix: `[size, size]`.
+    size: Number of rows and columns it must have.
+    name: Of the argument, for the message.
+
+  Raises:
+    ValueError: If the shape is wrong, or if an entry of `Q^T Q - I` is 1e-4 or
+      more, or NaN.
+  """
+  matrix = np.asarray(matrix, np.float64)
+  if matrix.shape != (size, size):
+    raise ValueError(
+        f'Argument `{name}` must have shape [{size}, {size}], got '
+        f'{list(matrix.shape)}.'
+    )
+  error = np.abs(matrix.T @ matrix - np.eye(matrix.shape[-1])).max()
+  if not error < 1e-4:
+    raise ValueError(
+        f'Argument `{name}` must be orthogonal, |Q^T Q - I| is {error:.2g} at '
+        'its largest.'
+    )
+
+
+class Orthogonal(parametrization.DerivedWeights):
+  """A trainable orthogonal matrix: a Cayley transform of a base matrix.
+
+  ```none
+  Q = Q_0 (I - S) (I + S)^-1 = Q_0 (2 (I + S)^-1 - I)
+  S = (L - L^T) / sqrt(size),   L = 10 tanh(rate W / 10)
+  ```
+
+  with `W` strictly lower triangular and trained, `Q_0` orthogonal and set from
+  data. `I + S` has singular values of at least 1, so the inverse always
+  exists; `L` is bounded for floating-point numbers, in which `I` would vanish
+  beside a large `S`. `W = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth,
+  and unlike `expm` its gradient compiles with XLA. The square root is there for
+  optimisers that move each weight as far as any other, such as Adam: a row of
+  `S` then moves by as much, however long it is.
+  """
+
+  def __init__(
+      self,
+      size,
+      dtype=tf.float32,
+      trainable=True,
+      rate=1.0,
+      name='orthogonal',
+  ):
+    """Creates the identity.
+
+    Args:
+      size: Number of rows and columns.
+      dtype: Type of the variables.
+      trainable: Python `bool`; if not, the matrix is `Q_0`.
+      rate: Positive Python `float`: how far the matrix moves for a step of the
+        weights, in the formula above.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value, or if `dtype` is bfloat16
+        for what is trained.
+    """
+    super().__init__(name=name)
+    self._size = size = arguments.check_int('size', size)
+    self._rate = arguments.check_positive('rate', rate)
+    dtype = arguments.check_dtype('dtype', dtype)
+    if trainable and size > 1 and dtype == tf.bfloat16:
+      raise ValueError(
+          'Argument `dtype` must not be bfloat16 for what is trained: '
+          'TensorFlow inverts no matrix of it.'
+      )
+    self._base = tf.Variable(
+        tf.eye(size, dtype=dtype), trainable=False, name='base'
+    )
+    self._lower = None
+    if trainable and size > 1:
+      self._lower = tf.Variable(
+          tf.zeros([size * (size - 1) // 2], dtype), name='lower'
+      )
+
+  def compute(self):
+    """Returns the matrix, `[size, size]`."""
+    if self._lower is None:
+      return tf.identity(self._base)
+    bounded = _BOUND * tf.tanh(self._rate * self._lower / _BOUND)
+    lower = tfp.math.fill_triangular(bounded / self._size**0.5)
+    stacked = [[0, 0]] * (lower.shape.rank - 2)
+    lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])
+    identity = tf.eye(self._size, dtype=lower.dtype)
+    upper = tf.linalg.matrix_transpose(lower)
+    inverse = tf.linalg.inv(identity + lower - upper)
+    return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
+
+  def assign(self, matrix):
+    """Puts the base at an orthogonal `matrix` and `W` at zero.
+
+    Args:
+      matrix: `[size, size]`.
+
+    Raises:
+      ValueError: If `matrix` has the wrong shape or is not orthogonal up to
+        rounding.
+    """
+    check_orthogonal(matrix, self._size, 'matrix')
+    # The nearest orthogonal matrix: the rounding of `matrix` does not stay.
+    left, _, right = np.linalg.svd(np.asarray(matrix, np.float64))
+    self._base.assign(tf.cast(left @ right, self._base.dtype))
+    if self._lower is not None:
+      self._lower.assign(tf.zeros_like(self._lower))
