@@ -1,6 +1,7 @@
 """All code in docstrings and in the pages of docs/ runs."""
 
 import ast
+import contextlib
 import copy
 import os
 import pathlib
@@ -12,6 +13,7 @@ import textwrap
 import numpy as np
 import pytest
 from support import images as image_data
+from support import runs
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -155,11 +157,10 @@ EAGER = ('examples.md', 'trainer:Trainer', 'training.md')
 
 def run(where, code, names):
   namespace = {**names, **SPECIAL.get(where, dict)()}
-  tf.config.run_functions_eagerly(where in EAGER)
-  try:
+  untraced = runs.untraced() if where in EAGER else contextlib.nullcontext()
+  # Pictures of a run have tests of their own.
+  with runs.no_pictures(), untraced:
     exec(compile(textwrap.dedent(code), where, 'exec'), namespace)
-  finally:
-    tf.config.run_functions_eagerly(False)
 
 
 # That eager functions are not those of tf.data is well.

@@ -6,6 +6,7 @@ import re
 import execute_notebook
 import nbformat
 import numpy as np
+import pytest
 
 PATH = pathlib.Path(__file__).parents[1] / 'docs' / 'tutorial.ipynb'
 NUMBER = re.compile(r'(?<![\w/])[+-]?\d+\.\d+(?![\w/])')
@@ -16,6 +17,7 @@ def numbers(text):
   return [float(x) for x in NUMBER.findall(text.partition('\n* ')[0])]
 
 
+@pytest.mark.slow
 def test_the_tutorial():
   stored = nbformat.read(PATH, as_version=4)
   executed = execute_notebook.execute(PATH)

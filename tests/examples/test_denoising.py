@@ -13,7 +13,9 @@ BINARY = programs.ROOT / 'examples' / 'denoising.py'
 
 def test_at_the_optimum_it_is_the_wiener_filter_of_the_flow():
   """The prior is a Gaussian then, whose posterior has a closed form."""
-  prior = fo.image_flow([4, 4, 3], 1, 1, hidden_channels=8, tile_sizes=())
+  prior = fo.image_flow(
+      [4, 4, 3], 1, 1, hidden_channels=8, tile_sizes=(), memory='stored'
+  )
   fo.initialize_at_optimum(prior, images.preprocessed(300, 4))
   flow, noise = prior.bijector, 0.05
   matrix = flow.forward(np.eye(48, dtype=np.float32)) - flow.forward(
@@ -73,9 +75,9 @@ def test_it_restores(tmp_path):
       BINARY,
       '--image_size=4',
       '--num_steps=1',
-      '--train_steps=60',
+      '--train_steps=20',
       '--num_images=8',
-      '--map_steps=60',
+      '--map_steps=30',
       '--samples=0',
       f'--picture={picture}',
       f'--results={results}',

@@ -1,12 +1,14 @@
 import json
 
 import numpy as np
+import pytest
 from support import programs
 import tensorflow as tf
 
 BINARY = programs.ROOT / 'examples' / 'preconditioned_hmc.py'
 
 
+@pytest.mark.slow
 def test_a_flow_makes_the_funnel_easy_to_sample(tmp_path):
   picture, results = tmp_path / 'p.png', tmp_path / 'p.json'
   run = programs.run(

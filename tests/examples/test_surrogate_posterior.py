@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from support import programs
 import tensorflow as tf
 
@@ -37,6 +38,7 @@ def integrate_over_tau():
   }
 
 
+@pytest.mark.slow
 def test_flows_come_closest_to_the_exact_posterior(tmp_path):
   picture, results = tmp_path / 's.png', tmp_path / 's.json'
   run = programs.run(

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from support import images
 from support import programs
+from support import runs
 import tensorflow as tf
+
+from tfp_flowopt.training import run_results
 
 BINARY = programs.ROOT / 'examples' / 'train_image_flow.py'
 SMALL = [
@@ -25,6 +28,8 @@ SMALL = [
     '--eval_every=20',
     '--checkpoint_every=5',
     '--local_constants=false',
+    '--eval_images=50',
+    '--init_images=200',
 ]
 
 
@@ -53,8 +58,12 @@ def run_main(binary, parse, *arguments):
   binary.main(parse(*arguments))
 
 
-def check_other_modes(binary, parse, workdir):
+def test_other_modes(binary, parse, folder, tmp_path):
   """What can be done with a run, whose flags are known."""
+  workdir = tmp_path / 'run'
+  arguments = [f'--workdir={workdir}', f'--data={folder}', *SMALL]
+  with runs.no_pictures():
+    run_main(binary, parse, *arguments, '--train_steps=2')
   before = {
       path: path.stat().st_mtime_ns
       for path in workdir.rglob('*')
@@ -110,44 +119,43 @@ def test_help_shows_all_flags(tmp_path):
     assert f'--{name}:' in text
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
   """That the end is the same is in `test_fault_injection`."""
   workdir = tmp_path / 'run'
   arguments = [
-      f'--data={folder}', '--train_steps=40', '--gaussianize_marginals'
+      f'--data={folder}', '--train_steps=24', '--gaussianize_marginals'
   ]
   victim = start(workdir, *arguments)
   deadline = time.monotonic() + programs.PATIENCE
-  while len(rows(workdir)) < 15 and time.monotonic() < deadline:
+  while len(rows(workdir)) < 7 and time.monotonic() < deadline:
     time.sleep(0.01)
     assert victim.poll() is None, victim.communicate()
   victim.send_signal(signal.SIGKILL)
   text, _ = victim.communicate()
   assert 'The right-hand quarter of each image is held out.' in text
   before = rows(workdir)
-  assert 15 <= len(before) < 40
+  assert 7 <= len(before) < 24
   assert not (workdir / 'summary.json').exists()
 
   resumed = start(workdir, *arguments)
   text, _ = resumed.communicate(timeout=programs.PATIENCE)
   assert resumed.returncode == 0, text
   (step,) = re.findall(r'Resumed at step (\d+)', text)
-  assert 10 <= int(step) <= len(before)
+  assert 5 <= int(step) <= len(before)
   for name in ('curve.png', 'samples.png', 'training_log.csv', 'saved_model'):
     assert f'{workdir / name}' in text
   assert 'best linear, circulant' in text and '* ' in text
   after = rows(workdir)
-  assert [int(row['step']) for row in after] == list(range(41))
+  assert [int(row['step']) for row in after] == list(range(25))
   # Steps that were taken twice are the same, too.
   assert after[: len(before)] == before
-  served = tf.saved_model.load(str(workdir / 'saved_model' / '40'))
+  served = tf.saved_model.load(str(workdir / 'saved_model' / '24'))
   assert set(served.signatures) == {'log_prob', 'encode', 'decode', 'sample'}
   layers = json.loads((workdir / 'summary.json').read_text())['layers']
   assert layers[0]['name'] == 'marginals'
   # --local_constants=false.
   assert {layer['local_forward'] for layer in layers} == {None}
-
-  check_other_modes(binary, parse, workdir)
 
   # The same workdir for something else.
   with pytest.raises(
@@ -165,7 +173,9 @@ def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
   assert rows(workdir) == after
 
 
-def test_a_run_with_labels(binary, parse, tmp_path, capsys):
+def test_a_run_with_labels(binary, parse, tmp_path, capsys, monkeypatch):
+  # Layers with labels: tests/bijectors/test_conditioning.py.
+  monkeypatch.setattr(run_results, 'layer_report', lambda *_: [])
   data, workdir = tmp_path / 'data', tmp_path / 'run'
   for i in range(24):
     path = data / 'ab'[i % 2] / f'{i}.png'
@@ -215,39 +225,38 @@ def test_a_run_with_labels(binary, parse, tmp_path, capsys):
   served.signatures['log_prob'](images=x, conditioning=labels)
 
 
-def test_on_several_devices(tmp_path):
-  arguments = ['--train_steps=2', '--eval_images=20', '--init_images=20']
-  runs = [
-      start(
-          tmp_path / 'mirrored',
-          *arguments,
-          '--strategy=mirrored',
-          '--cpu_devices=2',
-      )
-  ]
-  runs += [
-      start(
-          tmp_path / 'workers',
-          *arguments,
-          '--strategy=multi_worker',
-          **environment,
-      )
+def check_trained_on_several(workdir, text):
+  assert 'whole flow' in text and 'SavedModel' in text
+  served = tf.saved_model.load(str(workdir / 'saved_model' / '2'))
+  images = tf.zeros([1, 4, 4, 3], tf.uint8)
+  values = served.signatures['log_prob'](images=images)
+  assert np.all(np.isfinite(values['log_prob']))
+
+
+def test_on_several_devices(binary, parse, tmp_path, capsys):
+  arguments = ['--strategy=mirrored', '--cpu_devices=2', '--train_steps=2']
+  with runs.no_pictures():
+    run_main(binary, parse, f'--workdir={tmp_path}', *SMALL, *arguments)
+  check_trained_on_several(tmp_path, capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_on_several_workers(tmp_path):
+  arguments = ['--strategy=multi_worker', '--train_steps=2']
+  workers = [
+      start(tmp_path, *arguments, **environment)
       for environment in cluster.environments(2)
   ]
-  texts = [run.communicate(timeout=programs.PATIENCE)[0] for run in runs]
-  for run, text in zip(runs, texts, strict=True):
-    assert run.returncode == 0, text
-  for text in texts[:2]:
-    assert 'whole flow' in text and 'SavedModel' in text
-  assert 'held' not in texts[2]
-  for name in ('mirrored', 'workers'):
-    served = tf.saved_model.load(str(tmp_path / name / 'saved_model' / '2'))
-    images = tf.zeros([1, 4, 4, 3], tf.uint8)
-    values = served.signatures['log_prob'](images=images)
-    assert np.all(np.isfinite(values['log_prob']))
+  texts = [w.communicate(timeout=programs.PATIENCE)[0] for w in workers]
+  for worker, text in zip(workers, texts, strict=True):
+    assert worker.returncode == 0, text
+  check_trained_on_several(tmp_path, texts[0])
+  assert 'held' not in texts[1]
 
 
-def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
+def test_a_bad_image_is_named(
+    binary, parse, folder, tmp_path, capsys, monkeypatch
+):
   bad = tmp_path / 'images'
   bad.mkdir()
   for path in folder.iterdir():
@@ -260,11 +269,19 @@ def test_a_bad_image_is_named(binary, parse, folder, tmp_path, capsys):
     )
   assert not workdir.exists()
   # Skipped, it is counted and named, and the run goes on.
-  run = start(
-      workdir, f'--data={bad}', '--bad_images=skip', '--train_steps=1'
-  )
-  text, _ = run.communicate(timeout=programs.PATIENCE)
-  assert run.returncode == 0, text
+  monkeypatch.setattr(binary, '_export', lambda *_: None)
+  with runs.no_pictures():
+    run_main(
+        binary,
+        parse,
+        f'--workdir={workdir}',
+        f'--data={bad}',
+        *SMALL,
+        '--bad_images=skip',
+        '--train_steps=1',
+    )
+  text = capsys.readouterr().out
+  assert 'After 1 steps' in text
   assert '3 images in' in text
   assert '1 bad images skipped' in text and 'notes.txt' in text
 

@@ -1,5 +1,6 @@
 """An exported flow, made once for all tests of this folder."""
 
+import numpy as np
 import pytest
 from support import images
 from support import registry
@@ -21,7 +22,11 @@ def distribution():
 def path(distribution, tmp_path_factory):
   """Of the exported flow."""
   path = tmp_path_factory.mktemp('model') / '1'
+  before = [v.numpy() for v in distribution.variables]
   assert fo.export.save(distribution, path) == str(path)
+  # The flow itself goes on as it was.
+  for variable, value in zip(distribution.variables, before, strict=True):
+    np.testing.assert_array_equal(variable, value)
   return str(path)
 
 

@@ -121,9 +121,7 @@ def rescalings(graph_def):
   return sum(node.op == 'Rsqrt' for node in nodes)
 
 
-def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
-  before = [v.numpy() for v in distribution.variables]
-  path = fo.export.save(distribution, tmp_path / 'model')
+def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, path):
   loaded = tf.saved_model.load(path)
   for function in loaded.signatures.values():
     assert rescalings(function.graph.as_graph_def()) == 0
@@ -147,9 +145,6 @@ def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, tmp_path):
   assert len(kernels) == 8
   for kernel in kernels:
     assert any(np.array_equal(kernel, other) for other in saved)
-  # The flow itself goes on as it was.
-  for variable, value in zip(distribution.variables, before, strict=True):
-    np.testing.assert_array_equal(variable, value)
   x = images.preprocessed(4)
   with fo.lipschitz.frozen(distribution):
     frozen = distribution.log_prob(tf.identity(x))

@@ -67,10 +67,9 @@ def test_marginals_make_use_of_a_background():
   np.testing.assert_allclose(whole, np.multiply(top, curves))
   assert whole.inverse <= linear.inverse * nonlinear.inverse * 1.001
   # The same levels, for values that have passed the curves.
-  rest = tfd.TransformedDistribution(
-      curved.distribution,
-      fo.bijectors.ImageFlow([8, 8, 3], top_level=flow.levels[0], **SMALL),
-  )
+  others = fo.bijectors.ImageFlow([8, 8, 3], **SMALL)
+  others._top_level = flow.levels[0]
+  rest = tfd.TransformedDistribution(curved.distribution, others)
   z = flow.marginals.inverse(tf.identity(x[:4]))
   assert fo.diagnostics.reconstruction_errors(
       curved, x[:4]

@@ -9,6 +9,7 @@ from harness import cluster
 import numpy as np
 import pytest
 from support import programs
+from support import replicas
 
 import tfp_flowopt as fo
 
@@ -23,12 +24,6 @@ def batches(rng):
       (rng.normal(size=(n, 4, 5, 2)) + [n, 1e3]).astype(np.float64)
       for n in (3, 1, 8, 5, 2, 9, 4)
   ]
-
-
-def as_structure(batches, structure):
-  if structure != 'dense':
-    return batches
-  return [batch[:, 0].reshape(len(batch), -1) for batch in batches]
 
 
 def start(path, output, structure, mirrored, **environment):
@@ -64,18 +59,24 @@ def check(output, batches, structure, replicas_here):
     assert 'scope' in str(got['refused'])
 
 
-@pytest.mark.parametrize(
-    'structure, replicas',
-    [('dense', 2), ('circulant', 4)],
-)
-def test_mirrored(batches, tmp_path, structure, replicas):
-  batches = as_structure(batches, structure)
+def test_mirrored_on_the_two_devices_of_this_process(
+    batches, tmp_path, monkeypatch
+):
+  batches = [batch[:, 0].reshape(len(batch), -1) for batch in batches]
+  data, output = tmp_path / 'data.npz', tmp_path / 'output.npz'
+  np.savez(data, *batches)
+  monkeypatch.setattr(sys, 'argv', ['', data, output, 'dense', '2'])
+  replicas.main()
+  check(output, batches, 'dense', 2)
+
+
+def test_mirrored_on_four(batches, tmp_path):
   np.savez(tmp_path / 'data.npz', *batches)
   output = tmp_path / 'output.npz'
-  run = start(tmp_path / 'data.npz', output, structure, replicas)
+  run = start(tmp_path / 'data.npz', output, 'circulant', 4)
   text, _ = run.communicate(timeout=programs.PATIENCE)
   assert run.returncode == 0, text
-  check(output, batches, structure, replicas)
+  check(output, batches, 'circulant', 4)
 
 
 def test_two_workers(batches, tmp_path):

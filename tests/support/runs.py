@@ -29,12 +29,11 @@ def make_flow(**kwargs):
   return fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,), **kwargs)
 
 
-def make_simple_flow():
-  """A flow with a stand-in for its density, where the density is not the point.
+def simplify(distribution):
+  """Puts a stand-in for its density, where the density is not the point.
 
   All weights and all images count in it, and it is traced in a moment.
   """
-  distribution = make_flow()
   weights = distribution.trainable_variables
 
   def log_prob(x):
@@ -43,6 +42,10 @@ def make_simple_flow():
 
   distribution.log_prob = log_prob
   return distribution
+
+
+def make_simple_flow():
+  return simplify(make_flow())
 
 
 def make_trainer(workdir, flow=make_flow, **overrides):
@@ -69,6 +72,16 @@ def no_pictures():
     )
     patch.setattr(fo.diagnostics, 'layer_report', lambda *_, **__: [])
     yield
+
+
+@contextlib.contextmanager
+def untraced():
+  """Where a function is called less often than pays for its graph."""
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(False)
 
 
 def rows(workdir):

@@ -1,4 +1,4 @@
-"""Trains a small flow on several replicas; run as a program.
+"""Trains a small flow on several replicas; a program, or called as `train`.
 
   python train_replicas.py STRATEGY WORKDIR OUTPUT.npz [OVERRIDES.json]
 
@@ -34,6 +34,11 @@ def main():
   name, workdir, output, *overrides = sys.argv[1:]
   # As for the tests in this process: see conftest.
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  train(name, workdir, output, *map(json.loads, overrides))
+
+
+def train(name, workdir, output, overrides=None):
+  """What the program does; it leaves a few names of others changed."""
   # The strategy of several workers must exist before all else.
   strategy = make_strategy(name)
   from support import images
@@ -59,8 +64,7 @@ from tfp_flowopt.training import training_loop
       'init_images': 300,
       'local_constants': False,
   }
-  config.update(json.loads(overrides[0]) if overrides else {})
-  train, held_out = images.crops(seed=0), images.crops(seed=1)
+  config.update(overrides or {})
   initialize = fo.flows.initialize_at_optimum
 
   def initialize_differently(distribution, *args, **kwargs):
@@ -84,8 +88,8 @@ from tfp_flowopt.training import training_loop
     )
     trainer = fo.training.Trainer(
         distribution,
-        train,
-        held_out,
+        images.crops(seed=0),
+        images.crops(seed=1),
         workdir,
         fo.training.TrainConfig(**config),
     )

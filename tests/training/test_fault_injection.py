@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 
+import pytest
 from support import programs
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_like_an_unbroken_one(tmp_path):
   script = programs.ROOT / 'benchmarks' / 'run.py'
   result = subprocess.run(

@@ -6,7 +6,6 @@ from sklearn import datasets
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import training_loop
 
 # Small: most of the time is to trace the flow.
 SIZE = 16
@@ -45,18 +44,14 @@ def test_step_0(photographs):
 
 
 def test_a_minute_of_training_beats_every_linear_flow_of_blocks(
-    photographs, tmp_path, monkeypatch
+    photographs, tmp_path, without_pictures
 ):
-  # Pictures take longer, and prove nothing here.
-  monkeypatch.setattr(
-      training_loop.TrainingLoop, '_draw_pictures', lambda self: None
-  )
   trainer = fo.training.Trainer(
       fo.image_flow([SIZE, SIZE, 3], **MODEL),
       *photographs,
       tmp_path,
       fo.training.TrainConfig(
-          train_steps=150, batch_size=32, eval_images=256, init_images=1024
+          train_steps=40, batch_size=32, eval_images=128, init_images=1024
       ),
   )
   summary = trainer.train()

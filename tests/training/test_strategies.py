@@ -1,6 +1,5 @@
 """The same run on one device, on several, and in several processes."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,7 +10,10 @@ import numpy as np
 import pytest
 from support import images
 from support import programs
+from support import train_replicas
+from support.runs import no_pictures
 import tensorflow as tf
+import tf_keras
 
 import tfp_flowopt as fo
 from tfp_flowopt.training import replicas
@@ -19,11 +21,9 @@ from tfp_flowopt.training import replicas
 PROGRAM = programs.ROOT / 'tests' / 'support' / 'train_replicas.py'
 
 
-def start(strategy, folder, overrides=None, environment=None):
-  """Starts the program; its results will be in `folder`."""
-  arguments = [strategy, folder / 'run', folder / 'result.npz']
-  if overrides:
-    arguments.append(json.dumps(overrides))
+def start(folder, environment):
+  """Starts the program as a worker; its results will be in `folder`."""
+  arguments = ['workers', folder / 'run', folder / 'result.npz']
   return subprocess.Popen(
       [sys.executable, str(PROGRAM), *map(str, arguments)],
       stdout=subprocess.PIPE,
@@ -35,16 +35,23 @@ def start(strategy, folder, overrides=None, environment=None):
           'PYTHONPATH': os.pathsep.join(
               [str(programs.ROOT), str(programs.ROOT / 'tests')]
           ),
-          **(environment or {}),
+          **environment,
       },
   )
 
 
-def start_workers(count, folder, overrides=None):
-  return [
-      start('workers', folder, overrides, environment)
-      for environment in cluster.environments(count)
-  ]
+def train(strategy, folder, overrides=None):
+  """Runs it in this process, on its two devices or one of them."""
+  with no_pictures(), pytest.MonkeyPatch.context() as patch:
+    for owner, name in (
+        (tf_keras.optimizers.legacy, 'Adam'),
+        (fo.flows, 'initialize_at_optimum'),
+    ):
+      # What it changes, for the context to restore.
+      patch.setattr(owner, name, getattr(owner, name))
+    train_replicas.train(
+        strategy, folder / 'run', folder / 'result.npz', overrides
+    )
 
 
 def finish(*processes):
@@ -63,12 +70,14 @@ def runs(tmp_path_factory):
       name: tmp_path_factory.mktemp(name)
       for name in ('one', 'mirrored', 'workers')
   }
-  # Not all at once: each has its own copy of TensorFlow.
-  finish(
-      start('default', folders['one']),
-      start('mirrored-2', folders['mirrored'], {'accumulation': 2}),
+  train('default', folders['one'])
+  train('mirrored-2', folders['mirrored'], {'accumulation': 2})
+  outputs = finish(
+      *(
+          start(folders['workers'], environment)
+          for environment in cluster.environments(2)
+      )
   )
-  outputs = finish(*start_workers(2, folders['workers']))
   results = {
       name: dict(np.load(folder / 'result.npz'))
       for name, folder in folders.items()
@@ -119,7 +128,7 @@ def test_a_run_can_go_on_on_other_replicas(runs, tmp_path):
   for number in (8, 10):
     for path in (tmp_path / 'run' / 'checkpoints').glob(f'ckpt-{number}.*'):
       path.unlink()
-  finish(start('default', tmp_path, {'accumulation': 2}))
+  train('default', tmp_path, {'accumulation': 2})
   ours, theirs = (
       (folder / 'run' / 'training_log.csv').read_text().splitlines()
       for folder in (tmp_path, folders['mirrored'])

@@ -88,7 +88,7 @@ def longer(tmp_path_factory):
   """A longer run of another seed, and what it began with."""
   workdir = tmp_path_factory.mktemp('longer')
   trainer, _ = runs.make_trainer(
-      workdir, train_steps=150, eval_every=150, seed=1
+      workdir, train_steps=30, eval_every=30, seed=1
   )
   before = trainer.evaluate()
   with runs.no_pictures():
@@ -156,15 +156,22 @@ def test_images_that_are_read_from_files(tmp_path, without_pictures):
   for steps in ([6], [2, 6]):
     workdir = tmp_path / str(len(steps))
     for train_steps in steps:
+      flow = runs.make_flow()
       trainer = fo.training.Trainer(
-          runs.make_flow(),
+          flow,
           train,
           held_out,
           workdir,
           fo.training.TrainConfig(
-              **{**runs.CONFIG, 'train_steps': train_steps}
+              **{
+                  **runs.CONFIG,
+                  'train_steps': train_steps,
+                  'eval_every': 100,
+                  'eval_images': 20,
+              }
           ),
       )
+      runs.simplify(flow)
       summary = trainer.train()
     losses.append(
         [float(row['train_bits_per_dim']) for row in runs.rows(workdir)[:6]]
@@ -204,7 +211,9 @@ def test_pictures_are_optional(tmp_path, monkeypatch):
   monkeypatch.setattr(
       run_pictures.RunPictures, '_sample', lambda self, _: self._data
   )
-  trainer, _ = runs.make_trainer(tmp_path, train_steps=1)
+  trainer, _ = runs.make_simple_trainer(
+      tmp_path, train_steps=1, local_constants=False
+  )
   trainer.train()
   assert not list(tmp_path.glob('*.png')) + list(tmp_path.glob('.tmp*'))
   assert (tmp_path / 'summary.json').exists()
