@@ -77,39 +77,29 @@ def input_pipeline(results):
 
 def replicas(results):
   """How far runs on several devices are from one on one."""
-  by_rate = {
-      r['settings']['learning_rate']: r['values']
+  runs = {
+      (r['settings']['arm'], r['settings']['learning_rate']): r['values']
       for r in results('replicas')
-      if r['settings']['arm'] == 'ours'
   }
-  (glow,) = [
-      r['values']['evaluations'][-1]
-      for r in results('replicas')
-      if r['settings']['arm'] == 'tfb.Glow'
-  ]
+  four = ('4 devices', '4 processes')
   rows = []
   for title, rate, names in (
       ('1 device, batch in 4 parts', 3e-3, ['1 device, in 4 parts']),
       ('2 devices, and 2 processes', 3e-3, ['2 devices', '2 processes']),
-      ('4 devices, and 4 processes', 3e-3, ['4 devices', '4 processes']),
-      ('the last one at `--learning_rate=3e-4`', 3e-4,
-       ['4 devices', '4 processes']),
+      ('4 devices, and 4 processes', 3e-3, four),
+      ('the last one at `--learning_rate=3e-4`', 3e-4, four),
   ):
-    found = [by_rate[rate][name] for name in names]
+    found = [runs['ours', rate][name] for name in names]
+    numbers = ('loss', 'held_out', 'weights_median')
+    beyond = max(row['weights_beyond'] for row in found)
     same = all(len(row['checksums']) == 1 for row in found)
-
-    def largest(key, spec, found=found):
-      return format(max(row[key] for row in found), spec)
-
-    beyond = largest('weights_beyond', '.1%').replace('%', ' %')
     rows.append([
         title,
-        largest('loss', '.1e').replace('e-0', 'e-'),
-        largest('held_out', '.1e').replace('e-0', 'e-'),
-        largest('weights_median', '.1e').replace('e-0', 'e-'),
-        '0' if beyond == '0.0 %' else beyond,
+        *(markdown.error(max(row[x] for row in found)) for x in numbers),
+        f'{100 * beyond:.1f} %' if beyond else '0',
         'the same bits' if same else 'DIFFERENT',
     ])
+  glow = runs['tfb.Glow', 1e-3]['evaluations'][-1]
   rows.append([
       '`tfb.Glow`, 2 devices', '', '', '', '',
       f'{glow["variables_that_differ"]} of {glow["variables"]} variables '
