@@ -3,7 +3,7 @@
 import statistics
 
 __all__ = [
-    'Arm', 'flat', 'is_above_start', 'largest', 'machine', 'order',
+    'Arm', 'flat', 'is_above_start', 'largest', 'machine', 'newest', 'order',
     'rate_curve', 'summaries',
 ]
 
@@ -27,6 +27,14 @@ def flat(record):
           for name in ('arm', 'learning_rate', 'train_steps', 'schedule')
       },
       **record['values'],
+  }
+
+
+def newest(records, *names):
+  """Dictionary from values of settings to the last record that has them."""
+  return {
+      tuple(record['settings'].get(name) for name in names): record
+      for record in records
   }
 
 

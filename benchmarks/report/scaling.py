@@ -4,18 +4,15 @@ Each takes a function of the name of a suite that returns its records.
 """
 
 from report import markdown
+from report import runs as runs_lib
 
 __all__ = ['SECTIONS']
 
 
 def _flow(results, width):
   """Values of the flow of a width."""
-  (values,) = [
-      record['values']
-      for record in results('scaling')
-      if record['settings']['hidden_channels'] == width
-  ]
-  return values
+  found = runs_lib.newest(results('scaling'), 'hidden_channels')
+  return found[width,]['values']
 
 
 def costs(results):

@@ -12,9 +12,15 @@ __all__ = [
 ]
 
 
+def _runs(records):
+  """The last run of each arm at each rate."""
+  records = runs_lib.newest(records, 'arm', 'learning_rate')
+  return [runs_lib.flat(record) for record in records.values()]
+
+
 def singular_values(results):
   """Local singular values at the end, and before training for ours."""
-  runs = [runs_lib.flat(record) for record in results('singular_values')]
+  runs = _runs(results('singular_values'))
   rows = []
   for run in runs:
     _, values = run['log_singular_values'][-1]
@@ -69,7 +75,7 @@ _RUNS = {
 
 def wall_clock(results, suite='wall_clock'):
   """A comparison at equal time."""
-  runs = [runs_lib.flat(record) for record in results(suite)]
+  runs = _runs(results(suite))
   seconds = runs[0]['limit']
   quarter, half = (
       (f'{title}after {seconds * part:g} s',
@@ -103,8 +109,9 @@ def _at_second(run, seconds):
 
 def high_resolution(results, suite):
   """Large photographs of one size, beside the best circulant linear flow."""
-  optimum, *runs = results(suite)
-  runs = [runs_lib.flat(record) for record in runs]
+  records = runs_lib.newest(results(suite), 'arm', 'learning_rate')
+  optimum = records.pop((None, None))
+  runs = _runs(records.values())
   most = max(runs, key=lambda run: len(run['held_out']))
   steps = [
       (f'step {step}', lambda run, step=step: _at_step(run, step))

@@ -239,7 +239,7 @@ def test_certified_parts_of_singular_values_multiply():
 
 
 def test_large_photographs_beside_the_linear_optimum():
-  optimum = {'values': {'train': 3.25, 'held_out': 3.5}}
+  optimum = {'settings': {}, 'values': {'train': 3.25, 'held_out': 3.5}}
   runs = [
       record(
           held_out=[[0, 0.0, 5.0], [25, 50.0, 4.0], [50, 100.0, 3.0]],
@@ -268,6 +268,14 @@ def test_large_photographs_beside_the_linear_optimum():
   assert cells(section, 'tfb.Glow')[3:] == [
       '20.000', *['not finite'] * 4, '2.0', '4,096'
   ]
+
+
+def test_what_was_measured_again_takes_the_place():
+  found = pages.results('input_pipeline')
+  again = copy.deepcopy(found[1])
+  again['values']['npy']['images_per_second'] = 123.0
+  section = tables.input_pipeline(results([*found, again]))
+  assert cells(section, 'npy') == ['npy', '7108', '123', '772']
 
 
 def test_replicas_that_differ_are_called_so():
