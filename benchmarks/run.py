@@ -7,7 +7,9 @@
 Each suite of `suites.py` has a file of its own in the output, `SUITE.jsonl`; a
 line is a case (see `harness/records.py`). Cases that are there already are not
 measured again, so that what was cut short goes on, and more can be added to it.
-`--set` changes settings. Other virtual environments are made when they are
+`python benchmarks/report` shows in docs/ what is in `benchmarks/results`.
+
+`--set` changes settings. A virtual environment for normflows is made when it is
 needed. Tables are printed at the end; the exit status is 1 if a case failed
 what it must hold, such as a bound.
 

@@ -32,92 +32,58 @@ class Suite(NamedTuple):
   groups: list
 
 
+def _flow(levels, steps, width, batch_size, **others):
+  return {
+      'num_levels': levels, 'num_steps': steps, 'hidden_channels': width,
+      'batch_size': batch_size, **others,
+  }
+
+
+_PAIRS = 'arm,learning_rate'
+_SAMPLES = {'data': 'sample photographs'}
 # Steps that are timed; normflows and tfb.Glow have about as many parameters.
 _STEPS = {
-    'data': 'whole sample photographs',
-    'num_train': 64,
-    'num_held_out': 32,
-    'learning_rate': 1e-4,
+    'data': 'whole sample photographs', 'num_train': 64, 'num_held_out': 32,
+    'learning_rate': 1e-4, 'commands': ['train_step'],
 }
-_STEPS_64 = {
-    **_STEPS,
-    'image_size': 64,
-    'num_levels': 3,
-    'num_steps': 8,
-    'hidden_channels': 128,
-    'batch_size': 16,
-}
+_STEPS_64 = {**_STEPS, **_flow(3, 8, 128, 16, image_size=64)}
 # Short runs of training.
 _RUNS = {
-    'data': 'sample photographs',
-    'num_train': 4096,
-    'num_held_out': 512,
-    'hidden_channels': 64,
-    'batch_size': 32,
-    'warmup_steps': 50,
-    'train_steps': None,
-    'seconds': None,
-    'eval_every': None,
-    'schedule': 'constant',
-    'singular_values': False,
+    **_SAMPLES, 'num_train': 4096, 'num_held_out': 512, 'hidden_channels': 64,
+    'batch_size': 32, 'warmup_steps': 50, 'train_steps': None, 'seconds': None,
+    'eval_every': None, 'schedule': 'constant', 'singular_values': False,
     'num_threads': None,
 }
 _TEN_MINUTES = {
     **_RUNS, 'num_held_out': 1024, 'seconds': 600.0, 'eval_every': 30.0
 }
+_SHORT = {**_RUNS, 'train_steps': 300}
+_LARGE = {**_RUNS, 'train_steps': 100, 'eval_every': 25}
 _PHOTOS_256 = {
-    'data': 'photos',
-    'image_size': 256,
-    'num_train': 256,
-    'num_held_out': 32,
+    'data': 'photos', 'image_size': 256, 'num_train': 256, 'num_held_out': 32,
     'batch_size': 4,
 }
 _PHOTOS_1024 = {
-    **_PHOTOS_256,
-    'image_size': 1024,
-    'num_train': 48,
-    'num_held_out': 8,
+    **_PHOTOS_256, 'image_size': 1024, 'num_train': 48, 'num_held_out': 8,
     'batch_size': 1,
 }
-_LARGE = {**_RUNS, 'train_steps': 100, 'eval_every': 25}
-_PAIRS = 'arm,learning_rate'
 # Of `Trainer`: the demo's flow.
 _TRAINER = {
-    'data': 'sample photographs',
-    'image_size': 32,
-    'num_levels': 3,
-    'num_steps': 4,
-    'hidden_channels': 64,
-    'compute_dtype': 'float32',
-    'num_local': 0,
-    'gradients': False,
+    **_SAMPLES, 'image_size': 32, 'num_levels': 3, 'num_steps': 4,
+    'hidden_channels': 64, 'compute_dtype': 'float32', 'num_local': 0,
+    'gradients': False, 'lipschitz_budget': 7.0,
 }
 # Of scaling on paper. The GPU: an H100 SXM by its data sheet, and what of that
-# is reached (bfloat16: 989 TFLOP/s).
+# is reached (bfloat16: 989 TFLOP/s). Links: NVLink and InfiniBand.
 _CLUSTER = {
-    'num_levels': 6,
-    'num_steps': 8,
-    'gpus': [1, 8, 64, 256, 1024],
-    'local_batch': {'256': 64, '1024': 4},
-    'global_batch': 1024,
-    'peak_tflops': 495.0,
-    'product_share': 0.3,
-    'memory_gbs': 3350.0,
-    'memory_share': 0.7,
-    'memory_gb': 80.0,
-    'dispatch_us': 8.0,
-    'gpus_per_host': 8,
-    'host_gbs': 450.0,
-    'network_gbs': 50.0,
-    'link_share': 0.7,
-    'host_latency_us': 3.0,
-    'network_latency_us': 10.0,
-    'exposed': 1.0,
-    'small_reduces': 3,
-    'jitter': 0.01,
-    'input_cores': 16,
-    'input_format': 'TFRecord of PNG',
-    'check_pixels': False,
+    'num_levels': 6, 'num_steps': 8, 'gpus': [1, 8, 64, 256, 1024],
+    'local_batch': {'256': 64, '1024': 4}, 'global_batch': 1024,
+    'peak_tflops': 495.0, 'product_share': 0.3, 'memory_gbs': 3350.0,
+    'memory_share': 0.7, 'memory_gb': 80.0, 'dispatch_us': 8.0,
+    'gpus_per_host': 8, 'host_gbs': 450.0, 'network_gbs': 50.0,
+    'link_share': 0.7, 'host_latency_us': 3.0, 'network_latency_us': 10.0,
+    'exposed': 1.0, 'small_reduces': 3, 'jitter': 0.01, 'input_cores': 16,
+    'input_format': 'TFRecord of PNG', 'check_pixels': False,
 }
 
 SUITES = {
@@ -134,32 +100,23 @@ SUITES = {
     'bounds_overhead': Suite(
         'what certified bounds cost in a training step',
         [Cases('train_step', {
-            **_STEPS_64,
-            'arms': ['ours', 'ours plain kernels'],
-            'commands': ['train_step'],
+            **_STEPS_64, 'arms': ['ours', 'ours plain kernels'],
             'num_timings': 20,
         })],
     ),
     'depth': Suite(
         'memory, start-up and time of a training step by depth',
         [Cases('train_step', {
-            **_STEPS,
-            'image_size': 256,
-            'num_levels': 5,
-            'hidden_channels': 64,
-            'batch_size': 2,
-            'commands': ['train_step'],
+            **_STEPS, **_flow(5, None, 64, 2, image_size=256),
             'num_timings': 3,
         }, {'arm': ['ours reversible', 'ours stored'],
             'num_steps': [4, 16, 48]})],
     ),
     'gradient_accuracy': Suite(
         'what recomputed inputs and bfloat16 networks cost in accuracy',
-        [Cases('trainer_run',
-               {**_TRAINER, 'train_steps': 200, 'lipschitz_budget': 7.0},
-               {'compute_dtype,gradients': [
-                   ('float32', True), ('bfloat16', False)
-               ]})],
+        [Cases('trainer_run', {**_TRAINER, 'train_steps': 200}, {
+            'compute_dtype,gradients': [('float32', True), ('bfloat16', False)]
+        })],
     ),
     'memory_over_time': Suite(
         'whether what runs for long keeps the memory it has (--photos)',
@@ -196,11 +153,9 @@ SUITES = {
     ),
     'replicas': Suite(
         'the same run on one device, on several, and in several processes',
-        [
-            Cases('replicas', {'steps': 50}, {_PAIRS: [
-                ('ours', 3e-3), ('ours', 3e-4), ('tfb.Glow', 1e-3)
-            ]}),
-        ],
+        [Cases('replicas', {'steps': 50}, {
+            _PAIRS: [('ours', 3e-3), ('ours', 3e-4), ('tfb.Glow', 1e-3)]
+        })],
     ),
     'fault_injection': Suite(
         'runs that are broken in every way, and started again',
@@ -223,31 +178,24 @@ SUITES = {
     ),
     'budget_frontier': Suite(
         'what a Lipschitz budget costs in likelihood',
-        [Cases('trainer_run',
-               {**_TRAINER, 'train_steps': 600, 'num_local': 4},
+        [Cases('trainer_run', {**_TRAINER, 'train_steps': 600, 'num_local': 4},
                {'lipschitz_budget': [4.0, 5.0, 7.0, 10.0, 16.0, None]},
                (0, 1))],
     ),
     'stability': Suite(
         'which learning rates a flow survives, beside its peers',
-        [Cases('training_run', {**_RUNS, 'train_steps': 300, 'num_threads': 1},
-               {
-                   # Coarsest latents of 4 x 4 positions.
-                   'image_size,num_levels': [(16, 2), (32, 3), (64, 4)],
-                   'num_steps': [4, 16, 32],
-                   'arm': catalogue.NAMES,
-                   'learning_rate': [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
-               }, (0, 1, 2))],
+        [Cases('training_run', {**_SHORT, 'num_threads': 1}, {
+            # Coarsest latents of 4 x 4 positions.
+            'image_size,num_levels': [(16, 2), (32, 3), (64, 4)],
+            'num_steps': [4, 16, 32],
+            'arm': catalogue.NAMES,
+            'learning_rate': [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+        }, (0, 1, 2))],
     ),
     'singular_values': Suite(
         'local singular values of flows while they are trained',
         [Cases('training_run', {
-            **_RUNS,
-            'image_size': 16,
-            'num_levels': 2,
-            'num_steps': 4,
-            'train_steps': 300,
-            'eval_every': 50,
+            **_SHORT, **_flow(2, 4, 64, 32, image_size=16), 'eval_every': 50,
             'singular_values': True,
         }, {_PAIRS: [(arm, 1e-2) for arm in (
             'ours', 'ours unbounded', 'tfb.Glow', 'normflows', 'normflows exp'
@@ -256,23 +204,16 @@ SUITES = {
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {
-            **_TEN_MINUTES,
+            **_TEN_MINUTES, **_flow(3, 4, 64, 32, image_size=32),
             'num_train': 16384,
-            'image_size': 32,
-            'num_levels': 3,
-            'num_steps': 4,
         }, {_PAIRS: [('ours', 3e-3), ('tfb.Glow', 3e-3), ('normflows', 1e-2),
                      ('normflows exp', 3e-3)]})],
     ),
     'wall_clock_fashion': Suite(
         'the same on Fashion-MNIST (--fashion_mnist)',
         [Cases('training_run', {
-            **_TEN_MINUTES,
-            'data': 'fashion_mnist',
-            'num_train': None,
-            'image_size': 28,
-            'num_levels': 2,
-            'num_steps': 4,
+            **_TEN_MINUTES, **_flow(2, 4, 64, 32, image_size=28),
+            'data': 'fashion_mnist', 'num_train': None,
         }, {_PAIRS: [
             ('ours with curves', 3e-3),
             ('ours without budget with curves', 3e-3),
@@ -285,7 +226,7 @@ SUITES = {
         [
             Cases('linear_optimum', _PHOTOS_256),
             Cases('training_run',
-                  {**_LARGE, **_PHOTOS_256, 'num_levels': 5, 'num_steps': 4},
+                  {**_LARGE, **_flow(5, 4, 64, **_PHOTOS_256)},
                   {_PAIRS: [(arm, rate) for rate in (3e-4, 1e-3, 3e-3)
                             for arm in ('ours', 'tfb.Glow', 'normflows exp')]}),
         ],
@@ -295,7 +236,7 @@ SUITES = {
         [
             Cases('linear_optimum', _PHOTOS_1024),
             Cases('training_run',
-                  {**_LARGE, **_PHOTOS_1024, 'num_levels': 6, 'num_steps': 8},
+                  {**_LARGE, **_flow(6, 8, 64, **_PHOTOS_1024)},
                   {_PAIRS: [('ours', 3e-4)]}),
         ],
     ),

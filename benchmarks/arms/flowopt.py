@@ -52,11 +52,11 @@ class Flow(trained.Trained):
     # Else the step would be traced twice.
     self._optimizer._create_all_weights(self._variables)  # pylint: disable=protected-access
 
-  def _timed(self, method, shape):
+  def _timed(self, method, x):
     """As served: with the rescaled kernels of now."""
     with fo.lipschitz.frozen(self._distribution):
       return tf.function(method, autograph=False).get_concrete_function(
-          tf.TensorSpec(shape)
+          tf.TensorSpec.from_tensor(x)
       )
 
   def run(self, **settings):

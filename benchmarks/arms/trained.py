@@ -32,6 +32,15 @@ class Trained:
     )
     self._x = tf.constant(self._crops.first(settings['batch_size']))
     self._num_timed = 0
+    self._bits_per_dim = tf.function(self._loss, autograph=False)
+    self._there_and_back = tf.function(
+        lambda x: self._flow.forward(tf.identity(self._flow.inverse(x))),
+        autograph=False,
+    )
+
+  @property
+  def _flow(self):
+    return self._distribution.bijector
 
   def _loss(self, x):
     return fo.bits_per_dim(
@@ -75,35 +84,20 @@ class Trained:
     self._optimizer.learning_rate.assign(learning_rate)
     return float(self._step(tf.constant(x)))
 
-  @functools.cached_property
-  def _bits_per_dim(self):
-    return tf.function(self._loss, autograph=False)
-
   def bits_per_dim(self, x):
     """Mean bits/dim, with the weights of now."""
     return float(self._bits_per_dim(tf.constant(x)))
-
-  @functools.cached_property
-  def _there_and_back(self):
-    flow = self._distribution.bijector
-    return tf.function(
-        lambda x: flow.forward(tf.identity(flow.inverse(x))), autograph=False
-    )
 
   def there_and_back(self, x):
     """`x` after `inverse` and `forward`."""
     return self._there_and_back(tf.constant(x)).numpy()
 
-  @functools.cached_property
-  def _vector_jacobian(self):
-    @tf.function(autograph=False)
-    def gradient(x, u):
-      with tf.GradientTape() as tape:
-        tape.watch(x)
-        z = self._distribution.bijector.inverse(x)
-      return tape.gradient(z, x, output_gradients=u)
-
-    return gradient
+  @tf.function(autograph=False)
+  def _vector_jacobian(self, x, u):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      z = self._flow.inverse(x)
+    return tape.gradient(z, x, output_gradients=u)
 
   def vector_jacobian(self, x, u):
     """Gradient of the products of `u`, `[B, D]`, and the latents of `x`."""
@@ -123,29 +117,30 @@ class Trained:
     batch = self._crops.batch(self._num_timed)
     return self.step(batch, self._settings['learning_rate'])
 
-  def _timed(self, method, shape):
-    """A graph of a method, for values of a shape."""
-    del shape
+  def _timed(self, method, x):
+    """A graph of a method, for values such as `x`."""
+    del x
     return tf.function(method, autograph=False)
 
   @functools.cached_property
   def _timed_log_prob(self):
-    return self._timed(self._distribution.log_prob, self._x.shape)
-
-  @functools.cached_property
-  def _timed_forward(self):
-    shape = [self._x.shape[0], self._crops.event_size]
-    return self._timed(self._distribution.bijector.forward, shape)
+    return self._timed(self._distribution.log_prob, self._x)
 
   def log_prob(self):
     """Mean log-likelihood of a batch."""
     return float(tf.reduce_mean(self._timed_log_prob(self._x)))
 
+  @functools.cached_property
+  def _timed_forward(self):
+    return self._timed(self._flow.forward, self._noise())
+
+  def _noise(self):
+    shape = [self._x.shape[0], self._crops.event_size]
+    return tf.random.stateless_normal(shape, [0, 0])
+
   def sample(self):
     """Images from noise; the largest value."""
-    shape = [self._x.shape[0], self._crops.event_size]
-    z = tf.random.stateless_normal(shape, [0, 0])
-    return float(tf.reduce_max(self._timed_forward(z)))
+    return float(tf.reduce_max(self._timed_forward(self._noise())))
 
   def round_trip(self):
     """Largest error of an image after `inverse` and `forward`."""

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ['error', 'table', 'value']
+__all__ = ['columns', 'error', 'table', 'value']
 
 
 def table(header, rows):
@@ -18,6 +18,23 @@ def table(header, rows):
   header = header.split('|')
   lines = [f'| {" | ".join(row)} |' for row in (header, *rows)]
   return '\n'.join([lines[0], '|' + '---|' * len(header), *lines[1:]])
+
+
+def columns(cells, names, items, *more):
+  """A table of items.
+
+  Args:
+    cells: Dictionary from names of columns to functions of an item.
+    names: Those wanted, with `|` between them; a name may be one of `more`.
+    items: A row each.
+    *more: Pairs as in `cells`, of this table alone.
+
+  Returns:
+    Text, without a last newline.
+  """
+  cells = {**cells, **dict(more)}
+  rows = [[cells[name](x) for name in names.split('|')] for x in items]
+  return table(names, rows)
 
 
 def value(x, spec='.3f', missing='not finite'):

@@ -1,15 +1,10 @@
 """Runs of training, as the pages tell of them."""
 
 import statistics
-from typing import NamedTuple
 
 __all__ = [
-    'ArmSummary',
-    'flat',
-    'machine',
-    'order',
-    'rate_curve',
-    'summaries',
+    'Arm', 'flat', 'is_above_start', 'largest', 'machine', 'newest', 'order',
+    'rate_curve', 'summaries',
 ]
 
 # A rate is of use if it ends this close to the best one, in bits/dim.
@@ -35,6 +30,14 @@ def flat(record):
   }
 
 
+def newest(records, *names):
+  """Dictionary from values of settings to the last record that has them."""
+  return {
+      tuple(record['settings'].get(name) for name in names): record
+      for record in records
+  }
+
+
 def machine(record):
   """What a record was measured on, in words."""
   words = ['a machine that was not noted']
@@ -52,51 +55,61 @@ def order(name):
   return not name.startswith('ours'), name
 
 
-class ArmSummary(NamedTuple):
+class Arm:
   """The runs of one arm at one size and depth.
 
   Attributes:
-    arm: Its name.
-    parameters: Number of trained numbers.
-    num_runs: Number of runs.
-    num_seeds: Number of seeds.
-    num_not_finite: Runs that ended in a number that is not finite.
-    num_above_start: Finite runs whose held-out bits/dim ended above their
-      start.
+    name: Its name.
+    runs: List of dictionaries, of `flat`.
+    curve: See `rate_curve`.
     stable: Learning rates, from the lowest one to the highest in a row, at
-      which no run was either.
-    useful: Those among them that end within half a bit of the best rate.
-    worst_excursion: Largest rise of a loss above its lowest value before, of
-      runs at stable rates, bits/dim; `None` without any.
-    best_rate: Learning rate of the lowest mean over seeds.
-    best: That mean of held-out bits/dim.
-    num_best: Number of seeds at that rate.
-    spread: Largest difference between them.
-    error: Largest reconstruction error at stable rates, by kind of images;
-      `None` if one was not finite.
-    log_lipschitz: Largest certified logarithm of a constant of the non-linear
-      part in a finite run; `None` if there is no bound.
-    of_certified: Largest error of the recomputed input of a level's steps, at
-      any rate, divided by its certified bound; `None` where it was not
-      measured.
+      which all runs were finite and ended below their start.
+    best: Lowest mean over seeds of held-out bits/dim; with `best_rate`, its
+      learning rate, and `best_values`, those of its seeds.
+    useful: Stable rates that end within half a bit of it.
   """
 
-  arm: str
-  parameters: int
-  num_runs: int
-  num_seeds: int
-  num_not_finite: int
-  num_above_start: int
-  stable: list
-  useful: list
-  worst_excursion: float | None
-  best_rate: float
-  best: float
-  num_best: int
-  spread: float
-  error: dict
-  log_lipschitz: float | None
-  of_certified: float | None
+  def __init__(self, name, runs):
+    self.name = name
+    self.runs = runs
+    self.curve = rate_curve(runs)
+    self.stable = []
+    for rate, _, _ in self.curve:
+      at_rate = [run for run in runs if run['learning_rate'] == rate]
+      if all(run['finite'] and not is_above_start(run) for run in at_rate):
+        self.stable.append(rate)
+      elif self.stable:
+        break
+    values = {rate: v for rate, v, num_not_finite in self.curve
+              if not num_not_finite}
+    means = {rate: statistics.mean(v) for rate, v in values.items()}
+    self.best_rate = min(means, key=means.get)
+    self.best = means[self.best_rate]
+    self.best_values = values[self.best_rate]
+    self.useful = [r for r in self.stable if means[r] <= self.best + _NEAR_BEST]
+
+  def at_stable_rates(self, name):
+    """What was measured in these runs."""
+    return [r[name] for r in self.runs if r['learning_rate'] in self.stable]
+
+  def error(self, kind):
+    """Largest error of a round trip; `None` if one is not finite or none is."""
+    errors = self.at_stable_rates('reconstruction')
+    return largest([error.get(kind) for error in errors])
+
+  def measured(self, name):
+    """All dictionaries of that name of the runs that are finite."""
+    return [run[name] for run in self.runs if run['finite'] and name in run]
+
+
+def is_above_start(run):
+  """Whether held-out bits/dim ended above what they were at the start."""
+  return run['finite'] and run['end'] > run['start']
+
+
+def largest(values):
+  """The largest; `None` if one is not finite, or without any."""
+  return None if None in values else max(values, default=None)
 
 
 def summaries(runs):
@@ -106,15 +119,14 @@ def summaries(runs):
     runs: List of dictionaries, of `flat`.
 
   Returns:
-    Dictionary from `(size, depth, train_steps)` to a list of `ArmSummary`, ours
-    first.
+    Dictionary from `(size, depth, train_steps)` to a list of `Arm`, ours first.
   """
   groups = {}
   for run in runs:
     key = run['size'], run['depth'], run['train_steps']
     groups.setdefault(key, {}).setdefault(run['arm'], []).append(run)
   return {
-      key: [_summary(arm, group[arm]) for arm in sorted(group, key=order)]
+      key: [Arm(name, group[name]) for name in sorted(group, key=order)]
       for key, group in sorted(groups.items())
   }
 
@@ -134,63 +146,3 @@ def rate_curve(runs):
     values = [end for end in ends if end is not None]
     curve.append((rate, values, len(ends) - len(values)))
   return curve
-
-
-def _is_above_start(run):
-  return run['finite'] and run['end'] > run['start']
-
-
-def _summary(arm, runs):
-  stable, curve = [], rate_curve(runs)
-  for rate, _, _ in curve:
-    at_rate = [run for run in runs if run['learning_rate'] == rate]
-    if all(run['finite'] and not _is_above_start(run) for run in at_rate):
-      stable.append(rate)
-    elif stable:
-      break
-  means = {
-      rate: statistics.mean(values)
-      for rate, values, num_not_finite in curve
-      if not num_not_finite
-  }
-  best_rate = min(means, key=means.get)
-  (best_values,) = [v for rate, v, _ in curve if rate == best_rate]
-  finite = [run for run in runs if run['finite']]
-  at_stable = [run for run in runs if run['learning_rate'] in stable]
-  kinds = at_stable[0]['reconstruction'] if at_stable else {}
-  constants = [
-      constant
-      for run in finite
-      for constant in run.get('log_lipschitz', {}).get('nonlinear', [])
-  ]
-  return ArmSummary(
-      arm=arm,
-      parameters=runs[0]['parameters'],
-      num_runs=len(runs),
-      num_seeds=len({run['seed'] for run in runs}),
-      num_not_finite=len(runs) - len(finite),
-      num_above_start=sum(map(_is_above_start, runs)),
-      stable=stable,
-      useful=[r for r in stable if means[r] <= means[best_rate] + _NEAR_BEST],
-      worst_excursion=max(
-          (run['worst_excursion'] for run in at_stable), default=None
-      ),
-      best_rate=best_rate,
-      best=means[best_rate],
-      num_best=len(best_values),
-      spread=max(best_values) - min(best_values),
-      error={
-          kind: _largest([run['reconstruction'][kind] for run in at_stable])
-          for kind in kinds
-      },
-      log_lipschitz=_largest(constants) if constants else None,
-      of_certified=max(
-          (x for run in finite for x in run.get('of_certified', {}).values()),
-          default=None,
-      ),
-  )
-
-
-def _largest(values):
-  """The largest, or `None` if one is not finite."""
-  return None if None in values else max(values)

@@ -4,70 +4,71 @@ Each takes a function of the name of a suite that returns its records.
 """
 
 from report import markdown
+from report import runs as runs_lib
 
 __all__ = ['SECTIONS']
 
 
-def _flows(results):
-  """Values of the flow of width 64, and of 512."""
-  flows = {
-      r['settings']['hidden_channels']: r['values'] for r in results('scaling')
-  }
-  return flows[64], flows[512]
+def _flow(results, width):
+  """Values of the flow of a width."""
+  found = runs_lib.newest(results('scaling'), 'hidden_channels')
+  return found[width,]['values']
 
 
 def costs(results):
   """What a step costs."""
-  flows = _flows(results)
+  rows = [
+      ['weights'],
+      ['memory of weights, Adam, averages (MB)'],
+      ['gradients that are all-reduced, float32 (MB)'],
+      ['GFLOP for an image of 256x256'],
+      ['GB read and written for it'],
+      ['GFLOP of weights, whatever the batch'],
+      ['GB of weights'],
+      ['operations that a device runs'],
+  ]
+  for width in (64, 512):
+    flow = _flow(results, width)
+    counted, mb = flow['counted'], 4 * flow['parameters'] / 1e6
+    for row, cell in zip(rows, (
+        f'{flow["parameters"]:,} in {flow["num_variables"]} variables',
+        f'{mb:.0f} + {2 * mb:.0f} + {mb:.0f}',
+        f'{mb:.0f}',
+        f'{counted["flops_per_image"] / 1e9:.3g}',
+        f'{counted["bytes_per_image"] / 1e9:.1f}',
+        f'{counted["flops_of_weights"] / 1e9:.0f}',
+        f'{counted["bytes_of_weights"] / 1e9:.1f}',
+        f'{counted["operations"]:,}',
+    ), strict=True):
+      row.append(cell)
+  return markdown.table('|width 64|width 512', rows)
 
-  def row(title, text):
-    return [title, *(text(f, f['counted'], 4 * f['parameters'] / 1e6)
-                     for f in flows)]
 
-  return markdown.table('|width 64|width 512', [
-      row('weights', lambda f, c, mb: (
-          f'{f["parameters"]:,} in {f["num_variables"]} variables')),
-      row('memory of weights, Adam, averages (MB)', lambda f, c, mb: (
-          f'{mb:.0f} + {2 * mb:.0f} + {mb:.0f}')),
-      row('gradients that are all-reduced, float32 (MB)',
-          lambda f, c, mb: f'{mb:.0f}'),
-      row('GFLOP for an image of 256x256', lambda f, c, mb: (
-          f'{c["flops_per_image"] / 1e9:.3g}')),
-      row('GB read and written for it', lambda f, c, mb: (
-          f'{c["bytes_per_image"] / 1e9:.1f}')),
-      row('GFLOP of weights, whatever the batch', lambda f, c, mb: (
-          f'{c["flops_of_weights"] / 1e9:.0f}')),
-      row('GB of weights', lambda f, c, mb: (
-          f'{c["bytes_of_weights"] / 1e9:.1f}')),
-      row('operations that a device runs', lambda f, c, mb: (
-          f'{c["operations"]:,}')),
-  ])
-
-
-def _steps(flow, size, kind):
-  return flow['predicted'][size][kind]
+def _steps(results, kind):
+  """For each number of GPUs: steps of (64, 256), (64, 1024), (512, 256), ..."""
+  return zip(
+      *(
+          _flow(results, width)['predicted'][size][kind]
+          for width in (64, 512)
+          for size in ('256', '1024')
+      ),
+      strict=True,
+  )
 
 
 def fixed_for_each(results):
   """Steps with a fixed batch for each GPU."""
-  narrow, wide = _flows(results)
   rows = []
-  for a, b, c, d in zip(
-      *(_steps(flow, size, 'fixed_for_each')
-        for flow in (narrow, wide) for size in ('256', '1024')),
-      strict=True,
-  ):
+  for a, b, c, d in _steps(results, 'fixed_for_each'):
     rows.append([
         f'{a["gpus"]:,}',
         f'{1e3 * a["step_seconds"]:.0f}',
         f'{1e3 * a["waiting_seconds"]:.0f}, '
         f'{1e3 * a["all_reduce_seconds"]:.1f}',
-        f'{a["images_per_second"]:,.0f}',
-        f'{b["images_per_second"]:,.0f}',
+        *(f'{step["images_per_second"]:,.0f}' for step in (a, b)),
         f'{a["efficiency"]:.2f}',
         f'{1e3 * c["step_seconds"]:.0f}',
-        f'{c["images_per_second"]:,.0f}',
-        f'{d["images_per_second"]:,.0f}',
+        *(f'{step["images_per_second"]:,.0f}' for step in (c, d)),
         f'{c["efficiency"]:.2f}',
     ])
   return markdown.table(
@@ -80,13 +81,8 @@ def fixed_for_each(results):
 
 def fixed_for_all(results):
   """Steps with a fixed batch for all GPUs."""
-  narrow, wide = _flows(results)
   rows = []
-  for a, b, c, d in zip(
-      *(_steps(flow, size, 'fixed_for_all')
-        for flow in (narrow, wide) for size in ('256', '1024')),
-      strict=True,
-  ):
+  for a, b, c, d in _steps(results, 'fixed_for_all'):
     rows.append([
         f'{a["gpus"]:,}',
         f'{a["local_batch"]:,}',
@@ -105,15 +101,12 @@ def fixed_for_all(results):
 
 def sensitivity(results):
   """What else could be true."""
-  narrow, _ = _flows(results)
-  return markdown.table('if|efficiency|step of one GPU, ms', [
-      [
-          row['change'],
-          f'{row["weak"]:.2f}',
-          f'{1e3 * row["step_seconds"]:.0f}',
-      ]
-      for row in _steps(narrow, '256', 'sensitivity')
-  ])
+  found = _flow(results, 64)['predicted']['256']['sensitivity']
+  rows = [
+      [x['change'], f'{x["weak"]:.2f}', f'{1e3 * x["step_seconds"]:.0f}']
+      for x in found
+  ]
+  return markdown.table('if|efficiency|step of one GPU, ms', rows)
 
 
 SECTIONS = {

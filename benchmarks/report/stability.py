@@ -4,14 +4,14 @@ Each takes a function of the name of a suite that returns its records, and size,
 depth and number of steps of the runs.
 """
 
+import statistics
+
 from arms import catalogue
 
 from report import markdown
 from report import runs as runs_lib
 
 __all__ = ['SECTIONS', 'long_runs', 'rates', 'schedule']
-
-_KINDS = ('held out', 'inverted', 'constant', 'noise')
 
 
 def _of_key(results, key, schedule):
@@ -76,14 +76,12 @@ def _fewer_rates(runs):
   )
 
 
-def _not_finite(arm):
-  return f'{arm.num_not_finite} of {arm.num_runs}'
-
-
 def _best(arm):
-  if arm.num_best > 1:
-    return f'{arm.best:.3f} ({arm.spread:.3f})'
-  return f'{arm.best:.3f}' + (' (one seed)' if arm.num_seeds > 1 else '')
+  num_seeds = len({run['seed'] for run in arm.runs})
+  if len(arm.best_values) > 1:
+    spread = max(arm.best_values) - min(arm.best_values)
+    return f'{arm.best:.3f} ({spread:.3f})'
+  return f'{arm.best:.3f}' + (' (one seed)' if num_seeds > 1 else '')
 
 
 def _range(values):
@@ -92,40 +90,75 @@ def _range(values):
   return f'{values[0]:g} to {values[-1]:g} ({values[-1] / values[0]:.0f}x)'
 
 
+def _not_finite(arm):
+  bad = sum(not run['finite'] for run in arm.runs)
+  return f'{bad} of {len(arm.runs)}'
+
+
+def _start(arm):
+  return statistics.mean(run['start'] for run in arm.runs)
+
+
+def _worst_excursion(arm):
+  worst = runs_lib.largest(arm.at_stable_rates('worst_excursion'))
+  return markdown.value(worst, '.2f', '')
+
+
+def _certified(arm):
+  """Logarithm of the largest constant of the non-linear part."""
+  parts = arm.measured('log_lipschitz')
+  constants = [constant for x in parts for constant in x['nonlinear']]
+  return markdown.value(runs_lib.largest(constants), '.2f', 'none')
+
+
+def _of_bound(arm):
+  ratios = [max(kinds.values()) for kinds in arm.measured('of_certified')]
+  return markdown.value(runs_lib.largest(ratios), '.1e', '')
+
+
+_ARMS = {
+    'arm': lambda arm: arm.name,
+    'parameters': lambda arm: f'{arm.runs[0]["parameters"]:,}',
+    'not finite': _not_finite,
+    'above start': lambda arm: str(
+        sum(map(runs_lib.is_above_start, arm.runs))
+    ),
+    'stable rates': lambda arm: _range(arm.stable),
+    'within half a bit of its best': lambda arm: _range(arm.useful),
+    'worst excursion': _worst_excursion,
+    'best held-out bits/dim': _best,
+    'at the end': _best,
+    'best with a cosine': _best,
+    'at rate': lambda arm: f'{arm.best_rate:g}',
+    'learning rate': lambda arm: f'{arm.best_rate:g}',
+    'held-out bits/dim at the start': lambda arm: f'{_start(arm):.3f}',
+    'held out': lambda arm: markdown.error(arm.error('held out')),
+    'inverted': lambda arm: markdown.error(arm.error('inverted')),
+    'one grey': lambda arm: markdown.error(arm.error('constant')),
+    'noise': lambda arm: markdown.error(arm.error('noise')),
+    'round trip of noise images': lambda arm: markdown.error(
+        arm.error('noise')
+    ),
+    'certified': _certified,
+    'of its bound': _of_bound,
+}
+
+
 def rates(results, *key):
   """All constant learning rates."""
   runs, arms = _of_key(results, key, 'constant')
   tried = sorted({run['learning_rate'] for run in runs})
-  table = markdown.table(
+  table = markdown.columns(
+      _ARMS,
       'arm|parameters|not finite|above start|stable rates|'
       'within half a bit of its best|worst excursion|best held-out bits/dim|'
       'at rate',
-      [
-          [
-              arm.arm,
-              f'{arm.parameters:,}',
-              _not_finite(arm),
-              str(arm.num_above_start),
-              _range(arm.stable),
-              _range(arm.useful),
-              markdown.value(arm.worst_excursion, '.2f', ''),
-              _best(arm),
-              f'{arm.best_rate:g}',
-          ]
-          for arm in arms
-      ],
+      arms,
   )
-  errors = markdown.table(
+  errors = markdown.columns(
+      _ARMS,
       'arm|held out|inverted|one grey|noise|certified|of its bound',
-      [
-          [
-              arm.arm,
-              *(markdown.error(arm.error.get(kind)) for kind in _KINDS),
-              markdown.value(arm.log_lipschitz, '.2f', 'none'),
-              markdown.value(arm.of_certified, '.1e', ''),
-          ]
-          for arm in arms
-      ],
+      arms,
   )
   picture = 'stability_{}_{}_{}.png'.format(*key)
   return (
@@ -140,22 +173,11 @@ def rates(results, *key):
 def long_runs(results, *key):
   """Runs of many steps, one learning rate for each arm."""
   runs, arms = _of_key(results, key, 'constant')
-  rows = []
-  for arm in arms:
-    starts = [run['start'] for run in runs if run['arm'] == arm.arm]
-    rows.append([
-        arm.arm,
-        f'{arm.best_rate:g}',
-        _not_finite(arm),
-        f'{sum(starts) / len(starts):.3f}',
-        _best(arm),
-        markdown.value(arm.worst_excursion, '.2f', ''),
-        markdown.error(arm.error.get('noise')),
-    ])
-  table = markdown.table(
+  table = markdown.columns(
+      _ARMS,
       'arm|learning rate|not finite|held-out bits/dim at the start|at the end|'
       'worst excursion|round trip of noise images',
-      rows,
+      arms,
   )
   return (
       f'`{_command(runs)}`: each arm at a learning rate of its own, '
@@ -166,22 +188,15 @@ def long_runs(results, *key):
 def schedule(results, *key):
   """Runs with a cosine, beside the best constant rate."""
   runs, arms = _of_key(results, key, 'cosine')
-  constant = {arm.arm: arm for arm in _of_key(results, key, 'constant')[1]}
-  rows = []
-  for arm in arms:
-    other = constant[arm.arm]
-    rows.append([
-        arm.arm,
-        _not_finite(arm),
-        _best(arm),
-        f'{arm.best_rate:g}',
-        _best(other),
-        f'{other.best_rate:g}',
-        f'{other.best - arm.best:.3f}',
-    ])
-  table = markdown.table(
-      'arm|not finite|best with a cosine|at rate|best constant|at rate|gained',
-      rows,
+  constant = {arm.name: arm for arm in _of_key(results, key, 'constant')[1]}
+  table = markdown.columns(
+      _ARMS,
+      'arm|not finite|best with a cosine|at rate|best constant|at that rate|'
+      'gained',
+      arms,
+      ('best constant', lambda arm: _best(constant[arm.name])),
+      ('at that rate', lambda arm: f'{constant[arm.name].best_rate:g}'),
+      ('gained', lambda arm: f'{constant[arm.name].best - arm.best:.3f}'),
   )
   return (
       f'`{_command(runs, "cosine")}`: {_seeds(runs)}.{_fewer_rates(runs)}'

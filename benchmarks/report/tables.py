@@ -4,6 +4,7 @@ Sections take a function of the name of a suite that returns its records.
 """
 
 from report import markdown
+from report import runs as runs_lib
 
 __all__ = ['SECTIONS', 'of_suite']
 
@@ -33,17 +34,15 @@ def train_step(results):
 
 def budget_frontier(results):
   """What budgets cost; one seed has all of them."""
-  records = [r for r in results('budget_frontier') if r['seed'] == 0]
-  (best,) = [
-      r['values']['bits_per_dim']
-      for r in records
-      if r['settings']['lipschitz_budget'] is None
-  ]
-  rows = []
-  for record in records:
+  found = runs_lib.newest(
+      [r for r in results('budget_frontier') if r['seed'] == 0],
+      'lipschitz_budget',
+  )
+  best, rows = found[None,]['values']['bits_per_dim'], []
+  for (budget,), record in found.items():
     values = record['values']
     rows.append([
-        markdown.value(record['settings']['lipschitz_budget'], 'g', 'none'),
+        markdown.value(budget, 'g', 'none'),
         f'{values["bits_per_dim"]:.3f}',
         f'{values["bits_per_dim"] - best:+.3f}',
         *(
@@ -58,58 +57,45 @@ def budget_frontier(results):
 
 def input_pipeline(results):
   """Images a second out of each kind of files."""
-  records = results('input_pipeline')
+  found = runs_lib.newest(results('input_pipeline'), 'image_size')
   names = {'photographs': 'photographs of 2560x1600'}
   return markdown.table(
-      '|' + '|'.join(str(r['settings']['image_size']) for r in records),
+      '|' + '|'.join(str(size) for (size,) in found),
       [
           [
               names.get(name, name),
               *(
                   f'{r["values"][name]["images_per_second"]:.0f}'
-                  for r in records
+                  for r in found.values()
               ),
           ]
-          for name in records[0]['values']
+          for name in next(iter(found.values()))['values']
       ],
   )
 
 
 def replicas(results):
   """How far runs on several devices are from one on one."""
-  by_rate = {
-      r['settings']['learning_rate']: r['values']
-      for r in results('replicas')
-      if r['settings']['arm'] == 'ours'
-  }
-  (glow,) = [
-      r['values']['evaluations'][-1]
-      for r in results('replicas')
-      if r['settings']['arm'] == 'tfb.Glow'
-  ]
+  runs = runs_lib.newest(results('replicas'), 'arm', 'learning_rate')
+  four = ('4 devices', '4 processes')
   rows = []
   for title, rate, names in (
       ('1 device, batch in 4 parts', 3e-3, ['1 device, in 4 parts']),
       ('2 devices, and 2 processes', 3e-3, ['2 devices', '2 processes']),
-      ('4 devices, and 4 processes', 3e-3, ['4 devices', '4 processes']),
-      ('the last one at `--learning_rate=3e-4`', 3e-4,
-       ['4 devices', '4 processes']),
+      ('4 devices, and 4 processes', 3e-3, four),
+      ('the last one at `--learning_rate=3e-4`', 3e-4, four),
   ):
-    found = [by_rate[rate][name] for name in names]
+    found = [runs['ours', rate]['values'][name] for name in names]
+    numbers = ('loss', 'held_out', 'weights_median')
+    beyond = max(row['weights_beyond'] for row in found)
     same = all(len(row['checksums']) == 1 for row in found)
-
-    def largest(key, spec, found=found):
-      return format(max(row[key] for row in found), spec)
-
-    beyond = largest('weights_beyond', '.1%').replace('%', ' %')
     rows.append([
         title,
-        largest('loss', '.1e').replace('e-0', 'e-'),
-        largest('held_out', '.1e').replace('e-0', 'e-'),
-        largest('weights_median', '.1e').replace('e-0', 'e-'),
-        '0' if beyond == '0.0 %' else beyond,
+        *(markdown.error(max(row[x] for row in found)) for x in numbers),
+        f'{100 * beyond:.1f} %' if beyond else '0',
         'the same bits' if same else 'DIFFERENT',
     ])
+  glow = runs['tfb.Glow', 1e-3]['values']['evaluations'][-1]
   rows.append([
       '`tfb.Glow`, 2 devices', '', '', '', '',
       f'{glow["variables_that_differ"]} of {glow["variables"]} variables '

@@ -12,9 +12,15 @@ __all__ = [
 ]
 
 
+def _runs(records):
+  """The last run of each arm at each rate."""
+  records = runs_lib.newest(records, 'arm', 'learning_rate')
+  return [runs_lib.flat(record) for record in records.values()]
+
+
 def singular_values(results):
   """Local singular values at the end, and before training for ours."""
-  runs = [runs_lib.flat(record) for record in results('singular_values')]
+  runs = _runs(results('singular_values'))
   rows = []
   for run in runs:
     _, values = run['log_singular_values'][-1]
@@ -49,32 +55,40 @@ def _certified(parts):
   return f'{-forward:.2f} to {inverse:.2f}'
 
 
-def _noise_error(run):
-  """What comes back of images of noise after a run."""
-  errors = run['reconstruction']
-  return markdown.error(errors['noise'] if errors else None)
+_RUNS = {
+    'arm': lambda run: run['arm'],
+    'parameters': lambda run: f'{run["parameters"]:,}',
+    'learning rate': lambda run: f'{run["learning_rate"]:g}',
+    'steps': lambda run: f'{run["num_steps"]:,}',
+    'held-out bits/dim at the start': lambda run: markdown.value(run['start']),
+    'at the end': lambda run: markdown.value(run['end']),
+    'worst excursion': lambda run: markdown.value(
+        run['worst_excursion'], '.2f'
+    ),
+    'round trip of noise images': lambda run: markdown.error(
+        (run['reconstruction'] or {}).get('noise')
+    ),
+    'seconds a step': lambda run: f'{run["seconds"] / run["num_steps"]:.1f}',
+    'peak MiB': lambda run: f'{run["peak_mib"]:,.0f}',
+}
 
 
 def wall_clock(results, suite='wall_clock'):
   """A comparison at equal time."""
-  runs = [runs_lib.flat(record) for record in results(suite)]
-  seconds, rows = runs[0]['limit'], []
-  for run in runs:
-    rows.append([
-        run['arm'],
-        f'{run["parameters"]:,}',
-        f'{run["learning_rate"]:g}',
-        f'{run["num_steps"]:,}',
-        markdown.value(_at_second(run, seconds / 4)),
-        markdown.value(_at_second(run, seconds / 2)),
-        markdown.value(run['end']),
-        _noise_error(run),
-    ])
-  table = markdown.table(
-      f'arm|parameters|learning rate|steps|held-out bits/dim after '
-      f'{seconds / 4:g} s|after {seconds / 2:g} s|at the end|'
+  runs = _runs(results(suite))
+  seconds = runs[0]['limit']
+  quarter, half = (
+      (f'{title}after {seconds * part:g} s',
+       lambda run, part=part: _at_second(run, seconds * part))
+      for title, part in (('held-out bits/dim ', 0.25), ('', 0.5))
+  )
+  table = markdown.columns(
+      _RUNS,
+      f'arm|parameters|learning rate|steps|{quarter[0]}|{half[0]}|at the end|'
       'round trip of noise images',
-      rows,
+      runs,
+      quarter,
+      half,
   )
   return (
       f'`python benchmarks/run.py --suites={suite}`: {seconds / 60:g} minutes '
@@ -90,33 +104,26 @@ def _at_second(run, seconds):
       for _, when, value in run['held_out']
       if run['setup_seconds'] + when <= seconds
   ]
-  return times[-1] if times else None
+  return markdown.value(times[-1] if times else None)
 
 
 def high_resolution(results, suite):
   """Large photographs of one size, beside the best circulant linear flow."""
-  optimum, *runs = results(suite)
-  runs, rows = [runs_lib.flat(record) for record in runs], []
+  records = runs_lib.newest(results(suite), 'arm', 'learning_rate')
+  optimum = records.pop((None, None))
+  runs = _runs(records.values())
   most = max(runs, key=lambda run: len(run['held_out']))
-  evaluated = [step for step, _, _ in most['held_out']][1:]
-  for run in runs:
-    values = {step: value for step, _, value in run['held_out']}
-    rows.append([
-        run['arm'],
-        f'{run["parameters"]:,}',
-        f'{run["learning_rate"]:g}',
-        markdown.value(run['start']),
-        *(markdown.value(values.get(step)) for step in evaluated),
-        markdown.value(run['worst_excursion'], '.2f'),
-        _noise_error(run),
-        f'{run["seconds"] / run["num_steps"]:.1f}',
-        f'{run["peak_mib"]:,.0f}',
-    ])
-  steps = '|'.join(f'step {step}' for step in evaluated)
-  table = markdown.table(
-      f'arm|parameters|learning rate|held-out bits/dim at the start|{steps}|'
+  steps = [
+      (f'step {step}', lambda run, step=step: _at_step(run, step))
+      for step, _, _ in most['held_out'][1:]
+  ]
+  names = '|'.join(name for name, _ in steps)
+  table = markdown.columns(
+      _RUNS,
+      f'arm|parameters|learning rate|held-out bits/dim at the start|{names}|'
       'worst excursion|round trip of noise images|seconds a step|peak MiB',
-      rows,
+      runs,
+      *steps,
   )
   text = (
       '`python benchmarks/run.py --suites={suite} --photos=FOLDER`: {levels} '
@@ -125,6 +132,11 @@ def high_resolution(results, suite):
       'that all are trained on, and {held_out:.3f} of those held out.'
   ).format(suite=suite, **{**runs[0], **optimum['values']})
   return f'{text}\n\n{table}'
+
+
+def _at_step(run, step):
+  values = {when: value for when, _, value in run['held_out']}
+  return markdown.value(values.get(step))
 
 
 def fashion_mnist(results):

@@ -86,7 +86,7 @@ def test_the_pages_are_up_to_date():
 def test_parameters_are_within_five_percent():
   runs = map(runs_lib.flat, pages.results('stability'))
   for arms in runs_lib.summaries(runs).values():
-    counts = [arm.parameters for arm in arms]
+    counts = [arm.runs[0]['parameters'] for arm in arms]
     assert max(counts) <= 1.05 * min(counts)
 
 
@@ -113,14 +113,12 @@ def test_summary_by_hand():
   ]
   ((key, (arm,)),) = runs_lib.summaries(runs).items()
   assert key == (16, 4, 300)
-  assert (arm.num_runs, arm.num_seeds) == (10, 2)
-  assert (arm.num_not_finite, arm.num_above_start) == (1, 1)
   assert arm.stable == [1e-3, 1e-2] and arm.useful == [1e-3]
   assert (arm.best_rate, arm.best) == (1e-3, pytest.approx(3.1))
-  assert (arm.num_best, arm.spread) == (2, pytest.approx(0.2))
-  assert arm.worst_excursion == 4.0
-  assert arm.log_lipschitz == 2.5
-  assert arm.error == {'held out': 1e-6, 'noise': 1e-5}
+  assert arm.best_values == [3.0, 3.2]
+  assert arm.at_stable_rates('worst_excursion') == [1.0, 1.0, 1.0, 4.0]
+  assert arm.measured('log_lipschitz') == [{'nonlinear': [1.0, 2.5]}]
+  assert arm.error('noise') == 1e-5
 
 
 def test_one_seed_has_no_spread():
@@ -132,7 +130,7 @@ def test_one_seed_has_no_spread():
 def test_what_is_not_finite_is_never_the_largest_error():
   runs = [run(), run(seed=1, reconstruction={'held out': 0.0, 'noise': None})]
   ((arm,),) = runs_lib.summaries(runs).values()
-  assert arm.error == {'held out': 1e-6, 'noise': None}
+  assert arm.error('held out') == 1e-6 and arm.error('noise') is None
 
 
 def test_stable_rates():
@@ -241,7 +239,7 @@ def test_certified_parts_of_singular_values_multiply():
 
 
 def test_large_photographs_beside_the_linear_optimum():
-  optimum = {'values': {'train': 3.25, 'held_out': 3.5}}
+  optimum = {'settings': {}, 'values': {'train': 3.25, 'held_out': 3.5}}
   runs = [
       record(
           held_out=[[0, 0.0, 5.0], [25, 50.0, 4.0], [50, 100.0, 3.0]],
@@ -270,6 +268,14 @@ def test_large_photographs_beside_the_linear_optimum():
   assert cells(section, 'tfb.Glow')[3:] == [
       '20.000', *['not finite'] * 4, '2.0', '4,096'
   ]
+
+
+def test_what_was_measured_again_takes_the_place():
+  found = pages.results('input_pipeline')
+  again = copy.deepcopy(found[1])
+  again['values']['npy']['images_per_second'] = 123.0
+  section = tables.input_pipeline(results([*found, again]))
+  assert cells(section, 'npy') == ['npy', '7108', '123', '772']
 
 
 def test_replicas_that_differ_are_called_so():

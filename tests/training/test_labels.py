@@ -252,7 +252,7 @@ def test_labels_go_with_the_parts_of_a_batch(tmp_path):
         for step in range(3)
     ]
     for batch in batches:
-      trainer._train_step(batch)
+      trainer._loop.train_step(batch)
     weights.append(runs.weights(flow))
   for one, other in zip(*weights, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)

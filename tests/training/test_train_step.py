@@ -70,7 +70,7 @@ def test_the_gradient_norm_is_bounded(tmp_path):
   trainer._state.optimizer.apply_gradients = watched
   _, batch = next(iter(trainer._held_out))
   with runs.untraced():
-    result = trainer._train_step(batch[:8])
+    result = trainer._loop.train_step(batch[:8])
   assert float(given[0]) == pytest.approx(1e-3, rel=1e-3)
   assert result.gradient_norm > 1e-2
 
@@ -118,7 +118,7 @@ def test_kernels_are_rescaled_once_a_step_and_not_in_evaluation(tmp_path):
   twice, distribution = runs.make_trainer(tmp_path / 'twice')
   log_prob = distribution.log_prob
   distribution.log_prob = lambda x: log_prob(x) + log_prob(tf.identity(x))
-  assert rescalings(twice._train_step._take, *batch) == [4, 4]
+  assert rescalings(twice._loop.train_step._take, *batch) == [4, 4]
 
 
 def test_the_cosine_ends_with_the_run(tmp_path):
