@@ -159,7 +159,8 @@ def _trainer(path, workdir, steps):
       init_images=512,
       eval_images=256,
   )
-  return fo.training.Trainer(_flow(), train, held_out, workdir, config)
+  trainer = fo.training.Trainer(_flow(), train, held_out, workdir, config)
+  return trainer.start_or_resume()
 
 
 def _train(path, steps):

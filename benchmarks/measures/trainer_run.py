@@ -44,7 +44,7 @@ def measure(settings, seed, context):
   with tempfile.TemporaryDirectory() as workdir:
     trainer = fo.training.Trainer(
         distribution, train, held_out, workdir, config
-    )
+    ).start_or_resume()
     start = time.monotonic()
     summary = trainer.train()
     seconds = time.monotonic() - start
