@@ -236,7 +236,7 @@ class _Scaling:
   def parts(self, weights):
     """The bijectors, with log-scales, shift, log-slopes and log-radii."""
     log_scale, shift, log_slopes, log_radii = weights
-    modules = (parametrization.DerivedWeights, log_slopes_lib.LogSlopes)
+    modules = (parametrization.Parametrization, log_slopes_lib.LogSlopes)
     return module_tree.with_leaves(
         self._template,
         module_tree.leaves(self._template, stop=modules),
