@@ -12,6 +12,7 @@ from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.bijectors.multiscale import flow_bounds
 from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 
@@ -208,6 +209,9 @@ class ImageFlow(base.JointBijector):
           parameters=parameters,
           name=name,
       )
+
+  def _configure(self, memory):
+    self._top_level = repeated_steps.with_memory(self._top_level, memory)
 
   _is_conditional = True
 
