@@ -9,12 +9,12 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
-from tfp_flowopt.bijectors.multiscale import flow_bounds
 from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['ImageFlow']
 
@@ -267,10 +267,7 @@ class ImageFlow(base.JointBijector):
       TypeError: If it is of a subclass that is not registered with
         `lipschitz_bounds`: that may compute something else.
     """
-    bounds.check_registered(self)
-    return flow_bounds.bounds_by_part(self._top_level).then(
-        flow_bounds.bounds_of_bijector(self._marginals)
-    )
+    return flow_bounds.bounds_by_part(self)
 
   def mark_initialized(self):
     """Notes that the weights were set from data."""
@@ -361,7 +358,9 @@ def _checked_budget(lipschitz_budget, **constants):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: ImageFlow):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
+  return bounds.bounds_of_parts(bijector.parts)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: ImageFlow):
+  return flow_bounds.bounds_of_parts(bijector.parts[::-1])

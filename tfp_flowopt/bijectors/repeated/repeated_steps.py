@@ -10,6 +10,7 @@ from tfp_flowopt.bijectors.repeated import stacked_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['RepeatedSteps', 'with_memory']
 
@@ -255,7 +256,9 @@ def _parts(step):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: RepeatedSteps):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
+  return bounds.bounds_of_parts(bijector.parts)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: RepeatedSteps):
+  return flow_bounds.bounds_of_parts(bijector.parts)
