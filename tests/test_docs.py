@@ -37,7 +37,8 @@ def docstring_blocks():
 
 def page_blocks():
   """Pairs of page and all of its code, in order."""
-  for path in sorted((ROOT / 'docs').rglob('*.md')):
+  pages = [ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+  for path in pages:
     blocks = BLOCK.findall(path.read_text())
     if blocks:
       yield path.name, '\n'.join(map(textwrap.dedent, blocks))
