@@ -149,6 +149,7 @@ LEFT_OUT = {
     'AutoCorrelation': 'has a test beside its others',
     'bijectors.JointBijector': 'is abstract',
     'lipschitz.DerivedWeights': 'is abstract',
+    'parameters.Parametrization': 'is abstract',
 }
 
 

@@ -51,7 +51,7 @@ def main():
       else tf.distribute.get_strategy()
   )
   import tfp_flowopt as fo
-from tfp_flowopt.training import training_loop
+  from tfp_flowopt.training import training_loop
 
   tf.config.experimental.enable_op_determinism()
   # Small graphs that run a few times, and pictures that nobody looks at.

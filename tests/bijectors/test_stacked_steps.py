@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.bijectors.repeated import repeated_steps
 
 fob, tfb = fo.bijectors, tfp.bijectors
 
@@ -115,3 +116,45 @@ def test_copies_share_weights(steps, x):
     assert a is b
   with pytest.raises(ValueError, match='num_steps'):
     bijector.copy(num_steps=2)
+
+
+def test_the_memory_of_all_steps_of_a_bijector_changes(steps, x):
+  bijector = fob.RepeatedSteps(steps)
+  chain = tfb.Chain([tfb.Shift(tf.constant(1.0, x.dtype)), bijector])
+  assert repeated_steps.with_memory(chain, 'reversible') is chain
+  stored = repeated_steps.with_memory(chain, 'stored')
+  assert type(stored) is type(chain)
+  assert stored.bijectors[1].memory == 'stored'
+  assert stored.parameters['bijectors'][1] is stored.bijectors[1]
+  assert bijector.memory == 'reversible'
+  assert {v.ref() for v in stored.variables} == {
+      v.ref() for v in chain.variables
+  }
+  np.testing.assert_array_equal(
+      stored.inverse(x), chain.inverse(tf.identity(x))
+  )
+  with pytest.raises(ValueError, match='memory'):
+    repeated_steps.with_memory(chain, 'other')
+
+
+def test_frozen_kernels_do_not_change_how_gradients_are_computed(steps, x):
+  bijector = fob.RepeatedSteps(steps)
+  for one, walks_back in (
+      (bijector.copy(memory='stored'), False),
+      (bijector, True),
+  ):
+    with fo.lipschitz.frozen(one), tf.GradientTape() as tape:
+      tape.watch(x)
+      y = one.inverse(x)
+    tape.gradient(y, x)
+    assert bool(one.monitor.error > 0) == walks_back
+
+
+def test_a_flow_and_all_its_levels_change_memory():
+  flow = fob.ImageFlow([8, 8, 1], 2, 1, 4)
+  stored = flow.copy(memory='stored')
+  assert all(level.repeated_steps.memory == 'stored' for level in stored.levels)
+  assert flow.levels[1].repeated_steps.memory == 'reversible'
+  assert stored.monitor is flow.monitor
+  x = tf.random.stateless_normal([2, 8, 8, 1], [0, 1])
+  np.testing.assert_array_equal(stored.inverse(x), flow.inverse(tf.identity(x)))

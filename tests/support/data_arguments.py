@@ -157,6 +157,8 @@ LEFT_OUT = {
     'lipschitz.LipschitzBounds': _RESULT,
     'lipschitz.frozen_in_use': 'has no arguments',
     'lipschitz.shared_rescaling': 'has no arguments',
+    'parameters.Parametrization': _ABSTRACT,
+    'parameters.cached': 'has no arguments',
     'optimum.LinearFlow': _RESULT,
     'training.DivergedError': _ERROR,
     'training.ImageCrops': _IMAGES,

@@ -44,8 +44,8 @@ def train(name, workdir, output, overrides=None):
   from support import images
 
   import tfp_flowopt as fo
-from tfp_flowopt.training import training_loop
   from tfp_flowopt.training import replicas
+  from tfp_flowopt.training import training_loop
 
   # Adam makes a gradient that is nothing but rounding errors as large as any
   # other. With a large epsilon its step is a smooth function of the gradient,

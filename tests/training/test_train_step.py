@@ -68,7 +68,7 @@ def test_the_gradient_norm_is_bounded(tmp_path):
     return apply(pairs, **kwargs)
 
   trainer._state.optimizer.apply_gradients = watched
-  _, batch = next(iter(trainer._held_out))
+  _, batch = next(iter(trainer._examples.held_out))
   with runs.untraced():
     result = trainer._loop.train_step(batch[:8])
   assert float(given[0]) == pytest.approx(1e-3, rel=1e-3)

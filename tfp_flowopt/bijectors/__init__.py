@@ -16,7 +16,6 @@ from tfp_flowopt.bijectors.marginal_gaussianization import (
     MarginalGaussianization,
 )
 from tfp_flowopt.bijectors.multiscale.factor_out import FactorOut
-from tfp_flowopt.bijectors.multiscale.flow_bounds import FlowBounds
 from tfp_flowopt.bijectors.multiscale.flow_level import FlowLevel
 from tfp_flowopt.bijectors.multiscale.image_flow import ImageFlow
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
@@ -25,6 +24,7 @@ from tfp_flowopt.bijectors.repeated.reconstruction_monitor import (
 )
 from tfp_flowopt.bijectors.repeated.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
+from tfp_flowopt.lipschitz.flow_bounds import FlowBounds
 
 __all__ = [
     'ActNorm',

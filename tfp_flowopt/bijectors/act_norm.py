@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 
 __all__ = ['ActNorm']
@@ -116,3 +117,6 @@ class ActNorm(base.JointBijector):
 @bounds.lipschitz_bounds.register
 def _(bijector: ActNorm):
   return bounds.bounds_of_log_scales(bijector.log_scale)
+
+
+flow_bounds.bounds_by_part.register(ActNorm, flow_bounds.linear)

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
+from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import statements
 
 __all__ = ['AdditiveCoupling']
@@ -68,3 +70,13 @@ def _(bijector: AdditiveCoupling):
   lipschitz = statements.current_lipschitz(bijector.conditioner)
   constant = bounds.coupling_norm(lipschitz, 1.0)
   return bounds.LipschitzBounds(constant, constant)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: AdditiveCoupling):
+  # Exact classes: a subclass may compute something else.
+  is_linear = type(bijector.conditioner) in (
+      layers.LipschitzConv2D,
+      layers.LipschitzDense,
+  )
+  return (flow_bounds.linear if is_linear else flow_bounds.nonlinear)(bijector)

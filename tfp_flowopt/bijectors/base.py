@@ -12,15 +12,15 @@ from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import module_tree
 
 __all__ = [
-    'JointBijector',
-    'check_event',
-    'compose',
-    'forward_and_log_det',
-    'inverse_and_log_det',
-    'keywords',
-    'num_positions',
-    'retrace',
-    'shape_of',
+  'JointBijector',
+  'check_event',
+  'compose',
+  'forward_and_log_det',
+  'inverse_and_log_det',
+  'inverse_with_gradients',
+  'keywords',
+  'num_positions',
+  'shape_of',
 ]
 
 
@@ -64,7 +64,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   def _inverse_and_log_det(self, y, **kwargs):
     """Returns `inverse(y)` and `log|det d inverse / dy|`."""
 
-  def _retrace(self, result, forward, tape, **kwargs):
+  def _inverse_with_gradients(self, result, forward, tape, **kwargs):
     """Goes back from a result, and the same way again under a tape.
 
     A reversible flow walks back so, from results to gradients. What both ways
@@ -253,12 +253,12 @@ def _check_bijector(bijector):
   )
 
 
-def retrace(bijector, result, forward, tape, conditioning=None):
+def inverse_with_gradients(bijector, result, forward, tape, conditioning=None):
   """Back from a result and the same way again, under a tape.
 
   Args:
     bijector: `JointBijector`.
-    result: See `JointBijector._retrace`, as for all else.
+    result: See `JointBijector._inverse_with_gradients`, as for all else.
     forward: See there.
     tape: See there.
     conditioning: As for `forward_and_log_det`.
@@ -266,7 +266,7 @@ def retrace(bijector, result, forward, tape, conditioning=None):
   Returns:
     The inputs, the value and the log-determinant.
   """
-  return bijector._retrace(  # pylint: disable=protected-access
+  return bijector._inverse_with_gradients(  # pylint: disable=protected-access
       result, forward, tape, **keywords(bijector, conditioning)
   )
 

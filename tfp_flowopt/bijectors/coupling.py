@@ -113,7 +113,7 @@ class Coupling(base.JointBijector):
     y = tf.concat([first, second], axis=-1)
     return y, self._log_det(log_slope, x.dtype)
 
-  def _retrace(self, result, forward, tape, conditioning=None):
+  def _inverse_with_gradients(self, result, forward, tape, conditioning=None):
     first, second = tf.split(result, [result.shape[-1] // 2, -1], axis=-1)
     there, back = self._normalize, self._generate
     if forward:

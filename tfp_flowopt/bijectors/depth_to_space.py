@@ -7,6 +7,7 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['DepthToSpace']
 
@@ -149,3 +150,6 @@ def _squeezed(shape, k):
 def _(bijector: DepthToSpace):
   del bijector
   return bounds.ISOMETRY
+
+
+flow_bounds.bounds_by_part.register(DepthToSpace, flow_bounds.linear)

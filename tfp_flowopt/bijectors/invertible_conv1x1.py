@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import orthogonal
 
@@ -163,7 +164,8 @@ class InvertibleConv1x1(base.JointBijector):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: InvertibleConv1x1):
-  # Of the matrices that are used: rotations are exact up to rounding.
+  # Of the matrices that are used: rotations are exact up to rounding, and those
+  # of a checkpoint may be none.
   log_s = bijector.log_singular_values
   forward, inverse = (
       bounds.largest_singular_value(rows)
@@ -173,3 +175,6 @@ def _(bijector: InvertibleConv1x1):
       )
   )
   return bounds.LipschitzBounds(forward, inverse).inflated(bijector.dtype)
+
+
+flow_bounds.bounds_by_part.register(InvertibleConv1x1, flow_bounds.linear)

@@ -1,5 +1,6 @@
 """RadialScaling bijector."""
 
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
@@ -263,4 +265,18 @@ def _(bijector: RadialScaling):
   )
   return bounds.LipschitzBounds(forward, inverse).inflated(
       bijector.dtype, operations=_OPERATIONS * len(log_slopes)
+  )
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: RadialScaling):
+  constants = bounds.lipschitz_bounds(bijector)
+  if math.inf in constants:
+    return flow_bounds.nonlinear(bijector)
+  # Of roots: their product may be out of range.
+  forward, inverse = map(math.sqrt, constants)
+  scalar, stretch = forward / inverse, forward * inverse
+  return flow_bounds.FlowBounds(
+      bounds.LipschitzBounds(scalar, 1.0 / scalar),
+      bounds.LipschitzBounds(stretch, stretch),
   )

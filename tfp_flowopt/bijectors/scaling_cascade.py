@@ -11,6 +11,7 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.internal import recomputed
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 from tfp_flowopt.parameters import parametrization
@@ -268,7 +269,7 @@ class _Scaling:
   def parts(self, weights):
     """The bijectors, with log-scales, shift, log-slopes and log-radii."""
     log_scale, shift, log_slopes, log_radii = weights
-    modules = (parametrization.DerivedWeights, log_slopes_lib.LogSlopes)
+    modules = (parametrization.Parametrization, log_slopes_lib.LogSlopes)
     return module_tree.with_leaves(
         self._template,
         module_tree.leaves(self._template, stop=modules),
@@ -316,7 +317,9 @@ def _shared_scaling(*key):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: ScalingCascade):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
+  return bounds.bounds_of_parts(bijector.parts)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: ScalingCascade):
+  return flow_bounds.bounds_of_parts(bijector.parts)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors.multiscale import conditioning
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.parameters import freezing
 
@@ -111,6 +112,8 @@ def local_lipschitz(
         f'of an event, got shape {x.shape}.'
     )
 
+  # Nothing is trained here, and Jacobians want forward-mode gradients.
+  bijector = repeated_steps.with_memory(bijector, 'stored')
   size = x.shape[1:].num_elements()
   if num_steps is None and (size is None or size > _LARGEST_DENSE):
     num_steps = _LANCZOS_STEPS

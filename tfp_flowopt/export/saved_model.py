@@ -8,6 +8,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.export import warmup_requests
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
@@ -250,6 +251,10 @@ def save(distribution, path, bits=8):
     OSError: If `path` cannot be written.
   """
   _check(distribution, bits)
+  # Gradients that a server takes are not with respect to weights.
+  distribution = distribution.copy(
+      bijector=repeated_steps.with_memory(distribution.bijector, 'stored')
+  )
   served = _ServedFlow(distribution, int(bits))
   root = tf.Module(name='served_flow')
   with new_folder.new_folder(path, last='saved_model.pb') as unfinished:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
+from tfp_flowopt.internal import module_tree
 
 __all__ = ['gaussianized', 'mean_log_det']
 
@@ -37,8 +38,8 @@ def gaussianized(flow, dataset, bits):
   if 2**bits >= num_knots:
     raise ValueError(
         f'Argument `bits`: curves with {num_knots} knots have no room for '
-        f'2**{bits} bins. Make the flow with `marginals=MarginalGaussianization'
-        f'({num_channels}, num_knots={2**bits + 65})`, or without curves.'
+        f'2**{bits} bins. Make the flow with `marginal_knots={2**bits + 65}`, '
+        'or without curves.'
     )
   smallest, largest, num_outside = np.inf, -np.inf, 0
   counts = np.zeros([num_channels, 2**bits])
@@ -69,8 +70,9 @@ def gaussianized(flow, dataset, bits):
       tf.constant(np.stack(rows), flow.dtype)
       for rows in zip(*knots, strict=True)
   )
-  return bijectors.MarginalGaussianization(
-      num_channels, num_knots, inputs, outputs, flow.dtype
+  curves = flow.marginals
+  return module_tree.with_leaves(
+      curves, [curves.inputs, curves.outputs], [inputs, outputs]
   )
 
 

@@ -66,8 +66,7 @@ def with_leaves(tree, old, new):
     new: List of what takes their places.
 
   Returns:
-    The copy. Modules in it are of the same class, but were not constructed;
-    they have no TFP `parameters`.
+    The copy. Modules in it are of the same class, but were not constructed.
   """
   # The copy of each object, so that what is shared stays shared.
   copies = {id(a): b for a, b in zip(old, new, strict=True)}
@@ -79,11 +78,12 @@ def with_leaves(tree, old, new):
       result = copies[id(obj)] = type(obj).__new__(type(obj))
       # Without tracking, which needs what a constructor would have set up.
       state = {k: v for k, v in vars(obj).items() if k in _PRIVATE}
-      state.update(_parameters=None)
       state.pop('_cache_identity', None)
       vars(result).update(state)
       for name, child in _children(obj):
         setattr(result, name, copied(child))
+      if state.get('_parameters'):  # of a TFP bijector
+        vars(result).update(_parameters=copied(dict(state['_parameters'])))
       return result
     if isinstance(obj, dict):
       return {k: copied(v) for k, v in obj.items()}

@@ -16,9 +16,11 @@ from tfp_flowopt.parameters.freezing import FrozenKernels
 from tfp_flowopt.parameters.freezing import frozen
 from tfp_flowopt.parameters.log_slopes import LogSlopes
 from tfp_flowopt.parameters.orthogonal import Orthogonal
-from tfp_flowopt.parameters.parametrization import DerivedWeights
+from tfp_flowopt.parameters.parametrization import (
+    Parametrization as DerivedWeights,
+)
+from tfp_flowopt.parameters.parametrization import cached as shared_rescaling
 from tfp_flowopt.parameters.parametrization import frozen_in_use
-from tfp_flowopt.parameters.parametrization import shared_rescaling
 
 __all__ = [
     'AnchoredLogScale',

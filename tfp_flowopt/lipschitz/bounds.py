@@ -14,6 +14,7 @@ __all__ = [
     'ISOMETRY',
     'LipschitzBounds',
     'bounds_of_log_scales',
+    'bounds_of_parts',
     'check_registered',
     'coupling_norm',
     'known_bounds',
@@ -259,6 +260,14 @@ def lipschitz_bounds(bijector):
     raise ValueError(f'Argument `bijector`: {bijector} is not finite.')
   if bijector.dtype in rounding.HALF_PRECISION and result != ISOMETRY:
     return result.inflated(bijector.dtype)
+  return result
+
+
+def bounds_of_parts(bijectors):
+  """`LipschitzBounds` of bijectors that are applied in turn."""
+  result = ISOMETRY
+  for part in bijectors:
+    result = result.then(lipschitz_bounds(part))
   return result
 
 

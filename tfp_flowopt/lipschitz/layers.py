@@ -156,7 +156,7 @@ class LipschitzLinear(tf.Module):
   def effective_kernel(self):
     """The rescaled kernel, of operator norm at most `lipschitz`.
 
-    Inside `shared_rescaling` it is computed once, inside `frozen` it is the
+    Inside `parameters.cached` it is computed once, inside `frozen` it is the
     frozen one.
     """
     if self._normalization is None:

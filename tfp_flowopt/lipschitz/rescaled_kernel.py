@@ -10,7 +10,7 @@ from tfp_flowopt.parameters import parametrization
 __all__ = ['RescaledKernel']
 
 
-class RescaledKernel(parametrization.DerivedWeights):
+class RescaledKernel(parametrization.Parametrization):
   """A kernel of operator norm at most `lipschitz`, whatever is trained."""
 
   def __init__(

@@ -6,18 +6,16 @@ from tfp_flowopt.parameters.freezing import FrozenKernels
 from tfp_flowopt.parameters.freezing import frozen
 from tfp_flowopt.parameters.log_slopes import LogSlopes
 from tfp_flowopt.parameters.orthogonal import Orthogonal
-from tfp_flowopt.parameters.parametrization import DerivedWeights
-from tfp_flowopt.parameters.parametrization import frozen_in_use
-from tfp_flowopt.parameters.parametrization import shared_rescaling
+from tfp_flowopt.parameters.parametrization import Parametrization
+from tfp_flowopt.parameters.parametrization import cached
 
 __all__ = [
     'AnchoredLogScale',
-    'DerivedWeights',
     'FrozenKernels',
     'LipschitzBudget',
     'LogSlopes',
     'Orthogonal',
+    'Parametrization',
+    'cached',
     'frozen',
-    'frozen_in_use',
-    'shared_rescaling',
 ]

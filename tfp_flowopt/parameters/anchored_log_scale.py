@@ -8,7 +8,7 @@ from tfp_flowopt.parameters import parametrization
 __all__ = ['AnchoredLogScale']
 
 
-class AnchoredLogScale(parametrization.DerivedWeights):
+class AnchoredLogScale(parametrization.Parametrization):
   """Logarithms of scales that stay within a factor of their anchor.
 
   ```none

@@ -14,7 +14,7 @@ __all__ = ['LipschitzBudget']
 _ROUNDING = 1.0 - 1e-5
 
 
-class LipschitzBudget(parametrization.DerivedWeights):
+class LipschitzBudget(parametrization.Parametrization):
   """Holds the log-slopes along each path through a flow to one sum.
 
   Maps with the slopes `e^(s_1), ..., e^(s_J)`, each between 1 and `e^(s_j)`,

@@ -13,12 +13,12 @@ __all__ = ['FrozenKernels', 'computed_once', 'frozen']
 class FrozenKernels(not_copied.NotCopied):
   """The rescaled kernels of the layers of a module, in variables of their own.
 
-  And all other `DerivedWeights`: orthogonal matrices, for example, which take a
-  linear solve. While they are in use, the layers read them instead of rescaling
-  their trained kernels. The trained kernels are neither changed nor replaced:
-  whatever happens meanwhile, the module, its variables and its checkpoints are
-  what they were. (Rescaling the trained kernels in place would not even be the
-  same map: almost-orthogonal rescaling is not idempotent.)
+  And all other `Parametrization`s: orthogonal matrices, for example, which take
+  a linear solve. While they are in use, the layers read them instead of
+  rescaling their trained kernels. The trained kernels stay as they are, and so
+  do the module, its variables and its checkpoints. (Rescaling them in place
+  would not even be the same map: almost-orthogonal rescaling is not
+  idempotent.)
 
   A function that was traced while they were in use reads them ever after, so
   they must be kept as long as it is. `update` brings them up to date.
@@ -130,9 +130,9 @@ def computed_once(module):
 
 
 def _computed(module):
-  """Dictionary from all `DerivedWeights` of a module to their values now."""
+  """Dictionary from all `Parametrization`s of a module to their values now."""
   return {
       derived: derived.compute()
       for derived in (module, *module.submodules)
-      if isinstance(derived, parametrization.DerivedWeights)
+      if isinstance(derived, parametrization.Parametrization)
   }

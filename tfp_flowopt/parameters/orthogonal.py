@@ -39,7 +39,7 @@ def check_orthogonal(matrix, size, name):
     )
 
 
-class Orthogonal(parametrization.DerivedWeights):
+class Orthogonal(parametrization.Parametrization):
   """A trainable orthogonal matrix: a Cayley transform of a base matrix.
 
   ```none

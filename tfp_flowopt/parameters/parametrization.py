@@ -1,19 +1,18 @@
-"""Weights that are computed from the trained ones: anew, shared or frozen."""
+"""Weights computed from the trained ones: anew, cached or frozen."""
 
 import abc
 import contextlib
 import threading
 
 import tensorflow as tf
-from tensorflow.python.ops import gradients_util
 
-from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import tapes
 
 __all__ = [
-    'DerivedWeights',
     'GivenWeights',
+    'Parametrization',
+    'cached',
     'frozen_in_use',
-    'shared_rescaling',
     'using_frozen',
 ]
 
@@ -22,26 +21,27 @@ class _Scopes(threading.local):
   """The scopes that are open in this thread.
 
   Attributes:
-    frozen: Stack of dictionaries from `DerivedWeights` to their values.
-    shared: Dictionary from `DerivedWeights` and graph to values; `None` outside
-      of `shared_rescaling`.
+    frozen: Stack of dictionaries from `Parametrization`s to their values.
+    cached: Dictionary from `Parametrization` and graph to values; `None`
+      outside of `cached`.
   """
 
   def __init__(self):
     super().__init__()
     self.frozen = []
-    self.shared = None
+    self.cached = None
 
 
 _scopes = _Scopes()
 
 
-class DerivedWeights(tf.Module, metaclass=abc.ABCMeta):
+class Parametrization(tf.Module, metaclass=abc.ABCMeta):
   """A `Tensor` that is computed from variables alone.
 
   A kernel rescaled to norm 1, say, or an orthogonal matrix. It does not depend
-  on the data, so a training step needs it once (`shared_rescaling`), and a
-  model in use not at all (`FrozenKernels`). Subclasses implement `compute`.
+  on the data, so a training step computes it once (`cached`), and a model in
+  use not at all (`frozen`). Subclasses implement `compute`; users of it call
+  `value`.
   """
 
   @abc.abstractmethod
@@ -52,22 +52,28 @@ class DerivedWeights(tf.Module, metaclass=abc.ABCMeta):
     then so has the value.
     """
 
-  def __call__(self):
-    """The value to use now: frozen, shared or new."""
+  def value(self):
+    """The value to use now: frozen, cached or new."""
     for values in reversed(_scopes.frozen):
       if self in values:
         return tf.convert_to_tensor(values[self])
-    if _scopes.shared is None:
+    if _scopes.cached is None:
       return self.compute()
     graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    value = _scopes.shared.get((self, graph))
-    if value is None or not _recorded_alike(self.trainable_variables, value):
-      value = _scopes.shared[self, graph] = self.compute()
+    value = _scopes.cached.get((self, graph))
+    if value is None or not tapes.recorded_alike(
+        self.trainable_variables, value
+    ):
+      value = _scopes.cached[self, graph] = self.compute()
     return value
+
+  def __call__(self):
+    """The same as `value`."""
+    return self.value()
 
 
 class GivenWeights(tf.Module):
-  """Stands for `DerivedWeights` that are computed already."""
+  """Stands for a `Parametrization` whose value is computed already."""
 
   def __init__(self, value):
     super().__init__()
@@ -78,55 +84,16 @@ class GivenWeights(tf.Module):
     return self._value
 
 
-def check_shared(name, value):
-  """Raises a `ValueError` unless weights can be computed from `value`.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-  """
-  arguments.check_instance(
-      name,
-      value,
-      (DerivedWeights, GivenWeights),
-      'a module of this package that computes weights',
-  )
-
-
-def _recorded_alike(variables, value):
-  """Whether each open tape that records `variables` has recorded `value` too.
-
-  Args:
-    variables: List of trainable variables.
-    value: `Tensor`, computed from them before, perhaps when other tapes were
-      open.
-
-  Returns:
-    Python `bool`; `False` also if it cannot be known.
-  """
-  # There is no public way to ask. 0: no tape records the tensor; 1: one does;
-  # 2: several, or one whose gradient may be recorded itself. All tapes that
-  # watch a variable record a new reading of it. A tape that records the value
-  # also records the variables that it was computed from, so if one tape records
-  # each of them it is the same.
-  readings = [tf.convert_to_tensor(v) for v in variables]
-  recording = gradients_util.PossibleTapeGradientTypes(readings)
-  return recording == 0 or (
-      recording == 1
-      and gradients_util.PossibleTapeGradientTypes([value]) == 1
-  )
-
-
 @contextlib.contextmanager
-def shared_rescaling():
-  """Context in which weights that are computed from others are computed once.
+def cached():
+  """Context in which each `Parametrization` is computed once.
 
   For a training step: what the layers compute from their weights alone, the
   rescaling of kernels above all, is the same in `inverse`, `forward` and
   log-determinants. The weights must not change inside the context.
 
   ```python
-  with tf.GradientTape() as tape, fo.lipschitz.shared_rescaling():
+  with tf.GradientTape() as tape, fo.parameters.cached():
     loss = -tf.reduce_mean(distribution.log_prob(x))
   gradients = tape.gradient(loss, distribution.trainable_variables)
   ```
@@ -141,27 +108,27 @@ def shared_rescaling():
   Yields:
     Nothing.
   """
-  if _scopes.shared is not None:
+  if _scopes.cached is not None:
     yield
     return
-  _scopes.shared = {}
+  _scopes.cached = {}
   try:
     yield
   finally:
-    _scopes.shared = None
+    _scopes.cached = None
 
 
 def frozen_in_use():
-  """Whether derived weights are frozen here, so that nothing is trained."""
+  """Whether parametrisations are frozen here, so that nothing is trained."""
   return bool(_scopes.frozen)
 
 
 @contextlib.contextmanager
 def using_frozen(values):
-  """Context in which derived weights are not computed, but given.
+  """Context in which parametrisations are not computed, but given.
 
   Args:
-    values: Dictionary from `DerivedWeights` to `Tensor`s or variables.
+    values: Dictionary from `Parametrization`s to `Tensor`s or variables.
 
   Yields:
     Nothing.

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['FactorOut']
 
@@ -192,3 +193,12 @@ def _(bijector: FactorOut):
       for side in (bijector.scaling, bijector.travel)
   ]
   return sides[0] if bijector.travel is None else sides[0].beside(sides[1])
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: FactorOut):
+  scaling, travel = (
+      flow_bounds.bounds_of_parts([] if side is None else [side])
+      for side in (bijector.scaling, bijector.travel)
+  )
+  return scaling if bijector.travel is None else scaling.beside(travel)

@@ -7,6 +7,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['FlowLevel']
 
@@ -216,3 +217,8 @@ def _(bijector: FlowLevel):
   for part in bijector.parts:
     result = result.then(bounds.lipschitz_bounds(part))
   return result
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: FlowLevel):
+  return flow_bounds.bounds_of_parts([bijector.factor_out, *bijector.parts])

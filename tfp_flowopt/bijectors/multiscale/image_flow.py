@@ -9,13 +9,15 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
-from tfp_flowopt.bijectors.multiscale import flow_bounds
 from tfp_flowopt.bijectors.multiscale import image_flow_config
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['ImageFlow']
+
 
 class ImageFlow(base.JointBijector):
   """A multi-scale flow of images that can start at the closed-form optimum.
@@ -38,6 +40,13 @@ class ImageFlow(base.JointBijector):
   have fixed shares of `beta`; `LipschitzBudget` shares out the rest along each
   path through the levels. `bounds_by_part` certifies both parts, and
   `lipschitz_bounds` the whole flow.
+
+  **Couplings of your own.** `coupling_fn(event_shape, log_lipschitz)` makes any
+  bijectors of images in the place of the couplings, as with `tfb.Glow`, and
+  `conditioner_fn(inputs, outputs, lipschitz)` any networks in them. One that
+  keeps to its share of the budget, by constants that it states, keeps the
+  certificate; one without constants makes it infinite, with a warning. Their
+  steps are neither stacked nor reversible, so `memory` has no effect.
 
   **Conditioning.** With `conditioning` the networks of the couplings see class
   labels, vectors or feature maps, too, in their first layer: `inverse(y,
@@ -91,7 +100,9 @@ class ImageFlow(base.JointBijector):
           image_flow_config.ImageFlowConfig,
           'an ImageFlowConfig',
       )
-      config = dataclasses.replace(config, *args, **kwargs)
+      names = (field.name for field in dataclasses.fields(config))
+      given = dict(zip(names, args, strict=False))
+      config = dataclasses.replace(config, **given, **kwargs)
     if math.gcd(*event_shape[:2]) % 2**config.num_levels:
       raise ValueError(
           f'Argument `event_shape`: {config.num_levels} levels (`num_levels`) '
@@ -126,7 +137,7 @@ class ImageFlow(base.JointBijector):
       self._marginals = None
       if config.gaussianize_marginals:
         self._marginals = marginal_gaussianization.MarginalGaussianization(
-            event_shape[-1], dtype=config.dtype
+            event_shape[-1], config.marginal_knots, dtype=config.dtype
         )
       self._initialized = tf.Variable(
           False, trainable=False, name='initialized'
@@ -139,6 +150,10 @@ class ImageFlow(base.JointBijector):
           parameters=parameters,
           name=name,
       )
+
+  def _configure(self, memory):
+    self._config = dataclasses.replace(self._config, memory=memory)
+    self._top_level = repeated_steps.with_memory(self._top_level, memory)
 
   _is_conditional = True
 
@@ -199,10 +214,7 @@ class ImageFlow(base.JointBijector):
       TypeError: If it is of a subclass that is not registered with
         `lipschitz_bounds`: that may compute something else.
     """
-    bounds.check_registered(self)
-    return flow_bounds.bounds_by_part(self._top_level).then(
-        flow_bounds.bounds_of_bijector(self._marginals)
-    )
+    return flow_bounds.bounds_by_part(self)
 
   def mark_initialized(self):
     """Notes that the weights were set from data."""
@@ -268,7 +280,9 @@ class ImageFlow(base.JointBijector):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: ImageFlow):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
+  return bounds.bounds_of_parts(bijector.parts)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: ImageFlow):
+  return flow_bounds.bounds_of_parts(bijector.parts[::-1])

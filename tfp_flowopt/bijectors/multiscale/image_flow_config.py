@@ -48,6 +48,7 @@ class ImageFlowConfig:
       increasing curves (`MarginalGaussianization`), which
       `initialize_at_optimum` puts at their optimum for the data: for images
       with values of their own, such as a background; not for photographs.
+    marginal_knots: Number of knots of these curves, more than `2**bits` values.
     conditioning: What the flow is conditioned on. A number of classes, for
       integer labels `[...]`; the shape `[F]` of vectors, or `[H, W, F]` of
       feature maps. By default nothing.
@@ -82,6 +83,7 @@ class ImageFlowConfig:
   tile_sizes: tuple[int, ...] = (4, 2, 1)
   log_range: float = 1.0
   gaussianize_marginals: bool = False
+  marginal_knots: int = 321
   conditioning: Any = None
   memory: Literal['reversible', 'stored'] = 'reversible'
   compute_dtype: Any = None
@@ -126,6 +128,7 @@ class ImageFlowConfig:
     put('tile_sizes', arguments.check_ints)
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
+    put('marginal_knots', arguments.check_int, least=2)
     put('memory', arguments.check_choice, ('reversible', 'stored'))
     if self.compute_dtype is not None:
       put('compute_dtype', arguments.check_dtype)

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['BijectorOfImages', 'SeparateSteps']
 
@@ -159,3 +160,8 @@ def _(bijector: SeparateSteps):
   for part in bijector.parts:
     result = result.then(bounds.lipschitz_bounds(part))
   return result
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: SeparateSteps):
+  return flow_bounds.bounds_of_parts(bijector.parts)

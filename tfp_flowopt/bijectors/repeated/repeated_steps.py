@@ -8,10 +8,11 @@ from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import reversible
 from tfp_flowopt.bijectors.repeated import stacked_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import module_tree
 from tfp_flowopt.lipschitz import bounds
-from tfp_flowopt.parameters import parametrization
+from tfp_flowopt.lipschitz import flow_bounds
 
-__all__ = ['RepeatedSteps']
+__all__ = ['RepeatedSteps', 'with_memory']
 
 # `tfb.Chain(...)` may make an instance of a private base.
 _CHAIN = tfp.bijectors.Chain.__bases__[0]
@@ -44,6 +45,8 @@ class RepeatedSteps(base.JointBijector):
 
   Gradients of gradients are right, too; they take the memory of `'stored'`.
   Forward-mode gradients (`tf.autodiff.ForwardAccumulator`) need `'stored'`.
+  Where nothing is trained, `copy(memory='stored')` has less to compute: the
+  reversible gradient always takes those with respect to the weights, too.
 
   #### Example
 
@@ -195,9 +198,7 @@ class RepeatedSteps(base.JointBijector):
     walk = reversible.Walk(self._stacked, forward, ndims)
     conditions = [] if conditioning is None else [conditioning]
     weights = self._stacked.weights()
-    # Where nothing is trained, gradients with respect to weights, which the
-    # reversible ones always compute, are of no use to an exported model.
-    if self._memory == 'stored' or parametrization.frozen_in_use():
+    if self._memory == 'stored':
       return walk.stored(x, weights, conditions)
     return walk.reversible(x, weights, conditions, self._monitor)
 
@@ -206,6 +207,25 @@ class RepeatedSteps(base.JointBijector):
 
   def _inverse_and_log_det(self, y, conditioning=None):
     return self._walk(y, False, conditioning)
+
+
+def with_memory(bijector, memory):
+  """A bijector whose `RepeatedSteps` compute their gradients in another way.
+
+  Args:
+    bijector: `tfb.Bijector`.
+    memory: As for `RepeatedSteps`.
+
+  Returns:
+    A copy that shares all weights, or `bijector` if nothing changes.
+  """
+  steps = [
+      leaf
+      for leaf in module_tree.leaves(bijector, stop=RepeatedSteps)
+      if isinstance(leaf, RepeatedSteps) and leaf.memory != memory
+  ]
+  copies = [one.copy(memory=memory) for one in steps]
+  return module_tree.with_leaves(bijector, steps, copies) if steps else bijector
 
 
 def _steps(step, num_steps):
@@ -236,7 +256,9 @@ def _parts(step):
 
 @bounds.lipschitz_bounds.register
 def _(bijector: RepeatedSteps):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
+  return bounds.bounds_of_parts(bijector.parts)
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: RepeatedSteps):
+  return flow_bounds.bounds_of_parts(bijector.parts)

@@ -163,7 +163,7 @@ class Walk:
       for part in reversed(self._parts(own)):
         with tf.GradientTape() as tape:
           tape.watch(sources)
-          inputs, value, log_det = base.retrace(
+          inputs, value, log_det = base.inverse_with_gradients(
               part, y, self._forward, tape, *conditions
           )
           log_det += tf.zeros_like(d_log_det)

@@ -11,8 +11,7 @@ __all__ = ['StackedSteps']
 class StackedSteps(tf.Module):
   """`K` steps of the same structure, with weights stacked to `[K, ...]`.
 
-  What is computed from the weights alone (`DerivedWeights`) is computed for all
-  steps at once.
+  A `Parametrization` is computed for all steps at once.
   """
 
   def __init__(self, steps, name='stacked_steps'):
@@ -48,16 +47,16 @@ class StackedSteps(tf.Module):
     return self._num_steps
 
   def _leaves(self):
-    """Whose values the steps need: variables, and what is computed of them."""
+    """Variables and parametrisations, whose values the steps need."""
     return module_tree.leaves(
-        self._parts, stop=parametrization.DerivedWeights
+        self._parts, stop=parametrization.Parametrization
     )
 
   def weights(self):
     """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
     return [
         leaf()
-        if isinstance(leaf, parametrization.DerivedWeights)
+        if isinstance(leaf, parametrization.Parametrization)
         else tf.convert_to_tensor(leaf)
         for leaf in self._leaves()
     ]
@@ -74,7 +73,7 @@ class StackedSteps(tf.Module):
     leaves = self._leaves()
     new = [
         parametrization.GivenWeights(weight)
-        if isinstance(leaf, parametrization.DerivedWeights)
+        if isinstance(leaf, parametrization.Parametrization)
         else weight
         for leaf, weight in zip(leaves, weights, strict=True)
     ]

@@ -53,7 +53,7 @@ def test_once_in_a_graph_with_the_same_values_and_gradients(rng):
     def function(x):
       with tf.GradientTape() as tape:
         if share:
-          with lip.shared_rescaling():
+          with fo.parameters.cached():
             value = both_ways(bijector, x)
         else:
           value = both_ways(bijector, x)
@@ -76,23 +76,23 @@ def test_once_in_a_graph_with_the_same_values_and_gradients(rng):
 
 def test_contexts_join_and_end(layer, rescalings):
   x = tf.ones([1, 3], tf.float64)
-  with lip.shared_rescaling():
+  with fo.parameters.cached():
     layer(x)
-    with lip.shared_rescaling():
+    with fo.parameters.cached():
       layer(x)
     layer(x)
   assert len(rescalings) == 1
   layer(x)
   layer(x)
   assert len(rescalings) == 3
-  with pytest.raises(KeyError), lip.shared_rescaling():
+  with pytest.raises(KeyError), fo.parameters.cached():
     layer(x)
     raise KeyError
   layer(x)
   assert len(rescalings) == 5
   # A new context sees new weights.
   kernel_of(layer).assign(tf.zeros([3, 2], tf.float64))
-  with lip.shared_rescaling():
+  with fo.parameters.cached():
     np.testing.assert_array_equal(layer.effective_kernel(), np.zeros([3, 2]))
 
 
@@ -106,7 +106,7 @@ def test_a_tape_opened_later_gets_its_gradient(layer, compiled):
 
   def gradients():
     results = []
-    with lip.shared_rescaling():
+    with fo.parameters.cached():
       value()  # before any tape
       with tf.GradientTape() as tape:
         y = value()
@@ -147,7 +147,7 @@ def test_a_tape_opened_later_gets_its_gradient(layer, compiled):
 
 
 def test_one_tape_is_enough_for_sharing(layer, rescalings):
-  with tf.GradientTape() as tape, lip.shared_rescaling():
+  with tf.GradientTape() as tape, fo.parameters.cached():
     y = layer(tf.ones([1, 3], tf.float64)) + layer(tf.zeros([1, 3], tf.float64))
   assert len(rescalings) == 1
   assert tape.gradient(y, kernel_of(layer)) is not None
@@ -163,7 +163,7 @@ def test_tensors_stay_in_their_graph(layer):
 
   @tf.function
   def outer(flag):
-    with lip.shared_rescaling():
+    with fo.parameters.cached():
       # First in a branch and in a loop, then outside, then inside again.
       a = tf.cond(flag, inner, lambda: tf.reduce_sum(layer(x)))
       _, b = tf.while_loop(
@@ -181,7 +181,7 @@ def test_tensors_stay_in_their_graph(layer):
   # `inner` was traced inside of a context; other graphs can call it.
   @tf.function
   def other():
-    with lip.shared_rescaling():
+    with fo.parameters.cached():
       return tf.reduce_sum(layer(x)) + inner()
 
   np.testing.assert_allclose(other(), 2 * want)
@@ -197,7 +197,7 @@ def test_threads_do_not_share(layer, rescalings):
     layer(x)
     layer(x)
 
-  with lip.shared_rescaling():
+  with fo.parameters.cached():
     layer(x)
     thread = threading.Thread(target=call)
     thread.start()

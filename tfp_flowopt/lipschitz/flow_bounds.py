@@ -1,0 +1,89 @@
+"""Certified constants of the linear and the non-linear part of a bijector."""
+
+import functools
+from typing import NamedTuple
+
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = [
+    'FlowBounds',
+    'bounds_by_part',
+    'bounds_of_parts',
+    'linear',
+    'nonlinear',
+]
+
+
+class FlowBounds(NamedTuple):
+  """Certified constants of the parts of a flow.
+
+  A flow is a product of linear and non-linear maps in turn; each part has the
+  product of the constants of its maps, the larger one where maps act side by
+  side. A scaling that stretches by up to `p` and shrinks by up to `q` is
+  counted as one by at most `sqrt(p q)` both ways, times the scalar
+  `sqrt(p / q)`, which is a linear map.
+
+  Attributes:
+    linear: `LipschitzBounds` of the linear part: chosen by the data, trained
+      within their ranges. The curves of `MarginalGaussianization`, chosen by
+      the data alone, are counted here, too.
+    nonlinear: `LipschitzBounds` of the non-linear part: what
+      `lipschitz_budget` bounds.
+  """
+
+  linear: bounds.LipschitzBounds
+  nonlinear: bounds.LipschitzBounds
+
+  def then(self, other):
+    """Bounds of a composition with `other`, in either order."""
+    return FlowBounds(*(a.then(b) for a, b in zip(self, other, strict=True)))
+
+  def beside(self, other):
+    """Bounds of two flows that act on separate parts of an event."""
+    return FlowBounds(*(a.beside(b) for a, b in zip(self, other, strict=True)))
+
+
+@functools.singledispatch
+def _rules(bijector):
+  """The registered functions; each is used for its exact class only."""
+
+
+def bounds_by_part(bijector):
+  """Certified constants of the linear and of the non-linear part.
+
+  A class states its share with `@bounds_by_part.register`, beside its
+  `lipschitz_bounds`. One that states none is counted as non-linear, as is a
+  subclass: it may compute something else.
+
+  Args:
+    bijector: Bijector.
+
+  Returns:
+    `FlowBounds`.
+
+  Raises:
+    TypeError: If the class is not registered with `lipschitz_bounds`.
+  """
+  bounds.check_registered(bijector)
+  return _rules.registry.get(type(bijector), nonlinear)(bijector)
+
+
+bounds_by_part.register = _rules.register
+
+
+def bounds_of_parts(bijectors):
+  """`FlowBounds` of bijectors that are applied in turn."""
+  result = FlowBounds(bounds.ISOMETRY, bounds.ISOMETRY)
+  for part in bijectors:
+    result = result.then(bounds_by_part(part))
+  return result
+
+
+def linear(bijector):
+  """`FlowBounds` of a bijector all of which is linear."""
+  return FlowBounds(bounds.lipschitz_bounds(bijector), bounds.ISOMETRY)
+
+
+def nonlinear(bijector):
+  """`FlowBounds` of a bijector all of which counts as non-linear."""
+  return FlowBounds(bounds.ISOMETRY, bounds.lipschitz_bounds(bijector))
