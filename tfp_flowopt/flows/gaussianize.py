@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
+from tfp_flowopt.internal import module_tree
 
 __all__ = ['gaussianized', 'mean_log_det']
 
@@ -69,8 +70,9 @@ def gaussianized(flow, dataset, bits):
       tf.constant(np.stack(rows), flow.dtype)
       for rows in zip(*knots, strict=True)
   )
-  return bijectors.MarginalGaussianization(
-      num_channels, num_knots, inputs, outputs, flow.dtype
+  curves = flow.marginals
+  return module_tree.with_leaves(
+      curves, [curves.inputs, curves.outputs], [inputs, outputs]
   )
 
 
