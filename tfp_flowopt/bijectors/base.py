@@ -12,15 +12,14 @@ from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import module_tree
 
 __all__ = [
-  'JointBijector',
-  'check_event',
-  'compose',
-  'forward_and_log_det',
-  'inverse_and_log_det',
-  'inverse_with_gradients',
-  'keywords',
-  'num_positions',
-  'shape_of',
+    'JointBijector',
+    'check_event',
+    'compose',
+    'forward_and_log_det',
+    'inverse_and_log_det',
+    'keywords',
+    'num_positions',
+    'shape_of',
 ]
 
 
@@ -174,7 +173,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     return any(id(leaf) not in given for leaf in module_tree.leaves(self))
 
 
-def keywords(bijector, conditioning):
+def keywords(bijector, conditioning=None):
   """Keyword arguments of the methods of a bijector.
 
   Args:
@@ -250,24 +249,6 @@ def inverse_and_log_det(bijector, y, conditioning=None):
 def _check_bijector(bijector):
   arguments.check_instance(
       'bijector', bijector, tfp.bijectors.Bijector, 'a tfb.Bijector'
-  )
-
-
-def inverse_with_gradients(bijector, result, forward, tape, conditioning=None):
-  """Back from a result and the same way again, under a tape.
-
-  Args:
-    bijector: `JointBijector`.
-    result: See `JointBijector._inverse_with_gradients`, as for all else.
-    forward: See there.
-    tape: See there.
-    conditioning: As for `forward_and_log_det`.
-
-  Returns:
-    The inputs, the value and the log-determinant.
-  """
-  return bijector._inverse_with_gradients(  # pylint: disable=protected-access
-      result, forward, tape, **keywords(bijector, conditioning)
   )
 
 

@@ -1,4 +1,4 @@
-"""What the couplings have in common."""
+"""Couplings: half of the channels, transformed given the other half."""
 
 import abc
 import warnings

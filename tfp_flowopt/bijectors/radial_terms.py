@@ -67,10 +67,10 @@ def undo_terms(r, scales, radii, size):
   """The same for `forward`: the inverses of all terms, the last one first.
 
   Args:
-    r: See `apply_terms`; the same for the others.
-    scales: See there.
-    radii: See there.
-    size: See there.
+    r: As for `apply_terms`, like all others.
+    scales: The same.
+    radii: The same.
+    size: The same.
 
   Returns:
     The same.

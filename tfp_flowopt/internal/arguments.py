@@ -18,7 +18,6 @@ __all__ = [
     'check_positive',
     'check_range',
     'check_seed',
-    'check_shape',
     'check_tensor',
 ]
 
@@ -282,21 +281,6 @@ def check_seed(name, value):
         f'Argument `{name}` must be two integers, got {_short(value)}.'
     )
   return seed
-
-
-def check_shape(name, value, shape):
-  """Raises a `ValueError` unless a variable or `Tensor` has a shape.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    shape: Shape that it must be compatible with.
-  """
-  if not tf.is_tensor(value) or not value.shape.is_compatible_with(shape):
-    raise ValueError(
-        f'Argument `{name}` must be a variable or Tensor of shape {shape}, got '
-        f'{_short(value)}.'
-    )
 
 
 def check_image_shape(name, value):

@@ -247,7 +247,7 @@ def lipschitz_bounds(bijector):
   """
   check_registered(bijector)
   for variable in bijector.variables:
-    # Accounts of replicas are no weights, and to read one is a sum over all.
+    # What replicas count is not a weight, and is a sum over all when read.
     if variable.synchronization == tf.VariableSynchronization.ON_READ:
       continue
     is_number = variable.dtype.is_floating or variable.dtype.is_complex

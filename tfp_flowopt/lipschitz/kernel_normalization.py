@@ -1,4 +1,4 @@
-"""The ways to keep the operator norm of a kernel below 1."""
+"""Rescaling of kernels to an operator norm of at most 1."""
 
 import math
 
@@ -9,7 +9,6 @@ from tfp_flowopt.lipschitz import operator_norm
 
 __all__ = [
     'NORMALIZATIONS',
-    'check_normalization',
     'normalize_kernel',
     'normalize_kernels',
 ]
@@ -35,7 +34,6 @@ def _divided_by_norm(kernel):
 NORMALIZATIONS = {
     'aol': aol.almost_orthogonal,
     'gram': _divided_by_norm,
-    None: tf.identity,
 }
 
 
@@ -45,7 +43,6 @@ def normalize_kernel(kernel, method):
   * `'aol'`: `almost_orthogonal`, a scale for each channel. It wastes least.
   * `'gram'`: `K min(1, 1 / s)`, `s` the certified `operator_norm_bound`, one
     scale for all channels. The gradient goes through `s`.
-  * `None`: the kernel as it is, of any norm.
 
   Args:
     kernel: float32 or float64 `Tensor`, dense `[in, out]` or convolution
@@ -54,28 +51,12 @@ def normalize_kernel(kernel, method):
 
   Returns:
     `Tensor` of the same shape.
-
-  Raises:
-    ValueError: If there is no such method.
   """
-  check_normalization(method)
   return NORMALIZATIONS[method](kernel)
 
 
 def normalize_kernels(kernels, method):
-  """`normalize_kernel` of each of a stack of kernels.
-
-  Args:
-    kernels: `[K, in, out]` or `[K, kh, kw, in, out]`.
-    method: A key of `NORMALIZATIONS`.
-
-  Returns:
-    `Tensor` of the same shape.
-
-  Raises:
-    ValueError: If there is no such method.
-  """
-  check_normalization(method)
+  """`normalize_kernel` of each of a stack of kernels, `[K, ...]`."""
   normalize = NORMALIZATIONS[method]
   *taps, inputs, outputs = kernels.shape[1:]
   if (
@@ -109,12 +90,3 @@ def normalize_kernels(kernels, method):
     return tape.gradient(normalized, kernel, d_normalized)
 
   return normalize_all(kernels)
-
-
-def check_normalization(method):
-  """Raises a `ValueError` unless `method` is a key of `NORMALIZATIONS`."""
-  if method not in NORMALIZATIONS:
-    raise ValueError(
-        f'Argument `normalization` must be one of {tuple(NORMALIZATIONS)}, got '
-        f'{method!r}.'
-    )

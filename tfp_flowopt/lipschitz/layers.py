@@ -73,15 +73,15 @@ class LipschitzLinear(tf.Module):
     Args:
       kernel_shape: Pairs of the name of an argument and a size, in the order of
         the axes of the kernel.
-      lipschitz: See `LipschitzDense`; the same for the others.
-      normalization: See there.
-      use_bias: See there.
-      zero_initial: See there.
-      dtype: See there.
-      seed: See there.
-      name: See there.
-      compute_dtype: See `LipschitzConv2D`.
-      rate: See there.
+      lipschitz: As `LipschitzConv2D` takes it, like all others.
+      normalization: The same.
+      use_bias: The same.
+      zero_initial: The same.
+      dtype: The same.
+      seed: The same.
+      name: The same.
+      compute_dtype: The same.
+      rate: The same.
 
     Raises:
       ValueError: If an argument has a wrong value.

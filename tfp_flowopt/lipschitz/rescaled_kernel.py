@@ -30,12 +30,8 @@ class RescaledKernel(parametrization.Parametrization):
       lipschitz: Python `float`, a factor of the normalised kernel.
       rate: Python `float`, a factor of the trained kernel.
       name: Python `str`.
-
-    Raises:
-      ValueError: If there is no such normalisation.
     """
     super().__init__(name=name)
-    kernel_normalization.check_normalization(normalization)
     self._normalization = normalization
     self._lipschitz = lipschitz
     self._rate = rate
@@ -52,14 +48,12 @@ class RescaledKernel(parametrization.Parametrization):
     if self._rate != 1.0:
       kernel *= self._rate
     with tf.name_scope('rescale_kernel'):
-      if kernel.shape.rank == self._rank:
-        kernel = kernel_normalization.normalize_kernel(
-            kernel, self._normalization
-        )
-      else:
-        kernel = kernel_normalization.normalize_kernels(
-            kernel, self._normalization
-        )
+      normalize = (
+          kernel_normalization.normalize_kernel
+          if kernel.shape.rank == self._rank
+          else kernel_normalization.normalize_kernels
+      )
+      kernel = normalize(kernel, self._normalization)
       if self._lipschitz in (1.0, math.inf):
         return kernel
       return self._lipschitz * kernel

@@ -1,4 +1,4 @@
-"""What rounding may add to a constant: upwards, and never an exception."""
+"""Rounding of constants: always upwards, and never an exception."""
 
 import fractions
 import math

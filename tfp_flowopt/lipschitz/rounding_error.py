@@ -1,4 +1,4 @@
-"""How far floating-point arithmetic can come back from where it went."""
+"""Rounding errors of going back through bijectors."""
 
 import math
 

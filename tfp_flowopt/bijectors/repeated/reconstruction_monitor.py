@@ -1,4 +1,4 @@
-"""Keeps account of how exactly flows find back to their inputs."""
+"""An account of how exactly flows find back to their inputs."""
 
 import tensorflow as tf
 

@@ -163,8 +163,8 @@ class Walk:
       for part in reversed(self._parts(own)):
         with tf.GradientTape() as tape:
           tape.watch(sources)
-          inputs, value, log_det = base.inverse_with_gradients(
-              part, y, self._forward, tape, *conditions
+          inputs, value, log_det = part._inverse_with_gradients(  # pylint: disable=protected-access
+              y, self._forward, tape, **base.keywords(part, *conditions)
           )
           log_det += tf.zeros_like(d_log_det)
         gradients = tape.gradient(
