@@ -98,7 +98,7 @@ def test_splits(pets, tmp_path):
   cache = tmp_path / 'scan.json'
   prints = {
       fo.data.ImageDataset(f'tfds:pets:{split}', 6, cache=cache).fingerprint
-      for split in ('train[:5]', 'train[5:10]')
+      for split in ('train[:2]', 'train[2:4]')  # of one file
   }
   assert len(prints) == 2
 
