@@ -103,6 +103,18 @@ def test_splits(pets, tmp_path):
   assert len(prints) == 2
 
 
+def test_conversion_goes_on_from_anywhere(pets, tmp_path, monkeypatch):
+  for folder in (tmp_path / 'a', tmp_path / 'b'):
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    written, left_out, bad = fo.data.convert_images(
+        'tfds:pets:test', tmp_path / 'records', num_shards=2
+    )
+    assert (written, left_out, bad) == (5, 0, [])
+  records = fo.data.open_images(tmp_path / 'records')
+  assert sorted(first_values(records)) == list(range(20, 25))
+
+
 def first_values(store):
   return [int(store.image(i)[0, 0, 0]) for i in range(len(store))]
 
