@@ -292,14 +292,17 @@ for _flag in (_DATA, _HELD_OUT):
       _flag,
       lambda value: value is None
       or pathlib.Path(value).exists()
-      or '*' in value,
-      message=f'--{_flag.name} must be a file or folder that exists',
+      or '*' in value
+      or value.startswith('tfds:'),
+      message=f'--{_flag.name} must be a file or folder that exists, or '
+      'tfds:NAME',
   )
 for _flag in (_LABELS, _HELD_OUT_LABELS):
   flags.register_validator(
       _flag,
-      lambda value: value in (None, 'folders') or pathlib.Path(value).is_file(),
-      message=f'--{_flag.name} must be a file that exists, or folders',
+      lambda value: value in (None, 'folders', 'tfds')
+      or pathlib.Path(value).is_file(),
+      message=f'--{_flag.name} must be a file that exists, folders or tfds',
   )
 flags.register_validator(
     _STRATEGY,

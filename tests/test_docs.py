@@ -214,7 +214,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
   )
   assert run.returncode == 0, run.stderr
   reference = tmp_path / 'site' / 'reference'
-  for package in ('bijectors', 'training'):
+  for package in ('bijectors', 'data', 'training'):
     page = (reference / package / 'index.html').read_text()
     for name in getattr(fo, package).__all__:
       assert f'id="tfp_flowopt.{package}.{name}"' in page, name

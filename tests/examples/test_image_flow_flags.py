@@ -78,6 +78,16 @@ def test_bad_flags_stop_before_any_work(parse, tmp_path, arguments, match):
   assert not list(tmp_path.iterdir())
 
 
+def test_data_sets_of_tfds_are_no_files(parse, tmp_path):
+  """Whether they are there is seen when they are opened."""
+  parse(
+      f'--workdir={tmp_path}',
+      '--data=tfds:mnist:train[:90%]',
+      '--held_out=tfds:mnist:test',
+      '--labels=tfds',
+  )
+
+
 def test_every_flag_has_a_bad_value(binary):
   """Of the table above; those of which any value will do are named."""
   marks = test_bad_flags_stop_before_any_work.pytestmark

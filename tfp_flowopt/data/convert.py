@@ -9,6 +9,7 @@ from tfp_flowopt.data import decoding
 from tfp_flowopt.data import orientation as orientation_lib
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.data.sources import records
+from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import parallel
@@ -87,9 +88,10 @@ def convert_images(
   store = open_source.open_images(path)
   store.verify()
   num_shards = min(num_shards, len(store))
+  is_tfds = str(path).startswith(tfds.PREFIX)
   stamps = json.dumps(store.stamps()).encode()
   _check_settings(output, {
-      'input': str(source.resolve()),
+      'input': str(path if is_tfds else source.resolve()),
       'input_files': hashlib.sha256(stamps).hexdigest()[:16],
       'image_size': image_size,
       'num_shards': num_shards,

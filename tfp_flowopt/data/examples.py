@@ -45,6 +45,8 @@ class Examples:
   def example(self, number, seed):
     """An example, as operations of a graph; it depends on these two alone.
 
+    Python's `if` and loops are not translated: `tf.cond` is for these.
+
     Args:
       number: Its number from 0 on, without end: scalar int64 `Tensor`.
       seed: `[2]` int64 `Tensor`.

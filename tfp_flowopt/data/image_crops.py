@@ -16,6 +16,14 @@ class ImageCrops(examples.Examples):
 
   A crop depends on the seed and the step alone, so that a run resumed at a
   step sees what it would have seen; there is no iterator state to save.
+
+  Attributes:
+    event_shape: Shape of a crop, `[S, S, C]`.
+    fingerprint: Short hash of the images and the crop size.
+    settings: Dictionary of what a fingerprint does not tell.
+    num_disjoint: Number of crops that fit side by side into the images.
+    num_independent: The same: the images are all there is, and crops are what
+      varies.
   """
 
   def __init__(self, images, crop_size):
@@ -50,51 +58,30 @@ class ImageCrops(examples.Examples):
             f'{image.shape[1]} pixels, less than the crop of {crop_size} x '
             f'{crop_size}.'
         )
-    self._crop_size = crop_size
-    self._channels = images[0].shape[-1]
+    channels = images[0].shape[-1]
+    self.event_shape = [crop_size, crop_size, channels]
+    self.settings = {
+        'image_size': crop_size,
+        'crop': 'random',
+        'flip': False,
+        'channels': channels,
+        'number': len(images),
+        'classes': 0,
+    }
     shapes = np.array([image.shape[:2] for image in images], np.int64)
     choices = np.prod(shapes - crop_size + 1, axis=1)
-    pixels = np.concatenate([x.reshape(-1, self._channels) for x in images])
+    pixels = np.concatenate([x.reshape(-1, channels) for x in images])
     digest = hashlib.sha256(np.ascontiguousarray(pixels))
     digest.update(shapes)
-    digest.update(np.array([crop_size, self._channels], np.int64))
-    self._fingerprint = digest.hexdigest()[:16]
+    digest.update(np.array([crop_size, channels], np.int64))
+    self.fingerprint = digest.hexdigest()[:16]
     self._pixels = tf.constant(pixels)
     self._widths = tf.constant(shapes[:, 1])
     self._first_pixel = tf.constant(_starts(np.prod(shapes, axis=1)))
     self._first_choice = tf.constant(_starts(choices))
     self._num_choices = int(choices.sum())
-    self._num_disjoint = int(np.prod(shapes // crop_size, axis=1).sum())
-
-  @property
-  def event_shape(self):
-    """Shape of a crop, `[S, S, C]`."""
-    return [self._crop_size, self._crop_size, self._channels]
-
-  @property
-  def fingerprint(self):
-    """Short hash of the images and the crop size: the same data or not."""
-    return self._fingerprint
-
-  @property
-  def settings(self):
-    """Dictionary of what a fingerprint does not tell: how they are made."""
-    return {
-        'image_size': self._crop_size,
-        'crop': 'random',
-        'flip': False,
-        'channels': self._channels,
-        'number': int(self._widths.shape[0]),
-        'classes': 0,
-    }
-
-  @property
-  def num_disjoint(self):
-    """Number of crops that fit side by side into the images."""
-    return self._num_disjoint
-
-  # The images are all there is, and crops are what varies.
-  num_independent = num_disjoint
+    self.num_disjoint = int(np.prod(shapes // crop_size, axis=1).sum())
+    self.num_independent = self.num_disjoint
 
   def draw(self, num, seed):
     """Draws `num` crops.
@@ -115,7 +102,7 @@ class ImageCrops(examples.Examples):
 
   def _gather(self, choice):
     """The crops of some choices, int64 `[num]`."""
-    size = tf.cast(self._crop_size, tf.int64)
+    size = tf.constant(self.event_shape[0], tf.int64)
     image = tf.searchsorted(self._first_choice, choice, side='right') - 1
     choice -= tf.gather(self._first_choice, image)
     width = tf.gather(self._widths, image)

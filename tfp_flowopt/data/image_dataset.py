@@ -38,6 +38,8 @@ class ImageDataset(examples_lib.Examples):
   in an epoch, and there is no iterator state to save.
 
   Attributes:
+    event_shape: Shape of an image, `[S, S, C]`.
+    fingerprint: Short hash of the images and what is cut out of them.
     bad: List of strings, a line for each image that was left out.
     class_names: List of strings, names of the classes by label; `None` without
       labels.
@@ -97,6 +99,7 @@ class ImageDataset(examples_lib.Examples):
         'flip': arguments.check_choice('flip', flip, (False, True)),
         'channels': arguments.check_choice('channels', channels, (1, 3)),
     }
+    self.event_shape = [self._size, self._size, self._settings['channels']]
     arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
     if labels is None and class_names is not None:
       raise ValueError('Argument `class_names` needs `labels`.')
@@ -135,16 +138,6 @@ class ImageDataset(examples_lib.Examples):
             for i in good
         ])
     )
-
-  @property
-  def event_shape(self):
-    """Shape of an image, `[S, S, C]`."""
-    return [self._size, self._size, self._settings['channels']]
-
-  @property
-  def fingerprint(self):
-    """Short hash of the images and what is cut out of them."""
-    return self._fingerprint
 
   @property
   def settings(self):
@@ -270,7 +263,7 @@ class ImageDataset(examples_lib.Examples):
     digest.update(self._items[:, 1:].tobytes())
     if self._labels is not None:
       digest.update(self._labels[self._items[:, 0]].tobytes())
-    self._fingerprint = digest.hexdigest()[:16]
+    self.fingerprint = digest.hexdigest()[:16]
 
   def _part(self, chosen):
     part = object.__new__(type(self))
