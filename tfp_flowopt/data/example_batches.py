@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.data import examples
 from tfp_flowopt.data import labelled
-from tfp_flowopt.training import evaluation
+from tfp_flowopt.data import quantization
 
 __all__ = ['ExampleBatches']
 
@@ -39,9 +40,7 @@ class ExampleBatches:
     """Chooses the examples.
 
     Args:
-      images: Object with `event_shape` and `examples`, such as `ImageDataset`.
-        Unless it has `num_independent` and `num_disjoint`, too, each example is
-        taken for an image of its own.
+      images: `data.Examples`.
       num: Number of examples.
       seed: `[2]` int64 `Tensor`.
       noise_seed: Of their noise; by default the same.
@@ -51,7 +50,7 @@ class ExampleBatches:
     self.noise_seed = seed if noise_seed is None else noise_seed
     self.num = num
     self.num_independent, self.num_disjoint = (
-        min(num, getattr(images, name, num))
+        min(num, examples.optional(images, name))
         for name in ('num_independent', 'num_disjoint')
     )
     self.event_shape = list(images.event_shape)
@@ -88,15 +87,17 @@ class ExampleBatches:
     if not tf.is_tensor(batch):
       images, labels = batch
       return self.preprocessed(start, images, bits), labels
-    return evaluation.dequantize(batch, bits, self.noise_seed, start)
+    return quantization.dequantize_numbered(batch, bits, self.noise_seed, start)
 
   def dequantized(self, bits):
     """A finite `tf.data.Dataset` of preprocessed images, without labels."""
-    return self._dataset.map(
-        lambda start, batch: labelled.split(
-            self.preprocessed(start, batch, bits)
-        )[0]
-    )
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def images(start, batch):
+      return labelled.split(self.preprocessed(start, batch, bits))[0]
+
+    return self._dataset.map(images)
 
   def reported(self, bits):
     """The images of `array`, with its default, in batches; without labels."""
@@ -124,9 +125,12 @@ class ExampleBatches:
       kwargs: What else a distribution's methods need, see `labelled.split`.
     """
     num = self._number_of(most_numbers)
-    batches = self._dataset.map(
-        lambda start, batch: self.preprocessed(start, batch, bits)
-    )
+
+    @tf.autograph.experimental.do_not_convert
+    def preprocessed(start, batch):
+      return self.preprocessed(start, batch, bits)
+
+    batches = self._dataset.map(preprocessed)
     batch = batches.unbatch().take(num).batch(num).get_single_element()
     images, kwargs = labelled.split(batch)
     return images.numpy(), kwargs
