@@ -104,13 +104,17 @@ def run_suite(name, overrides, output, context):
 
 def _what_varies(case, cases):
   """The settings that tell a case from others of its measure."""
-  others = [c for c in cases if c['measure'] == case['measure']]
-  varying = {
-      key: value
-      for key, value in {**case['settings'], 'seed': case['seed']}.items()
-      if any({**c['settings'], 'seed': c['seed']}[key] != value for c in others)
-  }
-  return ', '.join(f'{k} {v}' for k, v in varying.items()) or case['measure']
+  own, *others = [
+      {**c['settings'], 'seed': c['seed']}
+      for c in (case, *cases)
+      if c['measure'] == case['measure']
+  ]
+  varying = [
+      f'{key} {value}'
+      for key, value in own.items()
+      if any(other.get(key) != value for other in others)
+  ]
+  return ', '.join(varying) or case['measure']
 
 
 def main(argv):

@@ -90,9 +90,10 @@ def wall_clock(results, suite='wall_clock'):
       quarter,
       half,
   )
+  folder = ' --fashion_mnist=FOLDER' if suite.endswith('fashion') else ''
   return (
-      f'`python benchmarks/run.py --suites={suite}`: {seconds / 60:g} minutes '
-      f'for each arm alone on {runs[0]["machine"]}.\n\n{table}\n\n'
+      f'`python benchmarks/run.py --suites={suite}{folder}`: {seconds / 60:g} '
+      f'minutes for each arm alone on {runs[0]["machine"]}.\n\n{table}\n\n'
       f'![bits/dim against seconds](images/{suite}.png)'
   )
 

@@ -106,3 +106,10 @@ def test_what_is_there_is_not_measured_again(tmp_path, monkeypatch, capsys):
 def test_data_must_be_named():
   with pytest.raises(ValueError, match='--photos is needed'):
     run.Context().folder('photos')
+
+
+def test_what_varies_is_shown():
+  # Cases of one measure, some of other settings.
+  found = suites.cases('optimum')
+  assert run._what_varies(found[0], found).endswith('shape 60000x784')
+  assert run._what_varies(found[0], found[:1]) == 'optimum'
