@@ -206,7 +206,7 @@ def optimum_report(
       for batch, more in _batches(held_out, kwargs)
   ]).astype(np.float64)
   reference = max(
-      (b for b in baselines if b.structure != 'individual'),
+      (b for b in baselines if b.structure.has_flow),
       key=lambda b: b.held_out.mean(),
   )
   # Some hundred images tell it; a whole set would take minutes.
@@ -239,7 +239,7 @@ def optimum_report(
           _as_dictionary(b, in_bits, *mean_and_error(b.held_out))
           for b in baselines
       ],
-      reference=reference.name,
+      reference=str(reference.structure),
       gain_bits_per_dim=gain,
       gain_standard_error_bits_per_dim=gap_error_bits,
       gap=gap,
@@ -265,7 +265,7 @@ def _row(name, train, held_out, error):
 def _as_dictionary(baseline, in_bits, mean, error, error_bits):
   """What a report says of a linear flow."""
   return {
-      'name': baseline.name,
+      'name': str(baseline.structure),
       'vectors_per_dim': baseline.vectors_per_dim,
       'train_optimum': baseline.train,
       'train_optimum_bits_per_dim': in_bits(baseline.train),
