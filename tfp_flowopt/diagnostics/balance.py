@@ -1,4 +1,4 @@
-"""Whether a flow expands volume as much as its base distribution wants."""
+"""Balance of expansion and contraction by a flow."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What the numbers of an `OptimumReport` mean, and what to do about it."""
+"""Findings: what the numbers of an `OptimumReport` mean."""
 
 import math
 

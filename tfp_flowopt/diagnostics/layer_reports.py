@@ -1,4 +1,4 @@
-"""What each layer of a flow does to volume and to distances."""
+"""Reports on the layers of a flow: volume and distances."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""How exactly a mean over images is known."""
+"""Standard error of a mean over images."""
 
 import math
 

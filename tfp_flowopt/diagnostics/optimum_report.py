@@ -1,4 +1,4 @@
-"""How far a flow is from the optimum of linear flows, and what that means."""
+"""Report of a flow beside the best linear flows."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a distribution of images is made of."""
+"""Parts of a distribution of images, and checks of them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Whether a flow still is as new, but for its linear maps."""
+"""Check that a flow is new but for its linear maps."""
 
 import numpy as np
 import tensorflow as tf

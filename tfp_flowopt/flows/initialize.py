@@ -1,4 +1,4 @@
-"""Explicit, data-dependent initialisation of image flows."""
+"""Initialisation of image flows from data."""
 
 import math
 

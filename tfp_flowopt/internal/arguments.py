@@ -1,4 +1,9 @@
-"""Checks of arguments: errors name the argument, what it got, what it needs."""
+"""Checks of arguments.
+
+Each function takes the name of an argument and its value, and raises a
+`ValueError` that names the argument, what it got and what it needs. What it
+returns, if anything, is the value in the type that is meant.
+"""
 
 import math
 import numbers
@@ -24,19 +29,9 @@ __all__ = [
 
 
 def check_int(name, value, least=1, most=None):
-  """A Python `int` from an `int`, or one of NumPy's.
+  """A Python `int` from an `int`, or one of NumPy's, in `least..most`.
 
-  Args:
-    name: Of the argument.
-    value: Its value.
-    least: The least that it may be; `None` for no limit.
-    most: The most that it may be; `None` for no limit.
-
-  Returns:
-    Python `int`.
-
-  Raises:
-    ValueError: If it is anything else: a `bool`, `float` or `Tensor`, too.
+  `None` is no limit. A `bool`, `float` or `Tensor` is no `int`.
   """
   if (
       isinstance(value, bool)
@@ -53,19 +48,7 @@ def check_int(name, value, least=1, most=None):
 
 
 def check_ints(name, values, least=1):
-  """A tuple of Python `int`s from several integers.
-
-  Args:
-    name: Of the argument.
-    values: Its value, iterable.
-    least: The least that each may be.
-
-  Returns:
-    Tuple of Python `int`s.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A tuple of Python `int`s, each of at least `least`, from an iterable."""
   error = ValueError(
       f'Argument `{name}` must be ints of at least {least}, got {values!r}.'
   )
@@ -78,19 +61,13 @@ def check_ints(name, values, least=1):
 
 
 def check_number(name, value, accepts, wanted):
-  """A Python `float` from a Python or NumPy number.
+  """A Python `float` from a Python or NumPy number; no `bool`, no `Tensor`.
 
   Args:
-    name: Of the argument.
-    value: Its value.
+    name: See above.
+    value: See above.
     accepts: Function from a `float` to whether it may be that.
     wanted: What it must be, for the message.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If it is not accepted, or no real number: a `bool` or `Tensor`.
   """
   if (
       isinstance(value, bool)
@@ -102,18 +79,7 @@ def check_number(name, value, accepts, wanted):
 
 
 def check_path(name, value):
-  """A path.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-
-  Returns:
-    `pathlib.Path`.
-
-  Raises:
-    ValueError: If it is none.
-  """
+  """A `pathlib.Path`."""
   try:
     return pathlib.Path(value)
   except TypeError as e:
@@ -123,19 +89,7 @@ def check_path(name, value):
 
 
 def check_positive(name, value, or_infinite=False):
-  """A positive Python `float` from a Python or NumPy number.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    or_infinite: Whether it may be infinite.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A positive Python `float`, finite unless it may be infinite."""
   if or_infinite:
     return check_number(
         name, value, lambda v: v > 0, 'a positive number or inf'
@@ -146,12 +100,7 @@ def check_positive(name, value, or_infinite=False):
 
 
 def check_range(name, values):
-  """Raises a `ValueError` unless two positive, finite numbers ascend.
-
-  Args:
-    name: Of the argument.
-    values: Its value.
-  """
+  """Checks that two positive, finite numbers ascend."""
   try:
     low, high = (check_positive(name, value) for value in values)
     ascend = low <= high
@@ -165,19 +114,7 @@ def check_range(name, values):
 
 
 def check_choice(name, value, choices):
-  """One of a few values.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    choices: Strings, numbers or the like; or a dictionary, whose keys they are.
-
-  Returns:
-    The choice that equals it.
-
-  Raises:
-    ValueError: If there is none.
-  """
+  """The one of `choices` (or keys of a dictionary) that equals the value."""
   choices = list(choices)
   try:
     return choices[choices.index(value)]
@@ -188,19 +125,7 @@ def check_choice(name, value, choices):
 
 
 def check_dtype(name, value, choices=()):
-  """The `tf.DType` of a floating-point type.
-
-  Args:
-    name: Of the argument.
-    value: Type of TensorFlow or NumPy, or its name.
-    choices: The types that it may be; by default all that are floating-point.
-
-  Returns:
-    `tf.DType`.
-
-  Raises:
-    ValueError: If it is none.
-  """
+  """The `tf.DType` of a floating-point type, one of `choices` if given."""
   try:
     dtype = tf.as_dtype(value)
   except TypeError:
@@ -214,14 +139,7 @@ def check_dtype(name, value, choices=()):
 
 
 def check_instance(name, value, classes, wanted):
-  """Raises a `ValueError` unless `value` is of a class.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    classes: Class, or tuple of classes.
-    wanted: What it must be, for the message.
-  """
+  """Checks that a value is of a class; `wanted` is what the message says."""
   if not isinstance(value, classes):
     raise ValueError(
         f'Argument `{name}` must be {wanted}, got {_short(value)}.'
@@ -229,19 +147,7 @@ def check_instance(name, value, classes, wanted):
 
 
 def check_tensor(name, value, choices=()):
-  """A floating-point `Tensor`.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    choices: Types that it may be of; by default all that are floating-point.
-
-  Returns:
-    `Tensor`.
-
-  Raises:
-    ValueError: If it is none, or of another type.
-  """
+  """A floating-point `Tensor`, of one of the types `choices` if given."""
   try:
     tensor = tf.convert_to_tensor(value, name=name)
   except (TypeError, ValueError) as e:
@@ -257,18 +163,7 @@ def check_tensor(name, value, choices=()):
 
 
 def check_seed(name, value):
-  """A stateless seed.
-
-  Args:
-    name: Of the argument.
-    value: Its value, two integers.
-
-  Returns:
-    Integer `Tensor` `[2]`.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A stateless seed: an integer `Tensor` `[2]`."""
   try:
     seed = tf.convert_to_tensor(value, name=name)
   except (TypeError, ValueError):
@@ -285,13 +180,7 @@ def check_seed(name, value):
 
 
 def check_shape(name, value, shape):
-  """Raises a `ValueError` unless a variable or `Tensor` has a shape.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    shape: Shape that it must be compatible with.
-  """
+  """Checks that a variable or `Tensor` has a shape compatible with `shape`."""
   if not tf.is_tensor(value) or not value.shape.is_compatible_with(shape):
     raise ValueError(
         f'Argument `{name}` must be a variable or Tensor of shape {shape}, got '
@@ -300,18 +189,7 @@ def check_shape(name, value, shape):
 
 
 def check_image_shape(name, value):
-  """The `TensorShape` of images, `[H, W, C]`.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-
-  Returns:
-    `tf.TensorShape`, known, of positive sizes.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """The `tf.TensorShape` of images, `[H, W, C]`, known and positive."""
   try:
     shape = tf.TensorShape(value)
   except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Arithmetic that half precision has not the range for."""
+"""Arithmetic beyond the range of half precision."""
 
 import tensorflow as tf
 

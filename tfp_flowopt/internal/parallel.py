@@ -1,4 +1,4 @@
-"""Work on numbered items in threads, in order and in bounded memory."""
+"""Threads that work on numbered items, in order and in bounded memory."""
 
 import collections
 from concurrent import futures

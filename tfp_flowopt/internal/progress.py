@@ -1,4 +1,4 @@
-"""A progress bar for the terminal, plain lines for a file."""
+"""Progress bar for the terminal, plain lines for a file."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What a served graph checks of the tensors that it is asked with."""
+"""Checks that a served graph makes of the tensors of a request."""
 
 import tensorflow as tf
 

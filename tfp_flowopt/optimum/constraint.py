@@ -1,4 +1,4 @@
-"""The constraint of an optimum: which linear flows it is over."""
+"""Constraint of an optimum: which linear flows it is over."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a finite number of Gaussian samples does to a log-determinant."""
+"""Bias of log-determinants of finitely many Gaussian samples."""
 
 import tensorflow as tf
 

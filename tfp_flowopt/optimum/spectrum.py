@@ -1,4 +1,4 @@
-"""The optimum of a linear flow as a function of the data's eigenvalues.
+"""Optimum of a linear flow as a function of the data's eigenvalues.
 
 Nothing here knows where the eigenvalues come from.
 """
