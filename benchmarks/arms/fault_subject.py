@@ -1,4 +1,4 @@
-"""A small run of the trainer that `fault_injection.py` breaks.
+"""A small run of the trainer that `fault_injection` breaks.
 
   python fault_subject.py STRATEGY DATA WORKDIR STEPS
 
@@ -8,6 +8,8 @@ tell which images made the weights. Ends with the bits of the weights in
 `weights.npz`.
 """
 
+import json
+import os
 import pathlib
 import sys
 
@@ -49,13 +51,13 @@ def main():
       else tf.distribute.get_strategy()
   )
   import tfp_flowopt as fo
-  from tfp_flowopt.training import replicas
 
   tf.config.experimental.enable_op_determinism()
   # Small graphs that run a few times, and pictures that nobody looks at.
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
   fo.training.Trainer._draw_pictures = lambda self: None
-  own = replicas.Replicas(strategy).own[0]
+  cluster = json.loads(os.environ.get('TF_CONFIG', '{"task": {"index": 0}}'))
+  own = cluster['task']['index']
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   with strategy.scope():

@@ -8,7 +8,6 @@ optimiser. Writes, for each evaluation, the largest difference between the
 weights of the two replicas.
 """
 
-import functools
 import json
 import pathlib
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
+import tfb_glow
 
 _SIZE, _BATCH = 8, 16
 
@@ -31,18 +31,9 @@ def main():
   strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   rng = np.random.default_rng(0)
   size = 3 * _SIZE**2
-  tfb, tfd = tfp.bijectors, tfp.distributions
+  tfd = tfp.distributions
   with strategy.scope():
-    glow = tfb.Glow(
-        output_shape=(_SIZE, _SIZE, 3),
-        num_glow_blocks=2,
-        num_steps_per_block=2,
-        coupling_bijector_fn=functools.partial(
-            tfb.GlowDefaultNetwork, num_hidden=8
-        ),
-        exit_bijector_fn=tfb.GlowDefaultExitNetwork,
-        seed=0,
-    )
+    glow = tfb_glow.make_glow(_SIZE, 3, 2, 2, 8)
     distribution = tfd.TransformedDistribution(
         tfd.Sample(tfd.Normal(0.0, 1.0), [size]), glow
     )

@@ -2,10 +2,10 @@
 
 import copy
 
+from harness import serving
+from harness import short_run
 import normflows as nf
 import numpy as np
-import serving
-import short_run
 import torch
 
 
@@ -49,31 +49,17 @@ class Glow:
         shape = (channels, side, side)
       bases.append(nf.distributions.DiagGaussian(shape, trainable=False))
     self._model = nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
-    if 'crops' in settings:
-      self._crops = short_run.Crops(settings['crops'], batch_size, seed)
-      x = self._crops.first(batch_size)
-    else:
-      images = np.load(settings['images'])[:batch_size]
-      noise = np.random.default_rng(0).random(images.shape)
-      x = (images + noise) / 256 - 0.5
-    self._x = np.asarray(x, np.float32)
-    self._initial = None
+    self._crops = short_run.Crops(settings['crops'], batch_size, seed)
+    self._x = self._crops.first(batch_size)
+    self._initial, self._num_timed = None, 0
+    self._learning_rate = settings.get('learning_rate', 0.0)
     self._optimizer = torch.optim.Adam(
-        self._model.parameters(), settings.get('learning_rate', 0.0)
+        self._model.parameters(), self._learning_rate
     )
 
   def _loss(self, x):
     log_prob = self._model.log_prob(_channels_first(x), None)
     return 8 - log_prob.mean() / (self._size * np.log(2.0))
-
-  def _update(self, x):
-    self._optimizer.zero_grad()
-    loss = self._loss(x)
-    loss.backward()
-    if self._clip_norm is not None:
-      torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
-    self._optimizer.step()
-    return loss.item()
 
   def restart(self):
     """Back to the weights from before training."""
@@ -91,7 +77,13 @@ class Glow:
     """One step; bits/dim before it."""
     for group in self._optimizer.param_groups:
       group['lr'] = learning_rate
-    return self._update(x)
+    self._optimizer.zero_grad()
+    loss = self._loss(x)
+    loss.backward()
+    if self._clip_norm is not None:
+      torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
+    self._optimizer.step()
+    return loss.item()
 
   def bits_per_dim(self, x):
     """Mean bits/dim."""
@@ -122,8 +114,10 @@ class Glow:
     return sum(p.numel() for p in self._model.parameters() if p.requires_grad)
 
   def train_step(self):
-    """One step on the batch of timings; bits/dim before it."""
-    return self._update(self._x)
+    """One step on the next batch; bits/dim before it."""
+    self._num_timed += 1
+    batch = self._crops.batch(self._num_timed)
+    return self.step(batch, self._learning_rate)
 
   def log_prob(self):
     """Mean bits/dim of the batch."""

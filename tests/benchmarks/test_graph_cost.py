@@ -1,4 +1,4 @@
-import graph_cost
+from harness import graph_cost
 import pytest
 import tensorflow as tf
 

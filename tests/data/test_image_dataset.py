@@ -7,10 +7,10 @@ from support import images
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.data import image_dataset
-from tfp_flowopt.data import scan
 from tfp_flowopt.data.sources import arrays as arrays_lib
-from tfp_flowopt.training import example_batches
+from tfp_flowopt.internal import parallel
 from tfp_flowopt.training import run_settings
 
 training = fo.training
@@ -104,7 +104,7 @@ def test_few_images_are_read_ahead(path, monkeypatch):
   batches = iter(data.batches(2, seed=0))
   next(batches)
   # The batches that wait, one in the making, what the threads work on.
-  most = 2 * (1 + 2 + 1) + 2 * scan.THREADS
+  most = 2 * (1 + 2 + 1) + 2 * parallel.THREADS
   for _ in range(20):
     time.sleep(0.01)
     assert len(reads) <= most

@@ -8,7 +8,7 @@ import sys
 import time
 
 from absl import app
-import cluster
+from harness import cluster
 import numpy as np
 import pytest
 from support import images

@@ -1,7 +1,7 @@
+from harness import symbol_norm
 import numpy as np
 import pytest
 from support import convolutions
-import symbol_norm
 import tensorflow as tf
 
 import tfp_flowopt as fo

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-import cluster
+from harness import cluster
 import numpy as np
 import pytest
 from support import programs

@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import functools
 
 import numpy as np
 import pytest
 from support import images
+import tensorflow as tf
 
 import tfp_flowopt as fo
 from tfp_flowopt.training import run_results
@@ -27,8 +29,24 @@ def make_flow(**kwargs):
   return fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,), **kwargs)
 
 
-def make_trainer(workdir, **overrides):
+def make_simple_flow():
+  """A flow with a stand-in for its density, where the density is not the point.
+
+  All weights and all images count in it, and it is traced in a moment.
+  """
   distribution = make_flow()
+  weights = distribution.trainable_variables
+
+  def log_prob(x):
+    pull = tf.add_n([tf.reduce_sum(tf.square(w - 0.1)) for w in weights])
+    return -tf.reduce_sum(tf.square(x), axis=[1, 2, 3]) * (1.0 + pull)
+
+  distribution.log_prob = log_prob
+  return distribution
+
+
+def make_trainer(workdir, flow=make_flow, **overrides):
+  distribution = flow()
   trainer = fo.training.Trainer(
       distribution,
       images.crops(seed=0),
@@ -37,6 +55,9 @@ def make_trainer(workdir, **overrides):
       fo.training.TrainConfig(**{**CONFIG, **overrides}),
   )
   return trainer, distribution
+
+
+make_simple_trainer = functools.partial(make_trainer, flow=make_simple_flow)
 
 
 @contextlib.contextmanager

@@ -18,3 +18,13 @@ def straight(tmp_path_factory):
   trainer, distribution = runs.make_trainer(workdir)
   summary = trainer.train()
   return workdir, summary, runs.weights(distribution)
+
+
+@pytest.fixture(scope='session')
+def simple(tmp_path_factory):
+  """The same of a flow whose density is a stand-in."""
+  workdir = tmp_path_factory.mktemp('simple')
+  trainer, distribution = runs.make_simple_trainer(workdir)
+  with runs.no_pictures():
+    summary = trainer.train()
+  return workdir, summary, runs.weights(distribution)

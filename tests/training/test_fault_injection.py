@@ -1,4 +1,4 @@
-"""A short version of benchmarks/fault_injection.py.
+"""A short version of the benchmark of that name.
 
 Damaged checkpoints and images, full disks and SIGTERM are in `test_resuming`,
 `test_image_dataset` and `test_train_image_flow`, in one process.
@@ -12,14 +12,16 @@ from support import programs
 
 
 def test_a_killed_run_ends_like_an_unbroken_one(tmp_path):
-  script = programs.ROOT / 'benchmarks' / 'fault_injection.py'
+  script = programs.ROOT / 'benchmarks' / 'run.py'
   result = subprocess.run(
       [
           sys.executable,
           script,
-          '--rounds=1',
-          '--steps=20',
-          '--kinds=kill -9 while saving',
+          '--suites=fault_injection',
+          f'--output={tmp_path / "results"}',
+          '--set=rounds=1',
+          '--set=steps=20',
+          '--set=kinds=kill -9 while saving',
       ],
       capture_output=True,
       text=True,

@@ -12,8 +12,8 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt import diagnostics
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import loss_progress
 from tfp_flowopt.training import replicas

@@ -12,12 +12,13 @@ from support import records
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.data import image_dataset
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import replicas
+from tfp_flowopt.training import run_pictures
 
 training = fo.training
 
@@ -174,3 +175,19 @@ def test_python_holds_on_to_nothing(make, flow, tmp_path):
   action = make(flow, tmp_path)
   # A graph or a function that is kept is a hundred objects each time.
   assert memory.new_objects(action, warm_up=2, times=3) < 10
+
+
+def test_pictures_leave_no_garbage(flow, tmp_path):
+  """Python looks for old cycles so rarely that they are a leak for hours."""
+  data = tf.zeros([run_pictures.NUM_SAMPLES, 4, 4, 3], tf.uint8)
+  pictures = run_pictures.RunPictures(tmp_path, flow, data, 8, [0, 1])
+  row = {'step': 0, 'train_bits_per_dim': '8.', 'held_out_bits_per_dim': '8.'}
+  start = {'train_optimum': {1: 8.0}, 'held_out_optimum': {1: 8.0}}
+  gc.collect()
+  gc.disable()
+  try:
+    pictures.draw([('data', data)], 0, None, [row, row], start)
+    assert (tmp_path / 'curve.png').exists()
+    assert gc.collect() < 1000
+  finally:
+    gc.enable()

@@ -21,28 +21,21 @@ def test_a_crashed_run_goes_on_bit_for_bit(
     pass
 
   trainer, _ = runs.make_trainer(tmp_path)
-  # Behind a checkpoint, and some steps later.
-  for crash_at in (4, 7):
-    step_function = trainer._train_step
+  step_function = trainer._train_step
 
-    def crashing(
-        batch,
-        stop,
-        trainer=trainer,
-        crash_at=crash_at,
-        step_function=step_function,
-    ):
-      if trainer.step == crash_at:
-        raise Crash
-      return step_function(batch, stop)
+  def crashing(batch, stop):
+    # Some steps behind a checkpoint.
+    if trainer.step == 7:
+      raise Crash
+    return step_function(batch, stop)
 
-    trainer._train_step = crashing
-    with pytest.raises(Crash):
-      trainer.train()
-    assert trainer.step == crash_at
-    trainer, distribution = runs.make_trainer(tmp_path)
-    assert trainer.step == 4
-    assert distribution.bijector.initialized
+  trainer._train_step = crashing
+  with pytest.raises(Crash):
+    trainer.train()
+  assert trainer.step == 7
+  trainer, distribution = runs.make_trainer(tmp_path)
+  assert trainer.step == 4
+  assert distribution.bijector.initialized
   summary = trainer.train()
   workdir, want, want_weights = straight
   assert runs.rows(tmp_path) == runs.rows(workdir)
@@ -64,27 +57,31 @@ def handled_interrupts():
   signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_step(
-    number, straight, tmp_path, without_pictures, handled_interrupts
+def test_signals_save_the_step(
+    simple, tmp_path, without_pictures, handled_interrupts
 ):
-  trainer, _ = runs.make_trainer(tmp_path)
-  step_function = trainer._train_step
+  for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 6)):
+    trainer, _ = runs.make_simple_trainer(tmp_path)
 
-  def terminated(batch, stop):
-    if trainer.step == 6:
-      os.kill(os.getpid(), number)
-    return step_function(batch, stop)
+    def signalled(
+        batch, stop, trainer=trainer, step_function=trainer._train_step,
+        number=number, step=step,
+    ):
+      if trainer.step == step:
+        os.kill(os.getpid(), number)
+      return step_function(batch, stop)
 
-  trainer._train_step = terminated
-  before = signal.getsignal(number)
-  with pytest.raises(fo.training.TrainingInterrupted, match='after 7 steps'):
-    trainer.train()
-  assert signal.getsignal(number) is before
-  trainer, distribution = runs.make_trainer(tmp_path)
+    trainer._train_step = signalled
+    before = signal.getsignal(number)
+    with pytest.raises(
+        fo.training.TrainingInterrupted, match=f'after {step + 1} steps'
+    ):
+      trainer.train()
+    assert signal.getsignal(number) is before
+  trainer, distribution = runs.make_simple_trainer(tmp_path)
   assert trainer.step == 7
   trainer.train()
-  workdir, _, want = straight
+  workdir, _, want = simple
   assert runs.rows(tmp_path) == runs.rows(workdir)
   runs.assert_equal(runs.weights(distribution), want)
 
@@ -110,9 +107,9 @@ def test_ignored_interrupts_stay_ignored(handled_interrupts):
 @pytest.mark.parametrize('damage', ['flipped', 'cut short', 'missing'])
 @pytest.mark.parametrize('suffix', ['data-00000-of-00001', 'index'])
 def test_a_damaged_checkpoint_is_passed_over(
-    straight, tmp_path, without_pictures, damage, suffix
+    simple, tmp_path, without_pictures, damage, suffix
 ):
-  workdir, _, want = straight
+  workdir, _, want = simple
   shutil.copytree(workdir, tmp_path / 'copy')
   (path,) = (tmp_path / 'copy' / 'checkpoints').glob(f'*-12.{suffix}')
   content = bytearray(path.read_bytes())
@@ -124,26 +121,26 @@ def test_a_damaged_checkpoint_is_passed_over(
   if damage == 'missing':
     path.unlink()
   with pytest.warns(UserWarning, match='checkpoint.*-12'):
-    trainer, distribution = runs.make_trainer(tmp_path / 'copy')
+    trainer, distribution = runs.make_simple_trainer(tmp_path / 'copy')
   assert trainer.step == 8
   if damage != 'missing':
-    return  # To train on takes most of the time, and is the same for all.
+    return  # What follows is the same for all.
   trainer.train()
   assert runs.rows(tmp_path / 'copy') == runs.rows(workdir)
   runs.assert_equal(runs.weights(distribution), want)
   # Whole again.
-  assert runs.make_trainer(tmp_path / 'copy')[0].step == 12
+  assert runs.make_simple_trainer(tmp_path / 'copy')[0].step == 12
 
 
-def test_without_a_readable_checkpoint(straight, tmp_path):
-  shutil.copytree(straight[0], tmp_path / 'copy')
+def test_without_a_readable_checkpoint(simple, tmp_path):
+  shutil.copytree(simple[0], tmp_path / 'copy')
   for path in (tmp_path / 'copy' / 'checkpoints').glob('*.index'):
     path.write_bytes(b'')
   with (
       pytest.warns(UserWarning, match='Passed over'),
       pytest.raises(ValueError, match='no checkpoint'),
   ):
-    runs.make_trainer(tmp_path / 'copy')
+    runs.make_simple_trainer(tmp_path / 'copy')
 
 
 def test_a_workdir_that_looks_like_a_pattern_is_refused(tmp_path):
@@ -194,14 +191,14 @@ def test_the_log_neither_repeats_nor_loses_a_step(
       raise KeyboardInterrupt
     append(**row)
 
-  trainer, _ = runs.make_trainer(tmp_path, train_steps=3)
+  trainer, _ = runs.make_simple_trainer(tmp_path, train_steps=3)
   append, trainer._files.append = trainer._files.append, interrupted
   with pytest.raises(KeyboardInterrupt):
     trainer.train()
   assert not (tmp_path / 'lock.json').exists()
   with pytest.raises(RuntimeError, match='new `Trainer`'):
     trainer.train()
-  trainer, _ = runs.make_trainer(tmp_path, train_steps=3)
+  trainer, _ = runs.make_simple_trainer(tmp_path, train_steps=3)
   trainer.train()
   trainer.train()
   log = runs.rows(tmp_path)
@@ -228,18 +225,18 @@ def test_checkpoints_alone_are_enough(straight, tmp_path, without_pictures):
   runs.assert_equal(runs.weights(distribution), want)
 
 
-def test_a_finished_run_changes_nothing(straight, tmp_path, without_pictures):
-  original, summary, want = straight
+def test_a_finished_run_changes_nothing(simple, tmp_path, without_pictures):
+  original, summary, want = simple
   workdir = tmp_path / 'copy'
   shutil.copytree(original, workdir)
   checkpoints = sorted((workdir / 'checkpoints').iterdir())
   written = [path.stat().st_mtime_ns for path in checkpoints]
-  trainer, distribution = runs.make_trainer(workdir)
+  trainer, distribution = runs.make_simple_trainer(workdir)
   # The report on layers is left out, as pictures are.
   assert trainer.train() == {**summary, 'layers': []}
   assert [path.stat().st_mtime_ns for path in checkpoints] == written
   runs.assert_equal(runs.weights(distribution), want)
-  longer, _ = runs.make_trainer(workdir, train_steps=14)
+  longer, _ = runs.make_simple_trainer(workdir, train_steps=14)
   assert longer.step == 12
   longer.train()
   assert [int(row['step']) for row in runs.rows(workdir)] == list(range(15))
@@ -250,7 +247,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
   monkeypatch.setattr(
       fo.training.Trainer, 'evaluate', lambda self: next(values)
   )
-  trainer, distribution = runs.make_trainer(tmp_path)
+  trainer, distribution = runs.make_simple_trainer(tmp_path)
   at_best = []
 
   def watched(bits_per_dim):
@@ -263,21 +260,23 @@ def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
   assert [path.stem for path in (tmp_path / 'best').glob('*.index')] == [
       'ckpt-5'
   ]
-  again, restored = runs.make_trainer(tmp_path)
+  again, restored = runs.make_simple_trainer(tmp_path)
   again.restore_best()
   assert again.step == 5
   runs.assert_equal(runs.weights(restored), at_best[0])
-  # A later, worse one does not take its place.
-  values = iter([2.1, 2.3])
-  runs.make_trainer(tmp_path, train_steps=16)[0].train()
-  assert (tmp_path / 'best' / 'ckpt-5.index').exists()
-  values = iter([1.9, 2.3])
-  runs.make_trainer(tmp_path, train_steps=21)[0].train()
-  assert (tmp_path / 'best' / 'ckpt-20.index').exists()
+  # A later, worse one does not take its place; one that is better does.
+  later, _ = runs.make_simple_trainer(tmp_path)
+  with later.lock():
+    later._files.prepare()
+    for value, best in ((2.1, 5), (1.9, 12)):
+      later._files.keep_best(value)
+      assert [path.stem for path in (tmp_path / 'best').glob('*.index')] == [
+          f'ckpt-{best}'
+      ]
 
 
-def test_when_the_disk_is_full(straight, tmp_path, without_pictures):
-  trainer, _ = runs.make_trainer(tmp_path)
+def test_when_the_disk_is_full(simple, tmp_path, without_pictures):
+  trainer, _ = runs.make_simple_trainer(tmp_path)
   step_function = trainer._train_step
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -296,10 +295,10 @@ def test_when_the_disk_is_full(straight, tmp_path, without_pictures):
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
   assert not list((tmp_path / 'checkpoints').glob('*-8*'))
-  trainer, distribution = runs.make_trainer(tmp_path)
+  trainer, distribution = runs.make_simple_trainer(tmp_path)
   assert trainer.step == 4
   trainer.train()
-  workdir, _, want = straight
+  workdir, _, want = simple
   assert runs.rows(tmp_path) == runs.rows(workdir)
   runs.assert_equal(runs.weights(distribution), want)
 
@@ -307,4 +306,4 @@ def test_when_the_disk_is_full(straight, tmp_path, without_pictures):
 def test_a_workdir_that_cannot_be_made(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(fo.training.WorkdirError, match='Nothing is saved'):
-    runs.make_trainer(tmp_path / 'file' / 'run')
+    runs.make_simple_trainer(tmp_path / 'file' / 'run')

@@ -13,7 +13,7 @@ import tfp_flowopt as fo
 
 def poisoned(workdir, first, last, cure=0, **overrides):
   """A trainer whose losses are NaN in some steps, until it went back."""
-  trainer, distribution = runs.make_trainer(workdir, **overrides)
+  trainer, distribution = runs.make_simple_trainer(workdir, **overrides)
   log_prob = distribution.log_prob
   scale = trainer._state.schedule.scale
   step = trainer._state.step
@@ -58,7 +58,7 @@ def test_the_run_goes_back_with_half_the_rate(tmp_path, without_pictures):
   log = runs.rows(tmp_path)
   assert [int(row['step']) for row in log] == list(range(13))
   # The rate stays when the run goes on.
-  again, _ = runs.make_trainer(tmp_path, train_steps=20, max_skipped=3)
+  again, _ = runs.make_simple_trainer(tmp_path, train_steps=20, max_skipped=3)
   assert float(again._state.schedule.scale.numpy()) == 0.25
 
 

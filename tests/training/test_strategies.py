@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-import cluster
+from harness import cluster
 import numpy as np
 import pytest
 from support import images

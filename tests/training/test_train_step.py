@@ -7,7 +7,7 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import evaluation
+from tfp_flowopt.data import quantization
 from tfp_flowopt.training import learning_rate
 
 
@@ -146,13 +146,13 @@ def test_the_cosine_ends_with_the_run(tmp_path):
 def test_noise_is_that_of_the_image_number():
   x = tf.cast(images.crops().draw(5, [0, 1]), tf.uint8)
   seed = tf.constant([3, 4], tf.int64)
-  whole = evaluation.dequantize(x, 8, seed)
+  whole = quantization.dequantize_numbered(x, 8, seed)
   parts = [
-      evaluation.dequantize(x[:2], 8, seed),
-      evaluation.dequantize(x[2:], 8, seed, 2),
+      quantization.dequantize_numbered(x[:2], 8, seed),
+      quantization.dequantize_numbered(x[2:], 8, seed, 2),
   ]
   np.testing.assert_array_equal(whole, tf.concat(parts, 0))
-  compiled = tf.function(evaluation.dequantize, jit_compile=True)
+  compiled = tf.function(quantization.dequantize_numbered, jit_compile=True)
   np.testing.assert_array_equal(compiled(x, 8, seed), whole)
   noise = (whole + 0.5) * 256 - tf.cast(x, tf.float32)
   assert 0 <= np.min(noise) and np.max(noise) < 1

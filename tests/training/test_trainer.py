@@ -8,7 +8,7 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import example_batches
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.training import run_pictures
 
 

@@ -2,6 +2,7 @@
 
 from tfp_flowopt.data.convert import OtherConversionError
 from tfp_flowopt.data.convert import convert_images
+from tfp_flowopt.data.examples import Examples
 from tfp_flowopt.data.image_crops import ImageCrops
 from tfp_flowopt.data.image_crops import split_columns
 from tfp_flowopt.data.image_dataset import ImageDataset
@@ -14,6 +15,7 @@ from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 
 __all__ = [
+    'Examples',
     'ImageCrops',
     'ImageDataset',
     'ImageSource',

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data import orientation as orientation_lib
-from tfp_flowopt.data import scan
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.data.sources import records
 from tfp_flowopt.internal import arguments
@@ -34,7 +33,7 @@ def convert_images(
     image_format='png',
     jpeg_quality=95,
     bad_images='strict',
-    num_workers=scan.THREADS,
+    num_workers=parallel.THREADS,
 ):
   """Writes images to TFRecord files, and goes on where it was interrupted.
 

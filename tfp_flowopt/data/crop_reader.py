@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tfp_flowopt.data import orientation
 from tfp_flowopt.data import reading
-from tfp_flowopt.data import scan
+from tfp_flowopt.internal import parallel
 
-__all__ = ['Crop', 'CropReader', 'map_in_threads']
+__all__ = ['Crop', 'CropReader']
 
 
 class Crop(typing.NamedTuple):
@@ -68,6 +68,7 @@ class CropReader:
     )
     return self._example(image, crop)
 
+  @tf.autograph.experimental.do_not_convert
   def read_group(self, crops):
     """Reads examples, and each image once, however many come from it.
 
@@ -106,7 +107,7 @@ class CropReader:
 
     images = tf.data.Dataset.from_tensor_slices((ends - counts, ends))
     examples = (
-        map_in_threads(images, read)
+        parallel.map_in_threads(images, read)
         .flat_map(cut)
         .batch(tf.size(by_source, tf.int64))
         .get_single_element()
@@ -137,22 +138,3 @@ class CropReader:
     if self._labels is None:
       return image
     return image, tf.gather(self._labels, crop.source)
-
-
-def map_in_threads(dataset, function):
-  """Maps a dataset in parallel, in its order.
-
-  Args:
-    dataset: `tf.data.Dataset`.
-    function: As `tf.data.Dataset.map` takes it.
-
-  Returns:
-    `tf.data.Dataset`.
-  """
-  # Fused with the making of batches, it would read 16 batches ahead.
-  options = tf.data.Options()
-  options.experimental_optimization.map_and_batch_fusion = False
-  # A fixed number: to choose it by speed would fill the memory.
-  return dataset.with_options(options).map(
-      function, num_parallel_calls=scan.THREADS, deterministic=True
-  )

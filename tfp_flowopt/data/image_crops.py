@@ -5,13 +5,13 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.data import batch_parts
+from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
 
 __all__ = ['ImageCrops', 'split_columns']
 
 
-class ImageCrops:
+class ImageCrops(examples.Examples):
   """Draws square crops, uniformly over all positions in all images.
 
   A crop depends on the seed and the step alone, so that a run resumed at a
@@ -132,45 +132,25 @@ class ImageCrops:
     return tf.gather(self._pixels, index)
 
   def examples(self, num, seed):
-    """The crops of `draw(num, seed)`, one at a time.
-
-    Args:
-      num: Number of crops.
-      seed: `[2]` integer sequence or `Tensor`.
-
-    Returns:
-      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`.
-    """
+    """The crops of `draw(num, seed)`, one by one; see `Examples`."""
     choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
-    return choices.map(
-        lambda choice: self._gather(choice[tf.newaxis])[0],
-        num_parallel_calls=1,
-    ).prefetch(2)
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def draw(choice):
+      return self._gather(choice[tf.newaxis])[0]
+
+    return choices.map(draw, num_parallel_calls=1).prefetch(2)
 
   def batches(
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
   ):
-    """An endless dataset of batches; batch number `i` depends on `i` alone.
-
-    Args:
-      batch_size: Number of crops in a batch, all parts together.
-      seed: Python `int`.
-      first_step: Number of the first batch.
-      num_parts: Number of equal parts a batch is cut into. Their crops put
-        together are those of the whole batch.
-      parts: The parts wanted of each batch, in this order.
-
-    Returns:
-      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`.
-
-    Raises:
-      ValueError: If `batch_size` is not a multiple of `num_parts`, or `parts`
-        holds what is no part.
-    """
-    part_size, dataset = batch_parts.batch_parts(
+    """See `Examples.batches`; `seed` is a Python `int`."""
+    part_size, dataset = examples.parts_of_batches(
         batch_size, first_step, num_parts, parts
     )
 
+    @tf.autograph.experimental.do_not_convert
     def draw_part(step, start):
       # All choices, as one depends on their number; pixels of the part only.
       choices = self._choose(batch_size, [seed, step])

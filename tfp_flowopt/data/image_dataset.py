@@ -7,14 +7,16 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.data import batch_parts
 from tfp_flowopt.data import crop_reader
 from tfp_flowopt.data import decoding
+from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import items as items_lib
 from tfp_flowopt.data import labels as labels_lib
 from tfp_flowopt.data import scan as scan_lib
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import parallel
+from tfp_flowopt.internal import seeds
 
 __all__ = ['ImageDataset']
 
@@ -28,7 +30,7 @@ _GROUP, _GROUP_BYTES = 4096, 2**26
 _ORDER, _AUGMENTATION = 0, 1
 
 
-class ImageDataset:
+class ImageDataset(examples_lib.Examples):
   """Square images out of files, in an order that no worker or restart changes.
 
   Example `g` of a seed depends on the seed and `g` alone: it is item
@@ -82,12 +84,16 @@ class ImageDataset:
         read at `path`, no image is good, or, if strict, one is bad (the message
         names the first bad ones), or if labels do not fit.
     """
-    self._settings = (
-        arguments.check_int('image_size', image_size, least=1),
-        arguments.check_choice('crop', crop, ('random', 'center', 'tile')),
-        arguments.check_choice('flip', flip, (False, True)),
-        arguments.check_choice('channels', channels, (1, 3)),
+    self._size = arguments.check_int('image_size', image_size, least=1)
+    self._crop = arguments.check_choice(
+        'crop', crop, ('random', 'center', 'tile')
     )
+    self._settings = {
+        'image_size': self._size,
+        'crop': self._crop,
+        'flip': arguments.check_choice('flip', flip, (False, True)),
+        'channels': arguments.check_choice('channels', channels, (1, 3)),
+    }
     arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
     if labels is None and class_names is not None:
       raise ValueError('Argument `class_names` needs `labels`.')
@@ -114,17 +120,25 @@ class ImageDataset:
       self._labels, self.class_names = labels_lib.of_good_images(
           self._labels, self.class_names, good, class_names
       )
-    size, crop, _, _ = self._settings
-    items = [
-        items_lib.image_items(i, self._scan, size, crop) for i in good
-    ]
-    self._set_items(np.concatenate(items))
+    self._reader = crop_reader.CropReader(
+        self._store,
+        self._labels,
+        self._orientations,
+        self._size,
+        self._settings['channels'],
+        flip,
+    )
+    self._set_items(
+        np.concatenate([
+            items_lib.image_items(i, self._scan, self._size, self._crop)
+            for i in good
+        ])
+    )
 
   @property
   def event_shape(self):
     """Shape of an image, `[S, S, C]`."""
-    size, _, _, channels = self._settings
-    return [size, size, channels]
+    return [self._size, self._size, self._settings['channels']]
 
   @property
   def fingerprint(self):
@@ -134,12 +148,8 @@ class ImageDataset:
   @property
   def settings(self):
     """Dictionary of what a fingerprint does not tell: how they are made."""
-    size, crop, flip, channels = self._settings
     return {
-        'image_size': size,
-        'crop': crop,
-        'flip': flip,
-        'channels': channels,
+        **self._settings,
         'number': len(self),
         'classes': len(self.class_names or ()),
     }
@@ -152,10 +162,10 @@ class ImageDataset:
   @property
   def num_disjoint(self):
     """Number of squares that fit side by side into what items are cut from."""
-    size, crop, _, _ = self._settings
-    if crop != 'random':
+    if self._crop != 'random':
       return len(self)
-    return int(np.prod((self._items[:, 3:] + size - 1) // size, axis=1).sum())
+    sides = self._items[:, 3:] + self._size - 1
+    return int(np.prod(sides // self._size, axis=1).sum())
 
   def __len__(self):
     """Number `N` of items: an epoch has as many examples."""
@@ -185,6 +195,10 @@ class ImageDataset:
     held_out = np.arange(len(self)) % every == every - 1
     return self._part(~held_out), self._part(held_out)
 
+  def example(self, number, seed):
+    """See `Examples`."""
+    return self._reader.read(self._choose(number, seed))
+
   def examples(self, num, seed):
     """The first `num` examples of a seed, one at a time.
 
@@ -196,79 +210,33 @@ class ImageDataset:
       seed: `[2]` integer sequence or `Tensor`.
 
     Returns:
-      `tf.data.Dataset` of `num` uint8 images `[S, S, C]`, or of pairs of these
-      and int64 labels `[]`.
+      As `Examples.examples` does.
     """
     num = arguments.check_int('num', num, least=0)
+    seed = seeds.pair(seed)
     group = max(1, min(_GROUP, _GROUP_BYTES // math.prod(self.event_shape)))
-    crops = crop_reader.map_in_threads(
-        tf.data.Dataset.range(num), self._crops(seed)
+    crops = parallel.map_in_threads(
+        tf.data.Dataset.range(num), lambda number: self._choose(number, seed)
     )
-    return crops.batch(group).flat_map(self._reader().read_group).prefetch(2)
+    return crops.batch(group).flat_map(self._reader.read_group).prefetch(2)
 
-  def batches(
-      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
-  ):
-    """An endless dataset of batches; batch number `i` depends on `i` alone.
-
-    Args:
-      batch_size: Number of images in a batch, all parts together.
-      seed: Python `int`, or `[2]` integer sequence or `Tensor`.
-      first_step: Number of the first batch.
-      num_parts: Number of equal parts a batch is cut into. Their images put
-        together are those of the whole batch.
-      parts: The parts wanted of each batch, in this order.
-
-    Returns:
-      `tf.data.Dataset` of uint8 `[batch_size // num_parts, S, S, C]`, or of
-      pairs of these and int64 labels `[batch_size // num_parts]`.
-
-    Raises:
-      ValueError: If `batch_size` is not a multiple of `num_parts`, or `parts`
-        holds what is no part.
-    """
-    part_size, dataset = batch_parts.batch_parts(
-        batch_size, first_step, num_parts, parts
-    )
-
-    def numbers(step, start):
-      first = step * batch_size + start
-      return tf.data.Dataset.range(first, first + part_size)
-
-    reader, crop = self._reader(), self._crops(seed)
-    examples = crop_reader.map_in_threads(
-        dataset.flat_map(numbers), lambda number: reader.read(crop(number))
-    )
-    return examples.batch(part_size, drop_remainder=True).prefetch(2)
-
-  def _reader(self):
-    size, _, flip, channels = self._settings
-    return crop_reader.CropReader(
-        self._store, self._labels, self._orientations, size, channels, flip
-    )
-
-  def _crops(self, seed):
-    """The function of a seed from numbers of examples to their `Crop`s."""
-    seed = tf.cast(seed, tf.int64)
-    if seed.shape.rank == 0:
-      seed = tf.stack([0, seed])
-    order, augmentation = _fold_in(seed, _ORDER), _fold_in(seed, _AUGMENTATION)
-    return lambda number: self._crop(number, order, augmentation)
-
-  def _crop(self, number, order, augmentation):
-    """The `Crop` of example `number`; two seeds `[2]`."""
-    _, crop, _, _ = self._settings
+  def _choose(self, number, seed):
+    """The `Crop` of example `number`."""
     num_items = tf.constant(len(self), tf.int64)
+    order = seeds.fold_in(seed, _ORDER)
     item = tf.random.experimental.index_shuffle(
-        number % num_items, _fold_in(order, number // num_items), num_items - 1
+        number % num_items,
+        seeds.fold_in(order, number // num_items),
+        num_items - 1,
     )
     source, top, left, rows, columns = tf.unstack(
         tf.gather(self._table, item), num=5
     )
+    augmentation = seeds.fold_in(seed, _AUGMENTATION)
     random = tf.random.stateless_uniform(
-        [3], _fold_in(augmentation, number), 0, 2**62, tf.int64, 'philox'
+        [3], seeds.fold_in(augmentation, number), 0, 2**62, tf.int64, 'philox'
     )
-    if crop == 'random':
+    if self._crop == 'random':
       top, left = random[0] % rows, random[1] % columns
     return crop_reader.Crop(source, top, left, random[2] % 2 == 1)
 
@@ -283,9 +251,7 @@ class ImageDataset:
             strict=True,
         )
     ):
-      problem = problem or decoding.too_small(
-          (height, width), self._settings[0]
-      )
+      problem = problem or decoding.too_small((height, width), self._size)
       if problem is None and self._labels is not None:
         problem = labels_lib.problem(self._labels[i])
       if problem is None:
@@ -304,7 +270,7 @@ class ImageDataset:
   def _set_items(self, items):
     self._items = np.asarray(items, np.int64)
     self._table = tf.constant(self._items)
-    digest = hashlib.sha256(json.dumps(self._settings).encode())
+    digest = hashlib.sha256(json.dumps([*self._settings.values()]).encode())
     for source in self._items[:, 0]:
       digest.update(self._scan.hashes[source].encode())
     digest.update(self._items[:, 1:].tobytes())
@@ -317,9 +283,3 @@ class ImageDataset:
     part.__dict__.update(self.__dict__)
     part._set_items(self._items[chosen])
     return part
-
-
-def _fold_in(seed, data):
-  return tf.random.experimental.stateless_fold_in(
-      seed, tf.cast(data, tf.int64), alg='philox'
-  )

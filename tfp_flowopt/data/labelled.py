@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.data import examples
+
 __all__ = ['check', 'check_alike', 'split']
 
 
@@ -33,7 +35,7 @@ def check(distribution, images, name):
     ValueError: If they do not fit.
   """
   conditioning = getattr(distribution.bijector, 'conditioning', None)
-  names = getattr(images, 'class_names', None)
+  names = examples.optional(images, 'class_names')
   if conditioning is None and names is None:
     return
   if conditioning is None:
@@ -76,7 +78,7 @@ def check_alike(train_images, held_out_images):
         f'`train_images` has, got {shapes[1]}.'
     )
   names, held_out_names = (
-      list(getattr(images, 'class_names', None) or ())
+      list(examples.optional(images, 'class_names') or ())
       for images in (train_images, held_out_images)
   )
   # Numbers have no end: the largest may be missing on either side.

@@ -3,8 +3,14 @@
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import seeds
 
-__all__ = ['dequantization_noise', 'dequantize', 'quantize']
+__all__ = [
+    'dequantization_noise',
+    'dequantize',
+    'dequantize_numbered',
+    'quantize',
+]
 
 
 def dequantization_noise(shape, seed):
@@ -65,6 +71,39 @@ def dequantize(images, bits=8, noise=0.5):
   noise = tf.cast(arguments.check_tensor('noise', noise), tf.float32)
   values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
   return (values + noise) * 2.0**-bits - 0.5
+
+
+def dequantize_numbered(images, bits, seed, first=0):
+  """Scales images, with stateless noise of each image's own number.
+
+  So an image has the same noise however images are put together in batches and
+  spread over devices.
+
+  Args:
+    images: uint8 `Tensor` `[N, H, W, C]`.
+    bits: As `dequantize` takes it.
+    seed: `[2]` integer `Tensor`.
+    first: Number of the first image; the others count up from it.
+
+  Returns:
+    float32 `Tensor` of the shape of `images`.
+  """
+  images = tf.convert_to_tensor(images)
+  # Folded, so that the noise is not the numbers that chose the crops.
+  seed = seeds.fold_in(seed, 1)
+  numbers = tf.cast(first, tf.int64) + tf.range(tf.shape(images, tf.int64)[0])
+  noise = _numbered_noise(numbers, seed, tf.shape(images)[1:])
+  return dequantize(images, bits, tf.ensure_shape(noise, images.shape))
+
+
+# One by one: a generator has no numbers for a vector of seeds.
+@tf.function(autograph=False, reduce_retracing=True)
+def _numbered_noise(numbers, seed, shape):
+  return tf.map_fn(
+      lambda i: dequantization_noise(shape, seeds.fold_in(seed, i)),
+      numbers,
+      fn_output_signature=tf.float32,
+  )
 
 
 def quantize(x, bits=8):

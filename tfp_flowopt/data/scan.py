@@ -1,7 +1,6 @@
 """Looks at every image once, before any work is done with it."""
 
 import hashlib
-import os
 import pathlib
 import typing
 
@@ -11,10 +10,7 @@ from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import progress
 
-__all__ = ['THREADS', 'ImageScan', 'check_cache', 'scan']
-
-# Images decoded at once: each may take a hundred megabytes.
-THREADS = min(os.cpu_count() or 1, 16)
+__all__ = ['ImageScan', 'check_cache', 'scan']
 
 # Below that it is done before one wonders.
 _MANY = 200
@@ -95,7 +91,7 @@ def _scan(store):
   bar = progress.Progress(total, 1) if total >= _MANY else None
   rows = []
   results = parallel.ordered_map(
-      lambda i: _inspect(store, i), range(total), THREADS
+      lambda i: _inspect(store, i), range(total), parallel.THREADS
   )
   for row in results:
     rows.append(row)

@@ -255,9 +255,9 @@ def save(distribution, path, bits=8):
   with new_folder.new_folder(path, last='saved_model.pb') as unfinished:
     with lipschitz.frozen(distribution):
       signatures = {
-          name: tf.function(served.functions[name]).get_concrete_function(
-              *specs
-          )
+          name: tf.function(
+              served.functions[name], autograph=False
+          ).get_concrete_function(*specs)
           for name, specs in served.inputs.items()
       }
       # Functions do not keep variables; the frozen kernels have no other owner.

@@ -52,6 +52,8 @@ def image_batches(data, flow, name, batch_size=_BATCH_SIZE):
         f'Argument `{name}` is an infinite dataset; use `take(n)`.'
     )
 
+  # To translate it takes longer than to trace it.
+  @tf.autograph.experimental.do_not_convert
   def checked(x):
     wrong = f'Argument `{name}` must hold batches of shape {shape}, got another'
     with tf.control_dependencies([

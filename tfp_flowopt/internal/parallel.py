@@ -2,8 +2,36 @@
 
 import collections
 from concurrent import futures
+import os
 
-__all__ = ['ordered_map']
+import tensorflow as tf
+
+__all__ = ['THREADS', 'map_in_threads', 'ordered_map']
+
+# Images decoded at once: each may take a hundred megabytes.
+THREADS = min(os.cpu_count() or 1, 16)
+
+
+def map_in_threads(dataset, function):
+  """Maps a `tf.data.Dataset` in parallel, in its order.
+
+  Args:
+    dataset: `tf.data.Dataset`.
+    function: As `tf.data.Dataset.map` takes it.
+
+  Returns:
+    `tf.data.Dataset`.
+  """
+  # Fused with the making of batches, it would read 16 batches ahead.
+  options = tf.data.Options()
+  options.experimental_optimization.map_and_batch_fusion = False
+  # A fixed number: to choose it by speed would fill the memory.
+  return dataset.with_options(options).map(
+      # To translate it takes longer than to trace it.
+      tf.autograph.experimental.do_not_convert(function),
+      num_parallel_calls=THREADS,
+      deterministic=True,
+  )
 
 
 def ordered_map(function, indices, num_threads):

@@ -5,55 +5,13 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.diagnostics import mean_error
 
-__all__ = ['FlowEvaluator', 'dequantize']
-
-
-def dequantize(images, bits, seed, first=0):
-  """Scales images, with stateless noise of each image's own number.
-
-  So an image has the same noise however images are put together in batches and
-  spread over devices.
-
-  Args:
-    images: uint8 `Tensor` `[N, H, W, C]`.
-    bits: Number of bits of an image value.
-    seed: `[2]` integer `Tensor`.
-    first: Number of the first image; the others count up from it.
-
-  Returns:
-    float32 `Tensor` of the shape of `images`.
-  """
-  images = tf.convert_to_tensor(images)
-  # Folded, so that the noise is not the numbers that chose the crops.
-  seed = _fold_in(seed, 1)
-  numbers = tf.cast(first, tf.int64) + tf.range(tf.shape(images, tf.int64)[0])
-  noise = _noise(numbers, seed, tf.shape(images)[1:])
-  noise = tf.ensure_shape(noise, images.shape)
-  return flows.dequantize(images, bits, noise)
-
-
-# One by one: a generator has no numbers for a vector of seeds.
-@tf.function(autograph=False, reduce_retracing=True)
-def _noise(numbers, seed, shape):
-  return tf.map_fn(
-      lambda number: flows.dequantization_noise(shape, _fold_in(seed, number)),
-      numbers,
-      fn_output_signature=tf.float32,
-  )
-
-
-def _fold_in(seed, i):
-  """Another seed, the same one on all devices, XLA's included."""
-  return tf.random.experimental.stateless_fold_in(
-      seed, tf.cast(i, tf.int64), alg='philox'
-  )
+__all__ = ['FlowEvaluator']
 
 
 class FlowEvaluator:

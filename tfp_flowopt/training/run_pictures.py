@@ -1,5 +1,6 @@
 """The pictures of a run."""
 
+import gc
 import math
 import pathlib
 
@@ -111,6 +112,8 @@ class RunPictures:
           )
     except ImportError:
       pass  # Pictures are an extra; the numbers are in the log.
+    # A figure is 20,000 objects in cycles, for which Python is slow to look.
+    gc.collect()
 
   def draw_layers(self, step, board, layers):
     """Draws `layers.png`.

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 
+from tfp_flowopt.data import examples
+
 __all__ = ['OtherRunError', 'check_same_run', 'is_start', 'run_settings']
 
 # What may differ when a run goes on: none of it changes how weights move, but
@@ -40,8 +42,7 @@ def run_settings(
   Args:
     config: `TrainConfig`.
     description: Dictionary of further settings, or `None`.
-    train_images: Images with a `fingerprint`, and, to name what differs,
-      `settings`, a dictionary, if they have any.
+    train_images: `data.Examples`.
     held_out_images: The same.
     model: Dictionary of `model_settings`, or `None`.
 
@@ -91,8 +92,8 @@ def _number(value):
 
 
 def _image_settings(name, images):
-  settings = dict(getattr(images, 'settings', {}))
-  classes = getattr(images, 'class_names', None)
+  settings = dict(examples.optional(images, 'settings'))
+  classes = examples.optional(images, 'class_names')
   if classes is not None:
     settings['class_names'] = [str(class_) for class_ in classes]
   return {

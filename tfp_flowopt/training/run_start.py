@@ -6,14 +6,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import flows
+from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import linear_optima
 
 __all__ = ['check', 'start']
 
-# What images must have.
-_IMAGES = ('event_shape', 'fingerprint', 'examples', 'batches')
 
 def check(
     distribution, train_images, held_out_images, workdir, config, replicas
@@ -37,8 +36,9 @@ def check(
         'Argument `distribution` must be of type float32, got '
         f'{distribution.dtype.name}.'
     )
-  _check_images(distribution, train_images, 'train_images')
-  _check_images(distribution, held_out_images, 'held_out_images')
+  shape = distribution.event_shape
+  examples_lib.check('train_images', train_images, shape)
+  examples_lib.check('held_out_images', held_out_images, shape)
   labelled.check(distribution, train_images, 'train_images')
   labelled.check(distribution, held_out_images, 'held_out_images')
   labelled.check_alike(train_images, held_out_images)
@@ -82,23 +82,6 @@ def _check_types(distribution, workdir, config):
   if not isinstance(config, config_lib.TrainConfig):
     raise ValueError(
         f'Argument `config` must be a `TrainConfig`, got {config!r}.'
-    )
-
-
-def _check_images(distribution, images, name):
-  """Refuses what gives no images, or none of the size of the flow."""
-  missing = [part for part in _IMAGES if not hasattr(images, part)]
-  if missing:
-    raise ValueError(
-        f'Argument `{name}` must have {", ".join(_IMAGES)}, as `ImageDataset` '
-        '(images in files) and `ImageCrops` (arrays) have; a '
-        f'{type(images).__name__} has no {", ".join(missing)}.'
-    )
-  shape, own = list(distribution.event_shape), list(images.event_shape)
-  if own != shape:
-    raise ValueError(
-        f'Argument `{name}` must have images of the shape of the flow, {shape},'
-        f' got {own}.'
     )
 
 

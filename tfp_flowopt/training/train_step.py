@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.data import labelled
-from tfp_flowopt.training import evaluation
+from tfp_flowopt.data import quantization
 
 __all__ = ['StepResult', 'TrainStep']
 
@@ -184,7 +184,7 @@ class TrainStep:
     """Loss and gradients of the images from number `first` on."""
     config = self._config
     images, kwargs = labelled.split(images)
-    x = evaluation.dequantize(images, config.bits, seed, first)
+    x = quantization.dequantize_numbered(images, config.bits, seed, first)
     with tf.GradientTape() as tape, lipschitz.shared_rescaling():
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),

@@ -4,9 +4,9 @@ import time
 
 import tensorflow as tf
 
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
-from tfp_flowopt.training import example_batches
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import loss_progress
@@ -100,9 +100,8 @@ class Trainer(not_copied.NotCopied):
       distribution: `tfd.TransformedDistribution` of float32 images, as
         `image_flow` makes it. A new run initialises it, unless it is
         initialised already.
-      train_images: `ImageCrops`, `ImageDataset`, or any object with what they
-        have in common: `event_shape`, `fingerprint`, `examples`, `batches`.
-        With labels, if the flow is conditioned on them.
+      train_images: `ImageCrops`, `ImageDataset`, or other `data.Examples`; with
+        labels, if the flow is conditioned on them.
       held_out_images: The same, of images that training does not see.
       workdir: Directory of the run; made if it is missing.
       config: `TrainConfig`.

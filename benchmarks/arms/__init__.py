@@ -1,0 +1,1 @@
+"""Models to measure, each a program that `harness.serving` talks to."""

@@ -1,0 +1,1 @@
+"""Measures: a file each; see `run.py` for what they have to offer."""

@@ -1,0 +1,383 @@
+"""What can be measured: suites of cases, arms x data x grid x measure."""
+
+import itertools
+import json
+from typing import NamedTuple
+
+from arms import catalogue
+
+__all__ = ['SUITES', 'Cases', 'Suite', 'cases']
+
+
+class Cases(NamedTuple):
+  """All combinations of the values of a grid.
+
+  Attributes:
+    measure: Name of a module in `measures`.
+    settings: Dictionary of what all of them have in common.
+    grid: Dictionary of lists; a key `'a,b'` has a list of pairs.
+    seeds: Of weights, order and noise.
+  """
+
+  measure: str
+  settings: dict
+  grid: dict = {}  # noqa: RUF012
+  seeds: tuple = (0,)
+
+
+class Suite(NamedTuple):
+  """Cases whose results are in one file, and what they are about."""
+
+  about: str
+  groups: list
+
+
+# Steps that are timed; normflows and tfb.Glow have about as many parameters.
+_STEPS = {
+    'data': 'whole sample photographs',
+    'num_train': 64,
+    'num_held_out': 32,
+    'learning_rate': 1e-4,
+}
+_STEPS_64 = {
+    **_STEPS,
+    'image_size': 64,
+    'num_levels': 3,
+    'num_steps': 8,
+    'hidden_channels': 128,
+    'batch_size': 16,
+}
+# Short runs of training.
+_RUNS = {
+    'data': 'sample photographs',
+    'num_train': 4096,
+    'num_held_out': 512,
+    'hidden_channels': 64,
+    'batch_size': 32,
+    'warmup_steps': 50,
+    'train_steps': None,
+    'seconds': None,
+    'eval_every': None,
+    'schedule': 'constant',
+    'singular_values': False,
+    'num_threads': None,
+}
+_TEN_MINUTES = {
+    **_RUNS, 'num_held_out': 1024, 'seconds': 600.0, 'eval_every': 30.0
+}
+_PHOTOS_256 = {
+    'data': 'photos',
+    'image_size': 256,
+    'num_train': 256,
+    'num_held_out': 32,
+    'batch_size': 4,
+}
+_PHOTOS_1024 = {
+    **_PHOTOS_256,
+    'image_size': 1024,
+    'num_train': 48,
+    'num_held_out': 8,
+    'batch_size': 1,
+}
+_LARGE = {**_RUNS, 'train_steps': 100, 'eval_every': 25}
+_PAIRS = 'arm,learning_rate'
+# Of `Trainer`: the demo's flow.
+_TRAINER = {
+    'data': 'sample photographs',
+    'image_size': 32,
+    'num_levels': 3,
+    'num_steps': 4,
+    'hidden_channels': 64,
+    'compute_dtype': 'float32',
+    'num_local': 0,
+    'gradients': False,
+}
+# Of scaling on paper. The GPU: an H100 SXM by its data sheet, and what of that
+# is reached (bfloat16: 989 TFLOP/s).
+_CLUSTER = {
+    'num_levels': 6,
+    'num_steps': 8,
+    'gpus': [1, 8, 64, 256, 1024],
+    'local_batch': {'256': 64, '1024': 4},
+    'global_batch': 1024,
+    'peak_tflops': 495.0,
+    'product_share': 0.3,
+    'memory_gbs': 3350.0,
+    'memory_share': 0.7,
+    'memory_gb': 80.0,
+    'dispatch_us': 8.0,
+    'gpus_per_host': 8,
+    'host_gbs': 450.0,
+    'network_gbs': 50.0,
+    'link_share': 0.7,
+    'host_latency_us': 3.0,
+    'network_latency_us': 10.0,
+    'exposed': 1.0,
+    'small_reduces': 3,
+    'jitter': 0.01,
+    'input_cores': 16,
+    'input_format': 'TFRecord of PNG',
+    'check_pixels': False,
+}
+
+SUITES = {
+    'train_step': Suite(
+        'a training step, likelihoods and samples, beside the peers',
+        [Cases('train_step', {
+            **_STEPS_64,
+            'arms': ['ours reversible', 'ours stored', 'ours bfloat16',
+                     'tfb.Glow', 'normflows'],
+            'commands': ['train_step', 'log_prob', 'sample'],
+            'num_timings': 9,
+        })],
+    ),
+    'bounds_overhead': Suite(
+        'what certified bounds cost in a training step',
+        [Cases('train_step', {
+            **_STEPS_64,
+            'arms': ['ours', 'ours plain kernels'],
+            'commands': ['train_step'],
+            'num_timings': 20,
+        })],
+    ),
+    'depth': Suite(
+        'memory, start-up and time of a training step by depth',
+        [Cases('train_step', {
+            **_STEPS,
+            'image_size': 256,
+            'num_levels': 5,
+            'hidden_channels': 64,
+            'batch_size': 2,
+            'commands': ['train_step'],
+            'num_timings': 3,
+        }, {'arm': ['ours reversible', 'ours stored'],
+            'num_steps': [4, 16, 48]})],
+    ),
+    'gradient_accuracy': Suite(
+        'what recomputed inputs and bfloat16 networks cost in accuracy',
+        [Cases('trainer_run',
+               {**_TRAINER, 'train_steps': 200, 'lipschitz_budget': 7.0},
+               {'compute_dtype,gradients': [
+                   ('float32', True), ('bfloat16', False)
+               ]})],
+    ),
+    'memory_over_time': Suite(
+        'whether what runs for long keeps the memory it has (--photos)',
+        [Cases('memory_over_time', {'steps': 2000, 'repeats': 400}, {'row': [
+            *(f'read {x}' for x in ('jpeg', 'png', 'records', 'npy', 'idx')),
+            'read labels', 'read examples jpeg', 'read examples records',
+            'train jpeg', 'train records', 'evaluate', 'evaluate draws',
+            'sample', 'initialise', 'checkpoints', 'tensorboard',
+            '4096 crops of 16', '4096 crops of 64',
+        ]})],
+    ),
+    'input_pipeline': Suite(
+        'images a second out of each kind of files (--photos)',
+        [Cases('input_pipeline', {'seconds': 4.0}, {
+            'image_size,num_images,batch_size': [
+                (64, 1000, 64), (256, 150, 16), (1024, 16, 4),
+            ]
+        })],
+    ),
+    'optimum': Suite(
+        'speed and memory of the closed-form optimum, beside scikit-learn',
+        [
+            Cases('optimum', {'num_timings': 5},
+                  {'shape': ['60000x784', '5000x768', '5000x3072']}),
+            Cases('optimum', {'num_timings': 5, 'image_size': 1024,
+                              'memory_of': [0, 5, 20, 80]}),
+        ],
+    ),
+    'optimum_claims': Suite(
+        'the curves of docs/likelihood_optimum.md',
+        [Cases('optimum_claims', {}, {
+            'panel': ['ascent', 'structures', 'ranks', 'bias']
+        })],
+    ),
+    'replicas': Suite(
+        'the same run on one device, on several, and in several processes',
+        [
+            Cases('replicas', {'steps': 50}, {_PAIRS: [
+                ('ours', 3e-3), ('ours', 3e-4), ('tfb.Glow', 1e-3)
+            ]}),
+        ],
+    ),
+    'fault_injection': Suite(
+        'runs that are broken in every way, and started again',
+        [Cases('fault_injection', {'rounds': 33, 'steps': 60, 'kinds': []})],
+    ),
+    'lipschitz_adversary': Suite(
+        'a search for kernels whose certified norm is wrong',
+        [Cases('lipschitz_adversary',
+               {'num_kernels': 2100, 'max_channels': 64})],
+    ),
+    'lipschitz_tightness': Suite(
+        'claimed norms of convolutions over the true ones, beside the peers',
+        [Cases('lipschitz_tightness', {
+            'shapes': [[3, 3, *channels] for channels in (
+                (3, 16), (6, 64), (32, 32), (64, 12), (64, 64), (128, 128),
+                (256, 256), (256, 512), (512, 512),
+            )],
+            'families': ['gaussian', 'power law', 'rank one'],
+        })],
+    ),
+    'budget_frontier': Suite(
+        'what a Lipschitz budget costs in likelihood',
+        [Cases('trainer_run',
+               {**_TRAINER, 'train_steps': 600, 'num_local': 4},
+               {'lipschitz_budget': [4.0, 5.0, 7.0, 10.0, 16.0, None]},
+               (0, 1))],
+    ),
+    'stability': Suite(
+        'which learning rates a flow survives, beside its peers',
+        [Cases('training_run', {**_RUNS, 'train_steps': 300, 'num_threads': 1},
+               {
+                   # Coarsest latents of 4 x 4 positions.
+                   'image_size,num_levels': [(16, 2), (32, 3), (64, 4)],
+                   'num_steps': [4, 16, 32],
+                   'arm': catalogue.NAMES,
+                   'learning_rate': [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+               }, (0, 1, 2))],
+    ),
+    'singular_values': Suite(
+        'local singular values of flows while they are trained',
+        [Cases('training_run', {
+            **_RUNS,
+            'image_size': 16,
+            'num_levels': 2,
+            'num_steps': 4,
+            'train_steps': 300,
+            'eval_every': 50,
+            'singular_values': True,
+        }, {_PAIRS: [(arm, 1e-2) for arm in (
+            'ours', 'ours unbounded', 'tfb.Glow', 'normflows', 'normflows exp'
+        )]})],
+    ),
+    'wall_clock': Suite(
+        'bits/dim against seconds of training, beside the peers',
+        [Cases('training_run', {
+            **_TEN_MINUTES,
+            'num_train': 16384,
+            'image_size': 32,
+            'num_levels': 3,
+            'num_steps': 4,
+        }, {_PAIRS: [('ours', 3e-3), ('tfb.Glow', 3e-3), ('normflows', 1e-2),
+                     ('normflows exp', 3e-3)]})],
+    ),
+    'wall_clock_fashion': Suite(
+        'the same on Fashion-MNIST (--fashion_mnist)',
+        [Cases('training_run', {
+            **_TEN_MINUTES,
+            'data': 'fashion_mnist',
+            'num_train': None,
+            'image_size': 28,
+            'num_levels': 2,
+            'num_steps': 4,
+        }, {_PAIRS: [
+            ('ours with curves', 3e-3),
+            ('ours without budget with curves', 3e-3),
+            ('tfb.Glow', 3e-3), ('tfb.Glow with curves', 3e-3),
+            ('normflows', 1e-2), ('normflows', 3e-3),
+        ]})],
+    ),
+    'high_resolution_256': Suite(
+        '256x256 photographs, beside the peers (--photos)',
+        [
+            Cases('linear_optimum', _PHOTOS_256),
+            Cases('training_run',
+                  {**_LARGE, **_PHOTOS_256, 'num_levels': 5, 'num_steps': 4},
+                  {_PAIRS: [(arm, rate) for rate in (3e-4, 1e-3, 3e-3)
+                            for arm in ('ours', 'tfb.Glow', 'normflows exp')]}),
+        ],
+    ),
+    'high_resolution_1024': Suite(
+        '1024x1024 photographs (--photos)',
+        [
+            Cases('linear_optimum', _PHOTOS_1024),
+            Cases('training_run',
+                  {**_LARGE, **_PHOTOS_1024, 'num_levels': 6, 'num_steps': 8},
+                  {_PAIRS: [('ours', 3e-4)]}),
+        ],
+    ),
+    'fashion_mnist': Suite(
+        'the recipe for Fashion-MNIST (--fashion_mnist)',
+        [Cases('fashion_mnist', {'train_steps': 12_000, 'draws': 4})],
+    ),
+    'scaling': Suite(
+        'on paper: what a step costs, and many GPUs would make of it',
+        [Cases('scaling', _CLUSTER, {'hidden_channels,measured': [
+            # Size, batch, timings of steps that are taken here.
+            (64, [[256, 2, 4], [256, 8, 3]]), (512, []),
+        ]})],
+    ),
+}
+
+
+def cases(name, overrides=()):
+  """The cases of a suite.
+
+  Args:
+    name: Key of `SUITES`.
+    overrides: Strings `setting=value`; a value is JSON, or text. A list may
+      also be written with commas, and where settings go together, as in
+      `arm,learning_rate=ours,1e-3;tfb.Glow,3e-3`, with semicolons.
+
+  Returns:
+    List of dictionaries `suite`, `measure`, `settings`, `seed`.
+
+  Raises:
+    ValueError: If the suite has no such setting.
+  """
+  groups, known = [], set()
+  changes = [text.partition('=')[::2] for text in overrides]
+  for group in SUITES[name].groups:
+    settings, grid = dict(group.settings), dict(group.grid)
+    grid['seed'] = list(group.seeds)
+    known |= {*settings, *grid}
+    for key, text in changes:
+      if key in grid:
+        grid[key] = _values(key, text)
+      elif key in settings:
+        is_list = isinstance(settings[key], list)
+        settings[key] = _values('', text) if is_list else _value(text)
+    groups.append((group.measure, settings, grid))
+  for key, _ in changes:
+    if key not in known:
+      raise ValueError(
+          f'Suite {name!r} has no setting {key!r}, but {sorted(known)}.'
+      )
+  return [
+      case
+      for measure, settings, grid in groups
+      for case in _product(name, measure, settings, grid)
+  ]
+
+
+def _product(name, measure, settings, grid):
+  """All combinations, in JSON's types."""
+  for combination in itertools.product(*grid.values()):
+    chosen = dict(settings)
+    for keys, values in zip(grid, combination, strict=True):
+      keys = keys.split(',')
+      values = values if len(keys) > 1 else [values]
+      chosen.update(zip(keys, values, strict=True))
+    seed = chosen.pop('seed')
+    case = {'suite': name, 'measure': measure, 'settings': chosen}
+    yield json.loads(json.dumps({**case, 'seed': seed}))
+
+
+def _values(key, text):
+  """The list that a text means."""
+  if text.startswith('['):
+    return json.loads(text)
+  if ',' in key:
+    return [_values('', item) for item in text.split(';')]
+  return [_value(item) for item in text.split(',')] if text else []
+
+
+def _value(text):
+  """JSON, `none`, or the text itself."""
+  try:
+    return json.loads('null' if text == 'none' else text)
+  except json.JSONDecodeError:
+    return text

@@ -1,0 +1,136 @@
+"""A fixed set of examples, batch by batch."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.data import examples
+from tfp_flowopt.data import labelled
+from tfp_flowopt.data import quantization
+
+__all__ = ['ExampleBatches']
+
+# Numbers of a batch, images at most, and bytes that are kept in memory: with
+# those that an `ImageDataset` reads ahead, less than 1 GiB.
+_BATCH_NUMBERS, _MOST_IMAGES = 2**19, 128
+_KEPT_BYTES = 2**29
+# Numbers of a set that linear flows are fitted to, and compared on, at most.
+_REPORTED_NUMBERS = 2**27
+
+
+class ExampleBatches:
+  """The first examples of a seed, the same ones each time they are read.
+
+  Kept in memory if they take at most 512 MiB, else read again from their files.
+  Iteration gives pairs of the number of the first image of a batch, int64, and
+  the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
+
+  Attributes:
+    seed: Their seed.
+    noise_seed: Of their noise.
+    num: Number of examples.
+    num_independent: How many of them are independent: errors count these.
+    num_disjoint: How many of them have pixels of their own: they determine
+      linear flows.
+    event_shape: Shape of an image.
+    event_size: Number of its values.
+    batch_size: Examples of a batch.
+  """
+
+  def __init__(self, images, num, seed, noise_seed=None):
+    """Chooses the examples.
+
+    Args:
+      images: `data.Examples`.
+      num: Number of examples.
+      seed: `[2]` int64 `Tensor`.
+      noise_seed: Of their noise; by default the same.
+    """
+    size = int(np.prod(images.event_shape))
+    self.seed = seed
+    self.noise_seed = seed if noise_seed is None else noise_seed
+    self.num = num
+    self.num_independent, self.num_disjoint = (
+        min(num, examples.optional(images, name))
+        for name in ('num_independent', 'num_disjoint')
+    )
+    self.event_shape = list(images.event_shape)
+    self.event_size = size
+    self.batch_size = max(1, min(_BATCH_NUMBERS // size, _MOST_IMAGES, num))
+    starts = tf.data.Dataset.range(0, num, self.batch_size)
+    self._dataset = tf.data.Dataset.zip(
+        (starts, images.examples(num, seed).batch(self.batch_size))
+    )
+    if num * size <= _KEPT_BYTES:
+      self._dataset = self._dataset.cache()
+      for _ in self._dataset:
+        pass  # Only a whole pass is kept.
+
+  def __iter__(self):
+    return iter(self._dataset)
+
+  def all(self):
+    """All examples as one batch."""
+    batches = [batch for _, batch in self]
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches)
+
+  def preprocessed(self, start, batch, bits):
+    """A batch with scaled images, noise included.
+
+    Args:
+      start: As iteration gives it.
+      batch: The same.
+      bits: Number of bits of an image value.
+
+    Returns:
+      float32 images, or a pair of these and labels.
+    """
+    if not tf.is_tensor(batch):
+      images, labels = batch
+      return self.preprocessed(start, images, bits), labels
+    return quantization.dequantize_numbered(batch, bits, self.noise_seed, start)
+
+  def dequantized(self, bits):
+    """A finite `tf.data.Dataset` of preprocessed images, without labels."""
+
+    # To translate it takes longer than to trace it.
+    @tf.autograph.experimental.do_not_convert
+    def images(start, batch):
+      return labelled.split(self.preprocessed(start, batch, bits))[0]
+
+    return self._dataset.map(images)
+
+  def reported(self, bits):
+    """The images of `array`, with its default, in batches; without labels."""
+    left = self._number_of(_REPORTED_NUMBERS)
+    for start, batch in self:
+      images, _ = labelled.split(self.preprocessed(start, batch, bits))
+      yield images[:left]
+      left -= len(images)
+      if left <= 0:
+        return
+
+  def _number_of(self, most_numbers):
+    return max(2, min(self.num, most_numbers // self.event_size))
+
+  def array(self, bits, most_numbers=_REPORTED_NUMBERS):
+    """The first preprocessed images, in one array.
+
+    Args:
+      bits: Number of bits of an image value.
+      most_numbers: Of the array; two images are there in any case. By default
+        those that a report is about.
+
+    Returns:
+      images: Array `[N, H, W, C]`.
+      kwargs: What else a distribution's methods need, see `labelled.split`.
+    """
+    num = self._number_of(most_numbers)
+
+    @tf.autograph.experimental.do_not_convert
+    def preprocessed(start, batch):
+      return self.preprocessed(start, batch, bits)
+
+    batches = self._dataset.map(preprocessed)
+    batch = batches.unbatch().take(num).batch(num).get_single_element()
+    images, kwargs = labelled.split(batch)
+    return images.numpy(), kwargs

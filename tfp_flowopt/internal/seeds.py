@@ -1,0 +1,26 @@
+"""Seeds of stateless random numbers."""
+
+import tensorflow as tf
+
+__all__ = ['fold_in', 'pair']
+
+
+def pair(seed):
+  """A seed `[2]`, int64, from one or two integers."""
+  seed = tf.cast(seed, tf.int64)
+  return seed if seed.shape.rank else tf.stack([0, seed])
+
+
+def fold_in(seed, number):
+  """Another seed, the same one on all devices, XLA's included.
+
+  Args:
+    seed: `[2]` integer `Tensor`.
+    number: Scalar integer.
+
+  Returns:
+    `Tensor` like `seed`.
+  """
+  return tf.random.experimental.stateless_fold_in(
+      seed, tf.cast(number, tf.int64), alg='philox'
+  )
