@@ -20,9 +20,6 @@ def findings(report, size, nothing_held_out=False):
     report: `OptimumReport` without findings.
     size: Dimensions of an event.
     nothing_held_out: Whether the data are those of the linear flows.
-
-  Returns:
-    List of strings.
   """
   if not math.isfinite(report.log_likelihood):
     return [

@@ -51,13 +51,9 @@ class LinearBaseline(NamedTuple):
 def vectors_by_block_size(num_events, event_shape):
   """How well images determine pointwise linear flows.
 
-  Args:
-    num_events: Number of independent images.
-    event_shape: `[H, W, C]`.
-
-  Returns:
-    Dictionary from block sizes 1, 2, 4, 8 (those that divide the images) to
-    numbers of vectors for each of their dimensions.
+  A dictionary from block sizes 1, 2, 4, 8 (those that divide the images
+  `[H, W, C]`) to numbers of vectors for each of their dimensions, of so many
+  independent images.
   """
   height, width, channels = event_shape
   return {

@@ -140,15 +140,10 @@ def local_lipschitz(
 
 
 def _norm_of_jacobian(function, x, kwargs):
-  """Spectral norms of the Jacobians, from their rows.
+  """Spectral norms `[N]` of the Jacobians at `x`, from their rows.
 
-  Args:
-    function: As for `_largest_singular_value`; events of known size.
-    x: `[N] + shape`, where.
-    kwargs: Keyword arguments of `function`, from `of_each_event`.
-
-  Returns:
-    `[N]`.
+  `function` is as for `_largest_singular_value`, of events of known size;
+  `kwargs` are its keyword arguments, from `of_each_event`.
   """
   size, event_shape = x.shape[1:].num_elements(), x.shape[1:]
   num_rows = tf.shape(x)[0] * size
@@ -185,16 +180,13 @@ def _norm_of_jacobian(function, x, kwargs):
 
 
 def _largest_singular_value(function, x, num_steps, seed):
-  """Lanczos on `J^T J`, for each event of a batch.
+  """Lanczos on `J^T J`, for each event of a batch, `[N]`.
 
   Args:
     function: Maps `[N] + shape` to `[N] + another shape`, event by event.
     x: `[N] + shape`, where.
     num_steps: Number of steps.
     seed: `[2]` integer `Tensor`.
-
-  Returns:
-    `[N]`.
   """
   num_events, size = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])
 

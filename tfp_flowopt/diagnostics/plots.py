@@ -327,11 +327,8 @@ def _values(layers, name):
 def _symmetric_scale(axes, values, linear_part, ticks):
   """A scale that is logarithmic beyond 1, both ways.
 
-  Args:
-    axes: Where.
-    values: Array of what is to be seen; infinite ones leave the picture.
-    linear_part: Length of 0 to 1, in that of a factor of 10.
-    ticks: Positive numbers to label.
+  `values` are to be seen, infinite ones leave the picture; 0 to 1 is as long
+  as `linear_part` factors of 10; `ticks` are positive numbers to label.
   """
   axes.set_yscale('symlog', linthresh=1.0, linscale=linear_part)
   largest = max(1.0, *np.abs(values[np.isfinite(values)]))

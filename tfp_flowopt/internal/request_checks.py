@@ -62,15 +62,7 @@ def checked(specs, tensors, not_negative=()):
 
 
 def finite(tensor, message):
-  """A tensor; using it raises an `InvalidArgumentError` if it is not finite.
-
-  Args:
-    tensor: Floating-point `Tensor`.
-    message: Of the error.
-
-  Returns:
-    `Tensor`.
-  """
+  """A tensor whose use raises `InvalidArgumentError` unless it is finite."""
   return tf.debugging.assert_all_finite(tensor, message)
 
 

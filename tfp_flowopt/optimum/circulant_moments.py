@@ -283,14 +283,10 @@ def _spectra(planes):
 
 
 def _packed_products(real, imaginary):
-  """The sum over images of `x_i conj(x_j)`, packed.
+  """The sum over images of `x_i conj(x_j)`, packed: `[C, C, H, W // 2 + 1]`.
 
-  Args:
-    real: `[N, C, H, W // 2 + 1]`.
-    imaginary: Of the same shape.
-
-  Returns:
-    `[C, C, H, W // 2 + 1]`: real parts for `i >= j`, imaginary for `i < j`.
+  Real parts for `i >= j`, imaginary for `i < j`; arguments are
+  `[N, C, H, W // 2 + 1]`.
   """
   channels = real.shape[1]
   if channels is None or channels > _MANY_CHANNELS:

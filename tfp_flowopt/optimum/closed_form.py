@@ -33,20 +33,11 @@ class LikelihoodOptimum(
 
 
 def optimum_of_moments(moments, num_vectors, constraint, dtype):
-  """The optimum from second moments.
+  """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
 
-  Args:
-    moments: `Moments`.
-    num_vectors: How many vectors make an event, an integer or scalar `Tensor`.
-    constraint: `Constraint`.
-    dtype: Type of log_*.
-
-  Returns:
-    `LikelihoodOptimum`.
-
-  Raises:
-    ValueError: If the constraint does not suit the dimension.
-    InvalidArgumentError: If the optimum is infinite.
+  `num_vectors` of them make an event, an integer or a scalar `Tensor`; `dtype`
+  is the type of log_*. A `ValueError` if the constraint does not suit the
+  dimension, an `InvalidArgumentError` if the optimum is infinite.
   """
   # Before eigenvalues, which take long.
   checks = constraint.enough_vectors(

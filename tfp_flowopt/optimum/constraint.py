@@ -49,9 +49,7 @@ class Constraint:
   def check_default(self, where, place):
     """Raises a `ValueError` unless nothing is constrained.
 
-    Args:
-      where: What the constraint is for.
-      place: To what it is to be given instead.
+    It says that it is for `where`, and to be given to `place`.
     """
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
@@ -75,14 +73,7 @@ class Constraint:
   def free_rank(self, dimension):
     """The rank, or `None` where it ties no directions.
 
-    Args:
-      dimension: Of the vectors, `None` if not known.
-
-    Returns:
-      Python `int` or `None`.
-
-    Raises:
-      ValueError: If the rank is no `int` in `1..dimension`.
+    A `ValueError` if it is no `int` in `1..dimension` (`None`: not known).
     """
     rank = self.rank
     if rank is None:
@@ -126,15 +117,12 @@ class Constraint:
       )
 
   def enough_vectors(self, count, size, centered):
-    """Assertions that there are as many vectors as the optimum needs.
+    """Assertions, a list, that the optimum has as many vectors as it needs.
 
     Args:
       count: Number of vectors.
       size: Their dimension, of the type of `count`.
       centered: Whether their mean is removed.
-
-    Returns:
-      List of assertions.
     """
     _, upper = spectrum.check_bounds(self.lipschitz)
     noisy = tf.is_tensor(self.noise_variance) or self.noise_variance > 0
@@ -161,8 +149,7 @@ class Constraint:
       noise: As `checked_noise` returns it.
 
     Returns:
-      eigenvalues: `[..., D]`, descending.
-      checks: List of assertions.
+      Eigenvalues `[..., D]`, descending, and a list of assertions.
     """
     # Rounding can leave a zero eigenvalue slightly negative.
     eigenvalues = tf.maximum(values.eigenvalues, 0.0) + noise

@@ -91,11 +91,9 @@ class Moments:
     return values
 
   def rounding(self, largest, size):
-    """Error of the eigenvalues of blocks, `[..., 1]`.
+    """Error of the eigenvalues of blocks of `size` rows, `[..., 1]`.
 
-    Args:
-      largest: `[..., 1]`, the largest eigenvalue of each block.
-      size: Integer scalar `Tensor`, rows of a block.
+    `largest` is the largest eigenvalue of each block, `[..., 1]`.
     """
     # A symmetric eigenvalue is known up to eps |R|.
     return _EPS * tf.cast(size, largest.dtype) * largest
@@ -114,10 +112,9 @@ class Moments:
     )
 
   def dependence(self, noise_variance):
-    """The `Dependence` of the dimensions; `None`: eigenvalues have to say it.
+    """The `Dependence` of the dimensions.
 
-    Args:
-      noise_variance: Number or scalar float64 `Tensor`.
+    `None`: eigenvalues have to say it.
     """
     del noise_variance
 
@@ -153,16 +150,10 @@ class SummedMoments(Moments):
     return (self.within + self.between) / self.count
 
   def merged_means(self, other):
-    """All but `within` of the moments of the union of two disjoint sets.
+    """All but `within`, by name, of the union with another set of vectors.
 
     The pairwise update of Chan, Golub & LeVeque (1983): data with a mean far
     from zero lose nothing.
-
-    Args:
-      other: Moments of the same kind and shape.
-
-    Returns:
-      Dictionary of `count`, `mean` and `between`.
     """
     count = self.count + other.count
     # Of two empty sets: nothing.
@@ -177,11 +168,7 @@ class SummedMoments(Moments):
     }
 
   def all_reduce(self):
-    """Moments of the vectors of all replicas. In replica context.
-
-    Returns:
-      Moments of the same kind, the same on each replica.
-    """
+    """Moments of the vectors of all replicas; in replica context."""
     context = tf.distribute.get_replica_context()
 
     def total(x):
@@ -230,13 +217,9 @@ class SummedMoments(Moments):
     return values
 
   def variance_rounding(self, variances):
-    """What rounding may have made of a variance of 0.
+    """What rounding may have made of a variance of 0 in `[..., K]`.
 
-    Args:
-      variances: `[..., K]`, the diagonals of the blocks.
-
-    Returns:
-      `Tensor` that broadcasts against them.
+    It broadcasts against `variances`, the diagonals of the blocks.
     """
     del variances
     # Of a constant dimension, the mean is off by its last digit at most.

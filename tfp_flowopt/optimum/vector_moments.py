@@ -77,15 +77,9 @@ class GramMoments(moments.Moments):
 
 
 def _centered(vectors, centered):
-  """Vectors less their mean, in float64.
+  """The number of vectors `[..., N, D]`, their mean, and they less that.
 
-  Args:
-    vectors: `[..., N, D]`.
-    centered: Whether to subtract the mean.
-
-  Returns:
-    Their number, a float64 scalar; the mean, `[..., D]`, zeros if it is not
-    subtracted; and the vectors.
+  In float64; the mean, `[..., D]`, is 0 where it is not to be subtracted.
   """
   vectors = tf.cast(vectors, tf.float64)
   count = tf.cast(tf.shape(vectors)[-2], tf.float64)

@@ -31,18 +31,9 @@ STRUCTURES = {
 
 
 def structure_of(structure, block_size=1, frequency_pool=None):
-  """The structure of a name, with options.
+  """The `Structure` of a name, or a `Structure` itself, with options.
 
-  Args:
-    structure: Its name, or a `Structure`.
-    block_size: See `likelihood_optimum`.
-    frequency_pool: See `likelihood_optimum`.
-
-  Returns:
-    `Structure`.
-
-  Raises:
-    ValueError: If there is none of this name, or it has no such option.
+  A `ValueError` if there is none of this name, or it has no such option.
   """
   if not isinstance(structure, Structure):
     name = arguments.check_choice('structure', structure, STRUCTURES)

@@ -38,11 +38,7 @@ class Structure:
   # Events.
 
   def check_event(self, event_shape):
-    """Raises a `ValueError` if events of a shape do not suit.
-
-    Args:
-      event_shape: `TensorShape` of known rank.
-    """
+    """Raises a `ValueError` if events of a `TensorShape` do not suit."""
     if event_shape.rank != len(self.axes):
       advice = '; flatten images first' if len(self.axes) == 1 else ''
       raise ValueError(
@@ -106,11 +102,7 @@ class Structure:
     return x if wanted is None else tf.ensure_shape(x, wanted)
 
   def num_vectors(self, shape):
-    """How many vectors make an event.
-
-    Args:
-      shape: List whose last entries are the shape of an event.
-    """
+    """How many vectors make an event; its shape is the end of `shape`."""
     del shape
     return 1
 
@@ -123,13 +115,7 @@ class Structure:
   def moments_at_once(self, x, centered, constraint):
     """The `Moments` of checked data that need not be added to.
 
-    Args:
-      x: `Tensor`, see `likelihood_optimum`.
-      centered: See `likelihood_optimum`.
-      constraint: `Constraint` of the optimum that they are for.
-
-    Returns:
-      `Moments`.
+    For the optimum under a `Constraint`, which says how many vectors it needs.
     """
     vectors = self.vectors(x)
     size, dimension = vectors.shape[-2:]
@@ -152,15 +138,10 @@ class Structure:
   # A stream of data.
 
   def empty_moments(self, event_shape, centered):
-    """Of no data yet.
+    """`SummedMoments` of no data, with `None` for tensors.
 
-    Args:
-      event_shape: List of `int`s.
-      centered: See `likelihood_optimum`.
-
-    Returns:
-      `SummedMoments` with `None` for tensors, and the shapes of `mean`,
-      `within` and `between`.
+    And the shapes of `mean`, `within` and `between` for events of a shape, a
+    list of `int`s.
     """
     size = self.dimension(event_shape)
     empty = vector_moments.VectorMoments(None, None, None, centered, None)
