@@ -188,8 +188,13 @@ def optimum_report(
     held_out, num_held_out = data, num_held_out or num_data
   data = _checked(data, 'data', event_shape, distribution.dtype)
   held_out = _checked(held_out, 'held_out', event_shape, distribution.dtype)
-  num_data = _checked_number(num_data, 'num_data', data)
-  num_held_out = _checked_number(num_held_out, 'num_held_out', held_out)
+  num_data, num_held_out = (
+      len(x) if num is None else arguments.check_int(name, num, most=len(x))
+      for name, num, x in (
+          ('num_data', num_data, data),
+          ('num_held_out', num_held_out, held_out),
+      )
+  )
   size = math.prod(event_shape)
   linear_range = _linear_range(distribution)
   baselines = linear_baselines.linear_baselines(
@@ -292,17 +297,6 @@ def _checked(x, name, event_shape, dtype):
         f'{x.dtype}.'
     )
   return x.astype(dtype.as_numpy_dtype)
-
-
-def _checked_number(number, name, x):
-  """How many of the events `x` are independent."""
-  number = len(x) if number is None else int(number)
-  if not 1 <= number <= len(x):
-    raise ValueError(
-        f'Argument `{name}` must be from 1 to the {len(x)} events, got '
-        f'{number}.'
-    )
-  return number
 
 
 def _batches(x, kwargs):

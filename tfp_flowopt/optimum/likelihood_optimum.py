@@ -79,7 +79,8 @@ def likelihood_optimum(
   Args:
     x: float32 or float64 `Tensor`: `[B..., N, D]` for `'dense'`,
       `[N, H, W, C]` for the other structures.
-    structure: `'dense'`, `'pointwise'`, `'individual'` or `'circulant'`.
+    structure: `'dense'`, `'pointwise'`, `'individual'` or `'circulant'`; or an
+      object of your own ("Adding a structure" in CONTRIBUTING.md).
     centered: Whether the flow has a shift: `b` is the mean of the vectors (of
       each image's own vectors for `'individual'`) rather than zero.
     rank: Python `int` in `1..D` (`D = block_size**2 C` for `'pointwise'` and

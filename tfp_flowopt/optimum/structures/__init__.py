@@ -38,12 +38,13 @@ def structure_of(structure, block_size=1, frequency_pool=None):
   if not isinstance(structure, Structure):
     name = arguments.check_choice('structure', structure, STRUCTURES)
     structure = STRUCTURES[name]()
+  block_size = arguments.check_int('block_size', block_size)
   given = {}
-  for option, value, default in (
-      ('block_size', arguments.check_int('block_size', block_size), 1),
-      ('frequency_pool', frequency_pool, None),
+  for option, value, default, is_given in (
+      ('block_size', block_size, 1, block_size != 1),
+      ('frequency_pool', frequency_pool, None, frequency_pool is not None),
   ):
-    if value == default:
+    if not is_given:
       continue
     if option not in _options(structure):
       takers = ' and '.join(
