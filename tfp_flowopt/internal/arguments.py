@@ -9,6 +9,7 @@ import math
 import numbers
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     'check_path',
     'check_positive',
     'check_range',
+    'check_scalar',
     'check_seed',
     'check_shape',
     'check_tensor',
+    'not_negative',
 ]
 
 
@@ -177,6 +180,24 @@ def check_seed(name, value):
         f'Argument `{name}` must be two integers, got {_short(value)}.'
     )
   return seed
+
+
+def check_scalar(name, value):
+  """Checks that a number or `Tensor` is a scalar, as far as it is known."""
+  shape = tf.TensorShape(
+      value.shape if tf.is_tensor(value) else np.shape(value)
+  )
+  if not shape.is_compatible_with([]):
+    raise ValueError(f'Argument `{name}` must be a scalar, got shape {shape}.')
+
+
+def not_negative(name, tensor):
+  """A floating-point `Tensor`, checked as it runs: finite, not negative."""
+  message = f'Argument `{name}` must be finite and not negative.'
+  with tf.control_dependencies([
+      tf.debugging.assert_non_negative(tensor, message=message)
+  ]):
+    return tf.debugging.check_numerics(tensor, message)
 
 
 def check_shape(name, value, shape):

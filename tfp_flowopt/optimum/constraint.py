@@ -6,6 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import spectrum
 
 __all__ = ['Constraint']
@@ -33,12 +34,7 @@ class Constraint:
 
   def __post_init__(self):
     noise = self.noise_variance
-    shape = noise.shape if tf.is_tensor(noise) else np.shape(noise)
-    if not tf.TensorShape(shape).is_compatible_with([]):
-      raise ValueError(
-          'Argument `noise_variance` must be a scalar, got shape '
-          f'{tf.TensorShape(shape)}.'
-      )
+    arguments.check_scalar('noise_variance', noise)
     if not tf.is_tensor(noise) and not 0 <= noise < math.inf:
       raise ValueError(
           'Argument `noise_variance` must be finite and not negative, got '
@@ -94,13 +90,9 @@ class Constraint:
     """The noise variance; a `Tensor` in float64, checked as it runs."""
     if not tf.is_tensor(self.noise_variance):
       return self.noise_variance
-    message = 'Argument `noise_variance` must be finite and not negative.'
-    with tf.control_dependencies([
-        tf.debugging.assert_non_negative(self.noise_variance, message=message)
-    ]):
-      return tf.debugging.check_numerics(
-          tf.cast(self.noise_variance, tf.float64), message
-      )
+    return arguments.not_negative(
+        'noise_variance', tf.cast(self.noise_variance, tf.float64)
+    )
 
   def check_correctable(self, dimension):
     """Raises a `ValueError` where the bias has no closed form."""
