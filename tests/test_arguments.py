@@ -8,6 +8,7 @@ from support import argument_kinds as kinds
 from support import argument_table
 from support import data_arguments
 from support import more_arguments
+from support import picture_arguments
 import tensorflow as tf
 from test_public_names import packages
 from test_public_names import public
@@ -18,6 +19,7 @@ ENTRIES = {
     **argument_table.ENTRIES,
     **more_arguments.ENTRIES,
     **data_arguments.ENTRIES,
+    **picture_arguments.ENTRIES,
 }
 # How a user is told: of a type, a value, or by a graph.
 ERRORS = (ValueError, TypeError, tf.errors.InvalidArgumentError)

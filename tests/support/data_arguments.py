@@ -134,7 +134,6 @@ _RESULT = 'is what the library returns: it is not for users to make'
 _ABSTRACT = 'is abstract: its subclasses check their arguments'
 _ERROR = 'is an error: its argument is a message or a step'
 _IMAGES = 'reads images: see tests/data/test_image_arguments.py'
-_PICTURE = 'draws what other parts have computed, and checked'
 
 # Why there is no entry.
 LEFT_OUT = {
@@ -147,11 +146,6 @@ LEFT_OUT = {
     'diagnostics.LevelReconstruction': _RESULT,
     'diagnostics.LocalLipschitz': _RESULT,
     'diagnostics.OptimumReport': _RESULT,
-    'diagnostics.plot_layers': _PICTURE,
-    'diagnostics.plot_price': _PICTURE,
-    'diagnostics.plot_samples': _PICTURE,
-    'diagnostics.plot_spectra': _PICTURE,
-    'diagnostics.plot_training_curve': _PICTURE,
     'LikelihoodOptimum': _RESULT,
     'lipschitz.DerivedWeights': _ABSTRACT,
     'lipschitz.LipschitzBounds': _RESULT,

@@ -1,9 +1,11 @@
-"""What a flow does, made visible."""
+"""Diagnostics of flows: reports and pictures."""
 
 from tfp_flowopt.diagnostics.balance import volume_balance
 from tfp_flowopt.diagnostics.layer_reports import LayerReport
 from tfp_flowopt.diagnostics.layer_reports import LayerReporter
 from tfp_flowopt.diagnostics.layer_reports import layer_report
+from tfp_flowopt.diagnostics.level_reconstruction import LevelReconstruction
+from tfp_flowopt.diagnostics.level_reconstruction import reconstruction_errors
 from tfp_flowopt.diagnostics.local_constants import LocalLipschitz
 from tfp_flowopt.diagnostics.local_constants import local_lipschitz
 from tfp_flowopt.diagnostics.optimum_report import OptimumReport
@@ -13,8 +15,6 @@ from tfp_flowopt.diagnostics.plots import plot_price
 from tfp_flowopt.diagnostics.plots import plot_samples
 from tfp_flowopt.diagnostics.plots import plot_spectra
 from tfp_flowopt.diagnostics.plots import plot_training_curve
-from tfp_flowopt.diagnostics.reconstruction import LevelReconstruction
-from tfp_flowopt.diagnostics.reconstruction import reconstruction_errors
 
 __all__ = [
     'LayerReport',

@@ -1,4 +1,4 @@
-"""Whether a flow expands volume as much as its base distribution wants."""
+"""Balance of expansion and contraction by a flow."""
 
 import tensorflow as tf
 
@@ -46,19 +46,7 @@ def volume_balance(distribution, x, bijector_kwargs=None):
 
 
 def event_balances(distribution, x, bijector_kwargs=None):
-  """The `volume_balance` of each event.
-
-  Args:
-    distribution: See `volume_balance`.
-    x: See `volume_balance`.
-    bijector_kwargs: See `volume_balance`.
-
-  Returns:
-    `Tensor` `[N]` of the type of `x`.
-
-  Raises:
-    ValueError: See `volume_balance`.
-  """
+  """The `volume_balance` of each event, `[N]`; arguments as there."""
   flow_of.check_transformed(distribution)
   base, bijector = distribution.distribution, distribution.bijector
   x = floats.as_floats(x, distribution.dtype, 'x')

@@ -1,4 +1,4 @@
-"""What the numbers of an `OptimumReport` mean, and what to do about it."""
+"""Findings: what the numbers of an `OptimumReport` mean."""
 
 import math
 
@@ -20,9 +20,6 @@ def findings(report, size, nothing_held_out=False):
     report: `OptimumReport` without findings.
     size: Dimensions of an event.
     nothing_held_out: Whether the data are those of the linear flows.
-
-  Returns:
-    List of strings.
   """
   if not math.isfinite(report.log_likelihood):
     return [

@@ -1,4 +1,4 @@
-"""What each layer of a flow does to volume and to distances."""
+"""Reports on the layers of a flow: volume and distances."""
 
 import copy
 import math
@@ -232,8 +232,8 @@ class _Layer:
       name: Python `str`.
       parts: Maps an index to the list of bijectors, as they are now.
       num_steps: Number of Lanczos steps.
-      tangents: Maps an index and `x` to affine bijectors, whose Jacobians are
-        those of the parts there; by default the parts themselves are used.
+      tangents: Maps an index and `x` to affine bijectors of the same Jacobians
+        there; by default the parts themselves.
     """
     self._name = name
     self._parts = parts

@@ -1,4 +1,4 @@
-"""What linear flows of each structure reach on a data set."""
+"""Linear flows of each structure, and what they reach on a data set."""
 
 import math
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import optimum
+from tfp_flowopt.optimum import structures
 
 __all__ = [
     'ENOUGH_VECTORS',
@@ -29,43 +30,30 @@ class LinearBaseline(NamedTuple):
   """The best linear flow of one structure.
 
   Attributes:
-    structure: See `likelihood_optimum`.
-    block_size: See `likelihood_optimum`.
+    structure: `Structure`; its `str` is the name of the row.
     vectors_per_dim: Independent vectors of the training data, for each of their
       dimensions: with less than `ENOUGH_VECTORS`, `train` flatters, and
       `held_out` is poor.
     train: The optimum `L*` of the training data, in nats per event.
     constrained: The optimum within the bounds that were given, likewise.
     held_out: `[N]`, log-likelihoods of held-out data by the flow that is
-      optimal for the training data; for `'individual'`, whose flow each image
-      chooses for itself, the optima of the held-out images.
+      optimal for the training data; for a structure without one, whose flow
+      each image chooses for itself, the optima of the held-out images.
   """
 
-  structure: str
-  block_size: int
+  structure: structures.Structure
   vectors_per_dim: float
   train: float
   constrained: float
   held_out: np.ndarray
 
-  @property
-  def name(self):
-    """`'pointwise 2x2'`, `'dense'`, ..."""
-    if self.structure in ('pointwise', 'individual'):
-      return f'{self.structure} {self.block_size}x{self.block_size}'
-    return self.structure
-
 
 def vectors_by_block_size(num_events, event_shape):
   """How well images determine pointwise linear flows.
 
-  Args:
-    num_events: Number of independent images.
-    event_shape: `[H, W, C]`.
-
-  Returns:
-    Dictionary from block sizes 1, 2, 4, 8 (those that divide the images) to
-    numbers of vectors for each of their dimensions.
+  A dictionary from block sizes 1, 2, 4, 8 (those that divide the images
+  `[H, W, C]`) to numbers of vectors for each of their dimensions, of so many
+  independent images.
   """
   height, width, channels = event_shape
   return {
@@ -76,21 +64,18 @@ def vectors_by_block_size(num_events, event_shape):
 
 
 def _candidates(num_events, event_shape):
-  """Triples of what so many events determine.
-
-  Structure, block size, and vectors for each dimension, more than one.
-  """
+  """Pairs of a structure, and how many vectors for each dimension it has."""
   result = []
   if len(event_shape) == 3:
     height, width, channels = event_shape
     vectors = vectors_by_block_size(num_events, event_shape)
-    result = [('pointwise', *pair) for pair in vectors.items()]
+    result = [(structures.Pointwise(k), num) for k, num in vectors.items()]
     # One image determines its own.
-    result.append(('individual', 1, height * width / channels))
-    result.append(('circulant', 1, num_events / channels))
+    result.append((structures.Individual(), height * width / channels))
+    result.append((structures.Circulant(), num_events / channels))
   size = math.prod(event_shape)
   if size < _LARGEST_DENSE:
-    result.append(('dense', 1, num_events / size))
+    result.append((structures.Dense(), num_events / size))
   return [candidate for candidate in result if candidate[-1] > 1.0]
 
 
@@ -125,28 +110,24 @@ def linear_baselines(data, held_out, lipschitz, noise_variance, num_data=None):
         f'Argument `data` has too few events, {num_data} of shape '
         f'{list(data.shape[1:])}, for a linear flow of any structure.'
     )
-  baselines = [
-      (_individual if candidate[0] == 'individual' else _shared)(
-          data, held_out, *candidate, lipschitz, noise_variance
-      )
-      for candidate in candidates
-  ]
-  return [baseline for baseline in baselines if baseline is not None]
+  baselines = []
+  for structure, vectors in candidates:
+    evaluate = _shared if structure.has_flow else _individual
+    values = evaluate(structure, data, held_out, lipschitz, noise_variance)
+    if values is not None:
+      baselines.append(LinearBaseline(structure, vectors, *values))
+  return baselines
 
 
-def _shared(
-    data, held_out, structure, block_size, vectors, lipschitz, noise_variance
-):
-  """Baseline of one matrix, or one for each frequency, for all events."""
-  events = data.reshape(len(data), -1) if structure == 'dense' else data
-  stream = optimum.AutoCorrelation(
-      structure, events.shape[1:], block_size=block_size
-  )
+def _shared(structure, data, held_out, lipschitz, noise_variance):
+  """Optima and held-out values of one flow for all events."""
+  events = structure.as_events(data)
+  stream = optimum.AutoCorrelation(structure, events.shape[1:])
   for batch in batches_of(events):
     stream.update(batch)
   flow = stream.linear_flow(noise_variance=noise_variance)
   values = [
-      flow.log_prob(tf.reshape(batch, [-1, *events.shape[1:]]))
+      flow.log_prob(structure.as_events(batch))
       for batch in batches_of(held_out)
   ]
   train, constrained = (
@@ -157,22 +138,17 @@ def _shared(
       )
       for bounds in (None, lipschitz)
   )
-  return LinearBaseline(
-      structure, block_size, vectors, train, constrained, np.concatenate(values)
-  )
+  return train, constrained, np.concatenate(values)
 
 
-def _individual(
-    data, held_out, structure, block_size, vectors, lipschitz, noise_variance
-):
-  """Baseline of one matrix for each image; `None` if one has none."""
+def _individual(structure, data, held_out, lipschitz, noise_variance):
+  """The same of a flow for each image; `None` if one has none."""
 
   def optima(x, bounds):
     return np.concatenate([
         optimum.likelihood_optimum(
             batch,
             structure,
-            block_size=block_size,
             lipschitz=bounds,
             noise_variance=noise_variance,
         ).log_likelihood
@@ -184,9 +160,6 @@ def _individual(
         float(np.mean(optima(data, bounds), dtype=np.float64))
         for bounds in (None, lipschitz)
     )
-    values = optima(held_out, None).astype(np.float64)
+    return train, constrained, optima(held_out, None).astype(np.float64)
   except tf.errors.InvalidArgumentError:
     return None  # an image of one colour has no optimum of its own
-  return LinearBaseline(
-      structure, block_size, vectors, train, constrained, values
-  )

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import lanczos
 from tfp_flowopt.parameters import freezing
 
 __all__ = ['LocalLipschitz', 'local_lipschitz']
@@ -142,15 +143,10 @@ def local_lipschitz(
 
 
 def _norm_of_jacobian(function, x, kwargs):
-  """Spectral norms of the Jacobians, from their rows.
+  """Spectral norms `[N]` of the Jacobians at `x`, from their rows.
 
-  Args:
-    function: As for `_largest_singular_value`; events of known size.
-    x: `[N] + shape`, where.
-    kwargs: Keyword arguments of `function`, from `of_each_event`.
-
-  Returns:
-    `[N]`.
+  `function` is as for `_largest_singular_value`, of events of known size;
+  `kwargs` are its keyword arguments, from `of_each_event`.
   """
   size, event_shape = x.shape[1:].num_elements(), x.shape[1:]
   num_rows = tf.shape(x)[0] * size
@@ -187,16 +183,13 @@ def _norm_of_jacobian(function, x, kwargs):
 
 
 def _largest_singular_value(function, x, num_steps, seed):
-  """Lanczos on `J^T J`, for each event of a batch.
+  """Lanczos on `J^T J`, for each event of a batch, `[N]`.
 
   Args:
     function: Maps `[N] + shape` to `[N] + another shape`, event by event.
     x: `[N] + shape`, where.
     num_steps: Number of steps.
     seed: `[2]` integer `Tensor`.
-
-  Returns:
-    `[N]`.
   """
   num_events, size = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])
 
@@ -232,64 +225,6 @@ def _largest_singular_value(function, x, num_steps, seed):
     )
 
   start = tf.random.stateless_normal([num_events, size], seed, dtype=x.dtype)
-  start, _ = _normalized(start, 0.0)
-  zeros = tf.zeros([num_steps, num_events], x.dtype)
-  basis = tf.zeros([num_steps, num_events, size], x.dtype)
-  images = tf.zeros([num_steps, num_events, tf.size(zero[0])], x.dtype)
-
-  def step(i, v, basis, images, diagonal, off_diagonal, scale):
-    def written(rows, row):
-      return tf.tensor_scatter_nd_update(rows, [[i]], row[tf.newaxis])
-
-    image, w = products(v)
-    # In the loop the size of the batch is only known as it runs; multiplied by
-    # a `v` of more than one event it is known again, but not of a single one.
-    w = tf.ensure_shape(w, start.shape)
-    basis, images = written(basis, v), written(images, image)
-    alpha = tf.reduce_sum(v * w, axis=1)
-    # Twice is enough (Parlett 1998); rows not reached yet are zero.
-    for _ in range(2):
-      overlap = tf.einsum('mnd,nd->mn', basis, w)
-      w -= tf.einsum('mnd,mn->nd', basis, overlap)
-    scale = tf.maximum(scale, tf.abs(alpha))
-    # What is left of rounding alone is no direction: the space is exhausted.
-    v, beta = _normalized(w, 100.0 * _epsilon(x.dtype) * scale)
-    return (
-        i + 1,
-        v,
-        basis,
-        images,
-        written(diagonal, alpha),
-        written(off_diagonal, beta),
-        scale,
-    )
-
-  _, _, basis, images, diagonal, off_diagonal, _ = tf.while_loop(
-      lambda i, *_: i < num_steps,
-      step,
-      (0, start, basis, images, zeros, zeros, zeros[0]),
-      maximum_iterations=num_steps,
+  return lanczos.largest_singular_value(
+      products, start, num_steps, tf.size(zero[0])
   )
-  diagonal = tf.transpose(diagonal)
-  sides = tf.transpose(off_diagonal)[:, :-1]
-  _, vectors = tf.linalg.eigh(
-      tf.linalg.diag(diagonal)
-      + tf.linalg.diag(sides, k=1)
-      + tf.linalg.diag(sides, k=-1)
-  )
-  # |J v| / |v| of the best v: from below, whatever rounding did to the basis.
-  best = tf.einsum('mnd,nm->nd', basis, vectors[..., -1])
-  image = tf.einsum('mnd,nm->nd', images, vectors[..., -1])
-  return tf.norm(image, axis=1) / tf.norm(best, axis=1)
-
-
-def _normalized(v, smallest):
-  """Unit vectors, and lengths; both zero where not longer than `smallest`."""
-  length = tf.norm(v, axis=1)
-  keep = length > smallest
-  inverse = tf.where(keep, 1.0 / tf.where(keep, length, 1.0), 0.0)
-  return v * inverse[:, tf.newaxis], tf.where(keep, length, 0.0)
-
-
-def _epsilon(dtype):
-  return 2.0**-23 if dtype == tf.float32 else 2.0**-52

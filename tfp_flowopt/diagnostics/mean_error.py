@@ -1,4 +1,4 @@
-"""How exactly a mean over images is known."""
+"""Standard error of a mean over images."""
 
 import math
 
@@ -22,15 +22,7 @@ def error_of_mean(squares, num, num_independent):
 
   with `S` the sum of squared deviations of `N` values from `n` independent
   images. It is the usual one for `n = N`, exact if values of one image are
-  equal, and too large, if anything, in between.
-
-  Args:
-    squares: Sum of the squared deviations from the mean.
-    num: Number of values.
-    num_independent: Number of independent images they are from.
-
-  Returns:
-    Python `float`, NaN for a single image.
+  equal, and too large, if anything, in between. NaN for a single image.
   """
   if num_independent < 2:
     return math.nan
@@ -48,15 +40,9 @@ def standard_error(values, num_independent):
 def error_margin(error, num_independent):
   """How far off a mean may be, but for a chance of 0.27 %.
 
-  Three standard errors of many images; more of few ones, whose error is hardly
-  known itself (Student's t): 4.1 of ten, 19 of three.
-
-  Args:
-    error: Standard error of the mean.
-    num_independent: Number of independent images.
-
-  Returns:
-    Python `float`, NaN for a single image.
+  Three standard errors of many independent images; more of few ones, whose
+  error is hardly known itself (Student's t): 4.1 of ten, 19 of three. NaN for
+  a single image.
   """
   degrees = num_independent - 1.0
   if degrees < 1.0:

@@ -1,4 +1,4 @@
-"""How far a flow is from the optimum of linear flows, and what that means."""
+"""Report of a flow beside the best linear flows."""
 
 import dataclasses
 import math
@@ -188,8 +188,13 @@ def optimum_report(
     held_out, num_held_out = data, num_held_out or num_data
   data = _checked(data, 'data', event_shape, distribution.dtype)
   held_out = _checked(held_out, 'held_out', event_shape, distribution.dtype)
-  num_data = _checked_number(num_data, 'num_data', data)
-  num_held_out = _checked_number(num_held_out, 'num_held_out', held_out)
+  num_data, num_held_out = (
+      len(x) if num is None else arguments.check_int(name, num, most=len(x))
+      for name, num, x in (
+          ('num_data', num_data, data),
+          ('num_held_out', num_held_out, held_out),
+      )
+  )
   size = math.prod(event_shape)
   linear_range = _linear_range(distribution)
   baselines = linear_baselines.linear_baselines(
@@ -206,7 +211,7 @@ def optimum_report(
       for batch, more in _batches(held_out, kwargs)
   ]).astype(np.float64)
   reference = max(
-      (b for b in baselines if b.structure != 'individual'),
+      (b for b in baselines if b.structure.has_flow),
       key=lambda b: b.held_out.mean(),
   )
   # Some hundred images tell it; a whole set would take minutes.
@@ -239,7 +244,7 @@ def optimum_report(
           _as_dictionary(b, in_bits, *mean_and_error(b.held_out))
           for b in baselines
       ],
-      reference=reference.name,
+      reference=str(reference.structure),
       gain_bits_per_dim=gain,
       gain_standard_error_bits_per_dim=gap_error_bits,
       gap=gap,
@@ -265,7 +270,7 @@ def _row(name, train, held_out, error):
 def _as_dictionary(baseline, in_bits, mean, error, error_bits):
   """What a report says of a linear flow."""
   return {
-      'name': baseline.name,
+      'name': str(baseline.structure),
       'vectors_per_dim': baseline.vectors_per_dim,
       'train_optimum': baseline.train,
       'train_optimum_bits_per_dim': in_bits(baseline.train),
@@ -292,17 +297,6 @@ def _checked(x, name, event_shape, dtype):
         f'{x.dtype}.'
     )
   return x.astype(dtype.as_numpy_dtype)
-
-
-def _checked_number(number, name, x):
-  """How many of the events `x` are independent."""
-  number = len(x) if number is None else int(number)
-  if not 1 <= number <= len(x):
-    raise ValueError(
-        f'Argument `{name}` must be from 1 to the {len(x)} events, got '
-        f'{number}.'
-    )
-  return number
 
 
 def _batches(x, kwargs):

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from tfp_flowopt.diagnostics import layer_reports
+from tfp_flowopt.diagnostics import plot_arguments
+from tfp_flowopt.internal import arguments
+
 __all__ = [
     'plot_layers',
     'plot_price',
@@ -27,6 +31,12 @@ def _figure(width, height):
   return figure
 
 
+def _save(figure, path):
+  for axes in figure.axes:
+    axes.spines[['top', 'right']].set_visible(False)
+  figure.savefig(arguments.check_path('path', path), dpi=_DPI)
+
+
 def _curve_name(name, *pairs):
   """With numbers, for the legend: beside the curve they would cross it."""
   numbers = (f'step {step}: {value:.2f}' for step, value in dict(pairs).items())
@@ -50,10 +60,22 @@ def plot_training_curve(
     train_optimum: Bits/dim of the best linear flow on training images.
     held_out_optimum: The same on held-out images.
     optimum_name: Which linear flows the optima are for.
+
+  Raises:
+    ValueError: If an argument is no path, pairs, or finite number.
   """
+  steps, values = plot_arguments.curve('train', train)
+  held_steps, held_values = plot_arguments.curve('held_out', held_out)
+  optima = {
+      name: arguments.check_number(name, value, np.isfinite, 'a finite number')
+      for name, value in (
+          ('train_optimum', train_optimum),
+          ('held_out_optimum', held_out_optimum),
+      )
+      if value is not None
+  }
   figure = _figure(8.0, 4.8)
   axes = figure.add_subplot()
-  steps, values = np.transpose(train)
   axes.plot(steps, values, color=_TRAIN, alpha=0.25, linewidth=0.7)
   window = max(1, len(values) // 50)
   smooth = np.convolve(values, np.ones(window) / window, mode='valid')
@@ -63,7 +85,6 @@ def plot_training_curve(
       color=_TRAIN,
       label=_curve_name('training batches', train[0]),
   )
-  held_steps, held_values = np.transpose(held_out)
   axes.plot(
       held_steps,
       held_values,
@@ -72,26 +93,25 @@ def plot_training_curve(
       markersize=4,
       label=_curve_name('held-out images', held_out[0], held_out[-1]),
   )
-  for value, color, name in (
-      (train_optimum, _TRAIN, 'training'),
-      (held_out_optimum, _HELD_OUT, 'held-out'),
-  ):
-    if value is not None:
-      axes.axhline(
-          value,
-          color=color,
-          linestyle='--',
-          linewidth=1,
-          label=f'{optimum_name}, {name} images: {value:.2f}',
-      )
+  for name, value in optima.items():
+    color, kind = {
+        'train_optimum': (_TRAIN, 'training'),
+        'held_out_optimum': (_HELD_OUT, 'held-out'),
+    }[name]
+    axes.axhline(
+        value,
+        color=color,
+        linestyle='--',
+        linewidth=1,
+        label=f'{optimum_name}, {kind} images: {value:.2f}',
+    )
   for x, y, color in (
       (steps[0], values[0], _TRAIN),
       (held_steps[0], held_values[0], _HELD_OUT),
   ):
     if x == 0:
       axes.plot([0], [y], 'D', color=color, markersize=8)
-  levels = [*smooth, *held_values, values[0]]
-  levels += [v for v in (train_optimum, held_out_optimum) if v is not None]
+  levels = [*smooth, *held_values, values[0], *optima.values()]
   margin = 0.08 * (max(levels) - min(levels)) + 0.02
   axes.set_ylim(min(levels) - margin, max(levels) + margin)
   axes.set_xlabel('step')
@@ -100,8 +120,7 @@ def plot_training_curve(
   figure.legend(
       loc='outside upper left', ncols=2, edgecolor='none', fontsize='small'
   )
-  axes.spines[['top', 'right']].set_visible(False)
-  figure.savefig(path, dpi=_DPI)
+  _save(figure, path)
 
 
 def plot_samples(path, rows):
@@ -110,9 +129,11 @@ def plot_samples(path, rows):
   Args:
     path: Of the PNG file.
     rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one shape.
+
+  Raises:
+    ValueError: If `path` is none, or `rows` are of other or several shapes.
   """
-  names = [name for name, _ in rows]
-  rows = [np.asarray(images) for _, images in rows]
+  names, rows = plot_arguments.image_rows('rows', rows)
   num_columns, height, width, _ = rows[0].shape
   # Side by side in one coordinate system: one for each would take longer to
   # draw than a small flow its samples.
@@ -132,7 +153,7 @@ def plot_samples(path, rows):
   axes.set_yticks([y + side / 2.0 for y in bottoms], names)
   axes.tick_params(length=0)
   axes.spines[:].set_visible(False)
-  figure.savefig(path, dpi=_DPI)
+  figure.savefig(arguments.check_path('path', path), dpi=_DPI)
 
 
 def plot_spectra(path, spectra, noise_variance):
@@ -142,7 +163,19 @@ def plot_spectra(path, spectra, noise_variance):
     path: Of the PNG file.
     spectra: Dictionary from names to arrays of eigenvalues, descending.
     noise_variance: Drawn as the floor, if positive.
+
+  Raises:
+    ValueError: If an argument is no path, spectra, or finite number.
   """
+  spectra = plot_arguments.named_arrays(
+      'spectra', spectra, 'arrays of eigenvalues', lambda x: x.ndim == 1
+  )
+  noise_variance = arguments.check_number(
+      'noise_variance',
+      noise_variance,
+      lambda v: 0 <= v < np.inf,
+      'finite and not negative',
+  )
   figure = _figure(7.5, 4.5)
   axes = figure.add_subplot()
   for name, values in spectra.items():
@@ -165,8 +198,7 @@ def plot_spectra(path, spectra, noise_variance):
   axes.set_xlabel('rank of the eigenvalue / number of eigenvalues')
   axes.set_ylabel('eigenvalue')
   axes.legend(framealpha=1.0, edgecolor='none')
-  axes.spines[['top', 'right']].set_visible(False)
-  figure.savefig(path, dpi=_DPI)
+  _save(figure, path)
 
 
 def plot_price(path, bounds, curves):
@@ -176,13 +208,28 @@ def plot_price(path, bounds, curves):
     path: Of the PNG file.
     bounds: Increasing bounds `M`.
     curves: Dictionary from names to bits/dim of the optimum at each bound.
+
+  Raises:
+    ValueError: If an argument is no path, bounds, or curves of their length.
   """
+  bounds = plot_arguments.array(
+      'bounds',
+      bounds,
+      'increasing, positive numbers',
+      lambda x: x.ndim == 1 and x[0] > 0 and np.all(np.diff(x) > 0),
+  )
+  curves = plot_arguments.named_arrays(
+      'curves',
+      curves,
+      f'{len(bounds)} numbers, one for each bound',
+      lambda x: x.shape == bounds.shape,
+  )
   figure = _figure(7.5, 4.5)
   axes = figure.add_subplot()
   for name, values in curves.items():
     (line,) = axes.semilogx(bounds, values, label=f'{name}: {values[-1]:.2f}')
     # The smallest bound that costs no more than a hundredth.
-    first = np.flatnonzero(np.array(values) < values[-1] + 0.01)[0]
+    first = np.flatnonzero(values < values[-1] + 0.01)[0]
     axes.plot(bounds[first], values[first], 'o', color=line.get_color())
   axes.set_xlabel('M: largest singular value of the normalising map')
   axes.set_ylabel('optimum, bits/dim (lower is better)')
@@ -191,8 +238,7 @@ def plot_price(path, bounds, curves):
       framealpha=1.0,
       edgecolor='none',
   )
-  axes.spines[['top', 'right']].set_visible(False)
-  figure.savefig(path, dpi=_DPI)
+  _save(figure, path)
 
 
 def plot_layers(path, layers):
@@ -206,7 +252,14 @@ def plot_layers(path, layers):
   Args:
     path: Of the PNG file.
     layers: List of `LayerReport`.
+
+  Raises:
+    ValueError: If `path` is none, or `layers` are no reports.
   """
+  wanted = 'a list of LayerReport, one at least'
+  arguments.check_instance('layers', layers, (list, tuple), wanted)
+  for layer in layers or [None]:
+    arguments.check_instance('layers', layer, layer_reports.LayerReport, wanted)
   figure = _figure(max(7.5, 1.5 + 0.17 * len(layers)), 6.5)
   above, below = figure.subplots(2, sharex=True)
   index = np.arange(len(layers))
@@ -262,9 +315,8 @@ def plot_layers(path, layers):
         axes.axvspan(start - 0.5, end - 0.5, color='0.95', zorder=-2)
   for axes in (above, below):
     axes.axhline(0, color='0.4', linewidth=0.8)
-    axes.spines[['top', 'right']].set_visible(False)
   figure.align_ylabels()
-  figure.savefig(path, dpi=_DPI)
+  _save(figure, path)
 
 
 def _values(layers, name):
@@ -275,11 +327,8 @@ def _values(layers, name):
 def _symmetric_scale(axes, values, linear_part, ticks):
   """A scale that is logarithmic beyond 1, both ways.
 
-  Args:
-    axes: Where.
-    values: Array of what is to be seen; infinite ones leave the picture.
-    linear_part: Length of 0 to 1, in that of a factor of 10.
-    ticks: Positive numbers to label.
+  `values` are to be seen, infinite ones leave the picture; 0 to 1 is as long
+  as `linear_part` factors of 10; `ticks` are positive numbers to label.
   """
   axes.set_yscale('symlog', linthresh=1.0, linscale=linear_part)
   largest = max(1.0, *np.abs(values[np.isfinite(values)]))

@@ -1,4 +1,4 @@
-"""Whole models from parts, how they start, and the images they model."""
+"""Whole models from parts, their initialisation, and their images."""
 
 from tfp_flowopt.data.quantization import dequantization_noise
 from tfp_flowopt.data.quantization import dequantize

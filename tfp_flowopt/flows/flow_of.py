@@ -1,4 +1,4 @@
-"""What a distribution of images is made of."""
+"""Parts of a distribution of images, and checks of them."""
 
 import math
 
@@ -13,9 +13,7 @@ __all__ = ['check_base', 'check_transformed', 'flow_of']
 def check_transformed(distribution):
   """Raises a `ValueError` unless it is a TransformedDistribution.
 
-  Args:
-    distribution: What may be one; TFP makes instances of a private base class,
-      too.
+  TFP makes instances of a private base class, too.
   """
   if None in (
       getattr(distribution, name, None) for name in ('distribution', 'bijector')
@@ -27,17 +25,7 @@ def check_transformed(distribution):
 
 
 def flow_of(distribution):
-  """The `ImageFlow` of a distribution.
-
-  Args:
-    distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
-
-  Returns:
-    The `ImageFlow`.
-
-  Raises:
-    ValueError: If `distribution` is of another kind.
-  """
+  """The `ImageFlow` of a distribution; a `ValueError` if there is none."""
   flow = getattr(distribution, 'bijector', None)
   if not isinstance(flow, bijectors.ImageFlow):
     raise ValueError(
@@ -48,11 +36,7 @@ def flow_of(distribution):
 
 
 def check_base(distribution):
-  """Raises a `ValueError` unless the base is a standard normal.
-
-  Args:
-    distribution: `tfd.TransformedDistribution` of events of a known shape.
-  """
+  """Raises a `ValueError` unless the base is a standard normal."""
   check_transformed(distribution)
   base = distribution.distribution
   size = base.event_shape.num_elements()

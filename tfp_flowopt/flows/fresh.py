@@ -1,4 +1,4 @@
-"""Whether a flow still is as new, but for its linear maps."""
+"""Check that a flow is new but for its linear maps."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,16 +9,10 @@ __all__ = ['check_fresh']
 
 
 def check_fresh(flow):
-  """Raises a `ValueError` unless all but the whitenings does nothing.
+  """Raises a `ValueError` unless all of a flow but its whitenings does nothing.
 
-  The closed form holds for a flow whose only maps are the whitenings.
-
-  Args:
-    flow: `ImageFlow`.
-
-  Raises:
-    ValueError: If its scalings, or the steps of a level together, are not the
-      identity.
+  The closed form holds for a flow whose only maps are the whitenings: its
+  scalings, and the steps of a level together, must be the identity.
   """
   for level in flow.levels:
     channels = level.factor_out.event_shape[-1]

@@ -25,12 +25,8 @@ def gaussianized(flow, dataset, bits):
     bits: Number of bits of a value: there are `2**bits` bins.
 
   Returns:
-    A new `MarginalGaussianization`; `None` if the flow has none.
-
-  Raises:
-    ValueError: If `dataset` is empty, or there are more bins than the curves
-      have pieces.
-    InvalidArgumentError: If it is not finite.
+    A new `MarginalGaussianization`; `None` if the flow has none. A `ValueError`
+    if there are no data, or more bins than the curves have pieces.
   """
   if flow.marginals is None:
     return None

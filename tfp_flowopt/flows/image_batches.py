@@ -15,16 +15,10 @@ def image_batches(data, flow, name, batch_size=_BATCH_SIZE):
     data: Array `[N, H, W, C]`, or finite `tf.data.Dataset` of such batches;
       batches of no images are passed over.
     flow: `ImageFlow`.
-    name: Of the argument, for messages.
+    name: Of the argument: a wrong kind, type or shape is a `ValueError`, or, in
+      a data set that does not know its shape, an `InvalidArgumentError` when it
+      is read.
     batch_size: For an array.
-
-  Returns:
-    `tf.data.Dataset`.
-
-  Raises:
-    ValueError: If `data` is of a wrong kind, type or shape, or infinite. Of a
-      data set that does not know its shape, a wrong batch is an
-      `InvalidArgumentError` when it is read.
   """
   if not isinstance(data, tf.data.Dataset):
     data = np.asarray(data)

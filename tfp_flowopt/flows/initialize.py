@@ -1,4 +1,4 @@
-"""Explicit, data-dependent initialisation of image flows."""
+"""Initialisation of image flows from data."""
 
 import math
 
@@ -183,16 +183,9 @@ def _uninitialized_flow(distribution, bits):
 
 
 def _moments_at(level, levels, maps, dataset):
-  """Moments of the vectors that arrive at `level.whiten`.
+  """`Moments` of the vectors that arrive at `level.whiten`.
 
-  Args:
-    level: `FlowLevel`.
-    levels: All levels.
-    maps: `WhiteningMap`s of the levels before it.
-    dataset: Images.
-
-  Returns:
-    `Moments`.
+  `maps` are the `WhiteningMap`s of the levels before it.
   """
   shape = level.factor_out.event_shape
   correlation = optimum.AutoCorrelation('pointwise', shape)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 
 __all__ = ['sample_at_temperature']
 
@@ -31,7 +32,13 @@ def sample_at_temperature(
     InvalidArgumentError: If it is negative or not finite (XLA drops this).
   """
   flow_of.check_base(distribution)
-  temperature = tf.cast(_checked_temperature(temperature), distribution.dtype)
+  temperature = tf.convert_to_tensor(temperature, name='temperature')
+  arguments.check_scalar('temperature', temperature)
+  if not temperature.dtype.is_floating:
+    temperature = tf.cast(temperature, tf.float32)
+  temperature = tf.cast(
+      arguments.not_negative('temperature', temperature), distribution.dtype
+  )
   base_shape = distribution.distribution.event_shape
   dtype = distribution.dtype
   z = tf.random.stateless_normal(
@@ -40,20 +47,3 @@ def sample_at_temperature(
   return distribution.bijector.forward(
       temperature * z, **(bijector_kwargs or {})
   )
-
-
-def _checked_temperature(temperature):
-  """A scalar that is finite and not negative."""
-  temperature = tf.convert_to_tensor(temperature, name='temperature')
-  if not temperature.shape.is_compatible_with([]):
-    raise ValueError(
-        'Argument `temperature` must be a scalar, got shape '
-        f'{temperature.shape}.'
-    )
-  message = 'Argument `temperature` must be finite and not negative.'
-  if not temperature.dtype.is_floating:
-    temperature = tf.cast(temperature, tf.float32)
-  with tf.control_dependencies([
-      tf.debugging.assert_non_negative(temperature, message=message)
-  ]):
-    return tf.debugging.check_numerics(temperature, message)

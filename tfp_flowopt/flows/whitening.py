@@ -1,4 +1,4 @@
-"""The linear map of one level, and what rounding makes of its data."""
+"""Linear map of one level, and the rounding errors that it leaves."""
 
 from typing import NamedTuple
 

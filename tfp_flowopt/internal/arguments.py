@@ -1,9 +1,15 @@
-"""Checks of arguments: errors name the argument, what it got, what it needs."""
+"""Checks of arguments.
+
+Each function takes the name of an argument and its value, and raises a
+`ValueError` that names the argument, what it got and what it needs. What it
+returns, if anything, is the value in the type that is meant.
+"""
 
 import math
 import numbers
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = [
@@ -17,25 +23,17 @@ __all__ = [
     'check_path',
     'check_positive',
     'check_range',
+    'check_scalar',
     'check_seed',
     'check_tensor',
+    'not_negative',
 ]
 
 
 def check_int(name, value, least=1, most=None):
-  """A Python `int` from an `int`, or one of NumPy's.
+  """A Python `int` from an `int`, or one of NumPy's, in `least..most`.
 
-  Args:
-    name: Of the argument.
-    value: Its value.
-    least: The least that it may be; `None` for no limit.
-    most: The most that it may be; `None` for no limit.
-
-  Returns:
-    Python `int`.
-
-  Raises:
-    ValueError: If it is anything else: a `bool`, `float` or `Tensor`, too.
+  `None` is no limit. A `bool`, `float` or `Tensor` is no `int`.
   """
   if (
       isinstance(value, bool)
@@ -52,19 +50,7 @@ def check_int(name, value, least=1, most=None):
 
 
 def check_ints(name, values, least=1):
-  """A tuple of Python `int`s from several integers.
-
-  Args:
-    name: Of the argument.
-    values: Its value, iterable.
-    least: The least that each may be.
-
-  Returns:
-    Tuple of Python `int`s.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A tuple of Python `int`s, each of at least `least`, from an iterable."""
   error = ValueError(
       f'Argument `{name}` must be ints of at least {least}, got {values!r}.'
   )
@@ -77,19 +63,13 @@ def check_ints(name, values, least=1):
 
 
 def check_number(name, value, accepts, wanted):
-  """A Python `float` from a Python or NumPy number.
+  """A Python `float` from a Python or NumPy number; no `bool`, no `Tensor`.
 
   Args:
-    name: Of the argument.
-    value: Its value.
+    name: See above.
+    value: See above.
     accepts: Function from a `float` to whether it may be that.
     wanted: What it must be, for the message.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If it is not accepted, or no real number: a `bool` or `Tensor`.
   """
   if (
       isinstance(value, bool)
@@ -101,18 +81,7 @@ def check_number(name, value, accepts, wanted):
 
 
 def check_path(name, value):
-  """A path.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-
-  Returns:
-    `pathlib.Path`.
-
-  Raises:
-    ValueError: If it is none.
-  """
+  """A `pathlib.Path`."""
   try:
     return pathlib.Path(value)
   except TypeError as e:
@@ -122,19 +91,7 @@ def check_path(name, value):
 
 
 def check_positive(name, value, or_infinite=False):
-  """A positive Python `float` from a Python or NumPy number.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    or_infinite: Whether it may be infinite.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A positive Python `float`, finite unless it may be infinite."""
   if or_infinite:
     return check_number(
         name, value, lambda v: v > 0, 'a positive number or inf'
@@ -145,12 +102,7 @@ def check_positive(name, value, or_infinite=False):
 
 
 def check_range(name, values):
-  """Raises a `ValueError` unless two positive, finite numbers ascend.
-
-  Args:
-    name: Of the argument.
-    values: Its value.
-  """
+  """Checks that two positive, finite numbers ascend."""
   try:
     low, high = (check_positive(name, value) for value in values)
     ascend = low <= high
@@ -164,19 +116,7 @@ def check_range(name, values):
 
 
 def check_choice(name, value, choices):
-  """One of a few values.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    choices: Strings, numbers or the like; or a dictionary, whose keys they are.
-
-  Returns:
-    The choice that equals it.
-
-  Raises:
-    ValueError: If there is none.
-  """
+  """The one of `choices` (or keys of a dictionary) that equals the value."""
   choices = list(choices)
   try:
     return choices[choices.index(value)]
@@ -187,19 +127,7 @@ def check_choice(name, value, choices):
 
 
 def check_dtype(name, value, choices=()):
-  """The `tf.DType` of a floating-point type.
-
-  Args:
-    name: Of the argument.
-    value: Type of TensorFlow or NumPy, or its name.
-    choices: The types that it may be; by default all that are floating-point.
-
-  Returns:
-    `tf.DType`.
-
-  Raises:
-    ValueError: If it is none.
-  """
+  """The `tf.DType` of a floating-point type, one of `choices` if given."""
   try:
     dtype = tf.as_dtype(value)
   except TypeError:
@@ -213,14 +141,7 @@ def check_dtype(name, value, choices=()):
 
 
 def check_instance(name, value, classes, wanted):
-  """Raises a `ValueError` unless `value` is of a class.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    classes: Class, or tuple of classes.
-    wanted: What it must be, for the message.
-  """
+  """Checks that a value is of a class; `wanted` is what the message says."""
   if not isinstance(value, classes):
     raise ValueError(
         f'Argument `{name}` must be {wanted}, got {_short(value)}.'
@@ -228,19 +149,7 @@ def check_instance(name, value, classes, wanted):
 
 
 def check_tensor(name, value, choices=()):
-  """A floating-point `Tensor`.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-    choices: Types that it may be of; by default all that are floating-point.
-
-  Returns:
-    `Tensor`.
-
-  Raises:
-    ValueError: If it is none, or of another type.
-  """
+  """A floating-point `Tensor`, of one of the types `choices` if given."""
   try:
     tensor = tf.convert_to_tensor(value, name=name)
   except (TypeError, ValueError) as e:
@@ -256,18 +165,7 @@ def check_tensor(name, value, choices=()):
 
 
 def check_seed(name, value):
-  """A stateless seed.
-
-  Args:
-    name: Of the argument.
-    value: Its value, two integers.
-
-  Returns:
-    Integer `Tensor` `[2]`.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """A stateless seed: an integer `Tensor` `[2]`."""
   try:
     seed = tf.convert_to_tensor(value, name=name)
   except (TypeError, ValueError):
@@ -283,19 +181,26 @@ def check_seed(name, value):
   return seed
 
 
+def check_scalar(name, value):
+  """Checks that a number or `Tensor` is a scalar, as far as it is known."""
+  shape = tf.TensorShape(
+      value.shape if tf.is_tensor(value) else np.shape(value)
+  )
+  if not shape.is_compatible_with([]):
+    raise ValueError(f'Argument `{name}` must be a scalar, got shape {shape}.')
+
+
+def not_negative(name, tensor):
+  """A floating-point `Tensor`, checked as it runs: finite, not negative."""
+  message = f'Argument `{name}` must be finite and not negative.'
+  with tf.control_dependencies([
+      tf.debugging.assert_non_negative(tensor, message=message)
+  ]):
+    return tf.debugging.check_numerics(tensor, message)
+
+
 def check_image_shape(name, value):
-  """The `TensorShape` of images, `[H, W, C]`.
-
-  Args:
-    name: Of the argument.
-    value: Its value.
-
-  Returns:
-    `tf.TensorShape`, known, of positive sizes.
-
-  Raises:
-    ValueError: If it is anything else.
-  """
+  """The `tf.TensorShape` of images, `[H, W, C]`, known and positive."""
   try:
     shape = tf.TensorShape(value)
   except (TypeError, ValueError):

@@ -51,15 +51,10 @@ def _text(value):
 
 
 def read_json(path, is_whole=lambda value: isinstance(value, dict)):
-  """Reads a JSON file, unless it is lost or torn.
+  """The value of a JSON file; `None` if it is lost or torn.
 
-  Args:
-    path: Of the file.
-    is_whole: Function of its value: whether that is what was written.
-
-  Returns:
-    The value; `None` if there is no file, and, with a warning, if its content
-    is not what was written.
+  Torn is what is no JSON, or not `is_whole`, a function of the value; of that
+  it warns.
   """
   path = pathlib.Path(path)
   try:
@@ -82,13 +77,7 @@ class TwiceKept:
   """
 
   def __init__(self, workdir, name, is_whole):
-    """Names both files.
-
-    Args:
-      workdir: Directory of the run.
-      name: Of the file.
-      is_whole: See `read_json`.
-    """
+    """Names both files, in directory `workdir` of the run."""
     workdir = pathlib.Path(workdir)
     self._paths = workdir / name, workdir / CHECKPOINTS / name
     self._is_whole = is_whole

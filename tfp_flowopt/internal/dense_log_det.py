@@ -7,14 +7,7 @@ __all__ = ['log_abs_det', 'log_det_spd']
 
 @tf.custom_gradient
 def log_abs_det(matrix):
-  """`log|det A|` by QR, with the gradient `A^-T`.
-
-  Args:
-    matrix: `[..., D, D]`, not singular.
-
-  Returns:
-    `[...]`.
-  """
+  """`log|det A|` `[...]` by QR, with the gradient `A^-T`."""
   _, upper = tf.linalg.qr(matrix)
   log_det = tf.reduce_sum(
       tf.math.log(tf.abs(tf.linalg.diag_part(upper))), axis=-1
@@ -31,13 +24,6 @@ def log_abs_det(matrix):
 
 
 def log_det_spd(matrix):
-  """`log det A` of a symmetric positive definite matrix, by Cholesky.
-
-  Args:
-    matrix: `[..., D, D]`.
-
-  Returns:
-    `[...]`.
-  """
+  """`log det A` of symmetric positive definite matrices, by Cholesky."""
   diagonal = tf.linalg.diag_part(tf.linalg.cholesky(matrix))
   return 2.0 * tf.reduce_sum(tf.math.log(diagonal), axis=-1)

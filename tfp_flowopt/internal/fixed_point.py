@@ -103,14 +103,9 @@ def _residual_part(pair):
 
 
 def _unit(change, smallest):
-  """A change of (iterate, residual) per unit of residual.
+  """A change of (iterate, residual) `[..., 2, D]` per unit of residual.
 
-  Args:
-    change: `[..., 2, D]`.
-    smallest: Python `float`; changes of a residual below become 0.
-
-  Returns:
-    `[..., 2, D]`.
+  Changes of a residual below `smallest`, a Python `float`, become 0.
   """
   square = tf.reduce_sum(
       change * _residual_part(change), axis=[-2, -1], keepdims=True

@@ -7,20 +7,10 @@ __all__ = ['as_floats', 'integer_type', 'refuse_integers']
 
 
 def as_floats(value, dtype, name):
-  """Makes a `Tensor` of data.
+  """A `Tensor` of data, of type `dtype`, or of its own for `None`.
 
-  Args:
-    value: `Tensor`, array, or nested list of numbers.
-    dtype: Type of the result; `None` for that of `value`.
-    name: Of the argument.
-
-  Returns:
-    `Tensor`.
-
-  Raises:
-    ValueError: If `value` holds integers or booleans, or is a `Tensor` of
-      another type. Python's own numbers have no type: they are read as
-      floating-point numbers.
+  Python's own numbers have no type and are read as floats; integers, booleans
+  and a `Tensor` of another type are a `ValueError` that calls them `name`.
   """
   refuse_integers(value, name)
   return tf.convert_to_tensor(value, dtype, name=name)
@@ -32,10 +22,6 @@ def refuse_integers(value, name):
   Where TensorFlow knows what type it needs it makes floats of an array of
   integers, but not of a `Tensor`: images of bytes would be read as values from
   0 to 255.
-
-  Args:
-    value: What a user gave: `Tensor`, array, or nested list.
-    name: Of the argument.
   """
   found = integer_type(value)
   if found is not None:
@@ -47,14 +33,10 @@ def refuse_integers(value, name):
 
 
 def integer_type(value):
-  """The type of a `Tensor` or arrays of integers or booleans.
+  """The name of the type of a `Tensor` or arrays of integers or booleans.
 
-  Args:
-    value: As for `refuse_integers`.
-
-  Returns:
-    Its name; `None` if something in `value` is of another type, or nothing has
-    one. (In a structure labels may stand beside images.)
+  `None` if something in `value` is of another type, or nothing has one. (In a
+  structure labels may stand beside images.)
   """
   types = {_type_of(leaf) for leaf in tf.nest.flatten(value)} - {None}
   if not types or not all(t.is_integer or t.is_bool for t in types):

@@ -1,4 +1,4 @@
-"""Arithmetic that half precision has not the range for."""
+"""Arithmetic beyond the range of half precision."""
 
 import tensorflow as tf
 
@@ -10,11 +10,5 @@ def widened(x):
 
   The square of 256 overflows in float16, and bfloat16 keeps two digits of a
   ratio.
-
-  Args:
-    x: Floating-point `Tensor`.
-
-  Returns:
-    `Tensor`, of the type of `x` if that is float32 or float64.
   """
   return tf.cast(x, tf.float32) if x.dtype.size < 4 else x

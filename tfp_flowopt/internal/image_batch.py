@@ -6,17 +6,10 @@ __all__ = ['on_image_batch']
 
 
 def on_image_batch(function, x):
-  """Applies a function of `[N, H, W, C]` to `[..., H, W, C]`.
+  """Applies a function of images `[N, H, W, C]` to `[..., H, W, C]`.
 
   TensorFlow's kernels take one batch dimension; with more, or none, conv2d on
   CPU aborts the process.
-
-  Args:
-    function: Maps `[N, H, W, C]` to `[N, H', W', C']`.
-    x: `Tensor` `[..., H, W, C]` of known rank.
-
-  Returns:
-    `Tensor` `[..., H', W', C']`.
   """
   if x.shape.rank == 4:
     return function(x)

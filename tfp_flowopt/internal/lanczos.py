@@ -1,10 +1,10 @@
-"""Stochastic Lanczos quadrature of log-determinants."""
+"""Lanczos' method: log-determinants and the largest singular values."""
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import flat_events
 
-__all__ = ['log_quadrature']
+__all__ = ['largest_singular_value', 'log_quadrature', 'tridiagonal']
 
 
 def log_quadrature(
@@ -35,66 +35,120 @@ def log_quadrature(
     `[num_probes, batch...]`, and a `Tensor` like the probes.
   """
 
-  def rows_matvec(rows):
-    v = matvec(flat_events.unflatten(rows, probes))
-    return flat_events.flatten(v, event_ndims)
+  def products(rows):
+    image = matvec(flat_events.unflatten(rows, probes))
+    return None, flat_events.flatten(image, event_ndims)
 
   rows = flat_events.flatten(probes, event_ndims)
-  log_det, solution = _log_quadrature(
-      rows_matvec, rows, num_steps, smallest, largest
-  )
-  batch_shape = tf.shape(probes)[: probes.shape.rank - event_ndims]
-  return (
-      tf.reshape(log_det, batch_shape),
-      flat_events.unflatten(solution, probes),
-  )
-
-
-def _log_quadrature(matvec, probes, num_steps, smallest, largest):
-  """The same for rows: `matvec` and `probes` are of shape `[N, D]`."""
-  dtype = probes.dtype
-  length = tf.norm(probes, axis=-1)
-  unit = probes / length[:, tf.newaxis]
-  zeros = tf.zeros_like(length)
-  # Below this the vectors so far span all that `A` does to `v`.
-  breakdown = largest * (1e-5 if dtype == tf.float32 else 1e-12)
-
-  def step(i, q, basis, alpha, beta):
-    row = tf.one_hot(i, num_steps, dtype=dtype)
-    basis += row[:, tf.newaxis] * q[:, tf.newaxis, :]
-    image = tf.ensure_shape(matvec(q), q.shape)
-    slope = tf.reduce_sum(q * image, axis=-1)
-    for _ in range(2):
-      overlap = tf.linalg.matvec(basis, image)
-      image -= tf.linalg.matvec(basis, overlap, transpose_a=True)
-    rest = tf.norm(image, axis=-1)
-    alive = tf.reduce_sum(tf.square(q), axis=-1) > 0.5
-    on = alive & (rest > breakdown)
-    # Beyond a breakdown `T` is the identity, which `e1` does not see.
-    alpha += row * tf.where(alive, slope, tf.ones_like(slope))[:, tf.newaxis]
-    beta += row * tf.where(on, rest, zeros)[:, tf.newaxis]
-    safe = tf.where(on, rest, tf.ones_like(rest))[:, tf.newaxis]
-    q = tf.where(on[:, tf.newaxis], image / safe, tf.zeros_like(image))
-    return i + 1, q, basis, alpha, beta
-
-  diagonal = tf.zeros([tf.shape(probes)[0], num_steps], dtype)
-  diagonal = tf.ensure_shape(diagonal, [probes.shape[0], num_steps])
-  basis = diagonal[:, :, tf.newaxis] * unit[:, tf.newaxis, :]
-  _, _, basis, alpha, beta = tf.while_loop(
-      lambda i, *_: i < num_steps,
-      step,
-      [tf.constant(0), unit, basis, diagonal, diagonal],
-  )
-  off = beta[:, :-1]
-  tridiagonal = (
-      tf.linalg.diag(alpha)
-      + tf.linalg.diag(off, k=1)
-      + tf.linalg.diag(off, k=-1)
-  )
-  values, vectors = tf.linalg.eigh(tridiagonal)
+  unit, length = _normalized(rows, 0.0)
+  basis, _, values, vectors = tridiagonal(products, unit, num_steps)
+  # `e1` does not see what is beyond a breakdown.
   values = tf.clip_by_value(values, smallest, largest)
   first = vectors[:, 0, :]
   log_mean = tf.reduce_sum(tf.square(first) * tf.math.log(values), axis=-1)
   inverse = tf.linalg.matvec(vectors, first / values)
-  solution = tf.linalg.matvec(basis, inverse, transpose_a=True)
-  return tf.square(length) * log_mean, length[:, tf.newaxis] * solution
+  solution = tf.einsum('mnd,nm->nd', basis, inverse)
+  batch_shape = tf.shape(probes)[: probes.shape.rank - event_ndims]
+  return (
+      tf.reshape(tf.square(length) * log_mean, batch_shape),
+      flat_events.unflatten(length[:, tf.newaxis] * solution, probes),
+  )
+
+
+def largest_singular_value(products, start, num_steps, output_size):
+  """Largest singular values of matrices `J`, from below.
+
+  Args:
+    products: Maps `v` `[N, D]` to `J v` `[N, K]` and `J^T J v`; each row has
+      its own `J`.
+    start: `[N, D]`, not zero.
+    num_steps: Python `int`.
+    output_size: `K`.
+
+  Returns:
+    `[N]`.
+  """
+  start, _ = _normalized(start, 0.0)
+  basis, images, _, vectors = tridiagonal(
+      products, start, num_steps, output_size
+  )
+  # |J v| / |v| of the best v: from below, whatever rounding did to the basis.
+  best = tf.einsum('mnd,nm->nd', basis, vectors[..., -1])
+  image = tf.einsum('mnd,nm->nd', images, vectors[..., -1])
+  return tf.norm(image, axis=1) / tf.norm(best, axis=1)
+
+
+def tridiagonal(products, start, num_steps, kept_size=0):
+  """Lanczos' method on symmetric matrices `A`, with full reorthogonalisation.
+
+  Args:
+    products: Maps `v` `[N, D]` to what is to be kept of it, `[N, kept_size]`
+      or `None`, and `A v`; each row has its own `A`.
+    start: `[N, D]`, unit vectors.
+    num_steps: Python `int`, the `m` below.
+    kept_size: As above.
+
+  Returns:
+    The basis `[m, N, D]`, rows of 0 where its space is exhausted; what was kept
+    `[m, N, kept_size]`; and eigenvalues `[N, m]`, ascending, and eigenvectors
+    (columns) of the matrix in that basis.
+  """
+  num_events = tf.shape(start)[0]
+  zeros = tf.zeros([num_steps, num_events], start.dtype)
+  basis = tf.zeros([num_steps, num_events, tf.shape(start)[1]], start.dtype)
+  kept = tf.zeros([num_steps, num_events, kept_size], start.dtype)
+
+  def step(i, v, basis, kept, diagonal, off_diagonal, scale):
+    def written(rows, row):
+      return tf.tensor_scatter_nd_update(rows, [[i]], row[tf.newaxis])
+
+    keep, w = products(v)
+    # In the loop the size of the batch is only known as it runs; multiplied by
+    # a `v` of more than one event it is known again, but not of a single one.
+    w = tf.ensure_shape(w, start.shape)
+    basis = written(basis, v)
+    kept = kept if keep is None else written(kept, keep)
+    alpha = tf.reduce_sum(v * w, axis=1)
+    # Twice is enough (Parlett 1998); rows not reached yet are zero.
+    for _ in range(2):
+      overlap = tf.einsum('mnd,nd->mn', basis, w)
+      w -= tf.einsum('mnd,mn->nd', basis, overlap)
+    scale = tf.maximum(scale, tf.abs(alpha))
+    # What is left of rounding alone is no direction: the space is exhausted.
+    v, beta = _normalized(w, 100.0 * _epsilon(start.dtype) * scale)
+    return (
+        i + 1,
+        v,
+        basis,
+        kept,
+        written(diagonal, alpha),
+        written(off_diagonal, beta),
+        scale,
+    )
+
+  _, _, basis, kept, diagonal, off_diagonal, _ = tf.while_loop(
+      lambda i, *_: i < num_steps,
+      step,
+      (0, start, basis, kept, zeros, zeros, zeros[0]),
+      maximum_iterations=num_steps,
+  )
+  diagonal = tf.transpose(diagonal)
+  sides = tf.transpose(off_diagonal)[:, :-1]
+  values, vectors = tf.linalg.eigh(
+      tf.linalg.diag(diagonal)
+      + tf.linalg.diag(sides, k=1)
+      + tf.linalg.diag(sides, k=-1)
+  )
+  return basis, kept, values, vectors
+
+
+def _normalized(v, smallest):
+  """Unit vectors, and lengths; both zero where not longer than `smallest`."""
+  length = tf.norm(v, axis=1)
+  keep = length > smallest
+  inverse = tf.where(keep, 1.0 / tf.where(keep, length, 1.0), 0.0)
+  return v * inverse[:, tf.newaxis], tf.where(keep, length, 0.0)
+
+
+def _epsilon(dtype):
+  return 2.0**-23 if dtype == tf.float32 else 2.0**-52

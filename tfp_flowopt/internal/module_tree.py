@@ -33,13 +33,8 @@ def _is_tensor(obj):
 def leaves(tree, stop=()):
   """The variables and tensors of a tree of modules, lists and dictionaries.
 
-  Args:
-    tree: `tf.Module`, or list, tuple or dictionary of them.
-    stop: Class or tuple of classes of modules that are leaves, too; what is
-      inside them is not looked at.
-
-  Returns:
-    List, each leaf once, always in the same order.
+  A list, each leaf once, always in the same order. Modules of the classes
+  `stop` are leaves, too; what is inside them is not looked at.
   """
   found, seen = [], set()
 
@@ -58,15 +53,9 @@ def leaves(tree, stop=()):
 
 
 def with_leaves(tree, old, new):
-  """A copy of a tree with other leaves; everything else is shared.
+  """A copy of a tree with leaves `new` for `old`; everything else is shared.
 
-  Args:
-    tree: As for `leaves`.
-    old: List of leaves.
-    new: List of what takes their places.
-
-  Returns:
-    The copy. Modules in it are of the same class, but were not constructed.
+  Modules in it are of the same class, but were not constructed.
   """
   # The copy of each object, so that what is shared stays shared.
   copies = {id(a): b for a, b in zip(old, new, strict=True)}
@@ -97,7 +86,7 @@ def with_leaves(tree, old, new):
 
 
 def differences(a, b, path='', seen=None):
-  """Where two trees differ in anything but the values of their leaves.
+  """The first difference of two trees but for the values of their leaves.
 
   Args:
     a: As for `leaves`.
@@ -106,7 +95,7 @@ def differences(a, b, path='', seen=None):
     seen: Pairs that are being compared: modules may know of one another.
 
   Returns:
-    Description of the first difference, or `None`.
+    Its description, or `None`.
   """
   if _is_tensor(a) and _is_tensor(b):
     if a.shape != b.shape or a.dtype != b.dtype:

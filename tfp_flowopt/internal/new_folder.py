@@ -1,4 +1,4 @@
-"""A folder that is there as a whole, or not at all."""
+"""Folders that are there as a whole, or not at all."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Objects of which a copy would be none."""
+"""Objects that refuse to be copied."""
 
 __all__ = ['NotCopied']
 

@@ -1,4 +1,4 @@
-"""Work on numbered items in threads, in order and in bounded memory."""
+"""Threads that work on numbered items, in order and in bounded memory."""
 
 import collections
 from concurrent import futures
@@ -35,16 +35,9 @@ def map_in_threads(dataset, function):
 
 
 def ordered_map(function, indices, num_threads):
-  """Applies a function in threads.
+  """Yields `function(index)` for each index, in order, computed in threads.
 
-  Args:
-    function: Takes an index.
-    indices: Iterable of them.
-    num_threads: Number of threads. Twice as many results at most are ahead of
-      those that were taken.
-
-  Yields:
-    The results, in the order of the indices.
+  Twice as many results as threads at most are ahead of those taken.
   """
   waiting = collections.deque()
   with futures.ThreadPoolExecutor(num_threads) as pool:

@@ -50,19 +50,11 @@ def power_series(linear, probes, event_ndims, num_terms, weight):
 
 
 def num_roulette_terms(num_exact, stop_probability, seed):
-  """Draws how many terms Russian roulette computes.
+  """How many terms Russian roulette computes, an int32 scalar `Tensor`.
 
   After the exact ones, each next term is computed with probability
   `q = 1 - stop_probability`, so term `k` is with probability
   `q^max(0, k - num_exact)`; that is what its weight must undo.
-
-  Args:
-    num_exact: Python `int`, terms that are always computed.
-    stop_probability: Python `float` in (0, 1).
-    seed: int32 `[2]`.
-
-  Returns:
-    int32 scalar `Tensor`.
   """
   uniform = tf.random.stateless_uniform([], seed, dtype=tf.float64)
   more = tf.math.log1p(-uniform) / math.log1p(-stop_probability)
@@ -70,20 +62,14 @@ def num_roulette_terms(num_exact, stop_probability, seed):
 
 
 def series_bias_bound(event_size, lipschitz, num_terms):
-  """Bound of the terms that a truncated power series leaves out.
+  """Bound of the terms beyond the first `n` of a power series, in nats.
+
+  For `D` dimensions and a Lipschitz constant `L < 1` of the residual branch:
 
   ```none
   |sum_{k>n} (-1)^(k+1) tr(J^k) / k| <= D sum_{k>n} L^k / k
                                      <= D L^(n+1) / ((n+1) (1-L))
   ```
-
-  Args:
-    event_size: Number `D` of dimensions.
-    lipschitz: Lipschitz constant `L < 1` of the residual branch.
-    num_terms: Number `n` of terms that are kept.
-
-  Returns:
-    Python `float`, in nats for an event.
   """
   return (
       event_size

@@ -1,4 +1,4 @@
-"""A progress bar for the terminal, plain lines for a file."""
+"""Progress bar for the terminal, plain lines for a file."""
 
 import sys
 import time
@@ -47,12 +47,7 @@ class Progress(not_copied.NotCopied):
     self._length = 0
 
   def update(self, done, **values):
-    """Shows the state, if it is time to.
-
-    Args:
-      done: Steps done.
-      **values: Numbers to show by their names.
-    """
+    """Shows the state after `done` steps, if it is time to, with `values`."""
     now = time.monotonic()
     if self._first is None:
       self._first, self._start, self._shown = done, now, now

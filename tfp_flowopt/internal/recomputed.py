@@ -1,4 +1,4 @@
-"""Functions that are traced once, and recomputed for their gradients."""
+"""Functions that are traced once and recomputed for their gradients."""
 
 import concurrent.futures
 import functools

@@ -1,4 +1,4 @@
-"""What a served graph checks of the tensors that it is asked with."""
+"""Checks that a served graph makes of the tensors of a request."""
 
 import tensorflow as tf
 
@@ -62,15 +62,7 @@ def checked(specs, tensors, not_negative=()):
 
 
 def finite(tensor, message):
-  """A tensor; using it raises an `InvalidArgumentError` if it is not finite.
-
-  Args:
-    tensor: Floating-point `Tensor`.
-    message: Of the error.
-
-  Returns:
-    `Tensor`.
-  """
+  """A tensor whose use raises `InvalidArgumentError` unless it is finite."""
   return tf.debugging.assert_all_finite(tensor, message)
 
 

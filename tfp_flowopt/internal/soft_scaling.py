@@ -23,13 +23,6 @@ def distance(x, tail_bound):
   """`|x| / B`, up to where the square fits into float32.
 
   Beyond, all slopes are 1 to the last digit.
-
-  Args:
-    x: `Tensor`.
-    tail_bound: `B`, positive.
-
-  Returns:
-    `Tensor` of the shape of `x`.
   """
   return tf.minimum(tf.abs(x) / tail_bound, 1e18)
 

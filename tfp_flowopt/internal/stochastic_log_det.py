@@ -8,17 +8,9 @@ __all__ = ['event_sum', 'rademacher', 'seed_tensor', 'value_and_log_det']
 
 
 def seed_tensor(seed):
-  """A stateless seed, `[2]`, from an integer or a pair of integers.
+  """A stateless seed, int32 `[2]`, from an integer or a pair of integers.
 
-  Args:
-    seed: Python `int`, or a pair of them, or an integer `Tensor` of shape
-      `[]` or `[2]`.
-
-  Returns:
-    int32 `Tensor` `[2]`.
-
-  Raises:
-    ValueError: If `seed` is something else.
+  Anything else is a `ValueError`.
   """
   try:
     result = tf.convert_to_tensor(seed)

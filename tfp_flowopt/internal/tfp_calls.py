@@ -1,4 +1,4 @@
-"""Which call of TensorFlow Probability is running, and what it was given.
+"""Calls of TensorFlow Probability: which one is running, and its input.
 
 TFP asks a bijector for a value and, a few lines later, for the log-determinant
 that came with it. All that the two requests have in common is the call of TFP

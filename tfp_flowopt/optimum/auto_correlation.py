@@ -4,12 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfp_flowopt.optimum import circulant
-from tfp_flowopt.optimum import closed_form
-from tfp_flowopt.optimum import individual
-from tfp_flowopt.optimum import linear_flow
-from tfp_flowopt.optimum import moments
-from tfp_flowopt.optimum import replicated_moments
+from tfp_flowopt.optimum import constraint as constraint_lib
+from tfp_flowopt.optimum import moment_variables
 from tfp_flowopt.optimum import structures
 
 __all__ = ['AutoCorrelation']
@@ -94,31 +90,19 @@ class AutoCorrelation(tf.Module):
           'Argument `event_shape` must be fully known, got '
           f'{self._event_shape}.'
       )
-    self._num_positions, dimension = structures.vector_shape(
-        structure, self._event_shape, block_size
-    )
-    self._structure = structure
+    self._structure = structures.structure_of(structure, block_size)
+    self._structure.check_event(self._event_shape)
     self._centered = centered
-    self._block_size = block_size
-    self._constraint = {
-        'rank': rank,
-        'lipschitz': lipschitz,
-        'noise_variance': noise_variance,
-        'bias_correction': bias_correction,
-    }
-    if structure != 'individual':
-      _check_default(self._constraint, f'structure "{structure}"', 'optimum')
-    template = moments.Moments(None, None, None, None)
-    if structure == 'individual':
-      dimension += 2  # the two log_* of the optimum
-    shapes = [dimension], *(2 * [[dimension, dimension]])
-    if structure == 'circulant':
-      width = self._event_shape[1]
-      self._num_positions = 1
-      template = circulant.CirculantMoments(*(4 * [None]), width)
-      shapes = circulant.CirculantMoments.shapes(self._event_shape)
-    self._state = replicated_moments.ReplicatedMoments(
-        template, shapes, self.name
+    self._constraint = constraint_lib.Constraint(
+        rank, lipschitz, noise_variance, bias_correction
+    )
+    if self._structure.has_flow:
+      self._constraint.check_default(
+          f'structure "{self._structure.name}"', 'optimum'
+      )
+    self._state = moment_variables.MomentVariables(
+        *self._structure.empty_moments(self._event_shape.as_list(), centered),
+        self.name,
     )
     # What a checkpoint holds.
     self._variables = self._state.variables
@@ -128,8 +112,7 @@ class AutoCorrelation(tf.Module):
         'structure': self._structure,
         'event_shape': self._event_shape.as_list(),
         'centered': self._centered,
-        'block_size': self._block_size,
-        **self._constraint,
+        **vars(self._constraint),
         'name': self.name,
     }
     return _restored, (type(self), arguments, self._state.read())
@@ -150,20 +133,8 @@ class AutoCorrelation(tf.Module):
         moments are unchanged then. Under XLA, which drops such checks, they
         become NaN or infinite.
     """
-    x = structures.checked_data(
-        x, self._structure, self._block_size, self._event_shape
-    )
-    if self._structure == 'individual':
-      batch = individual.individual_statistics(
-          x, self._centered, self._block_size, **self._constraint
-      )
-    elif self._structure == 'circulant':
-      batch = circulant.CirculantMoments.of(x, self._centered)
-    else:
-      vectors, _ = closed_form.vectors_and_positions(
-          x, self._structure, self._block_size
-      )
-      batch = moments.Moments.of(vectors, self._centered)
+    x = self._structure.checked(x, self._event_shape)
+    batch = self._structure.moments(x, self._centered, self._constraint)
     self._state.add(batch.checked())
 
   def merge(self, other):
@@ -175,18 +146,11 @@ class AutoCorrelation(tf.Module):
     Raises:
       ValueError: If `other` was made with other arguments.
     """
-    for name in (
-        '_structure',
-        '_event_shape',
-        '_centered',
-        '_block_size',
-        '_constraint',
-    ):
-      mine, its = getattr(self, name), getattr(other, name, None)
+    for name in ('structure', 'event_shape', 'centered', 'constraint'):
+      mine, its = (getattr(x, f'_{name}', None) for x in (self, other))
       if mine != its:
         raise ValueError(
-            f'Argument `other` must have the same {name[1:]}, {mine}, got '
-            f'{its}.'
+            f'Argument `other` must have the same {name}, {mine}, got {its}.'
         )
     self._state.add(other._state.read())
 
@@ -211,10 +175,9 @@ class AutoCorrelation(tf.Module):
   @property
   def count(self):
     """Number of events seen (and shared), a float64 scalar."""
-    events = self._state.read().count
-    if self._structure == 'pointwise':
-      events /= self._num_positions
-    return events
+    return self._structure.num_events(
+        self._state.read().count, self._event_shape.as_list()
+    )
 
   def moments(self):
     """The moments of the data seen so far.
@@ -269,23 +232,18 @@ class AutoCorrelation(tf.Module):
       InvalidArgumentError: Before the first `update`, or if the optimum is
         infinite, as for `likelihood_optimum`.
     """
-    circulant.check_frequency_pool(frequency_pool, self._structure)
-    constraint = {
-        'rank': rank,
-        'lipschitz': lipschitz,
-        'noise_variance': noise_variance,
-        'bias_correction': bias_correction,
-    }
-    data_moments = self.moments()
-    if self._structure == 'individual':
-      _check_default(constraint, 'structure "individual"', 'the constructor')
-      return individual.mean_individual_optimum(data_moments, dtype)
-    return closed_form.optimum_of_moments(
-        _with_pool(data_moments, frequency_pool),
-        self._num_positions,
-        self._centered,
-        **constraint,
-        dtype=dtype,
+    structure = structures.structure_of(
+        self._structure, frequency_pool=frequency_pool
+    )
+    constraint = constraint_lib.Constraint(
+        rank, lipschitz, noise_variance, bias_correction
+    )
+    if not structure.has_flow:
+      constraint.check_default(
+          f'structure "{structure.name}"', 'the constructor'
+      )
+    return structure.optimum_of_stream(
+        self.moments(), self._event_shape.as_list(), constraint, dtype
     )
 
   def linear_flow(
@@ -306,21 +264,14 @@ class AutoCorrelation(tf.Module):
         has no flow for new data.
       InvalidArgumentError: As `optimum`.
     """
-    circulant.check_frequency_pool(frequency_pool, self._structure)
-    if self._structure == 'individual':
-      raise ValueError(
-          'Structure "individual" has a matrix for each image, and no flow for '
-          'other images.'
-      )
-    return linear_flow.optimal_linear_flow(
-        _with_pool(self.moments(), frequency_pool),
-        self._num_positions,
-        self._structure,
+    return structures.structure_of(
+        self._structure, frequency_pool=frequency_pool
+    ).linear_flow(
+        self.moments(),
         self._event_shape,
-        self._centered,
-        self._block_size,
-        lipschitz,
-        noise_variance,
+        constraint_lib.Constraint(
+            lipschitz=lipschitz, noise_variance=noise_variance
+        ),
     )
 
 
@@ -329,22 +280,3 @@ def _restored(cls, arguments, data_moments):
   stream = cls(**arguments)
   stream._state.add(data_moments)  # pylint: disable=protected-access
   return stream
-
-
-def _with_pool(data_moments, frequency_pool):
-  if frequency_pool is None:
-    return data_moments
-  return data_moments.with_pool(frequency_pool)
-
-
-def _check_default(constraint, where, place):
-  """Raises a `ValueError` unless each part of a constraint is the default."""
-  for name, value in constraint.items():
-    is_default = value is None or value is False or (
-        name == 'noise_variance' and not tf.is_tensor(value) and value == 0
-    )
-    if not is_default:
-      raise ValueError(
-          f'Argument `{name}` is to be given to {place} for {where}, got '
-          f'{value!r}.'
-      )

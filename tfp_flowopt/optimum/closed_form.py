@@ -1,17 +1,13 @@
-"""The closed-form optimum of the likelihood of linear flows."""
+"""Optimum of the likelihood of linear flows, from second moments."""
 
 import collections
 import math
 
 import tensorflow as tf
 
-from tfp_flowopt.optimum import circulant
-from tfp_flowopt.optimum import gram_moments
-from tfp_flowopt.optimum import moments
 from tfp_flowopt.optimum import spectrum
-from tfp_flowopt.optimum import structures
 
-__all__ = ['LikelihoodOptimum', 'likelihood_optimum', 'optimum_of_moments']
+__all__ = ['LikelihoodOptimum', 'optimum_of_moments']
 
 
 class LikelihoodOptimum(
@@ -36,237 +32,39 @@ class LikelihoodOptimum(
   __slots__ = ()
 
 
-def optimum_of_moments(
-    data_moments,
-    num_positions,
-    centered,
-    rank,
-    lipschitz,
-    noise_variance,
-    bias_correction,
-    dtype,
-):
-  """The optimum from `Moments`; `num_positions` vectors make an event."""
-  free = spectrum.check_constraint(lipschitz, noise_variance) == (0.0, math.inf)
+def optimum_of_moments(moments, num_vectors, constraint, dtype):
+  """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
+
+  `num_vectors` of them make an event, an integer or a scalar `Tensor`; `dtype`
+  is the type of log_*. A `ValueError` if the constraint does not suit the
+  dimension, an `InvalidArgumentError` if the optimum is infinite.
+  """
   # Before eigenvalues, which take long.
-  checks = spectrum.enough_vectors(
-      *data_moments.fewest_vectors(), centered, rank, lipschitz, noise_variance
+  checks = constraint.enough_vectors(
+      *moments.fewest_vectors(), moments.centered
   )
-  values = data_moments.spectrum()
+  values = moments.spectrum()
   dimension = values.eigenvalues.shape[-1]
-  spectrum.check_rank(rank, dimension)
-  # One direction beyond the rank shares its scale with none.
-  if rank is None or (dimension is not None and rank >= dimension - 1):
-    rank = None
-  free = free and rank is None
-  noise = spectrum.checked_noise(noise_variance)
-  if bias_correction:
-    _check_correctable(free, noise_variance)
-  eigenvalues, regular = spectrum.well_posed(
-      values, data_moments, rank, lipschitz, noise
-  )
+  rank = constraint.free_rank(dimension)
+  noise = constraint.checked_noise()
+  if constraint.bias_correction:
+    constraint.check_correctable(dimension)
+  eigenvalues, regular = constraint.well_posed(values, moments, noise)
   with tf.control_dependencies([*checks, *regular]):
-    if free:
-      log_det = -0.5 * data_moments.log_det(noise)
-      if bias_correction:
-        log_det += 0.5 * data_moments.log_det_bias(centered)
+    if constraint.is_free(dimension):
+      log_det = -0.5 * moments.log_det(noise)
+      if constraint.bias_correction:
+        log_det += 0.5 * moments.log_det_bias()
       size = tf.cast(tf.shape(eigenvalues)[-1], tf.float64)
       log_likelihood = log_det - 0.5 * size * math.log(2.0 * math.pi * math.e)
     else:
       log_likelihood, log_det = spectrum.spectral_optimum(
-          tf.identity(eigenvalues), rank=rank, lipschitz=lipschitz
+          tf.identity(eigenvalues), rank=rank, lipschitz=constraint.lipschitz
       )
     eigenvalues = tf.identity(eigenvalues)
-  num_positions = tf.cast(num_positions, tf.float64)
+  num_vectors = tf.cast(num_vectors, tf.float64)
   return LikelihoodOptimum(
-      tf.cast(num_positions * log_likelihood, dtype),
-      tf.cast(num_positions * log_det, dtype),
+      tf.cast(num_vectors * log_likelihood, dtype),
+      tf.cast(num_vectors * log_det, dtype),
       eigenvalues,
   )
-
-
-def _check_correctable(free, noise_variance):
-  """Raises a `ValueError` where the bias has no closed form."""
-  if not free:
-    raise ValueError(
-        'Argument `bias_correction` is known for the free optimum only, not '
-        'with a `rank` or with `lipschitz` bounds.'
-    )
-  if tf.is_tensor(noise_variance) or noise_variance > 0:
-    raise ValueError(
-        'Argument `bias_correction` needs noise that was drawn and is part of '
-        f'the data: `noise_variance` must be 0, got {noise_variance}.'
-    )
-
-
-def vectors_and_positions(x, structure, block_size):
-  """The vectors of checked data, and how many of them make an event.
-
-  Args:
-    x: See `likelihood_optimum`, not for `'circulant'`.
-    structure: See `likelihood_optimum`.
-    block_size: See `likelihood_optimum`.
-
-  Returns:
-    `[..., N, D]` `Tensor`, and an integer or a scalar `Tensor`.
-  """
-  num_positions = 1
-  if structure != 'dense':
-    shape = tf.shape(x)
-    num_positions = (shape[1] // block_size) * (shape[2] // block_size)
-  return structures.as_vectors(x, structure, block_size), num_positions
-
-
-# A user's `tf.function` would take a second to translate it.
-@tf.autograph.experimental.do_not_convert
-def likelihood_optimum(
-    x,
-    structure='dense',
-    centered=True,
-    rank=None,
-    lipschitz=None,
-    noise_variance=0.0,
-    block_size=1,
-    frequency_pool=None,
-    bias_correction=False,
-    name='likelihood_optimum',
-):
-  """The optimum of the likelihood over linear flows, in closed form.
-
-  Over all flows `z = A (x - b)` with a standard normal base, whatever network
-  computes `A`, the mean log-likelihood of `x_1..x_N` has one optimum. With
-  `l_i` the eigenvalues of `R = mean (x - b) (x - b)^T`, it is
-
-  ```none
-  L* = -1/2 (D log(2 pi e) + sum_i log l_i)     log|det A*| = -1/2 sum_i log l_i
-  ```
-
-  (Liao & He 2021). With a `rank` it is that of probabilistic PCA (Tipping &
-  Bishop 1999); with bounds on the singular values `s_i` of `A` it is
-
-  ```none
-  s_i = clip(l_i^(-1/2), m, M)
-  L* = sum_i (log s_i - s_i^2 l_i / 2) - D/2 log(2 pi)
-  ```
-
-  The structure says which `A` are meant:
-
-  * `'dense'`: any `D x D` matrix.
-  * `'pointwise'`: one matrix shared by all positions of all images, a 1x1
-    convolution after `space_to_depth(block_size)`.
-  * `'individual'`: one such matrix (and `b`) for each image, which may depend
-    on the image (dynamic linear flows); never below `'pointwise'` on average.
-  * `'circulant'`: any convolution with circular padding and kernels of any
-    size, at full resolution: one `C x C` matrix for each frequency of the 2-D
-    Fourier transform. It is the `'dense'` optimum of the images in all their
-    circular shifts, without a matrix of `H W C` rows; `b` is one number for
-    each channel.
-
-  On the same images `pointwise (block_size 1) <= circulant <= dense`.
-
-  It is differentiable in `x` (also where eigenvalues coincide) and works in a
-  `tf.function` with unknown shapes, under XLA, and in a SavedModel. Computed in
-  float64. XLA finds eigenvalues, and what depends on a `rank` or on `lipschitz`
-  bounds, to about 1e-6 of the largest one only; the free optimum needs none
-  and is exact there too.
-
-  **How many data are enough?** `L*` is that of the sample, and better than what
-  the same flow reaches on new data. For Gaussian vectors `bias_correction`
-  removes the bias of `L*`; it is about `D^2 / (4 N)` nats for one `D x D`
-  matrix, so with `N < 10 D` vectors it is `D / 40` nats at least: distrust
-  `L*` there, and compare with `LinearFlow.log_prob` of held-out data.
-
-  #### Examples
-
-  ```python
-  x = tf.random.stateless_normal([1000, 5], seed=[0, 1], dtype=tf.float64)
-  fo.likelihood_optimum(x).log_likelihood   # about -5/2 log(2 pi e) = -7.09
-  fo.likelihood_optimum(x, rank=2)          # probabilistic PCA
-  fo.likelihood_optimum(x, lipschitz=(.5, 2.))
-  ```
-
-  Args:
-    x: float32 or float64 `Tensor`: `[B..., N, D]` for `'dense'`,
-      `[N, H, W, C]` for the other structures.
-    structure: `'dense'`, `'pointwise'`, `'individual'` or `'circulant'`.
-    centered: Whether the flow has a shift: `b` is the mean of the vectors (of
-      each image's own vectors for `'individual'`) rather than zero.
-    rank: Python `int` in `1..D` (`D = block_size**2 C` for `'pointwise'` and
-      `'individual'`, `H W C` for `'circulant'`): only so many directions are
-      free, the others share one scale. `None`: all are. (For `'circulant'`
-      the eigenvalues of `w` and `-w` are equal; a rank that parts such a pair
-      is no convolution's, but that of `'dense'` over all shifts.)
-    lipschitz: `None`, or a pair `(m, M)` with `0 <= m <= M`: the singular
-      values that `A` may have, so that `Lip(f) <= M`, `Lip(f^-1) <= 1/m`.
-    noise_variance: Variance of independent noise that `x` does not hold yet,
-      added to each eigenvalue: `bin_width**2 / 12` for uniform dequantisation.
-    block_size: Side of the square blocks that make a vector (`'pointwise'`
-      and `'individual'` only); must divide height and width.
-    frequency_pool: For `'circulant'` with few images. `None`: each frequency
-      has its own matrix, which needs `N > C`. An int `p`: cells of `p x p`
-      frequencies and their mirror images share one real matrix, a smaller
-      family of convolutions; with one cell, `p > max(H, W) / 2`, it is
-      `'pointwise'`.
-    bias_correction: Whether to subtract the bias of `L*` and `log_det` for
-      Gaussian data whose vectors are independent:
-      `-1/2 (sum_i psi((n + 1 - i)/2) + D log(2/N))`, `n = N - centered`, for
-      each `D x D` matrix (for a complex one, `sum_i psi(N - i) - C log N`).
-      The eigenvalues are left as they are.
-    name: Python `str`, name scope of the operations.
-
-  Returns:
-    `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)`; log_* in the
-    type of `x`, in nats per event, of shape `[B...]` for `'dense'`, `[N]` for
-    `'individual'`, `[]` otherwise.
-
-  Raises:
-    ValueError: If an argument has a wrong type, shape or value, or
-      `bias_correction` is asked for together with `rank`, `lipschitz` or
-      `noise_variance`.
-    InvalidArgumentError: If `x` is empty or not finite, or its squares are not;
-      or if the optimum is infinite (`N <= D`, if not centred `N < D`; constant
-      or dependent dimensions) and neither `rank`, `lipschitz` nor
-      `noise_variance` makes it finite. XLA drops these checks: compiled with
-      `jit_compile=True`, the result is NaN or infinite there.
-  """
-  with tf.name_scope(name):
-    structures.check_structure(structure, block_size)
-    spectrum.check_constraint(lipschitz, noise_variance)
-    circulant.check_frequency_pool(frequency_pool, structure)
-    x = tf.convert_to_tensor(x, name='x')
-    data_moments, num_positions = _moments(
-        structures.checked_data(x, structure, block_size),
-        structure,
-        centered,
-        block_size,
-        frequency_pool,
-        (rank, lipschitz, noise_variance),
-    )
-    return optimum_of_moments(
-        data_moments.checked(),
-        num_positions,
-        centered,
-        rank=rank,
-        lipschitz=lipschitz,
-        noise_variance=noise_variance,
-        bias_correction=bias_correction,
-        dtype=x.dtype,
-    )
-
-
-def _moments(x, structure, centered, block_size, frequency_pool, constraint):
-  """`Moments` of checked data, and the number of vectors in an event."""
-  if structure == 'circulant':
-    images = circulant.CirculantMoments.of(x, centered)
-    return images.with_pool(frequency_pool), 1
-  vectors, num_positions = vectors_and_positions(x, structure, block_size)
-  size, dimension = vectors.shape[-2:]
-  if None not in (size, dimension) and size - bool(centered) < dimension:
-    return gram_moments.GramMoments.of(vectors, centered), num_positions
-  # Before there is a matrix, which may be large.
-  count, size = tf.unstack(tf.shape(vectors)[-2:])
-  with tf.control_dependencies(
-      spectrum.enough_vectors(count, size, centered, *constraint)
-  ):
-    vectors = tf.identity(vectors)
-  return moments.Moments.of(vectors, centered), num_positions

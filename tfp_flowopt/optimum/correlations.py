@@ -108,9 +108,6 @@ def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
       made of a variance of 0.
     num_dimensions: Scalar integer; row `k` of a block is about dimension
       `k % num_dimensions`.
-
-  Returns:
-    `Dependence`.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   size = tf.shape(blocks)[-1]

@@ -1,4 +1,4 @@
-"""What a finite number of Gaussian samples does to a log-determinant."""
+"""Bias of log-determinants of finitely many Gaussian samples."""
 
 import tensorflow as tf
 
@@ -40,14 +40,7 @@ def complex_wishart_log_det_bias(count, dimension):
   E log det S^ - log det S = sum_(i=0..C-1) psi(N - i) - C log N
   ```
 
-  (Goodman 1963).
-
-  Args:
-    count: Floating-point `Tensor`, the number `N` of vectors.
-    dimension: Integer, their dimension `C`; at most `N`.
-
-  Returns:
-    `Tensor` of the shape and type of `count`, in nats.
+  (Goodman 1963), with `C`, at most `N`, their dimension.
   """
   count, terms = _falling(count, dimension, False)
   dimension = tf.cast(dimension, count.dtype)

@@ -1,4 +1,4 @@
-"""The optimum of flows that act on each value alone."""
+"""Optimum of flows that act on each value alone."""
 
 import heapq
 

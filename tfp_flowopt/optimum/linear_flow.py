@@ -1,4 +1,4 @@
-"""The optimal linear flow itself: its density of new data."""
+"""Linear flow at the optimum of some data: its density of others."""
 
 import math
 
@@ -7,7 +7,6 @@ import tensorflow as tf
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import spectrum
-from tfp_flowopt.optimum import structures
 
 __all__ = ['LinearFlow', 'standard_error']
 
@@ -33,40 +32,32 @@ class LinearFlow:
   ```
   """
 
-  def __init__(
-      self,
-      data_moments,
-      optimum,
-      structure,
-      event_shape,
-      block_size,
-      lipschitz,
-      noise,
-  ):
+  def __init__(self, structure, moments, event_shape, constraint):
     """Creates the flow; `AutoCorrelation.linear_flow` is the way to it.
 
     Args:
-      data_moments: `Moments` of the data.
-      optimum: Their `LikelihoodOptimum` under the constraint, float64.
-      structure: See `likelihood_optimum`; not `'individual'`.
+      structure: `Structure` that has a flow.
+      moments: `SummedMoments` of the data.
       event_shape: `TensorShape` of an event.
-      block_size: See `likelihood_optimum`.
-      lipschitz: See `likelihood_optimum`.
-      noise: Noise variance, a number or a float64 scalar.
+      constraint: `Constraint` without a rank.
     """
-    self._moments = data_moments
     self._structure = structure
+    self._moments = moments
     self._event_shape = event_shape
-    self._block_size = block_size
-    self._noise = noise
-    self._log_det = optimum.log_det
+    self._log_det = closed_form.optimum_of_moments(
+        moments,
+        structure.num_vectors(event_shape.as_list()),
+        constraint,
+        tf.float64,
+    ).log_det
+    noise = self._noise = constraint.checked_noise()
     # A^T A, block by block.
-    if spectrum.check_constraint(lipschitz, noise) == (0.0, math.inf):
-      self._precision = data_moments.inverse(noise)
+    if constraint.is_free(None):
+      self._precision = moments.inverse(noise)
       return
-    eigenvalues, eigenvectors = tf.linalg.eigh(data_moments.blocks())
+    eigenvalues, eigenvectors = tf.linalg.eigh(moments.blocks())
     log_scales = spectrum.optimal_log_scales(
-        tf.maximum(eigenvalues, 0.0) + noise, lipschitz=lipschitz
+        tf.maximum(eigenvalues, 0.0) + noise, lipschitz=constraint.lipschitz
     )
     self._precision = tf.linalg.matmul(
         eigenvectors * tf.exp(2.0 * log_scales)[..., tf.newaxis, :],
@@ -93,14 +84,9 @@ class LinearFlow:
       ValueError: If `x` has the wrong type or shape.
       InvalidArgumentError: If `x` is empty or not finite.
     """
-    x = structures.checked_data(
-        x, self._structure, self._block_size, self._event_shape
-    )
-    if self._structure == 'circulant':
-      vectors, count = x, 1
-    else:
-      vectors = structures.as_vectors(x, self._structure, self._block_size)
-      count = tf.shape(vectors)[0] // tf.shape(x)[0]
+    x = self._structure.checked(x, self._event_shape)
+    vectors = self._structure.vectors(x)
+    count = self._structure.num_vectors(tf.unstack(tf.shape(x)))
     squares = self._moments.squares(vectors, self._precision)
     # Independent noise adds tr(A^T A) times its variance to E|z|^2.
     squares += self._noise * self._moments.summed(
@@ -132,35 +118,3 @@ def standard_error(log_prob):
   count = tf.cast(tf.size(log_prob), log_prob.dtype)
   variance = tf.math.reduce_variance(log_prob)
   return tf.sqrt(variance / (count - 1.0))
-
-
-def optimal_linear_flow(
-    data_moments,
-    num_positions,
-    structure,
-    event_shape,
-    centered,
-    block_size,
-    lipschitz,
-    noise_variance,
-):
-  """The `LinearFlow` of `Moments`, see `AutoCorrelation.linear_flow`."""
-  best = closed_form.optimum_of_moments(
-      data_moments,
-      num_positions,
-      centered,
-      rank=None,
-      lipschitz=lipschitz,
-      noise_variance=noise_variance,
-      bias_correction=False,
-      dtype=tf.float64,
-  )
-  return LinearFlow(
-      data_moments,
-      best,
-      structure,
-      event_shape,
-      block_size,
-      lipschitz,
-      spectrum.checked_noise(noise_variance),
-  )

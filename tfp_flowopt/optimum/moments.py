@@ -13,14 +13,11 @@ import tensorflow as tf
 from tfp_flowopt.optimum import correlations
 from tfp_flowopt.optimum import finite_samples
 
-__all__ = ['Moments', 'Spectrum', 'centered_vectors']
+__all__ = ['Moments', 'Spectrum', 'SummedMoments']
 
 _EPS = np.finfo(np.float64).eps
 # Of sums of squares; their differences and products stay finite, too.
 _LARGEST = 1e290
-
-# From so many dimensions on, a product of matrices pays in panels.
-_LARGE, _NUM_PANELS = 256, 6
 
 
 class Spectrum(NamedTuple):
@@ -37,30 +34,23 @@ class Spectrum(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-  """Mean and second moments of a number of vectors in `R^D`.
+  """Mean and second moments of vectors: all that the optimum needs.
 
-  Sums, not means: a stream then adds a batch in place. The part of the means
-  is apart, so that no large numbers are ever subtracted.
+  They are symmetric blocks, whose eigenvalues together are those of the
+  auto-correlation matrix. Here `within` is one block; a subclass may hold more,
+  in another layout, and overrides what follows.
 
   Attributes:
     count: Scalar float64 `Tensor`, the number of vectors.
     mean: `[..., D]` float64 `Tensor`, the mean; zeros when not centred.
-    within: `[..., D, D]` float64 `Tensor`, the sum of `(x - b) (x - b)^T`, `b`
-      the mean of the batch that `x` came with; zero when not centred.
-    between: `[..., D, D]` float64 `Tensor`, what the batches' means differing
-      adds to that sum.
+    within: `[..., K, K]` float64 `Tensor`, a sum of products of the vectors.
+    centered: Whether the mean was removed, a Python `bool`.
   """
 
   count: tf.Tensor
   mean: tf.Tensor
   within: tf.Tensor
-  between: tf.Tensor
-
-  @classmethod
-  def of(cls, vectors, centered):
-    """Moments over the second to last axis of `vectors` `[..., N, D]`."""
-    count, mean, vectors = centered_vectors(vectors, centered)
-    return cls(count, mean, _gram(vectors), tf.zeros_like(_outer(mean)))
+  centered: bool
 
   def checked(self):
     """The same, behind a check that no square has overflowed."""
@@ -85,32 +75,86 @@ class Moments:
 
   @property
   def matrix(self):
+    """The mean of the products."""
+    return self.within / self.count
+
+  def fewest_vectors(self):
+    """The smallest number of vectors behind a block, and their dimension."""
+    return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
+
+  def blocks(self):
+    """The symmetric blocks, `[..., K, K]`."""
+    return self.matrix
+
+  def pooled(self, values):
+    """Eigenvalues of the blocks `[..., K]` as one spectrum, `[..., D]`."""
+    return values
+
+  def rounding(self, largest, size):
+    """Error of the eigenvalues of blocks of `size` rows, `[..., 1]`.
+
+    `largest` is the largest eigenvalue of each block, `[..., 1]`.
+    """
+    # A symmetric eigenvalue is known up to eps |R|.
+    return _EPS * tf.cast(size, largest.dtype) * largest
+
+  def spectrum(self):
+    """The `Spectrum` of the auto-correlation matrix."""
+    values = tf.linalg.eigvalsh(_graded(self.blocks()))
+    rounding = tf.broadcast_to(
+        self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
+    )
+    values, rounding = self.pooled(values), self.pooled(rounding)
+    order = tf.argsort(values, direction='DESCENDING')
+    return Spectrum(
+        *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
+          for x in (values, rounding))
+    )
+
+  def dependence(self, noise_variance):
+    """The `Dependence` of the dimensions.
+
+    `None`: eigenvalues have to say it.
+    """
+    del noise_variance
+
+  def log_det_bias(self):
+    """The bias of `log_det()` for Gaussian data, in nats."""
+    return finite_samples.wishart_log_det_bias(
+        self.count, tf.shape(self.mean)[-1], self.centered
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SummedMoments(Moments):
+  """Moments as sums of products of dimensions, which can be added to.
+
+  Sums, not means: a stream then adds a batch in place. The part of the means
+  is apart, so that no large numbers are ever subtracted.
+
+  Attributes:
+    within: `[..., D, D]` float64 `Tensor`, the sum of `(x - b) (x - b)^T`, `b`
+      the mean of the batch that `x` came with; zero when not centred.
+    between: `[..., D, D]` float64 `Tensor`, what the batches' means differing
+      adds to that sum.
+  """
+
+  between: tf.Tensor
+
+  @property
+  def matrix(self):
     """Mean of `(x - mean) (x - mean)^T`, `[..., D, D]`.
 
     The covariance when centred, else the auto-correlation matrix.
     """
     return (self.within + self.between) / self.count
 
-  def merge(self, other):
-    """Moments of the union of two disjoint sets of vectors.
+  def merged_means(self, other):
+    """All but `within`, by name, of the union with another set of vectors.
 
     The pairwise update of Chan, Golub & LeVeque (1983): data with a mean far
     from zero lose nothing.
-
-    Args:
-      other: Moments of the same kind and shape.
-
-    Returns:
-      Moments of that kind.
     """
-    return dataclasses.replace(
-        self,
-        within=self.within + other.within,
-        **self.merged_means(other),
-    )
-
-  def merged_means(self, other):
-    """All but `within` of `merge(other)`, by name."""
     count = self.count + other.count
     # Of two empty sets: nothing.
     weight = tf.math.divide_no_nan(other.count, count)
@@ -124,11 +168,7 @@ class Moments:
     }
 
   def all_reduce(self):
-    """Moments of the vectors of all replicas. In replica context.
-
-    Returns:
-      Moments of the same kind, the same on each replica.
-    """
+    """Moments of the vectors of all replicas; in replica context."""
     context = tf.distribute.get_replica_context()
 
     def total(x):
@@ -144,10 +184,6 @@ class Moments:
         within=total(self.within),
         between=total(self.between + self.count * _outer(shift)),
     )
-
-  def fewest_vectors(self):
-    """The smallest number of vectors behind a block, and their dimension."""
-    return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
 
   def condition(self, noise_variance=0.0):
     """Condition number of the correlations, the largest of all blocks.
@@ -167,14 +203,7 @@ class Moments:
     )
 
   def dependence(self, noise_variance):
-    """The `correlations.Dependence` of the dimensions.
-
-    Args:
-      noise_variance: Number or scalar float64 `Tensor`.
-
-    Returns:
-      `Dependence`.
-    """
+    """See `Moments.dependence`."""
     blocks = self.blocks()
     return correlations.dependence(
         blocks,
@@ -183,68 +212,18 @@ class Moments:
         tf.shape(self.mean)[-1],
     )
 
-  # The matrix stands for symmetric blocks, whose eigenvalues together are those
-  # of the auto-correlation matrix. Here it is one block itself; a subclass may
-  # hold more in another layout, and overrides what follows.
-
-  def blocks(self):
-    """The symmetric blocks, `[..., K, K]`."""
-    return self.matrix
-
-  def pooled(self, values):
-    """Eigenvalues of the blocks `[..., K]` as one spectrum, `[..., D]`."""
-    return values
-
   def summed(self, values):
     """The sum over the blocks of one value for each; the blocks themselves."""
     return values
 
-  def squares(self, vectors, precision):
-    """`(x - mean)^T P (x - mean)` of vectors `[N, D]`, `[N]`."""
-    vectors = tf.cast(vectors, tf.float64) - self.mean
-    return tf.reduce_sum(vectors * tf.matmul(vectors, precision), axis=-1)
-
-  def log_det_bias(self, centered):
-    """The bias of `log_det()` for Gaussian data, in nats."""
-    return finite_samples.wishart_log_det_bias(
-        self.count, tf.shape(self.mean)[-1], centered
-    )
-
   def variance_rounding(self, variances):
-    """What rounding may have made of a variance of 0.
+    """What rounding may have made of a variance of 0 in `[..., K]`.
 
-    Args:
-      variances: `[..., K]`, the diagonals of the blocks.
-
-    Returns:
-      `Tensor` that broadcasts against them.
+    It broadcasts against `variances`, the diagonals of the blocks.
     """
     del variances
     # Of a constant dimension, the mean is off by its last digit at most.
     return (4.0 * _EPS * self.mean) ** 2
-
-  def rounding(self, largest, size):
-    """Error of the eigenvalues of blocks, `[..., 1]`.
-
-    Args:
-      largest: `[..., 1]`, the largest eigenvalue of each block.
-      size: Integer scalar `Tensor`, rows of a block.
-    """
-    # A symmetric eigenvalue is known up to eps |R|.
-    return _EPS * tf.cast(size, largest.dtype) * largest
-
-  def spectrum(self):
-    """The `Spectrum` of the auto-correlation matrix."""
-    values = tf.linalg.eigvalsh(_graded(self.blocks()))
-    rounding = tf.broadcast_to(
-        self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
-    )
-    values, rounding = self.pooled(values), self.pooled(rounding)
-    order = tf.argsort(values, direction='DESCENDING')
-    return Spectrum(
-        *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
-          for x in (values, rounding))
-    )
 
   def log_det(self, noise_variance=0.0):
     """`log det(R + noise_variance I)` `[...]`, float64, in nats."""
@@ -253,34 +232,6 @@ class Moments:
   def inverse(self, noise_variance=0.0):
     """`(R + noise_variance I)^-1`, block by block."""
     return correlations.inverse(self.blocks(), noise_variance)
-
-  def eigh(self):
-    """Eigenvalues `[..., D]`, descending, and eigenvectors (columns)."""
-    eigenvalues, eigenvectors = tf.linalg.eigh(self.matrix)
-    return eigenvalues[..., ::-1], eigenvectors[..., ::-1]
-
-
-def centered_vectors(vectors, centered):
-  """Vectors less their mean, in float64.
-
-  Args:
-    vectors: `[..., N, D]`.
-    centered: Whether to subtract the mean.
-
-  Returns:
-    Their number, a float64 scalar; the mean, `[..., D]`, zeros if it is not
-    subtracted; and the vectors.
-  """
-  vectors = tf.cast(vectors, tf.float64)
-  count = tf.cast(tf.shape(vectors)[-2], tf.float64)
-  if not centered:
-    return count, tf.zeros_like(tf.reduce_sum(vectors[..., :1, :], -2)), vectors
-  # A sum over many vectors is off by many roundings. Without the first one,
-  # none are left of a dimension that is constant.
-  start = tf.stop_gradient(vectors[..., :1, :])
-  vectors = vectors - start
-  mean = tf.reduce_mean(vectors, axis=-2, keepdims=True)
-  return count, tf.reduce_sum(start + mean, axis=-2), vectors - mean
 
 
 def _graded(blocks):
@@ -300,31 +251,3 @@ def _graded(blocks):
 def _outer(x):
   """`x x^T` of vectors `[..., D]`."""
   return x[..., :, tf.newaxis] * x[..., tf.newaxis, :]
-
-
-def _gram(vectors):
-  """`V^T V` of `[..., N, D]`; a large one by panels, half of the products.
-
-  TensorFlow has no product that knows its result to be symmetric.
-  """
-  size = vectors.shape[-1]
-  if size is None or size < _LARGE:
-    return tf.linalg.matmul(vectors, vectors, transpose_a=True)
-  ends = np.linspace(0, size, _NUM_PANELS + 1).astype(int)
-  panels = tf.split(vectors, np.diff(ends), axis=-1)
-  rows = []
-  for i, (panel, start) in enumerate(zip(panels, ends, strict=False)):
-    row = tf.concat(
-        [
-            tf.linalg.matmul(panel, other, transpose_a=True)
-            for other in panels[i:]
-        ],
-        axis=-1,
-    )
-    left = [[0, 0]] * (row.shape.rank - 1) + [[start, 0]]
-    rows.append(tf.pad(row, left))
-  upper = tf.linalg.band_part(tf.concat(rows, axis=-2), 0, -1)
-  diagonal = tf.linalg.diag_part(upper)
-  return tf.linalg.set_diag(
-      upper + tf.linalg.matrix_transpose(upper), diagonal
-  )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.optimum import finite_samples
 from tfp_flowopt.optimum import moments
 
-__all__ = ['CirculantMoments', 'check_frequency_pool']
+__all__ = ['CirculantMoments']
 
 # Roundings of a Fourier coefficient, relative to the largest one.
 _ROUNDING = 16.0 * np.finfo(np.float64).eps
@@ -17,24 +17,8 @@ _ROUNDING = 16.0 * np.finfo(np.float64).eps
 _MANY_CHANNELS = 16
 
 
-def check_frequency_pool(frequency_pool, structure):
-  """Raises a `ValueError` unless `frequency_pool` suits the structure."""
-  if frequency_pool is None:
-    return
-  if structure != 'circulant':
-    raise ValueError(
-        'Argument `frequency_pool` applies to structure "circulant" only, got '
-        f'{frequency_pool!r} for "{structure}".'
-    )
-  if not isinstance(frequency_pool, (int, np.integer)) or frequency_pool < 1:
-    raise ValueError(
-        'Argument `frequency_pool` must be None or an int of at least 1, got '
-        f'{frequency_pool!r}.'
-    )
-
-
 @dataclasses.dataclass(frozen=True)
-class CirculantMoments(moments.Moments):
+class CirculantMoments(moments.SummedMoments):
   """The cross-spectral matrices `S(w) = E[x^(w) x^(w)^H]` of images.
 
   `x^` is the orthonormal 2-D Fourier transform, a vector in `C^C` for each
@@ -46,7 +30,7 @@ class CirculantMoments(moments.Moments):
   transform, half of the plane; the others are conjugates.
 
   Attributes:
-    count: Scalar float64 `Tensor`, the number of images.
+    count: The number of images.
     mean: `[C]`, of each channel over all positions, as the bias of a
       convolution; zeros when not centred.
     within: `[C, C, H, W // 2 + 1]` float64 `Tensor`: sums over the images, less
@@ -67,7 +51,7 @@ class CirculantMoments(moments.Moments):
     images = _channels_first(images)
     mean = tf.zeros_like(tf.reduce_sum(images[:1], axis=[0, 2, 3]))
     if centered:
-      # As `centered_vectors`.
+      # As for vectors: nothing is left of a channel that is constant.
       start = tf.stop_gradient(images[:1, :, :1, :1])
       images = images - start
       rest = tf.reduce_mean(images, axis=[0, 2, 3], keepdims=True)
@@ -78,17 +62,8 @@ class CirculantMoments(moments.Moments):
     if width is None:
       width = tf.shape(images)[3]
     between = tf.zeros([tf.size(mean), tf.size(mean)], tf.float64)
-    return cls(count, mean, _packed_products(*_spectra(images)), between, width)
-
-  @staticmethod
-  def shapes(event_shape):
-    """Shapes of `mean`, `within` and `between` for images `[H, W, C]`."""
-    height, width, channels = event_shape
-    return (
-        [channels],
-        [channels, channels, height, width // 2 + 1],
-        [channels, channels],
-    )
+    products = _packed_products(*_spectra(images))
+    return cls(count, mean, products, centered, between, width)
 
   def _sums_of_squares(self):
     return tf.linalg.diag_part(tf.transpose(self.within, [2, 3, 0, 1]))
@@ -113,15 +88,11 @@ class CirculantMoments(moments.Moments):
     return tf.shape(self.within)[2]
 
   def eigh(self):
-    """Not for these: there is a basis for each frequency."""
+    """Raises an error: there is a basis for each frequency."""
     raise NotImplementedError(
         'The eigenvectors of a circulant matrix are Fourier modes; use '
         '`spectrum()` for its eigenvalues.'
     )
-
-  def with_pool(self, frequency_pool):
-    """The same moments, to be pooled."""
-    return dataclasses.replace(self, frequency_pool=frequency_pool)
 
   def fewest_vectors(self):
     """The images behind a frequency (a cell: times its size), and `C`."""
@@ -225,7 +196,7 @@ class CirculantMoments(moments.Moments):
     total = tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
     return total / self._positions()
 
-  def log_det_bias(self, centered):
+  def log_det_bias(self):
     """The bias of `log_det()` for stationary Gaussian images, in nats."""
     height, channels = self._height(), tf.size(self.mean)
 
@@ -237,7 +208,8 @@ class CirculantMoments(moments.Moments):
       sizes = self._cell_sizes()
       counts = sizes * self.count
       biases = [
-          real_bias(counts[:1], centered),  # frequency zero is in this cell
+          # The mean is at frequency zero, in the first cell.
+          real_bias(counts[:1], self.centered),
           real_bias(counts[1:], False),
       ]
       return tf.reduce_sum(sizes * tf.concat(biases, axis=0))
@@ -245,7 +217,7 @@ class CirculantMoments(moments.Moments):
     num_real = (2 - height % 2) * (2 - self.width % 2)
     num_complex = tf.cast(height * self.width - num_real, tf.float64)
     return (
-        real_bias(self.count, centered)
+        real_bias(self.count, self.centered)
         + tf.cast(num_real - 1, tf.float64) * real_bias(self.count, False)
         + num_complex
         * finite_samples.complex_wishart_log_det_bias(self.count, channels)
@@ -311,14 +283,10 @@ def _spectra(planes):
 
 
 def _packed_products(real, imaginary):
-  """The sum over images of `x_i conj(x_j)`, packed.
+  """The sum over images of `x_i conj(x_j)`, packed: `[C, C, H, W // 2 + 1]`.
 
-  Args:
-    real: `[N, C, H, W // 2 + 1]`.
-    imaginary: Of the same shape.
-
-  Returns:
-    `[C, C, H, W // 2 + 1]`: real parts for `i >= j`, imaginary for `i < j`.
+  Real parts for `i >= j`, imaginary for `i < j`; arguments are
+  `[N, C, H, W // 2 + 1]`.
   """
   channels = real.shape[1]
   if channels is None or channels > _MANY_CHANNELS:

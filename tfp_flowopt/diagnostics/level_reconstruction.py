@@ -1,4 +1,4 @@
-"""How exactly the steps of a flow find back: certified, and measured."""
+"""Errors of recomputed inputs, level by level: certified and measured."""
 
 from typing import NamedTuple
 

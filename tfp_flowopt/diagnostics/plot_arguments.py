@@ -1,0 +1,57 @@
+"""Arguments of pictures: checks of what is to be drawn."""
+
+import numpy as np
+
+from tfp_flowopt.internal import arguments
+
+__all__ = ['array', 'curve', 'image_rows', 'named_arrays']
+
+
+def array(name, values, wanted, accepts):
+  """An array of numbers, or an error that says what is wanted."""
+  try:
+    array = np.asarray(values, np.float64)
+  except (TypeError, ValueError):
+    array = None
+  if array is None or not array.size or not accepts(array):
+    raise ValueError(f'Argument `{name}` must be {wanted}, got {values!r}.')
+  return array
+
+
+def curve(name, pairs):
+  """Steps and values of a curve."""
+  return array(
+      name,
+      pairs,
+      'pairs (step, bits/dim), finite, and one of them at least',
+      lambda x: x.ndim == 2 and x.shape[1] == 2 and np.isfinite(x).all(),
+  ).T
+
+
+def named_arrays(name, values, wanted, accepts):
+  """A dictionary from names to arrays of numbers."""
+  wanted = f'a dictionary from names to {wanted}'
+  arguments.check_instance(name, values, dict, wanted)
+  if not values:
+    raise ValueError(f'Argument `{name}` must be {wanted}, got none.')
+  return {k: array(name, v, wanted, accepts) for k, v in values.items()}
+
+
+def image_rows(name, rows):
+  """Names and images of rows, from pairs of both."""
+  wanted = (
+      f'Argument `{name}` must be pairs (name, images [N, H, W, C]), of one '
+      'shape, C 1 or 3'
+  )
+  try:
+    names, rows = zip(*rows, strict=True)
+    rows = [np.asarray(images) for images in rows]
+  except (TypeError, ValueError) as e:
+    raise ValueError(f'{wanted}, got {rows!r}.') from e
+  shapes = [images.shape for images in rows]
+  if any(
+      len(shape) != 4 or 0 in shape or shape[1:] != shapes[0][1:]
+      for shape in shapes
+  ) or shapes[0][-1] not in (1, 3):
+    raise ValueError(f'{wanted}, got shapes {shapes}.')
+  return names, rows

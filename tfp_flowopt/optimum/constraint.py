@@ -1,0 +1,178 @@
+"""Constraint of an optimum: which linear flows it is over."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.optimum import spectrum
+
+__all__ = ['Constraint']
+
+_REMEDY = (
+    'The likelihood of a linear flow is unbounded there. Give more data, '
+    '`noise_variance` > 0 (a noise floor), `lipschitz=(m, M)` with a finite '
+    'M (a bound), or a smaller `rank` (probabilistic PCA); for structure '
+    '"circulant" also a `frequency_pool`.'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraint:
+  """The arguments of `likelihood_optimum` of these names.
+
+  Raises a `ValueError` when made with bounds or a noise variance out of range;
+  `rank` waits for the dimension.
+  """
+
+  rank: int | None = None
+  lipschitz: tuple | None = None
+  noise_variance: float | tf.Tensor = 0.0
+  bias_correction: bool = False
+
+  def __post_init__(self):
+    noise = self.noise_variance
+    arguments.check_scalar('noise_variance', noise)
+    if not tf.is_tensor(noise) and not 0 <= noise < math.inf:
+      raise ValueError(
+          'Argument `noise_variance` must be finite and not negative, got '
+          f'{noise}.'
+      )
+    spectrum.check_bounds(self.lipschitz)
+
+  def check_default(self, where, place):
+    """Raises a `ValueError` unless nothing is constrained.
+
+    It says that it is for `where`, and to be given to `place`.
+    """
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      is_default = value is None or value is False or (
+          field.name == 'noise_variance'
+          and not tf.is_tensor(value)
+          and value == 0
+      )
+      if not is_default:
+        raise ValueError(
+            f'Argument `{field.name}` is to be given to {place} for {where}, '
+            f'got {value!r}.'
+        )
+
+  def is_free(self, dimension):
+    """Whether all matrices are allowed; `dimension` may be `None`."""
+    return self.free_rank(dimension) is None and spectrum.check_bounds(
+        self.lipschitz
+    ) == (0.0, math.inf)
+
+  def free_rank(self, dimension):
+    """The rank, or `None` where it ties no directions.
+
+    A `ValueError` if it is no `int` in `1..dimension` (`None`: not known).
+    """
+    rank = self.rank
+    if rank is None:
+      return None
+    if not isinstance(rank, (int, np.integer)):
+      raise ValueError(f'Argument `rank` must be a Python int, got {rank!r}.')
+    if rank < 1 or (dimension is not None and rank > dimension):
+      raise ValueError(
+          f'Argument `rank` must be in 1..{dimension or "D"}, the dimension of '
+          f'the linear map, got {rank}.'
+      )
+    # One direction beyond the rank shares its scale with none.
+    if dimension is not None and rank >= dimension - 1:
+      return None
+    return rank
+
+  def checked_noise(self):
+    """The noise variance; a `Tensor` in float64, checked as it runs."""
+    if not tf.is_tensor(self.noise_variance):
+      return self.noise_variance
+    return arguments.not_negative(
+        'noise_variance', tf.cast(self.noise_variance, tf.float64)
+    )
+
+  def check_correctable(self, dimension):
+    """Raises a `ValueError` where the bias has no closed form."""
+    if not self.is_free(dimension):
+      raise ValueError(
+          'Argument `bias_correction` is known for the free optimum only, not '
+          'with a `rank` or with `lipschitz` bounds.'
+      )
+    if tf.is_tensor(self.noise_variance) or self.noise_variance > 0:
+      raise ValueError(
+          'Argument `bias_correction` needs noise that was drawn and is part '
+          'of the data: `noise_variance` must be 0, got '
+          f'{self.noise_variance}.'
+      )
+
+  def enough_vectors(self, count, size, centered):
+    """Assertions, a list, that the optimum has as many vectors as it needs.
+
+    Args:
+      count: Number of vectors.
+      size: Their dimension, of the type of `count`.
+      centered: Whether their mean is removed.
+    """
+    _, upper = spectrum.check_bounds(self.lipschitz)
+    noisy = tf.is_tensor(self.noise_variance) or self.noise_variance > 0
+    if upper < math.inf or noisy or self.rank is not None:
+      return []
+    check = tf.debugging.assert_greater_equal(
+        count - tf.cast(centered, count.dtype),
+        size,
+        message=(
+            'Argument `x` has too few vectors (N) for their dimension (D), '
+            f'need N {">" if centered else ">="} D. {_REMEDY}'
+        ),
+        summarize=1,
+    )
+    # An eager assertion that holds is None.
+    return [] if check is None else [check]
+
+  def well_posed(self, values, moments, noise):
+    """Eigenvalues with the noise floor, and whether the optimum is finite.
+
+    Args:
+      values: `Spectrum` of the data.
+      moments: The `Moments` behind it.
+      noise: As `checked_noise` returns it.
+
+    Returns:
+      Eigenvalues `[..., D]`, descending, and a list of assertions.
+    """
+    # Rounding can leave a zero eigenvalue slightly negative.
+    eigenvalues = tf.maximum(values.eigenvalues, 0.0) + noise
+    lower, upper = spectrum.check_bounds(self.lipschitz)
+    if upper < math.inf:
+      return eigenvalues, []
+    message = (
+        'The auto-correlation matrix of argument `x` is singular (constant or '
+        'duplicated dimensions, too few vectors for `rank`, or '
+        '`noise_variance` below rounding).'
+    )
+    dependence, rank = None, self.free_rank(eigenvalues.shape[-1])
+    if lower == 0 and rank is None:
+      # No eigenvalue is used, and units do not matter.
+      dependence = moments.dependence(noise)
+    if dependence is None:
+      check = tf.debugging.assert_greater(
+          spectrum.tie_smallest(eigenvalues, rank),
+          spectrum.tie_smallest(values.rounding, rank),
+          message=f'{message} {_REMEDY}',
+          summarize=3,
+      )
+    else:
+      check = tf.debugging.Assert(
+          tf.logical_not(dependence.is_singular),
+          [
+              f'{message} Constant, or a linear function of others: dimension',
+              dependence.dimension,
+              'Condition number of the correlations, at least:',
+              dependence.inflation,
+              _REMEDY,
+          ],
+      )
+    return eigenvalues, [] if check is None else [check]

@@ -1,0 +1,65 @@
+"""Structures of linear flows, by name; a new one is a file and a line here."""
+
+import dataclasses
+
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.optimum.structures.base import Structure
+from tfp_flowopt.optimum.structures.circulant import Circulant
+from tfp_flowopt.optimum.structures.dense import Dense
+from tfp_flowopt.optimum.structures.individual import Individual
+from tfp_flowopt.optimum.structures.pointwise import Pointwise
+
+__all__ = [
+    'STRUCTURES',
+    'Circulant',
+    'Dense',
+    'Individual',
+    'Pointwise',
+    'Structure',
+    'structure_of',
+]
+
+STRUCTURES = {
+    cls.name: cls
+    for cls in (
+        Dense,
+        Pointwise,
+        Individual,
+        Circulant,
+    )
+}
+
+
+def structure_of(structure, block_size=1, frequency_pool=None):
+  """The `Structure` of a name, or a `Structure` itself, with options.
+
+  A `ValueError` if there is none of this name, or it has no such option.
+  """
+  if not isinstance(structure, Structure):
+    name = arguments.check_choice('structure', structure, STRUCTURES)
+    structure = STRUCTURES[name]()
+  block_size = arguments.check_int('block_size', block_size)
+  given = {}
+  for option, value, default, is_given in (
+      ('block_size', block_size, 1, block_size != 1),
+      ('frequency_pool', frequency_pool, None, frequency_pool is not None),
+  ):
+    if not is_given:
+      continue
+    if option not in _options(structure):
+      takers = ' and '.join(
+          f'"{name}"'
+          for name, cls in STRUCTURES.items()
+          if option in _options(cls)
+      )
+      raise ValueError(
+          f'Argument `{option}` applies to {takers}; structure '
+          f'"{structure.name}" needs {option}={default}, got {value!r}.'
+      )
+    given[option] = value
+  return dataclasses.replace(structure, **given) if given else structure
+
+
+def _options(structure):
+  """Names of the options that a structure has."""
+  return {field.name for field in dataclasses.fields(structure)}

@@ -1,0 +1,171 @@
+"""Structure: which matrices a linear flow may have."""
+
+import tensorflow as tf
+
+from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import linear_flow
+from tfp_flowopt.optimum import vector_moments
+
+__all__ = ['Structure']
+
+
+class Structure:
+  """What the matrix `A` of a linear flow `z = A (x - b)` acts on.
+
+  As it stands: one matrix for all vectors, as many of which as
+  `num_vectors(event_shape)` make an event. Subclasses are frozen dataclasses,
+  whose fields are arguments of `likelihood_optimum`.
+
+  Attributes:
+    name: The name that users give.
+    axes: Axes of an event.
+    batch_axes: Axes before them.
+    has_flow: Whether the optimum of some data is a flow for others; if not,
+      the constraint belongs to the constructor of `AutoCorrelation`.
+  """
+
+  name = ''
+  axes = ('H', 'W', 'C')
+  batch_axes = ('N',)
+  has_flow = True
+  block_size = 1
+  frequency_pool = None
+
+  def __str__(self):
+    """The name of the structure in tables."""
+    return self.name
+
+  # Events.
+
+  def check_event(self, event_shape):
+    """Raises a `ValueError` if events of a `TensorShape` do not suit."""
+    if event_shape.rank != len(self.axes):
+      advice = '; flatten images first' if len(self.axes) == 1 else ''
+      raise ValueError(
+          f'Structure "{self.name}" needs events of shape '
+          f'[{", ".join(self.axes)}], got {event_shape.as_list()}{advice}.'
+      )
+
+  def as_events(self, x):
+    """An array of events of any shape as this structure takes them."""
+    return x.reshape(len(x), -1) if len(self.axes) == 1 else x
+
+  def checked(self, x, event_shape=None):
+    """The data, behind checks of their type, shape and values.
+
+    Args:
+      x: See `likelihood_optimum`.
+      event_shape: `TensorShape` that each event must have, checked already;
+        then `x` has one batch axis. `None`: any.
+
+    Returns:
+      `x` as a `Tensor` of its type.
+
+    Raises:
+      ValueError: If `x` is not floating-point or has a wrong shape.
+      InvalidArgumentError: If `x` is empty, NaN or infinite.
+    """
+    x = tf.convert_to_tensor(x, name='x')
+    wanted = None
+    if event_shape is not None:
+      wanted = tf.TensorShape([None]).concatenate(event_shape)
+      if not x.shape.is_compatible_with(wanted):
+        raise ValueError(
+            f'Argument `x` must have shape [N] + {event_shape}, got {x.shape}.'
+        )
+    if x.dtype not in (tf.float32, tf.float64):
+      raise ValueError(
+          'Argument `x` must be of type float32 or float64, got '
+          f'{x.dtype.name}.'
+      )
+    ndims = len(self.axes)
+    rank = x.shape.rank
+    if rank is None or rank <= ndims or (
+        '...' not in self.batch_axes and rank > ndims + 1
+    ):
+      raise ValueError(
+          'Argument `x` must have shape '
+          f'[{", ".join(self.batch_axes + self.axes)}] for structure '
+          f'"{self.name}", got {x.shape}.'
+      )
+    if wanted is None:
+      self.check_event(x.shape[rank - ndims :])
+    with tf.control_dependencies([
+        tf.debugging.assert_positive(
+            # Many large images are more numbers than an int32 counts.
+            tf.size(x, out_type=tf.int64),
+            message=f'Argument `x` is empty, its shape is {x.shape}.'
+        )
+    ]):
+      x = tf.debugging.check_numerics(x, 'Argument `x` has non-finite entries')
+    # What is not known before is checked as it runs.
+    return x if wanted is None else tf.ensure_shape(x, wanted)
+
+  def num_vectors(self, shape):
+    """How many vectors make an event; its shape is the end of `shape`."""
+    del shape
+    return 1
+
+  def vectors(self, x):
+    """Events as vectors `[..., N, D]`, those of an event in one row."""
+    return x
+
+  # Data all at once.
+
+  def moments_at_once(self, x, centered, constraint):
+    """The `Moments` of checked data that need not be added to.
+
+    For the optimum under a `Constraint`, which says how many vectors it needs.
+    """
+    vectors = self.vectors(x)
+    size, dimension = vectors.shape[-2:]
+    if None not in (size, dimension) and size - bool(centered) < dimension:
+      return vector_moments.GramMoments.of(vectors, centered)
+    # Before there is a matrix, which may be large.
+    count, size = tf.unstack(tf.shape(vectors)[-2:])
+    with tf.control_dependencies(
+        constraint.enough_vectors(count, size, centered)
+    ):
+      vectors = tf.identity(vectors)
+    return vector_moments.VectorMoments.of(vectors, centered)
+
+  def optimum(self, moments, num_vectors, constraint, dtype):
+    """The `LikelihoodOptimum` of `Moments`, see `optimum_of_moments`."""
+    return closed_form.optimum_of_moments(
+        moments, num_vectors, constraint, dtype
+    )
+
+  # A stream of data.
+
+  def empty_moments(self, event_shape, centered):
+    """`SummedMoments` of no data, with `None` for tensors.
+
+    And the shapes of `mean`, `within` and `between` for events of a shape, a
+    list of `int`s.
+    """
+    size = self.dimension(event_shape)
+    empty = vector_moments.VectorMoments(None, None, None, centered, None)
+    return empty, ([size], [size, size], [size, size])
+
+  def dimension(self, event_shape):
+    """Dimension of the vectors."""
+    return event_shape[-1]
+
+  def moments(self, x, centered, constraint):
+    """The `SummedMoments` of checked data, to be added to others."""
+    del constraint
+    return vector_moments.VectorMoments.of(self.vectors(x), centered)
+
+  def num_events(self, count, event_shape):
+    """How many events the moments of `count` vectors are of."""
+    return count / self.num_vectors(event_shape)
+
+  def optimum_of_stream(self, moments, event_shape, constraint, dtype):
+    """The `LikelihoodOptimum` of `SummedMoments`."""
+    return self.optimum(
+        moments, self.num_vectors(event_shape), constraint, dtype
+    )
+
+  def linear_flow(self, moments, event_shape, constraint):
+    """The `LinearFlow` at the optimum of `SummedMoments`."""
+    return linear_flow.LinearFlow(self, moments, event_shape, constraint)
