@@ -134,7 +134,7 @@ SPECIAL = {
     },
     'data.md': write_folders,
     'examples.md': small_flow,
-    'export:save': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
+    'saved_model:save': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
     'likelihood_optimum.md': lambda: {'event_size': SIZE * SIZE * 3},
     'linear_flow:LinearFlow': lambda: {
         'train_images': image_data.preprocessed(20, 64),

@@ -141,6 +141,7 @@ LEFT_OUT = {
     'data.Examples': _ABSTRACT,
     'data.ImageStore': _ABSTRACT,
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
+    'bijectors.ImageFlowConfig': 'is given all arguments of `image_flow`',
     'bijectors.JointBijector': _ABSTRACT,
     'diagnostics.LayerReport': _RESULT,
     'diagnostics.LevelReconstruction': _RESULT,

@@ -170,7 +170,7 @@ def test_images_that_are_read_from_files(tmp_path, without_pictures):
                   'eval_images': 20,
               }
           ),
-      )
+      ).start_or_resume()
       runs.simplify(flow)
       summary = trainer.train()
     losses.append(

@@ -18,6 +18,7 @@ from tfp_flowopt.bijectors.marginal_gaussianization import (
 from tfp_flowopt.bijectors.multiscale.factor_out import FactorOut
 from tfp_flowopt.bijectors.multiscale.flow_level import FlowLevel
 from tfp_flowopt.bijectors.multiscale.image_flow import ImageFlow
+from tfp_flowopt.bijectors.multiscale.image_flow_config import ImageFlowConfig
 from tfp_flowopt.bijectors.radial_scaling import RadialScaling
 from tfp_flowopt.bijectors.repeated.reconstruction_monitor import (
     ReconstructionMonitor,
@@ -36,6 +37,7 @@ __all__ = [
     'FlowBounds',
     'FlowLevel',
     'ImageFlow',
+    'ImageFlowConfig',
     'InvertibleConv1x1',
     'JointBijector',
     'LipschitzResidual',
