@@ -12,23 +12,15 @@ measured again, so that what was cut short goes on, and more can be added to it.
 `--set` changes settings. A virtual environment for normflows is made when it is
 needed. Tables are printed at the end; the exit status is 1 if a case failed
 what it must hold, such as a bound.
-
-A module in `measures` has `measure(settings, seed, context)`, which returns a
-dictionary of values, or `measure_cases(cases, context, add)`, which calls
-`add(case, values)`; and maybe `failures(values)`, a list of what went wrong.
 """
 
 from concurrent import futures
-import importlib
 import multiprocessing
-import pathlib
-import time
-from typing import NamedTuple
 
 from absl import app
 from absl import flags
-from absl import logging
 from harness import records
+from harness import suite_run
 import suites
 
 _SUITES = flags.DEFINE_list('suites', [], 'What to run.')
@@ -47,76 +39,6 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-class Context(NamedTuple):
-  """Where things are on this machine; no part of a result."""
-
-  photos: str | None = None
-  fashion_mnist: str | None = None
-  peers: str = ''
-  workdir: str | None = None
-
-  def folder(self, name):
-    """A folder of data as a path; an error if the flag is missing."""
-    if getattr(self, name) is None:
-      raise ValueError(f'--{name} is needed: a folder.')
-    return pathlib.Path(getattr(self, name))
-
-
-def run_suite(name, overrides, output, context):
-  """Measures what is missing.
-
-  Args:
-    name: Of the suite.
-    overrides: See `suites.cases`.
-    output: Folder of the results.
-    context: `Context`.
-
-  Returns:
-    The file of results, and a list of strings: what failed.
-  """
-  logging.set_verbosity(logging.WARNING)
-  path = pathlib.Path(output) / f'{name}.jsonl'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  results = records.Records(path)
-  cases = [c for c in suites.cases(name, overrides) if c not in results]
-  failed, began = [], time.monotonic()
-
-  def add(case, values):
-    results.add(case, values)
-    check = getattr(measures[case['measure']], 'failures', lambda _: [])
-    failed.extend(f'{name}: {failure}' for failure in check(values))
-    seconds = time.monotonic() - began
-    print(f'{seconds:7.0f} s  {name}: {_what_varies(case, cases)}', flush=True)
-
-  measures = {
-      m: importlib.import_module(f'measures.{m}')
-      for m in dict.fromkeys(case['measure'] for case in cases)
-  }
-  for measure, module in measures.items():
-    own = [case for case in cases if case['measure'] == measure]
-    if hasattr(module, 'measure_cases'):
-      module.measure_cases(own, context, add)
-      continue
-    for case in own:
-      add(case, module.measure(case['settings'], case['seed'], context))
-  return path, failed
-
-
-def _what_varies(case, cases):
-  """The settings that tell a case from others of its measure."""
-  own, *others = [
-      {**c['settings'], 'seed': c['seed']}
-      for c in (case, *cases)
-      if c['measure'] == case['measure']
-  ]
-  varying = [
-      f'{key} {value}'
-      for key, value in own.items()
-      if any(other.get(key) != value for other in others)
-  ]
-  return ', '.join(varying) or case['measure']
-
-
 def main(argv):
   """Runs the suites, each in a process of its own."""
   if len(argv) > 1:
@@ -125,7 +47,7 @@ def main(argv):
     for name, suite in suites.SUITES.items():
       print(f'{name:<22}{len(suites.cases(name)):>5} cases  {suite.about}')
     return 0
-  context = Context(
+  context = suite_run.Context(
       _PHOTOS.value, _FASHION_MNIST.value, _PEERS.value, _WORKDIR.value
   )
   for name in _SUITES.value:
@@ -142,7 +64,7 @@ def main(argv):
         1, multiprocessing.get_context('spawn')
     ) as pool:
       path, failures = pool.submit(
-          run_suite, name, _SET.value, _OUTPUT.value, context
+          suite_run.run_suite, name, _SET.value, _OUTPUT.value, context
       ).result()
     failed += failures
     from report import tables

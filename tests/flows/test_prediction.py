@@ -155,7 +155,7 @@ def test_more_bins_than_knots_are_refused(curved, rng):
   x = smooth(rng, 5, size=4)
   curved.bijector.initialized.assign(False)
   for function in (fo.initialize_at_optimum, fo.flows.initialize_act_norm):
-    with pytest.raises(ValueError, match=r'`bits`.*num_knots=577'):
+    with pytest.raises(ValueError, match=r'`bits`.*marginal_knots=577'):
       function(curved, x, bits=9)
 
 
