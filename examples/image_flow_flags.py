@@ -1,13 +1,14 @@
 """Flags of train_image_flow.py, and the files they can be read from."""
 
 import argparse
-import json
 import math
 import os
 import pathlib
 
 from absl import flags
+import config_flags
 
+import tfp_flowopt as fo
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
 
@@ -28,6 +29,34 @@ _NOT_SAVED = (
     'profile',
     'strategy',
     'cpu_devices',
+)
+
+# Fields of `ImageFlowConfig` and of `TrainConfig` that are flags.
+MODEL = (
+    'num_levels',
+    'num_steps',
+    'hidden_channels',
+    'gaussianize_marginals',
+    'memory',
+)
+TRAINING = (
+    'train_steps',
+    'batch_size',
+    'accumulation',
+    'learning_rate',
+    'warmup_steps',
+    'schedule',
+    'clip_norm',
+    'ema_decay',
+    'eval_every',
+    'eval_images',
+    'checkpoint_every',
+    'checkpoints_to_keep',
+    'init_images',
+    'bits',
+    'jit_compile',
+    'local_constants',
+    'seed',
 )
 
 _WORKDIR = flags.DEFINE_string(
@@ -90,39 +119,14 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_bool('flip', False, 'Whether to mirror half of the images.')
 flags.DEFINE_enum('channels', '3', ['1', '3'], '3 for colour, 1 for grey.')
-flags.DEFINE_integer(
-    'bits', 8, 'Bits of a value that are kept.', lower_bound=1, upper_bound=8
-)
 
 # Model.
-_NUM_LEVELS = flags.DEFINE_integer(
-    'num_levels', 3, 'Number of resolutions.', lower_bound=1
-)
-flags.DEFINE_integer(
-    'num_steps', 4, 'Number of flow steps at each resolution.', lower_bound=1
-)
-_HIDDEN_CHANNELS = flags.DEFINE_integer(
-    'hidden_channels', 64, 'Width of the networks, even.', lower_bound=2
-)
 flags.DEFINE_float(
     'lipschitz_budget',
     7.0,
     'Bound of the logarithm of the Lipschitz constants of the non-linear part '
     'and of its inverse; 0 for no budget.',
     lower_bound=0.0,
-)
-flags.DEFINE_bool(
-    'gaussianize_marginals',
-    False,
-    'Whether values pass through curves that make them normal, before all '
-    'else: for images with a background, not for photographs.',
-)
-flags.DEFINE_enum(
-    'memory',
-    'reversible',
-    ['reversible', 'stored'],
-    'Whether gradients recompute the inputs of flow steps, in memory that does '
-    'not grow with --num_steps, or keep them, which is faster.',
 )
 flags.DEFINE_enum(
     'compute_dtype',
@@ -131,72 +135,13 @@ flags.DEFINE_enum(
     'Type of what the networks compute; bfloat16 is faster where the processor '
     'has it.',
 )
+_model = config_flags.define(
+    fo.bijectors.ImageFlowConfig, MODEL, num_steps=4, hidden_channels=64
+)
 
 # Training.
-_BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 32, 'Images in a step, on all devices.', lower_bound=1
-)
-_ACCUMULATION = flags.DEFINE_integer(
-    'accumulation',
-    1,
-    'Parts of a batch that a device works on one after the other, in the '
-    'memory of one.',
-    lower_bound=1,
-)
-_LEARNING_RATE = flags.DEFINE_float(
-    'learning_rate', 3e-3, "Adam's learning rate after the warm-up."
-)
-flags.DEFINE_integer(
-    'warmup_steps', 50, 'Steps of the warm-up.', lower_bound=0
-)
-flags.DEFINE_enum(
-    'schedule',
-    'constant',
-    ['constant', 'cosine'],
-    'Of the learning rate after the warm-up.',
-)
-_CLIP_NORM = flags.DEFINE_float(
-    'clip_norm', 1.0, 'Bound of the norm of the gradient.'
-)
-_EMA_DECAY = flags.DEFINE_float(
-    'ema_decay', 0.995, 'Decay of the averaged weights.'
-)
-flags.DEFINE_integer(
-    'train_steps', 2000, 'Number of optimiser steps.', lower_bound=1
-)
-flags.DEFINE_integer(
-    'eval_every', 250, 'Steps between evaluations.', lower_bound=1
-)
-flags.DEFINE_integer(
-    'checkpoint_every', 250, 'Steps between checkpoints.', lower_bound=1
-)
-flags.DEFINE_integer(
-    'checkpoints_to_keep', 3, 'Latest checkpoints on disk.', lower_bound=1
-)
-flags.DEFINE_integer(
-    'eval_images',
-    None,
-    'Held-out images of an evaluation; by default 1024, fewer if large.',
-    lower_bound=2,
-)
-flags.DEFINE_integer(
-    'init_images',
-    None,
-    'Images of the initialisation; by default 4096, fewer if large.',
-    lower_bound=2,
-)
-flags.DEFINE_bool(
-    'jit_compile',
-    False,
-    'Whether XLA compiles the training step; it starts later.',
-)
-flags.DEFINE_bool(
-    'local_constants',
-    True,
-    'Whether layers.png has Lipschitz constants that were found at an image.',
-)
-flags.DEFINE_integer(
-    'seed', 0, 'Of weights, order of images and noise.', lower_bound=0
+_training = config_flags.define(
+    fo.training.TrainConfig, TRAINING, eval_images=None, init_images=None
 )
 flags.DEFINE_bool(
     'deterministic',
@@ -259,16 +204,17 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 
-for _flag in (_LEARNING_RATE, _CLIP_NORM):
-  flags.register_validator(
-      _flag,
-      lambda value: 0 < value < math.inf,
-      message=f'--{_flag.name} must be a positive number',
+for _config_class, _flags in (
+    (fo.bijectors.ImageFlowConfig, _model),
+    (fo.training.TrainConfig, _training),
+):
+  flags.register_multi_flags_validator(
+      list(_flags.values()), config_flags.checked(_config_class, [*_flags])
   )
 flags.register_validator(
-    _EMA_DECAY,
-    lambda value: 0 <= value < 1,
-    message='--ema_decay must be from 0 to below 1',
+    _training['train_steps'],
+    lambda value: value > 0,
+    message='--train_steps must be positive',
 )
 flags.register_validator(
     _TEMPERATURE,
@@ -281,11 +227,6 @@ flags.register_validator(
     and not pathlib.Path(value).is_file()
     and not set(value) & set('*?['),
     message='--workdir must be the name of a directory, without * ? [',
-)
-flags.register_validator(
-    _HIDDEN_CHANNELS,
-    lambda value: value % 2 == 0,
-    message='--hidden_channels must be even',
 )
 for _flag in (_DATA, _HELD_OUT):
   flags.register_validator(
@@ -343,12 +284,12 @@ flags.register_multi_flags_validator(
     message='--label needs --labels',
 )
 flags.register_multi_flags_validator(
-    [_IMAGE_SIZE, _NUM_LEVELS],
+    [_IMAGE_SIZE, _model['num_levels']],
     lambda values: values['image_size'] % 2 ** values['num_levels'] == 0,
     message='--image_size must be divisible by 2**num_levels',
 )
 flags.register_multi_flags_validator(
-    [_BATCH_SIZE, _ACCUMULATION],
+    [_training['batch_size'], _training['accumulation']],
     lambda values: values['batch_size'] % values['accumulation'] == 0,
     message='--batch_size must be a multiple of --accumulation',
 )
@@ -387,31 +328,10 @@ def parse(arguments):
   if given.workdir:
     path = pathlib.Path(given.workdir) / 'config.json'
     if path.is_file():
-      from_files += _arguments_in(path)
+      from_files += config_flags.arguments_in(path)
   if given.config:
-    from_files += _arguments_in(pathlib.Path(given.config))
+    from_files += config_flags.arguments_in(pathlib.Path(given.config))
   return flags.FLAGS([arguments[0], *from_files, *arguments[1:]])
-
-
-def _arguments_in(path):
-  """The flags of a JSON file, as arguments."""
-  try:
-    values = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as e:
-    raise flags.Error(
-        f'{path} must hold flags as JSON: {e}. Of a run whose file is damaged, '
-        'delete it, and give the flags again; wrong ones are refused by name.'
-    ) from e
-  if not isinstance(values, dict):
-    raise flags.Error(f'{path} must hold a JSON object, {{"flag": value}}.')
-  for name in values:
-    if name not in flags.FLAGS or name in ('workdir', 'config'):
-      raise flags.Error(f'{path}: there is no flag {name} to be read there.')
-  return [
-      f'--{name}={str(value).lower() if isinstance(value, bool) else value}'
-      for name, value in values.items()
-      if value is not None
-  ]
 
 
 def save(workdir):

@@ -14,6 +14,7 @@ import pathlib
 from absl import app
 from absl import flags
 from absl import logging
+import config_flags
 import image_flow_data
 import image_flow_flags
 import image_flow_pictures
@@ -47,44 +48,23 @@ def _strategy():
 def _make_trainer(strategy, train_images, held_out_images):
   """The flow and its trainer."""
   size = math.prod(train_images.event_shape)
-  config = fo.training.TrainConfig(
-      # Large images are fewer: they have more pixels to learn from.
-      eval_images=FLAGS.eval_images or max(2, min(1024, 2**27 // size)),
-      init_images=FLAGS.init_images or max(2, min(4096, 2**28 // size)),
-      **{
-          name: FLAGS[name].value
-          for name in (
-              'accumulation',
-              'batch_size',
-              'bits',
-              'checkpoint_every',
-              'checkpoints_to_keep',
-              'clip_norm',
-              'ema_decay',
-              'eval_every',
-              'jit_compile',
-              'learning_rate',
-              'local_constants',
-              'schedule',
-              'seed',
-              'train_steps',
-              'warmup_steps',
-          )
-      },
-  )
+  given = config_flags.settings(image_flow_flags.TRAINING)
+  # Large images are fewer: they have more pixels to learn from.
+  for name, most, numbers in (
+      ('eval_images', 1024, 2**27),
+      ('init_images', 4096, 2**28),
+  ):
+    given[name] = given[name] or max(2, min(most, numbers // size))
+  config = fo.training.TrainConfig(**given)
   classes = train_images.class_names if FLAGS.labels is not None else None
   with strategy.scope():
     distribution = fo.image_flow(
         train_images.event_shape,
-        num_levels=FLAGS.num_levels,
-        num_steps=FLAGS.num_steps,
-        hidden_channels=FLAGS.hidden_channels,
         lipschitz_budget=FLAGS.lipschitz_budget or None,
-        gaussianize_marginals=FLAGS.gaussianize_marginals,
         conditioning=classes and len(classes),
-        memory=FLAGS.memory,
         compute_dtype=FLAGS.compute_dtype,
         seed=FLAGS.seed,
+        **config_flags.settings(image_flow_flags.MODEL),
     )
     trainer = fo.training.Trainer(
         distribution,

@@ -79,7 +79,9 @@ def test_every_package_is_known():
 
 
 def test_there_is_no_cycle():
-  graph = {name: set(imports(path)) & set(FILES) for name, path in FILES.items()}
+  graph = {
+      name: set(imports(path)) & set(FILES) for name, path in FILES.items()
+  }
   done, open_ = set(), []
 
   def visit(name):
@@ -104,22 +106,3 @@ def test_files_are_small():
       for path in (programs.ROOT / folder).rglob('*.py')
   }
   assert not {path: n for path, n in lengths.items() if n > 350}
-
-
-def test_structures_are_objects():
-  """No file but theirs asks which structure it has."""
-  found = [
-      name
-      for name, path in FILES.items()
-      if '.structures' not in name
-      and any(
-          isinstance(node, ast.Compare)
-          and any(
-              isinstance(side, ast.Constant)
-              and side.value in ('dense', 'pointwise', 'individual', 'circulant')
-              for side in [node.left, *node.comparators]
-          )
-          for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
-      )
-  ]
-  assert not found

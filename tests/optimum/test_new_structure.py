@@ -15,7 +15,7 @@ PAGE = pathlib.Path(__file__).parents[2] / 'CONTRIBUTING.md'
 
 def test_the_example_of_contributing_runs(monkeypatch):
   monkeypatch.setattr(structures, 'STRUCTURES', dict(structures.STRUCTURES))
-  section = PAGE.read_text().partition('## Adding a structure')[2]
+  section = PAGE.read_text().partition('## A new structure')[2]
   (code,) = re.findall(
       r'```python\n(.*?)```', section.partition('\n## ')[0], re.DOTALL
   )

@@ -1,6 +1,7 @@
 """Configuration of a training run."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class TrainConfig:
   accumulation: int = 1
   learning_rate: float = 3e-3
   warmup_steps: int = 50
-  schedule: str = 'constant'
+  schedule: Literal['constant', 'cosine'] = 'constant'
   clip_norm: float = 1.0
   ema_decay: float = 0.995
   eval_every: int = 250
@@ -98,7 +99,7 @@ class TrainConfig:
       )
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.type is str:
+      if field.name == 'schedule':
         continue
       if field.type in (bool, int) and not isinstance(value, field.type):
         raise ValueError(

@@ -60,18 +60,8 @@ class Trainer(not_copied.NotCopied):
   trainer.train()
   ```
 
-  Files in the working directory:
-
-  * `checkpoints/`: the latest checkpoints; `best/`: the one that was best on
-    held-out images;
-  * `start.json`: settings, optima and the predicted bits/dim of step 0;
-  * `training_log.csv`: a row for each step, the loss before the step;
-  * `rollbacks.json`: if the run went back, when and where to;
-  * `tensorboard/`: the same numbers, and samples, for TensorBoard;
-  * `curve.png`, `samples.png`: if matplotlib is installed; and when the run is
-    complete, `layers.png` (`diagnostics.layer_report`);
-  * `report.txt`, `summary.json`: when the run is complete, how far the flow is
-    from the optimum and what that means (`diagnostics.optimum_report`).
+  What is in the working directory is listed in the guide to training
+  (docs/training.md): checkpoints, a log, pictures, a report.
   """
 
   _instead = (
@@ -155,8 +145,7 @@ class Trainer(not_copied.NotCopied):
     Raises:
       OtherRunError: If the run in `workdir` was started with other settings or
         other images; the message names them.
-      ValueError: If `workdir` lacks a file of the run, or none of its
-        checkpoints can be read.
+      ValueError: If none of the checkpoints of the run can be read.
       WorkdirError: If `workdir` cannot be written to.
     """
     if self._loop is None:
@@ -202,9 +191,7 @@ class Trainer(not_copied.NotCopied):
   def _started(self):
     """The loop; an error before there is a run."""
     if self._loop is None:
-      raise RuntimeError(
-          'There is no run yet: call `start_or_resume()` first.'
-      )
+      raise RuntimeError('No run yet: call `start_or_resume()` first.')
     return self._loop
 
   @property
@@ -217,11 +204,10 @@ class Trainer(not_copied.NotCopied):
     """What was known before training, in bits/dim.
 
     Returns:
-      Dictionary with `settings`; `predicted` (closed form, at step 0 on the
-      initialisation images; `None` if the flow came initialised), `measured`
-      (the same by `log_prob`); and the best linear flows, fitted to these
-      images: `train_optimum` on them, `held_out_optimum` on held-out images,
-      and `vectors_per_dim`, each by the block sizes that they determine.
+      Dictionary with `settings`; `predicted` (closed form, on the initialising
+      images; `None` if the flow came initialised), `measured` (the same by
+      `log_prob`); and the best linear flows, fitted to these images:
+      `train_optimum`, `held_out_optimum` and `vectors_per_dim` by block sizes.
     """
     self._started()
     return self._start_values
@@ -285,17 +271,14 @@ class Trainer(not_copied.NotCopied):
       ]
 
   def train(self):
-    """Trains up to `config.train_steps`, with a progress bar.
-
-    It calls `start_or_resume`.
+    """Calls `start_or_resume`, and trains up to `config.train_steps`.
 
     Returns:
       Dictionary of the results, also in `summary.json`.
 
     Raises:
       DivergedError: If it diverged again after all roll-backs.
-      RuntimeError: If an earlier call was interrupted between a step and its
-        row in the log.
+      RuntimeError: If an earlier call was interrupted before its row was kept.
       TrainingInterrupted: At SIGTERM or Ctrl-C, after the step is saved.
       WorkerLostError: If another worker ended or does not answer.
       WorkdirError: If the working directory cannot be written to any more; the

@@ -127,7 +127,9 @@ class ImageFlow(base.JointBijector):
       self._config = config
       self._conditioning = conditioning
       self._event_shape = event_shape
-      self._monitor = reconstruction_monitor.ReconstructionMonitor()
+      self._monitor = reconstruction_monitor.ReconstructionMonitor(
+          config.tolerance
+      )
       self._top_level = builder.build_levels(
           config,
           event_shape.as_list(),

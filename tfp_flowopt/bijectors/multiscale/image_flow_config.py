@@ -55,6 +55,8 @@ class ImageFlowConfig:
     memory: Whether gradients recompute what they need, in memory that does not
       grow with the number of steps (`'reversible'`), or keep it, which is
       faster (`'stored'`); see `RepeatedSteps`.
+    tolerance: Largest relative error of a recomputed input for which a gradient
+      is used; see `ReconstructionMonitor`.
     compute_dtype: Type of what the networks compute, such as `tf.bfloat16`; by
       default `dtype`. Couplings and log-determinants are of type `dtype`.
     coupling_fn: Function `coupling_fn(event_shape, log_lipschitz)` that makes a
@@ -86,6 +88,7 @@ class ImageFlowConfig:
   marginal_knots: int = 321
   conditioning: Any = None
   memory: Literal['reversible', 'stored'] = 'reversible'
+  tolerance: float = 1e-4
   compute_dtype: Any = None
   coupling_fn: Callable[..., Any] | None = None
   conditioner_fn: Callable[..., Any] | None = None
@@ -130,6 +133,7 @@ class ImageFlowConfig:
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
     put('memory', arguments.check_choice, ('reversible', 'stored'))
+    put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:
       put('compute_dtype', arguments.check_dtype)
     put('seed', arguments.check_int, least=0)
