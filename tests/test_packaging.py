@@ -86,7 +86,7 @@ def test_its_metadata(wheel):
       for line in lines
       if line.startswith('Provides-Extra')
   }
-  assert extras == {'dev', 'examples', 'plot', 'tensorboard'}
+  assert extras == {'dev', 'examples', 'plot', 'tensorboard', 'tfds'}
 
 
 def test_it_works_from_elsewhere(wheel, tmp_path):

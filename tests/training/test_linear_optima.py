@@ -116,7 +116,7 @@ def test_the_curve_shows_the_linear_flow_that_is_best_on_held_out_images(
   rows = [
       {'step': '0', 'train_bits_per_dim': '3', 'held_out_bits_per_dim': '4'}
   ]
-  monkeypatch.setattr(run_pictures.files, 'atomic_path', _no_file)
+  monkeypatch.setattr(run_pictures.atomic_files, 'atomic_path', _no_file)
   pictures.draw([], 1, None, rows, start)
   ((_, _, _, train, held, name),) = drawn
   if best is None:
