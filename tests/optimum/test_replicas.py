@@ -9,7 +9,6 @@ from harness import cluster
 import numpy as np
 import pytest
 from support import programs
-from support import replicas
 
 import tfp_flowopt as fo
 
@@ -59,24 +58,20 @@ def check(output, batches, structure, replicas_here):
     assert 'scope' in str(got['refused'])
 
 
-def test_mirrored_on_the_two_devices_of_this_process(
-    batches, tmp_path, monkeypatch
-):
-  batches = [batch[:, 0].reshape(len(batch), -1) for batch in batches]
-  data, output = tmp_path / 'data.npz', tmp_path / 'output.npz'
-  np.savez(data, *batches)
-  monkeypatch.setattr(sys, 'argv', ['', data, output, 'dense', '2'])
-  replicas.main()
-  check(output, batches, 'dense', 2)
-
-
-def test_mirrored_on_four(batches, tmp_path):
+# In a process each: what strategies add up has numbers, which begin anew with
+# each strategy, and devices keep those of an earlier one.
+@pytest.mark.parametrize(
+    'structure, num_replicas', [('dense', 2), ('circulant', 4)]
+)
+def test_mirrored(batches, structure, num_replicas, tmp_path):
+  if structure == 'dense':
+    batches = [batch[:, 0].reshape(len(batch), -1) for batch in batches]
   np.savez(tmp_path / 'data.npz', *batches)
   output = tmp_path / 'output.npz'
-  run = start(tmp_path / 'data.npz', output, 'circulant', 4)
+  run = start(tmp_path / 'data.npz', output, structure, num_replicas)
   text, _ = run.communicate(timeout=programs.PATIENCE)
   assert run.returncode == 0, text
-  check(output, batches, 'circulant', 4)
+  check(output, batches, structure, num_replicas)
 
 
 def test_two_workers(batches, tmp_path):

@@ -245,7 +245,7 @@ def test_a_finished_run_changes_nothing(simple, tmp_path, without_pictures):
 def test_the_best_checkpoint_is_kept(tmp_path, without_pictures, monkeypatch):
   values = iter([3.0, 2.0, 2.5, 2.2])
   monkeypatch.setattr(
-      fo.training.Trainer, 'evaluate', lambda self: next(values)
+      fo.training.Trainer, '_evaluate', lambda self: next(values)
   )
   trainer, distribution = runs.make_simple_trainer(tmp_path)
   at_best = []
