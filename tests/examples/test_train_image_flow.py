@@ -175,7 +175,9 @@ def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
 
 def test_a_run_with_labels(binary, parse, tmp_path, capsys, monkeypatch):
   # Layers with labels: tests/bijectors/test_conditioning.py.
-  monkeypatch.setattr(run_results, 'layer_report', lambda *_: [])
+  monkeypatch.setattr(
+      run_results.diagnostics, 'layer_report', lambda *_, **__: []
+  )
   data, workdir = tmp_path / 'data', tmp_path / 'run'
   for i in range(24):
     path = data / 'ab'[i % 2] / f'{i}.png'
