@@ -65,6 +65,16 @@ def _seed():
   np.random.seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _own_collectives():
+  """Strategies of a test are not taken for those of an earlier one.
+
+  They count what they add up from the same number on, and devices remember its
+  shapes.
+  """
+  tf.distribute.MirroredStrategy._collective_key_base += 1000
+
+
 @pytest.fixture
 def rng():
   return np.random.default_rng(0)
