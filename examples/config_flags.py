@@ -9,7 +9,7 @@ import typing
 
 from absl import flags
 
-__all__ = ['arguments_in', 'checked', 'define', 'settings']
+__all__ = ['arguments_in', 'check', 'define', 'settings']
 
 # Flags are those of the module that asks for them.
 flags.disclaim_key_flags()
@@ -56,27 +56,31 @@ def settings(names):
   return {name: flags.FLAGS[name].value for name in names}
 
 
-def checked(config_class, names):
-  """A function that tells whether flags are a configuration.
+def check(config_class, holders):
+  """Has each flag refused as its field would be.
 
   Args:
     config_class: Dataclass that raises a `ValueError` for wrong values.
-    names: Names of its fields that are flags.
-
-  Returns:
-    Function for `flags.register_multi_flags_validator` of these flags.
+    holders: What `define` returned.
   """
+  for name, holder in holders.items():
+    flags.register_validator(holder, _checked(config_class, name))
 
-  def check(values):
-    given = {name: values[name] for name in names if values[name] is not None}
+
+def _checked(config_class, name):
+  """A validator of one flag, by the field of its name."""
+
+  def validator(value):
+    if value is None:
+      return True
     try:
-      config_class(**given)
+      config_class(**{name: value})
     except ValueError as e:
       words = re.sub(r'^Argument ', '', str(e))
       raise flags.ValidationError(re.sub(r'`(\w+)`', r'--\1', words)) from e
     return True
 
-  return check
+  return validator
 
 
 def _attributes(config_class):

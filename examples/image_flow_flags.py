@@ -204,13 +204,8 @@ flags.DEFINE_integer(
     lower_bound=0,
 )
 
-for _config_class, _flags in (
-    (fo.bijectors.ImageFlowConfig, _model),
-    (fo.training.TrainConfig, _training),
-):
-  flags.register_multi_flags_validator(
-      list(_flags.values()), config_flags.checked(_config_class, [*_flags])
-  )
+config_flags.check(fo.bijectors.ImageFlowConfig, _model)
+config_flags.check(fo.training.TrainConfig, _training)
 flags.register_validator(
     _training['train_steps'],
     lambda value: value > 0,

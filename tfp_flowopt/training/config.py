@@ -21,8 +21,8 @@ class TrainConfig:
       computes one after the other, in the memory of one part.
     learning_rate: Adam's, after the warm-up.
     warmup_steps: Steps over which the learning rate rises linearly from 0.
-    schedule: Of the learning rate after that: `'constant'`, or `'cosine'`, half
-      a cosine down to 0 at `train_steps`.
+    schedule: Course of the learning rate after the warm-up: `'constant'`, or
+      `'cosine'`, half a cosine down to 0 at `train_steps`.
     clip_norm: Bound of the global norm of the gradient of the loss, which is
       in bits/dim.
     ema_decay: Decay of the moving average of the weights that evaluation,
@@ -44,7 +44,7 @@ class TrainConfig:
     local_constants: Whether the picture of the layers, at the end, has
       Lipschitz constants that were found at an image beside the certified
       ones; they take longer than all else there.
-    seed: Of the order of images, the noise and the samples.
+    seed: Seed of all that is random: order of images, noise, samples.
   """
 
   train_steps: int = 2000
