@@ -126,23 +126,19 @@ class AffineCoupling(coupling.Coupling):
 
   def _normalize(self, y, params):
     s, shift = self._scale_and_shift(params)
-    scale = tf.exp(s)
     dtype, y = y.dtype, half_precision.widened(y)
-    u = soft_scaling.distance(y, self._tail_bound)
-    x = y * soft_scaling.ratio(u, scale) + shift
-    return tf.cast(x, dtype), soft_scaling.log_slope(u, scale)
+    if math.isinf(self._tail_bound):
+      return tf.cast(y * tf.exp(s) + shift, dtype), s
+    x, log_slope = soft_scaling.scaled(y, tf.exp(s), self._tail_bound)
+    return tf.cast(x + shift, dtype), log_slope
 
   def _generate(self, x, params):
     s, shift = self._scale_and_shift(params)
-    scale = tf.exp(s)
     dtype, x = x.dtype, half_precision.widened(x) - shift
     if math.isinf(self._tail_bound):
-      y = x / scale
-    else:
-      v = soft_scaling.distance(x, self._tail_bound)
-      y = x * soft_scaling.inverse_ratio(v, scale)
-    u = soft_scaling.distance(y, self._tail_bound)
-    return tf.cast(y, dtype), -soft_scaling.log_slope(u, scale)
+      return tf.cast(x * tf.exp(-s), dtype), -s
+    y, log_slope = soft_scaling.unscaled(x, tf.exp(s), self._tail_bound)
+    return tf.cast(y, dtype), -log_slope
 
 
 def _steepest_scale(a):

@@ -15,7 +15,7 @@ from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
-__all__ = ['RadialScaling', 'initial_log_radii']
+__all__ = ['RadialScaling', 'initial_log_radii', 'scales_and_radii']
 
 # Roundings of each term, the exponential of its slope among them.
 _OPERATIONS = 8
@@ -23,6 +23,8 @@ _OPERATIONS = 8
 _TINY = 1e-30
 # And a radius that overflows has no gradient; the ratio is 1 long before.
 _HUGE = 1e36
+# All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
+_TILES = [1, 2, 3, 4, 5]
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -155,8 +157,9 @@ class RadialScaling(base.JointBijector):
     """
     tiles = self._tiles(y)
     square = self._mean_square(tiles)
-    # Of tiles of a single value, the log-determinant is the slope's.
-    across, log_along = self._evaluate(radial_terms.apply_terms, square, 1.0)
+    across, log_along, _ = radial_terms.apply_terms(
+        tf.sqrt(square), *self._scales_and_radii(square.dtype)
+    )
     return radial_tangent.RadialTangent(
         tiles,
         *(
@@ -170,35 +173,71 @@ class RadialScaling(base.JointBijector):
     """Scales each tile as `terms` says, given its radius."""
     x = base.check_event(x, [None, None, None], self.name)
     dtype, x = x.dtype, half_precision.widened(x)
-    tiles = self._tiles(x)
-    square = self._mean_square(tiles)
-    ratio, log_det = self._evaluate(terms, square, self._tile_dimensions(x))
-    log_det = tf.reduce_sum(log_det, axis=list(range(1, 6)))
-    y = tf.reshape(tiles * self._of_channels(ratio, x), base.shape_of(x))
+    y, log_det = self.scale_tiles(terms, x, *self._scales_and_radii(x.dtype))
+    y = tf.reshape(y, base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
     y.set_shape(x.shape)
     log_det.set_shape(x.shape[:-3])
     return tf.cast(y, dtype), tf.cast(log_det, dtype)
 
+  def scale_tiles(self, terms, x, scales, radii):
+    """Scales each tile, for the given weights.
+
+    The gradient is written out, as that of the terms is.
+
+    Args:
+      terms: `apply_terms` or `undo_terms`.
+      x: Images `[..., H, W, C]`.
+      scales: The `e^(s_j)`, `[J]`.
+      radii: The `B_j`, `[J]`.
+
+    Returns:
+      The scaled tiles, `[N, H/T, T, W/T, T, C]`, and the log-determinants,
+      `[N]`.
+    """
+    size = self._tile_dimensions(x)
+
+    @tf.custom_gradient
+    def scale(tiles, scales, radii):
+      square = self._mean_square(tiles)
+      ratio, log_slope, gradient_of_terms = terms(
+          tf.sqrt(square), scales, radii
+      )
+      log_det = tf.reduce_sum(
+          (size - 1.0) * tf.math.log(ratio) + log_slope, axis=_TILES
+      )
+
+      def gradient(dy, d_log_det):
+        d_log_det = tf.reshape(d_log_det, [-1, 1, 1, 1, 1, 1])
+        d_log_ratio = size * (self._mean(dy * tiles) * ratio + d_log_det)
+        d_log_radius, *of_weights = gradient_of_terms(
+            d_log_ratio - d_log_det, d_log_det
+        )
+        more = self._of_channels(d_log_radius / (size * square), x)
+        return dy * self._of_channels(ratio, x) + tiles * more, *of_weights
+
+      return (tiles * self._of_channels(ratio, x), log_det), gradient
+
+    return scale(self._tiles(x), scales, radii)
+
   def _mean_square(self, tiles):
     """The squares of the radii, where their roots have gradients."""
     return tf.clip_by_value(self._mean(tf.square(tiles)), _TINY, _HUGE)
 
-  def _evaluate(self, terms, square, size):
-    """What `terms` says of tiles of these mean squares, and of a size."""
-    # A bound far beyond any data keeps training from leaving float32.
-    log_slopes, log_radii = (
-        tf.cast(weights, square.dtype)
-        for weights in (self._log_slopes(), self._log_radii)
-    )
-    log_radii = 20.0 * tf.tanh(log_radii / 20.0)
-    return terms(tf.sqrt(square), tf.exp(log_slopes), tf.exp(log_radii), size)
+  def _scales_and_radii(self, dtype):
+    return scales_and_radii(self._log_slopes(), self._log_radii, dtype)
 
   def _mean(self, tiles):
     """The mean over each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
-    if self._tile_size > 1:
-      tiles = tf.reduce_mean(tiles, axis=[2, 4], keepdims=True)
-    return self._mean_of_groups(tiles)
+    axes = [2, 4] if self._tile_size > 1 else []
+    if self._num_groups == 1:
+      axes.append(5)
+    if axes:
+      tiles = tf.reduce_mean(tiles, axis=axes, keepdims=True)
+    if self._num_groups in (None, 1, tiles.shape[-1]):
+      return tiles
+    shape = tf.concat([tf.shape(tiles)[:-1], [self._num_groups, -1]], axis=0)
+    return tf.reduce_mean(tf.reshape(tiles, shape), axis=-1)
 
   def _of_channels(self, values, x):
     """Values of the groups, as they broadcast with the channels of `x`."""
@@ -241,14 +280,14 @@ class RadialScaling(base.JointBijector):
       return positions * tf.cast(tf.shape(x)[-1] // self._num_groups, x.dtype)
     return positions * (x.shape[-1] // self._num_groups)
 
-  def _mean_of_groups(self, x):
-    """The mean over the channels of each group, `[..., C]` to `[..., G]`."""
-    if self._num_groups in (None, x.shape[-1]):
-      return x
-    if self._num_groups == 1:
-      return tf.reduce_mean(x, axis=-1, keepdims=True)
-    shape = tf.concat([tf.shape(x)[:-1], [self._num_groups, -1]], axis=0)
-    return tf.reduce_mean(tf.reshape(x, shape), axis=-1)
+
+def scales_and_radii(log_slopes, log_radii, dtype):
+  """The `e^(s_j)` and `B_j` of weights, in a type."""
+  log_slopes, log_radii = (
+      tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
+  )
+  # A bound far beyond any data keeps training from leaving float32.
+  return tf.exp(log_slopes), tf.exp(20.0 * tf.tanh(log_radii / 20.0))
 
 
 def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):

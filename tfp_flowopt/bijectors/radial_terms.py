@@ -1,4 +1,22 @@
-"""The terms of a RadialScaling, as functions of the radius of a tile."""
+"""The terms of a RadialScaling, as functions of the radius of a tile.
+
+```none
+r_j = r_(j-1) m_j,    m_j = (s_j B_j + r) / (B_j + r),    r = r_(j-1)
+```
+
+with the slope `f_j = d r_j / d r_(j-1) = (m_j B_j + r) / (B_j + r)`. Derivatives
+are taken by logarithms: with `w = B / (B + r)`, the elasticity
+`e = d log r_j / d log r_(j-1) = f / m` and `k = e - 1`,
+
+```none
+k = (1 - s) w r / (s B + r),             d log f / d log r = 2 k w / e,
+d log m / d log s = s w / m,             d log f / d log s = s w^2 / (m e),
+d log m / d log B = -d log m / d log r,  d log f / d log B = -d log f / d log r.
+```
+
+What is handed back is relative to the gradient that the outermost radius would
+have without terms. It vanishes with `r`, so a quotient with `r` is exact.
+"""
 
 import tensorflow as tf
 
@@ -7,88 +25,92 @@ from tfp_flowopt.internal import soft_scaling
 __all__ = ['apply_terms', 'undo_terms']
 
 
-def apply_terms(r, scales, radii, size):
+class _Term:
+  """One term at the radii that enter it, and its derivatives."""
+
+  def __init__(self, r, scale, radius):
+    self._r, self._scale, self._radius = r, scale, radius
+    self._far = r + radius
+    self._near = r + scale * radius
+    self.ratio = self._near / self._far
+    self.slope = (self.ratio * radius + r) / self._far
+
+  def derivatives(self):
+    """`w`, `e`, `k` and the derivative of `log m` by `s`."""
+    w = self._radius / self._far
+    k = (1.0 - self._scale) * w * (self._r / self._near)
+    return w, self.slope / self.ratio, k, w / self.ratio
+
+  def of_radius(self, d_log_radius):
+    """Gradient by `B`, given those of all tiles by its logarithm."""
+    return tf.reduce_sum(d_log_radius) / self._radius
+
+
+def apply_terms(r, scales, radii):
   """All terms, in the order of `inverse`.
 
-  Its gradient shares what autodiff would compute, and sum over all tiles, for
-  each operation with a scalar. With `u = r / B`, `t = 1 / (1 + u)` and
-  `q = u (2 + u)`,
-
-  ```none
-  dm / ds = t,    dm / du = (1 - s) t^2
-  dL / ds = 1 / (s + q),    dL / du = 2 (1 - s) t / (s + q)
-  ```
-
-  for the ratio `m` of a term, the logarithm `L` of its slope, and `s` its
-  scale.
-
   Args:
-    r: Radii of tiles.
-    scales: The `e^(s_j)`, `[J]`.
+    r: Radii of tiles, positive.
+    scales: The `s_j`, `[J]`.
     radii: The `B_j`, `[J]`.
-    size: Number of values of a tile.
 
   Returns:
-    The ratios to scale the tiles by, and the log-determinants.
+    The ratios of the new radii and the old, the logarithms of the slopes, and
+    a function of the gradients by the logarithms of both. It returns the
+    gradient by `log r`, without that by the ratio; and those by `scales` and
+    `radii`.
   """
+  terms, new, slopes = [], r, 1.0
+  for scale, radius in _each(scales, radii):
+    terms.append(_Term(new, scale, radius))
+    new *= terms[-1].ratio
+    slopes *= terms[-1].slope
 
-  @tf.custom_gradient
-  def apply(r, scales, radii):
-    terms, total, log_det = [], 1.0, 0.0
-    for scale, radius in zip(
-        tf.unstack(scales), tf.unstack(radii), strict=True
-    ):
-      u = soft_scaling.distance(r, radius)
-      ratio = soft_scaling.ratio(u, scale)
-      terms.append((r, scale, radius, u, ratio))
-      log_det += _log_det(u, ratio, scale, size)
-      r *= ratio
-      total *= ratio
+  def gradient(d_log_ratio, d_log_slope):
+    more, d_scales, d_radii = 0.0, [], []
+    for term in reversed(terms):
+      w, elasticity, k, by_scale = term.derivatives()
+      own = d_log_slope * w / elasticity
+      total = d_log_ratio + more + own
+      d_scales.append(tf.reduce_sum(total * by_scale))
+      change = k * (total + own)
+      d_radii.append(term.of_radius(-change))
+      more += change
+    return more, tf.stack(d_scales[::-1]), tf.stack(d_radii[::-1])
 
-    def gradient(d_total, d_log_det):
-      d_log_ratio = d_total * total + (size - 1.0) * d_log_det
-      dr, d_scales, d_radii = 0.0, [], []
-      for r, scale, radius, u, ratio in reversed(terms):
-        t = 1.0 / (1.0 + u)
-        of_ratio = t * (d_log_ratio / ratio + dr * r)
-        of_slope = d_log_det / (scale + u * (2.0 + u))
-        du = (1.0 - scale) * t * (of_ratio + 2.0 * of_slope)
-        d_scales.append(tf.reduce_sum(of_ratio + of_slope))
-        d_radii.append(-tf.reduce_sum(du * u) / radius)
-        dr = dr * ratio + du / radius
-      return dr, tf.stack(d_scales[::-1]), tf.stack(d_radii[::-1])
-
-    return (total, log_det), gradient
-
-  return apply(r, scales, radii)
+  return new / r, tf.math.log(slopes), gradient
 
 
-def undo_terms(r, scales, radii, size):
+def undo_terms(r, scales, radii):
   """The same for `forward`: the inverses of all terms, the last one first.
 
   Args:
     r: As for `apply_terms`, like all others.
     scales: The same.
     radii: The same.
-    size: The same.
 
   Returns:
     The same.
   """
-  total, log_det = 1.0, 0.0
-  for scale, radius in zip(
-      reversed(tf.unstack(scales)), reversed(tf.unstack(radii)), strict=True
-  ):
-    u = soft_scaling.distance(r, radius)
-    inverse_ratio = soft_scaling.inverse_ratio(u, scale)
-    r *= inverse_ratio
-    total *= inverse_ratio
-    u = soft_scaling.distance(r, radius)
-    log_det -= _log_det(u, soft_scaling.ratio(u, scale), scale, size)
-  return total, log_det
+  terms, new, slopes = [], r, 1.0
+  for scale, radius in reversed(_each(scales, radii)):
+    new *= soft_scaling.inverse_ratio(new / radius, scale)
+    terms.append(_Term(new, scale, radius))
+    slopes *= terms[-1].slope
+
+  def gradient(d_log_ratio, d_log_slope):
+    more, d_scales, d_radii = 0.0, [], []
+    for term in reversed(terms):
+      w, elasticity, k, by_scale = term.derivatives()
+      own = -d_log_slope * w / elasticity
+      outer = (d_log_ratio + more + 2.0 * k * own) / elasticity
+      d_scales.append(tf.reduce_sum((own - outer) * by_scale))
+      d_radii.append(term.of_radius(k * (outer - 2.0 * own)))
+      more = (more + k * (2.0 * own - d_log_ratio)) / elasticity
+    return more, tf.stack(d_scales), tf.stack(d_radii)
+
+  return new / r, -tf.math.log(slopes), gradient
 
 
-def _log_det(u, ratio, scale, size):
-  """Log-determinant of one term, for tiles of `size` values."""
-  across = (size - 1.0) * tf.math.log(ratio)
-  return across + soft_scaling.log_slope(u, scale)
+def _each(scales, radii):
+  return list(zip(tf.unstack(scales), tf.unstack(radii), strict=True))

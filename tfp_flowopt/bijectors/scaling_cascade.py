@@ -7,7 +7,9 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
+from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.internal import recomputed
 from tfp_flowopt.lipschitz import bounds
@@ -176,17 +178,19 @@ class ScalingCascade(base.JointBijector):
             f'{self.name} needs a height and width divisible by its '
             f'`tile_sizes`, {size} among them, got shape {x.shape}.'
         )
-    y = tf.reshape(x, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
-    total = tf.zeros([], x.dtype)
-    parts = list(zip(self._scalings, self._weights(), strict=True))
-    for scaling, weights in reversed(parts) if forward else parts:
-      y, log_det = scaling.graph(forward)(y, *weights)
+    y = half_precision.widened(x)
+    weights, total = self._weights.factors(y.dtype, forward)
+    total *= base.num_positions(y)
+    y = tf.reshape(y, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
+    parts = list(zip(self._scalings, weights, strict=True))
+    for scaling, factors in reversed(parts) if forward else parts:
+      y, log_det = scaling.graph(forward)(y, *factors)
       total += log_det
     y = tf.reshape(y, base.shape_of(x))
     y.set_shape(x.shape)
     total = tf.reshape(total, base.shape_of(x)[:-3])
     total.set_shape(x.shape[:-3])
-    return y, total
+    return tf.cast(y, x.dtype), tf.cast(total, x.dtype)
 
 
 def _groups(num_channels):
@@ -230,9 +234,26 @@ class _Weights(tf.Module):
 
   def __call__(self):
     """For each scaling: log-scales, shift, log-slopes and log-radii."""
-    stacked = (
+    return self._each(
         self._log_scale(), self._shift, self.log_slopes(), self._log_radii
     )
+
+  def factors(self, dtype, forward):
+    """The same as the graphs take them, and the logarithm of all scales."""
+    log_scale = tf.cast(self._log_scale(), dtype)
+    if forward:
+      log_scale = -log_scale
+    weights = self._each(
+        tf.exp(log_scale),
+        tf.cast(self._shift, dtype),
+        *radial_scaling.scales_and_radii(
+            self.log_slopes(), self._log_radii, dtype
+        ),
+    )
+    return weights, tf.reduce_sum(log_scale)
+
+  def _each(self, *stacked):
+    """The weights of each scaling, a tuple of `Tensor`s."""
     return list(
         zip(
             *(
@@ -282,24 +303,36 @@ class _Scaling:
     )
 
   def graph(self, forward):
-    """Callable of images `[N, H, W, C]` and the weights of `parts`."""
+    """Callable of images `[N, H, W, C]` and the factors of a scaling."""
     if forward not in self._graphs:
       self._graphs[forward] = self._traced(forward)
     return self._graphs[forward]
 
   def _traced(self, forward):
-    evaluate = base.forward_and_log_det if forward else base.inverse_and_log_det
+    _, scaling = self._template
 
-    def scale(x, *weights):
-      parts = self.parts(weights)
-      return base.compose(evaluate, reversed(parts) if forward else parts, x)
+    def generate(x, factor, shift, scales, radii):
+      tiles, log_det = scaling.scale_tiles(
+          radial_terms.undo_terms, x, scales, radii
+      )
+      return tf.reshape(tiles, tf.shape(x)) * factor + shift, log_det
+
+    def normalize(y, factor, shift, scales, radii):
+      y = (y - shift) * factor
+      tiles, log_det = scaling.scale_tiles(
+          radial_terms.apply_terms, y, scales, radii
+      )
+      return tf.reshape(tiles, tf.shape(y)), log_det
 
     _, _, num_terms, dtype = self._key
+    # The template's, unless that is of half precision.
+    dtype = tf.float32 if dtype.size < 4 else dtype
     per_channel = tf.TensorSpec([None], dtype)
     per_term = tf.TensorSpec([num_terms], dtype)
     images = tf.TensorSpec([None, None, None, None], dtype)
     return recomputed.recomputed(
-        scale, [images, per_channel, per_channel, per_term, per_term]
+        generate if forward else normalize,
+        [images, per_channel, per_channel, per_term, per_term],
     )
 
 
