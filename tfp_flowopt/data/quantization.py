@@ -27,12 +27,7 @@ def dequantization_noise(shape, seed):
     ValueError: If `shape` or `seed` is no such thing.
   """
   seed = arguments.check_seed('seed', seed)
-  try:
-    shape = tf.convert_to_tensor(shape, name='shape')
-  except (TypeError, ValueError):
-    shape = tf.constant('')
-  if not shape.dtype.is_integer or shape.shape.rank not in (1, None):
-    raise ValueError('Argument `shape` must be integers, got another type.')
+  shape = arguments.check_integers('shape', shape, shapes=[[None]])
   # Integers, for XLA makes other floating-point numbers of the same bits; and
   # one generator, for each device has its own default.
   integers = tf.random.stateless_uniform(
@@ -67,7 +62,9 @@ def dequantize(images, bits=8, noise=0.5):
       `bits` is out of range.
   """
   bits = arguments.check_int('bits', bits, least=1, most=8)
-  images = _checked_images(images)
+  images = arguments.check_integers(
+      'images', images, 'integers, uint8 as a rule'
+  )
   noise = tf.cast(arguments.check_tensor('noise', noise), tf.float32)
   values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
   return (values + noise) * 2.0**-bits - 0.5
@@ -124,17 +121,3 @@ def quantize(x, bits=8):
   values = tf.floor((x + 0.5) * 2.0**bits)
   values = tf.clip_by_value(values, 0.0, 2.0**bits - 1.0)
   return tf.cast(values * 2.0 ** (8 - bits), tf.uint8)
-
-
-def _checked_images(images):
-  """Integers: what is floating-point is preprocessed already."""
-  try:
-    images = tf.convert_to_tensor(images, name='images')
-  except (TypeError, ValueError):
-    images = tf.constant('')
-  if not images.dtype.is_integer:
-    raise ValueError(
-        'Argument `images` must be integers, uint8 as a rule, got '
-        f'{images.dtype.name}.'
-    )
-  return images

@@ -2,27 +2,19 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import linearization
 
 __all__ = ['event_sum', 'rademacher', 'seed_tensor', 'value_and_log_det']
 
 
 def seed_tensor(seed):
-  """A stateless seed, int32 `[2]`, from an integer or a pair of integers.
-
-  Anything else is a `ValueError`.
-  """
-  try:
-    result = tf.convert_to_tensor(seed)
-  except (TypeError, ValueError) as e:
-    raise ValueError(f'Argument `seed` must be integers, got {seed!r}.') from e
-  if not result.dtype.is_integer or result.shape.as_list() not in ([], [2]):
-    raise ValueError(
-        'Argument `seed` must be an integer or a pair of integers, got '
-        f'{seed!r}.'
-    )
-  result = tf.cast(result, tf.int32)
-  return result if result.shape.rank else tf.stack([0, result])
+  """A stateless seed, int32 `[2]`, from an integer or a pair of integers."""
+  seed = arguments.check_integers(
+      'seed', seed, 'an integer or a pair of integers', [[], [2]]
+  )
+  seed = tf.cast(seed, tf.int32)
+  return seed if seed.shape.rank else tf.stack([0, seed])
 
 
 def rademacher(num_probes, x, seed):
