@@ -10,7 +10,7 @@ _LANES = 8
 
 
 def convolution(x, kernel):
-  """Convolution with zero padding, stride 1.
+  """Zero-padded convolution of `[N, H, W, in]` and `[kh, kw, in, out]`.
 
   Values and gradients are those of `tf.nn.conv2d`. On CPUs, TensorFlow's
   gradients run at 10 to 20 GFLOP/s where its convolutions run at 50: most of
@@ -23,14 +23,7 @@ def convolution(x, kernel):
   dK[t] = (sum_q dy[q - t] x[q]^T)^T      the gradient of a kernel from y to x
   ```
 
-  With taps of one position they are matrix products.
-
-  Args:
-    x: `[N, H, W, in]`.
-    kernel: `[kh, kw, in, out]`, `kh` and `kw` odd for the short cuts.
-
-  Returns:
-    `[N, H, W, out]`.
+  Taps of one position are matrix products; other kernels need odd sides.
   """
   height, width, inputs, outputs = kernel.shape
   if tf.config.list_logical_devices('GPU') or None in (

@@ -19,9 +19,7 @@ def as_floats(value, dtype, name):
 def refuse_integers(value, name):
   """Raises a `ValueError` for a `Tensor` or arrays of integers or booleans.
 
-  Where TensorFlow knows what type it needs it makes floats of an array of
-  integers, but not of a `Tensor`: images of bytes would be read as values from
-  0 to 255.
+  TensorFlow would make floats of such arrays: images would be values to 255.
   """
   found = integer_type(value)
   if found is not None:
@@ -35,8 +33,8 @@ def refuse_integers(value, name):
 def integer_type(value):
   """The name of the type of a `Tensor` or arrays of integers or booleans.
 
-  `None` if something in `value` is of another type, or nothing has one. (In a
-  structure labels may stand beside images.)
+  `None` if something in `value` is of another type: labels may stand beside
+  images.
   """
   types = {_type_of(leaf) for leaf in tf.nest.flatten(value)} - {None}
   if not types or not all(t.is_integer or t.is_bool for t in types):

@@ -56,17 +56,10 @@ def log_quadrature(
 
 
 def largest_singular_value(products, start, num_steps, output_size):
-  """Largest singular values of matrices `J`, from below.
+  """Largest singular values `[N]` of matrices `J`, from below.
 
-  Args:
-    products: Maps `v` `[N, D]` to `J v` `[N, K]` and `J^T J v`; each row has
-      its own `J`.
-    start: `[N, D]`, not zero.
-    num_steps: Python `int`.
-    output_size: `K`.
-
-  Returns:
-    `[N]`.
+  `products` maps `v` `[N, D]` to `J v` `[N, output_size]` and `J^T J v`, each
+  row with its own `J`; `start` is `[N, D]`, not zero.
   """
   start, _ = _normalized(start, 0.0)
   basis, images, _, vectors = tridiagonal(
@@ -81,17 +74,12 @@ def largest_singular_value(products, start, num_steps, output_size):
 def tridiagonal(products, start, num_steps, kept_size=0):
   """Lanczos' method on symmetric matrices `A`, with full reorthogonalisation.
 
-  Args:
-    products: Maps `v` `[N, D]` to what is to be kept of it, `[N, kept_size]`
-      or `None`, and `A v`; each row has its own `A`.
-    start: `[N, D]`, unit vectors.
-    num_steps: Python `int`, the `m` below.
-    kept_size: As above.
+  `products` maps `v` `[N, D]` to what is to be kept of it, `[N, kept_size]` or
+  `None`, and `A v`, each row with its own `A`. It starts with unit vectors.
 
-  Returns:
-    The basis `[m, N, D]`, rows of 0 where its space is exhausted; what was kept
-    `[m, N, kept_size]`; and eigenvalues `[N, m]`, ascending, and eigenvectors
-    (columns) of the matrix in that basis.
+  Returns the basis `[m, N, D]` after `m` steps, rows of 0 where its space is
+  exhausted; what was kept `[m, N, kept_size]`; and eigenvalues `[N, m]`,
+  ascending, and eigenvectors (columns) of the matrix in that basis.
   """
   num_events = tf.shape(start)[0]
   zeros = tf.zeros([num_steps, num_events], start.dtype)

@@ -8,20 +8,12 @@ __all__ = ['Linearization', 'value_and_jacobian', 'without_gradient']
 class Linearization:
   """A map at a point: its value, and products with its Jacobian `J`.
 
-  The map is evaluated once. Products may be taken in loops.
-
-  Attributes:
-    value: `function(x)`; differentiable, as the products are.
+  The map, of the shape of its argument, must act on each element of the batch
+  alone. It is evaluated once; products may be taken in loops. All, `value` too,
+  are differentiable.
   """
 
   def __init__(self, function, x):
-    """Evaluates the map.
-
-    Args:
-      function: Maps a `Tensor` to one of the same shape. It must act on each
-        element of the batch alone.
-      x: `Tensor`.
-    """
     # A tensor of its own: the tape must see nothing but this evaluation.
     self._x = tf.identity(x)
     self._tape = tf.GradientTape(persistent=True)
@@ -55,24 +47,12 @@ class Linearization:
 
 
 def value_and_jacobian(function, x, event_ndims):
-  """A map and its Jacobian, dense, in one evaluation.
+  """A map and its Jacobian `[batch..., D, D]`, `d value_i / d x_j`, together.
 
-  The map sees as many copies of the batch as an event has numbers; one
-  backward pass then gives all rows. Nothing but plain operations: it compiles
-  with XLA and can be differentiated again.
-
-  Args:
-    function: Maps `[..., event]` to the same shape, for any number of batch
-      dimensions.
-    x: `Tensor` `[batch..., event]`; the shape of an event is known.
-    event_ndims: Number of dimensions of an event.
-
-  Returns:
-    The value, and `[batch..., D, D]` of entries `d value_i / d x_j` for events
-    flattened to size `D`.
-
-  Raises:
-    ValueError: If the shape of an event is not known.
+  The map sees as many copies of the batch as an event has numbers, `D`, as
+  further batch dimensions; one backward pass then gives all rows. Nothing but
+  plain operations: it compiles with XLA and can be differentiated again. The
+  shape of an event must be known.
   """
   event_shape = x.shape[x.shape.rank - event_ndims :]
   if not event_shape.is_fully_defined():
@@ -110,15 +90,7 @@ def without_gradient(function, x):
   """`function(x)` as a constant, of which no tape keeps the intermediates.
 
   `tf.stop_gradient` alone lets an outer tape record all that happens in an
-  eager loop.
-
-  Args:
-    function: Maps a `Tensor`, or a structure of them, to a structure of
-      `Tensor`s.
-    x: `Tensor` or structure.
-
-  Returns:
-    `function(x)`.
+  eager loop. `x` and the value may be structures.
   """
   flat = tf.nest.flatten(x)
 

@@ -86,16 +86,10 @@ def with_leaves(tree, old, new):
 
 
 def differences(a, b, path='', seen=None):
-  """The first difference of two trees but for the values of their leaves.
+  """Says the first difference of two trees but for the values of their leaves.
 
-  Args:
-    a: As for `leaves`.
-    b: The same.
-    path: Name of both, for the answer.
-    seen: Pairs that are being compared: modules may know of one another.
-
-  Returns:
-    Its description, or `None`.
+  `None` without one. `path` names both; `seen` holds pairs that are being
+  compared, as modules may know of one another.
   """
   if _is_tensor(a) and _is_tensor(b):
     if a.shape != b.shape or a.dtype != b.dtype:

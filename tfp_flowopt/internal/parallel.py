@@ -13,15 +13,7 @@ THREADS = min(os.cpu_count() or 1, 16)
 
 
 def map_in_threads(dataset, function):
-  """Maps a `tf.data.Dataset` in parallel, in its order.
-
-  Args:
-    dataset: `tf.data.Dataset`.
-    function: As `tf.data.Dataset.map` takes it.
-
-  Returns:
-    `tf.data.Dataset`.
-  """
+  """Maps a `tf.data.Dataset` in parallel, in its order."""
   # Fused with the making of batches, it would read 16 batches ahead.
   options = tf.data.Options()
   options.experimental_optimization.map_and_batch_fusion = False

@@ -18,18 +18,9 @@ def power_series(linear, probes, event_ndims, num_terms, weight):
   ```
 
   with the weight of term `k` in both, so that the second gives the gradient of
-  the first.
-
-  Args:
-    linear: `Linearization` of the residual branch.
-    probes: `[num_probes, batch..., event]`, the `v` above.
-    event_ndims: Number of dimensions of an event.
-    num_terms: Python `int` or scalar integer `Tensor`.
-    weight: Maps the float `k` to the weight.
-
-  Returns:
-    The log-determinants `[num_probes, batch...]`, and vectors of the shape of
-    the probes.
+  the first. `linear` is the `Linearization` of the residual branch; the probes
+  `v` are `[num_probes, batch..., event]`; `weight` maps the float `k` to the
+  weight. Returns `[num_probes, batch...]`, and a `Tensor` like the probes.
   """
 
   def term(k, power, log_det, inverse):

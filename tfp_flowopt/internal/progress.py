@@ -23,20 +23,13 @@ def _rounded(speed):
 
 
 class Progress(not_copied.NotCopied):
-  """Shows steps done, speed, time left and a few numbers.
+  """Shows steps done of `total`, speed, time left and a few numbers.
 
   On a terminal one line is redrawn; elsewhere a line is printed now and then.
   The clock starts at the first update: before it lies the compilation.
   """
 
   def __init__(self, total, images_per_step, stream=None):
-    """Creates the bar, without showing it.
-
-    Args:
-      total: Number of steps of the run.
-      images_per_step: Images in a step.
-      stream: Text stream, by default `sys.stdout`.
-    """
     self._total = total
     self._images_per_step = images_per_step
     self._stream = sys.stdout if stream is None else stream

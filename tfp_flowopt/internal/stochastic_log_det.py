@@ -44,9 +44,9 @@ def value_and_log_det(function, x, event_ndims, probes, estimator):
   ```
 
   (Chen et al. 2019, Residual Flows), one backward pass through one evaluation,
-  however many terms the estimator took: what it computed is not kept. The value
-  is the estimate. All is elementwise over the batch, so any upstream weights
-  are right. First derivatives only: `w` is constant to the second.
+  however many terms the estimator took: what it computed is not kept. All is
+  elementwise over the batch, so any upstream weights are right. First
+  derivatives only: `w` is constant to the second.
 
   Args:
     function: Maps `[..., event]` to the same shape, for any number of batch
