@@ -25,8 +25,8 @@ class ExampleBatches:
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
 
   Attributes:
-    seed: Their seed.
-    noise_seed: Of their noise.
+    seed: Their seed, a `[2]` int64 `Tensor`.
+    noise_seed: Of their noise; by default the same.
     num: Number of examples.
     num_independent: How many of them are independent: errors count these.
     num_disjoint: How many of them have pixels of their own: they determine
@@ -37,14 +37,6 @@ class ExampleBatches:
   """
 
   def __init__(self, images, num, seed, noise_seed=None):
-    """Chooses the examples.
-
-    Args:
-      images: `data.Examples`.
-      num: Number of examples.
-      seed: `[2]` int64 `Tensor`.
-      noise_seed: Of their noise; by default the same.
-    """
     size = int(np.prod(images.event_shape))
     self.seed = seed
     self.noise_seed = seed if noise_seed is None else noise_seed
@@ -74,16 +66,7 @@ class ExampleBatches:
     return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches)
 
   def preprocessed(self, start, batch, bits):
-    """A batch with scaled images, noise included.
-
-    Args:
-      start: As iteration gives it.
-      batch: The same.
-      bits: Number of bits of an image value.
-
-    Returns:
-      float32 images, or a pair of these and labels.
-    """
+    """A batch of the iteration with scaled images, noise included, float32."""
     if not tf.is_tensor(batch):
       images, labels = batch
       return self.preprocessed(start, images, bits), labels
@@ -113,16 +96,10 @@ class ExampleBatches:
     return max(2, min(self.num, most_numbers // self.event_size))
 
   def array(self, bits, most_numbers=_REPORTED_NUMBERS):
-    """The first preprocessed images, in one array.
+    """The first preprocessed images, in one array, and what else `split` gives.
 
-    Args:
-      bits: Number of bits of an image value.
-      most_numbers: Of the array; two images are there in any case. By default
-        those that a report is about.
-
-    Returns:
-      images: Array `[N, H, W, C]`.
-      kwargs: What else a distribution's methods need, see `labelled.split`.
+    It has at most `most_numbers`, but two images in any case; by default those
+    that a report is about.
     """
     num = self._number_of(most_numbers)
 

@@ -116,16 +116,7 @@ def optional(images, name):
 
 
 def check(name, images, event_shape):
-  """Refuses what gives no examples, or none of the shape that is needed.
-
-  Args:
-    name: Of the argument.
-    images: Its value.
-    event_shape: Shape of an image.
-
-  Raises:
-    ValueError: If it does not follow `Examples`, or has another shape.
-  """
+  """Refuses what does not follow `Examples`, or has images of another shape."""
   missing = [part for part in _NEEDED if not hasattr(images, part)]
   if missing:
     raise ValueError(
@@ -145,19 +136,9 @@ def check(name, images, event_shape):
 def parts_of_batches(batch_size, first_step=0, num_parts=1, parts=(0,)):
   """Enumerates the parts of batches, for replicas to read their own.
 
-  Args:
-    batch_size: As `Examples.batches` takes it.
-    first_step: The same.
-    num_parts: The same.
-    parts: The same.
-
-  Returns:
-    part_size: Number of examples of a part.
-    dataset: Endless `tf.data.Dataset` of pairs of int64 scalars: the number of
-      the batch, and the place in it of the first example of the part.
-
-  Raises:
-    ValueError: As `Examples.batches` does.
+  Arguments and errors are those of `Examples.batches`. Returns the number of
+  examples of a part, and an endless dataset of pairs of int64 scalars: the
+  number of the batch, and the place in it of the first example of the part.
   """
   if batch_size < 1 or num_parts < 1 or batch_size % num_parts:
     raise ValueError(

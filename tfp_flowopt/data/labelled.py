@@ -8,14 +8,9 @@ __all__ = ['check', 'check_alike', 'split']
 
 
 def split(batch):
-  """Images, and what else a distribution's methods need for them.
+  """Images, and a dictionary of what a distribution's methods need besides.
 
-  Args:
-    batch: Images, or a pair of images and what they are conditioned on.
-
-  Returns:
-    images: `Tensor`.
-    kwargs: Dictionary, `bijector_kwargs` or nothing.
+  `batch` is images, or a pair of these and what they are conditioned on.
   """
   if tf.is_tensor(batch):
     return batch, {}
@@ -26,13 +21,7 @@ def split(batch):
 def check(distribution, images, name):
   """Refuses images without the labels that a flow needs, or with others.
 
-  Args:
-    distribution: The flow.
-    images: `Examples`.
-    name: Of the argument.
-
-  Raises:
-    ValueError: If they do not fit.
+  A `ValueError` that calls the `Examples` `name` if they do not fit.
   """
   conditioning = getattr(distribution.bijector, 'conditioning', None)
   names = examples.optional(images, 'class_names')
@@ -61,16 +50,9 @@ def check(distribution, images, name):
 
 
 def check_alike(train_images, held_out_images):
-  """Refuses two data sets in which a label means two classes.
+  """Refuses two `Examples` in which a label means two classes.
 
   One may have more classes.
-
-  Args:
-    train_images: `Examples`.
-    held_out_images: The same.
-
-  Raises:
-    ValueError: If they do.
   """
   names, held_out_names = (
       list(examples.optional(images, 'class_names') or ())

@@ -71,19 +71,10 @@ def dequantize(images, bits=8, noise=0.5):
 
 
 def dequantize_numbered(images, bits, seed, first=0):
-  """Scales images, with stateless noise of each image's own number.
+  """Scales images `[N, H, W, C]`, with noise of each image's own number.
 
   So an image has the same noise however images are put together in batches and
-  spread over devices.
-
-  Args:
-    images: uint8 `Tensor` `[N, H, W, C]`.
-    bits: As `dequantize` takes it.
-    seed: `[2]` integer `Tensor`.
-    first: Number of the first image; the others count up from it.
-
-  Returns:
-    float32 `Tensor` of the shape of `images`.
+  spread over devices. `first` is the number of the first image.
   """
   images = tf.convert_to_tensor(images)
   # Folded, so that the noise is not the numbers that chose the crops.

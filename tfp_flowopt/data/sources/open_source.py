@@ -46,14 +46,12 @@ def open_images(path, image_key='image/encoded'):
   if str(path).startswith(tfds.PREFIX):
     store = tfds.open_tfds(str(path))
   elif path.is_dir():
-    shards = _shards(path)
+    files = _shards(path)
     store = (
-        records.Records(shards, image_key)
-        if shards
-        else folder_lib.Folder(path)
+        records.Records(files, image_key) if files else folder_lib.Folder(path)
     )
   elif path.is_file() and arrays.is_array(path):
-    store = arrays.open_array(path)
+    store = arrays.Array(path)
   else:
     # A name may hold characters of patterns.
     names = [str(path)] if path.is_file() else glob.glob(str(path))
@@ -74,8 +72,10 @@ def _shards(folder):
       for file in folder.iterdir()
       if not file.name.startswith('.') and not file.is_dir()
   ]
-  shards = [file for file in files if file.suffix.lower() == '.tfrecord']
-  pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+  shards, pictures = (
+      [file for file in files if file.suffix.lower() in suffixes]
+      for suffixes in (('.tfrecord',), _PICTURES)
+  )
   if shards and pictures:
     raise ValueError(
         f'{folder} holds TFRecord files and images, such as '

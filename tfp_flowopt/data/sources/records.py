@@ -24,13 +24,7 @@ class Records(base.ImageStore):
   def __init__(self, files, image_key, parts=None):
     """Finds where the records begin, by their lengths alone.
 
-    Args:
-      files: List of names.
-      image_key: Name of the bytes feature that holds an encoded image.
-      parts: List of `slice`s, which records of each file; by default all.
-
-    Raises:
-      ValueError: If a file is cut short, or none of records.
+    `parts` is a list of `slice`s, which records of each file; by default all.
     """
     self._files = files
     self._key = image_key
@@ -56,7 +50,7 @@ class Records(base.ImageStore):
     return f'{self._files[file]}, record {record}'
 
   def record(self, index):
-    """The bytes of a record."""
+    """Its bytes."""
     with open(self._files[self._places[index, 0]], 'rb') as f:
       f.seek(int(self._starts[index]) + _HEADER)
       return f.read(int(self._lengths[index]))
@@ -108,19 +102,7 @@ class Records(base.ImageStore):
 
 
 def value_of(record, key, kind='bytes_list'):
-  """The one value of a feature.
-
-  Args:
-    record: Bytes of a `tf.train.Example`.
-    key: Name of the feature.
-    kind: `'bytes_list'` or `'int64_list'`.
-
-  Returns:
-    The value.
-
-  Raises:
-    ValueError: If it has no such feature, or not one value.
-  """
+  """The one value of a feature of a record, of a kind of `tf.train.Feature`."""
   try:
     features = tf.train.Example.FromString(record).features.feature
   except message.DecodeError as e:
@@ -141,9 +123,7 @@ def count_records(file):
 
 
 # One graph for all files: TensorFlow keeps what `reduce` is given for ever.
-@tf.function(
-    autograph=False, input_signature=[tf.TensorSpec([], tf.string)]
-)
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
 def _read_all(file):
   """Reads the records of a file, and their checksums; returns their number."""
   return tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
