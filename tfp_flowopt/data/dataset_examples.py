@@ -31,9 +31,7 @@ class DatasetExamples(examples.Examples):
   train, held_out = data.split()
   ```
 
-  Attributes:
-    event_shape: Shape of an image, `[H, W, C]`.
-    class_names: Names of the classes by label, or `None`.
+  Attributes are those of `Examples`.
   """
 
   def __init__(
@@ -114,10 +112,7 @@ class DatasetExamples(examples.Examples):
     return None if number < 0 else number
 
   def split(self, every=10):
-    """Holds out every tenth element.
-
-    Args:
-      every: One element in so many is held out.
+    """Holds out every tenth element, or one in `every`.
 
     Returns:
       Two `DatasetExamples`, to train on and held out.

@@ -20,21 +20,18 @@ class Examples:
   It sets `event_shape` and `fingerprint`, and defines `example`; that gives
   `examples` and `batches`, in an order that no restart and no number of devices
   changes. What reads whole groups faster overrides these two. An object that
-  has `event_shape`, `fingerprint`, `examples` and `batches` need not be a
-  subclass.
+  has these four need not be a subclass.
 
   Attributes:
     event_shape: Shape of an image, `[H, W, C]`.
     fingerprint: String; a run goes on with the same one only, so it must be
       another one for other images.
-    settings: Dictionary of JSON values: what a refused run is told besides.
-      Optional; empty by default.
-    class_names: Names of the classes by label; optional, `None` by default:
-      without labels.
-    num_independent: Number of images that the examples are parts of, which
-      standard errors count. Optional; by default each example is one.
-    num_disjoint: Number of examples with pixels of their own, which determine
-      linear flows. Optional, likewise.
+    settings: Optional dictionary of JSON values: what a refused run is told.
+    class_names: Names of the classes by label; optional, `None`: no labels.
+    num_independent: Optional number of images that the examples are parts of,
+      which standard errors count; by default each example is one.
+    num_disjoint: Optional number of examples with pixels of their own, which
+      determine linear flows; likewise.
   """
 
   settings = types.MappingProxyType({})
@@ -66,8 +63,8 @@ class Examples:
       seed: `[2]` integer sequence or `Tensor`.
 
     Returns:
-      `tf.data.Dataset` of `num` uint8 images `[H, W, C]`, or of pairs of these
-      and int64 labels `[]`.
+      `tf.data.Dataset` of uint8 images `[H, W, C]`, or pairs of these and int64
+      labels `[]`.
     """
     return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
 

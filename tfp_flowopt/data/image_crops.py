@@ -22,8 +22,7 @@ class ImageCrops(examples.Examples):
     fingerprint: Short hash of the images and the crop size.
     settings: Dictionary of what a fingerprint does not tell.
     num_disjoint: Number of crops that fit side by side into the images.
-    num_independent: The same: the images are all there is, and crops are what
-      varies.
+    num_independent: The same: crops are what varies.
   """
 
   def __init__(self, images, crop_size):
@@ -84,14 +83,9 @@ class ImageCrops(examples.Examples):
     self.num_independent = self.num_disjoint
 
   def draw(self, num, seed):
-    """Draws `num` crops.
+    """Draws `num` crops, uint8 `[num, S, S, C]`.
 
-    Args:
-      num: Number of crops.
-      seed: `[2]` integer `Tensor`; the same seed gives the same crops.
-
-    Returns:
-      uint8 `Tensor` `[num, S, S, C]`.
+    `seed` is a `[2]` integer `Tensor`; the same one gives the same crops.
     """
     return self._gather(self._choose(num, seed))
 

@@ -166,13 +166,10 @@ class ImageDataset(examples_lib.Examples):
     return len(self._items)
 
   def split(self, every=10):
-    """Holds out every tenth item.
+    """Holds out every tenth item, or one in `every`.
 
     Both parts share the files and what is known of them. With `crop='tile'`,
     squares of one image lie in both.
-
-    Args:
-      every: One item in so many is held out.
 
     Returns:
       Two `ImageDataset`s, to train on and held out.
@@ -180,12 +177,7 @@ class ImageDataset(examples_lib.Examples):
     Raises:
       ValueError: If one of them would be empty.
     """
-    every = arguments.check_int('every', every, least=2)
-    if every > len(self):
-      raise ValueError(
-          f'Argument `every` must be at most the {len(self)} items, got '
-          f'{every}.'
-      )
+    every = arguments.check_int('every', every, least=2, most=len(self))
     held_out = np.arange(len(self)) % every == every - 1
     return self._part(~held_out), self._part(held_out)
 
@@ -194,17 +186,10 @@ class ImageDataset(examples_lib.Examples):
     return self._reader.read(self._choose(number, seed))
 
   def examples(self, num, seed):
-    """The first `num` examples of a seed, one at a time.
+    """See `Examples`; no item comes twice in the first `len(self)`.
 
     Groups of them are read ahead, up to 64 MiB or 4,096 examples, and in each
     group an image once, however many examples come from it.
-
-    Args:
-      num: Number of examples; no item comes twice in the first `len(self)`.
-      seed: `[2]` integer sequence or `Tensor`.
-
-    Returns:
-      As `Examples.examples` does.
     """
     num = arguments.check_int('num', num, least=0)
     seed = seeds.pair(seed)

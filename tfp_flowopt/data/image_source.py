@@ -45,10 +45,7 @@ class ImageSource:
     return len(self._store)
 
   def __iter__(self):
-    """Reads the images.
-
-    Yields:
-      uint8 arrays `[H, W, C]`.
+    """Reads the images, uint8 arrays `[H, W, C]`.
 
     Raises:
       ValueError: Unless `skip_bad`, at the first bad image, which it names; if

@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from tfp_flowopt.optimum import constraint as constraint_lib
+from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import moment_variables
 from tfp_flowopt.optimum import structures
 
@@ -20,16 +21,12 @@ class AutoCorrelation(tf.Module):
   merged pairwise, so a mean far from zero costs no accuracy. A copy
   (`copy.deepcopy`, `pickle`) has seen what this has, and goes on by itself.
 
-  #### Examples
-
   ```python
   moments = fo.AutoCorrelation('pointwise', (32, 32, 3), block_size=2)
   for batch in dataset:          # [N, 32, 32, 3]
     moments.update(batch)
   moments.optimum(noise_variance=1 / (12 * 256**2)).log_likelihood
   ```
-
-  #### Many replicas
 
   Created in the scope of a `tf.distribute.Strategy`, each replica adds its
   batches to moments of its own; `all_reduce` adds those of all replicas to what
@@ -138,10 +135,7 @@ class AutoCorrelation(tf.Module):
     self._state.add(batch.checked())
 
   def merge(self, other):
-    """Adds what another accumulator has seen, and leaves that as it is.
-
-    Args:
-      other: `AutoCorrelation` made with the same arguments.
+    """Adds what another `AutoCorrelation` has seen, and leaves that as it is.
 
     Raises:
       ValueError: If `other` was made with other arguments.
@@ -162,8 +156,7 @@ class AutoCorrelation(tf.Module):
     again after more updates.
 
     Raises:
-      ValueError: On one of many replicas if this object was not created in
-        the strategy's scope.
+      ValueError: On one of many replicas, as `update`.
     """
     self._state.all_reduce()
 
@@ -214,13 +207,7 @@ class AutoCorrelation(tf.Module):
   ):
     """The optimum of the likelihood for the data seen so far.
 
-    Args:
-      rank: See `likelihood_optimum`.
-      lipschitz: See `likelihood_optimum`.
-      noise_variance: See `likelihood_optimum`.
-      frequency_pool: See `likelihood_optimum`.
-      bias_correction: See `likelihood_optimum`.
-      dtype: Type of log_*; eigenvalues are float64.
+    Arguments are those of `likelihood_optimum`; `dtype` is the type of log_*.
 
     Returns:
       `LikelihoodOptimum`, log_* in nats per event, scalars. For `'individual'`
@@ -249,24 +236,13 @@ class AutoCorrelation(tf.Module):
   def linear_flow(
       self, lipschitz=None, noise_variance=0.0, frequency_pool=None
   ):
-    """The flow that reaches the optimum, to evaluate on other data.
+    """The `LinearFlow` that reaches the optimum, to evaluate on other data.
 
-    Args:
-      lipschitz: See `likelihood_optimum`.
-      noise_variance: See `likelihood_optimum`.
-      frequency_pool: See `likelihood_optimum`.
-
-    Returns:
-      `LinearFlow`.
-
-    Raises:
-      ValueError: If an argument is out of range, or for `'individual'`, which
-        has no flow for new data.
-      InvalidArgumentError: As `optimum`.
+    Arguments and errors are those of `optimum`; for `'individual'`, which has
+    no flow for new data, a `ValueError`.
     """
-    return structures.structure_of(
-        self._structure, frequency_pool=frequency_pool
-    ).linear_flow(
+    return linear_flow.LinearFlow(
+        structures.structure_of(self._structure, frequency_pool=frequency_pool),
         self.moments(),
         self._event_shape,
         constraint_lib.Constraint(

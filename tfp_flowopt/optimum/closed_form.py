@@ -1,20 +1,17 @@
 """Optimum of the likelihood of linear flows, from second moments."""
 
-import collections
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import spectrum
 
-__all__ = ['LikelihoodOptimum', 'optimum_of_moments']
+__all__ = ['LikelihoodOptimum', 'bits_per_dim', 'optimum_of_moments']
 
 
-class LikelihoodOptimum(
-    collections.namedtuple(
-        'LikelihoodOptimum', ['log_likelihood', 'log_det', 'eigenvalues']
-    )
-):
+class LikelihoodOptimum(NamedTuple):
   """What the best linear flow of a structure reaches.
 
   Attributes:
@@ -29,7 +26,9 @@ class LikelihoodOptimum(
       largest one at least; log_* of the free optimum do not need them.
   """
 
-  __slots__ = ()
+  log_likelihood: tf.Tensor
+  log_det: tf.Tensor
+  eigenvalues: tf.Tensor
 
 
 def optimum_of_moments(moments, num_vectors, constraint, dtype):
@@ -68,3 +67,33 @@ def optimum_of_moments(moments, num_vectors, constraint, dtype):
       tf.cast(num_vectors * log_det, dtype),
       eigenvalues,
   )
+
+
+def bits_per_dim(log_likelihood, event_size, bits=8):
+  """Converts a log-likelihood in nats per event to bits per dimension.
+
+  The log-likelihood is that of `bits`-bit data scaled by `2**-bits`, so that
+  one quantisation bin has the width `2**-bits` (shifts do not matter):
+
+  ```none
+  bits_per_dim = -log_likelihood / (event_size ln 2) + bits
+  ```
+
+  Args:
+    log_likelihood: Floating-point `Tensor` or number, nats per event, any
+      shape.
+    event_size: Number of dimensions of an event, `H * W * C` for an image.
+    bits: Number of bits of the data before scaling; `0` for data that were
+      never quantised.
+
+  Returns:
+    Bits per dimension, of the shape and type of `log_likelihood`.
+
+  Raises:
+    ValueError: If `event_size` is not positive or `bits` is negative.
+  """
+  event_size = arguments.check_positive('event_size', event_size)
+  bits = arguments.check_number(
+      'bits', bits, lambda v: 0 <= v < math.inf, 'finite and not negative'
+  )
+  return -log_likelihood / (event_size * math.log(2.0)) + bits

@@ -42,6 +42,15 @@ class Constraint:
       )
     spectrum.check_bounds(self.lipschitz)
 
+  @property
+  def bounds(self):
+    """The pair `(m, M)` of floats."""
+    return spectrum.check_bounds(self.lipschitz)
+
+  @property
+  def _is_noisy(self):
+    return tf.is_tensor(self.noise_variance) or self.noise_variance > 0
+
   def check_default(self, where, place):
     """Raises a `ValueError` unless nothing is constrained.
 
@@ -49,11 +58,10 @@ class Constraint:
     """
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      is_default = value is None or value is False or (
-          field.name == 'noise_variance'
-          and not tf.is_tensor(value)
-          and value == 0
-      )
+      if field.name == 'noise_variance':
+        is_default = not self._is_noisy
+      else:
+        is_default = value is None or value is False
       if not is_default:
         raise ValueError(
             f'Argument `{field.name}` is to be given to {place} for {where}, '
@@ -62,9 +70,7 @@ class Constraint:
 
   def is_free(self, dimension):
     """Whether all matrices are allowed; `dimension` may be `None`."""
-    return self.free_rank(dimension) is None and spectrum.check_bounds(
-        self.lipschitz
-    ) == (0.0, math.inf)
+    return self.free_rank(dimension) is None and self.bounds == (0.0, math.inf)
 
   def free_rank(self, dimension):
     """The rank, or `None` where it ties no directions.
@@ -101,7 +107,7 @@ class Constraint:
           'Argument `bias_correction` is known for the free optimum only, not '
           'with a `rank` or with `lipschitz` bounds.'
       )
-    if tf.is_tensor(self.noise_variance) or self.noise_variance > 0:
+    if self._is_noisy:
       raise ValueError(
           'Argument `bias_correction` needs noise that was drawn and is part '
           'of the data: `noise_variance` must be 0, got '
@@ -111,41 +117,31 @@ class Constraint:
   def enough_vectors(self, count, size, centered):
     """Assertions, a list, that the optimum has as many vectors as it needs.
 
-    Args:
-      count: Number of vectors.
-      size: Their dimension, of the type of `count`.
-      centered: Whether their mean is removed.
+    `count` is their number, `size` their dimension, of the same type.
     """
-    _, upper = spectrum.check_bounds(self.lipschitz)
-    noisy = tf.is_tensor(self.noise_variance) or self.noise_variance > 0
-    if upper < math.inf or noisy or self.rank is not None:
+    if self.bounds[1] < math.inf or self._is_noisy or self.rank is not None:
       return []
-    check = tf.debugging.assert_greater_equal(
-        count - tf.cast(centered, count.dtype),
-        size,
-        message=(
-            'Argument `x` has too few vectors (N) for their dimension (D), '
-            f'need N {">" if centered else ">="} D. {_REMEDY}'
-        ),
-        summarize=1,
-    )
-    # An eager assertion that holds is None.
-    return [] if check is None else [check]
+    return [
+        tf.debugging.assert_greater_equal(
+            count - tf.cast(centered, count.dtype),
+            size,
+            message=(
+                'Argument `x` has too few vectors (N) for their dimension (D), '
+                f'need N {">" if centered else ">="} D. {_REMEDY}'
+            ),
+            summarize=1,
+        )
+    ]
 
   def well_posed(self, values, moments, noise):
     """Eigenvalues with the noise floor, and whether the optimum is finite.
 
-    Args:
-      values: `Spectrum` of the data.
-      moments: The `Moments` behind it.
-      noise: As `checked_noise` returns it.
-
-    Returns:
-      Eigenvalues `[..., D]`, descending, and a list of assertions.
+    `values` is the `Spectrum` of the `Moments`, `noise` of `checked_noise`.
+    Returns eigenvalues `[..., D]`, descending, and a list of assertions.
     """
     # Rounding can leave a zero eigenvalue slightly negative.
     eigenvalues = tf.maximum(values.eigenvalues, 0.0) + noise
-    lower, upper = spectrum.check_bounds(self.lipschitz)
+    lower, upper = self.bounds
     if upper < math.inf:
       return eigenvalues, []
     message = (
@@ -175,4 +171,4 @@ class Constraint:
               _REMEDY,
           ],
       )
-    return eigenvalues, [] if check is None else [check]
+    return eigenvalues, [check]

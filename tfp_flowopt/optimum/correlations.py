@@ -48,17 +48,11 @@ def _scaled(blocks, noise_variance):
 
 
 def log_det(blocks, noise_variance=0.0):
-  """`log det(R + v I)`, by Cholesky of the correlations.
+  """`log det(R + v I)` `[...]` of float64 `[..., K, K]`, in nats.
 
-  Not from eigenvalues: XLA finds those to 1e-6 of the largest only, and those
-  that coincide have eigenvectors without gradient.
-
-  Args:
-    blocks: float64 `Tensor` `[..., K, K]`, covariances `R`.
-    noise_variance: Number or scalar float64 `Tensor`, the `v` above.
-
-  Returns:
-    float64 `Tensor` `[...]`, in nats.
+  By Cholesky of the correlations, not from eigenvalues: XLA finds those to 1e-6
+  of the largest only, and those that coincide have eigenvectors without
+  gradient.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   factor = tf.linalg.cholesky(correlations)
@@ -70,7 +64,7 @@ def log_det(blocks, noise_variance=0.0):
 
 
 def inverse(blocks, noise_variance=0.0):
-  """`(R + v I)^-1`, `[..., K, K]`; arguments as for `log_det`."""
+  """`(R + v I)^-1`, `[..., K, K]`."""
   variances, correlations = _scaled(blocks, noise_variance)
   factor = tf.linalg.cholesky(correlations)
   identity = tf.eye(
@@ -84,9 +78,9 @@ def inverse(blocks, noise_variance=0.0):
 
 
 def condition(blocks, noise_variance=0.0):
-  """Condition numbers of the correlations of `R + v I`, `[...]`.
+  """Condition numbers `[...]` of the correlations of `R + v I`.
 
-  Infinite where a dimension is constant; arguments as for `log_det`.
+  Infinite where a dimension is constant.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   values = tf.linalg.eigvalsh(correlations)
@@ -99,15 +93,11 @@ def condition(blocks, noise_variance=0.0):
 
 
 def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
-  """The `Dependence` of the dimensions of all blocks together.
+  """The `Dependence` of the dimensions of all blocks `R + v I` together.
 
-  Args:
-    blocks: As for `log_det`.
-    noise_variance: As for `log_det`.
-    variance_rounding: Broadcasts against `[..., K]`: what rounding may have
-      made of a variance of 0.
-    num_dimensions: Scalar integer; row `k` of a block is about dimension
-      `k % num_dimensions`.
+  `variance_rounding`, which broadcasts against `[..., K]`, is what rounding may
+  have made of a variance of 0. Row `k` of a block is about dimension
+  `k % num_dimensions`.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   size = tf.shape(blocks)[-1]

@@ -18,13 +18,8 @@ def wishart_log_det_bias(count, dimension, centered):
   and it is negative: few samples make linear flows look better than they are
   (the expectation of a Wishart log-determinant, as in Bishop 2006, B.81).
 
-  Args:
-    count: Floating-point `Tensor`, the number `N` of vectors.
-    dimension: Integer, their dimension `D`; less than `N`.
-    centered: Whether their mean was removed.
-
-  Returns:
-    `Tensor` of the shape and type of `count`, in nats.
+  `count` is a floating-point `Tensor`, `N > D`, whose type and shape the bias
+  has, in nats.
   """
   count, terms = _falling(count, dimension, centered)
   dimension = tf.cast(dimension, count.dtype)

@@ -5,7 +5,6 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import spectrum
 
 __all__ = ['LinearFlow', 'standard_error']
@@ -21,8 +20,6 @@ class LinearFlow:
   Its mean over the data that it was fitted to is their optimum `L*`; over
   held-out data it says what the best linear flow really reaches there.
 
-  #### Examples
-
   ```python
   moments = fo.AutoCorrelation('circulant', (64, 64, 3))
   moments.update(train_images)
@@ -30,6 +27,9 @@ class LinearFlow:
   values = flow.log_prob(test_images)             # [N], nats
   tf.reduce_mean(values), fo.optimum.standard_error(values)
   ```
+
+  Attributes:
+    log_det: `log|det A*|`, a float64 scalar, in nats per event.
   """
 
   def __init__(self, structure, moments, event_shape, constraint):
@@ -41,14 +41,16 @@ class LinearFlow:
       event_shape: `TensorShape` of an event.
       constraint: `Constraint` without a rank.
     """
+    if not structure.has_flow:
+      raise ValueError(
+          f'Structure "{structure.name}" has a matrix for each image, and no '
+          'flow for other images.'
+      )
     self._structure = structure
-    self._moments = moments
+    self._moments = moments = structure.pooled(moments)
     self._event_shape = event_shape
-    self._log_det = closed_form.optimum_of_moments(
-        moments,
-        structure.num_vectors(event_shape.as_list()),
-        constraint,
-        tf.float64,
+    self.log_det = structure.optimum_of_stream(
+        moments, event_shape.as_list(), constraint, tf.float64
     ).log_det
     noise = self._noise = constraint.checked_noise()
     # A^T A, block by block.
@@ -64,11 +66,6 @@ class LinearFlow:
         eigenvectors,
         transpose_b=True,
     )
-
-  @property
-  def log_det(self):
-    """`log|det A*|`, a float64 scalar, in nats per event."""
-    return self._log_det
 
   def log_prob(self, x):
     """Log-likelihood of each event, the mean over the noise not drawn yet.
@@ -95,7 +92,7 @@ class LinearFlow:
     # The positions of an image together.
     squares = tf.reduce_sum(tf.reshape(squares, [-1, count]), axis=-1)
     size = tf.cast(tf.size(x[0]), tf.float64)
-    return self._log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
+    return self.log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
 
 
 def standard_error(log_prob):

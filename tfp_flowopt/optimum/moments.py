@@ -66,8 +66,7 @@ class Moments:
         )
         for squares in (self._sums_of_squares(), self.mean**2)
     ]
-    # An eager assertion that holds is None.
-    with tf.control_dependencies([c for c in checks if c is not None]):
+    with tf.control_dependencies(checks):
       return dataclasses.replace(self, within=tf.identity(self.within))
 
   def _sums_of_squares(self):
@@ -112,10 +111,7 @@ class Moments:
     )
 
   def dependence(self, noise_variance):
-    """The `Dependence` of the dimensions.
-
-    `None`: eigenvalues have to say it.
-    """
+    """The `Dependence` of dimensions; `None`: eigenvalues have to say it."""
     del noise_variance
 
   def log_det_bias(self):
@@ -189,14 +185,14 @@ class SummedMoments(Moments):
     """Condition number of the correlations, the largest of all blocks.
 
     Other than that of the covariance, it does not depend on the units of the
-    dimensions. The free optimum is known to as many digits less as it has, and
-    refused from about 1e14 on.
+    dimensions, and is infinite where one is constant. The free optimum is known
+    to as many digits less as it has, and refused from about 1e14 on.
 
     Args:
       noise_variance: See `likelihood_optimum`.
 
     Returns:
-      float64 scalar; infinite where a dimension is constant.
+      float64 scalar.
     """
     return tf.reduce_max(
         correlations.condition(self.blocks(), noise_variance)
@@ -217,10 +213,7 @@ class SummedMoments(Moments):
     return values
 
   def variance_rounding(self, variances):
-    """What rounding may have made of a variance of 0 in `[..., K]`.
-
-    It broadcasts against `variances`, the diagonals of the blocks.
-    """
+    """What rounding may have made of a variance of 0 in a block."""
     del variances
     # Of a constant dimension, the mean is off by its last digit at most.
     return (4.0 * _EPS * self.mean) ** 2

@@ -43,12 +43,13 @@ def tie_smallest(eigenvalues, rank):
   """Replaces all but the `rank` largest eigenvalues by their mean."""
   if rank is None or rank == eigenvalues.shape[-1]:
     return eigenvalues
-  assertion = tf.debugging.assert_less_equal(
-      rank,
-      tf.shape(eigenvalues)[-1],
-      message='Argument `rank` must be in 1..D, the dimension.',
-  )
-  with tf.control_dependencies([] if assertion is None else [assertion]):
+  with tf.control_dependencies([
+      tf.debugging.assert_less_equal(
+          rank,
+          tf.shape(eigenvalues)[-1],
+          message='Argument `rank` must be in 1..D, the dimension.',
+      )
+  ]):
     tail = eigenvalues[..., rank:]
   mean = tf.reduce_mean(tail, axis=-1, keepdims=True)
   return tf.concat(

@@ -64,22 +64,18 @@ class GramMoments(moments.Moments):
   def log_det(self, noise_variance=0.0):
     """`log det(R + v I) = (D - N) log v + log det(X X^T / N + v I)`."""
     size = tf.shape(self.mean)[-1] - tf.shape(self.within)[-1]
-    factor = tf.linalg.cholesky(
-        tf.linalg.set_diag(
-            self.matrix, tf.linalg.diag_part(self.matrix) + noise_variance
-        )
+    noisy = tf.linalg.set_diag(
+        self.matrix, tf.linalg.diag_part(self.matrix) + noise_variance
     )
     return tf.cast(size, tf.float64) * tf.math.log(
         tf.convert_to_tensor(noise_variance, tf.float64)
-    ) + 2.0 * tf.reduce_sum(
-        tf.math.log(tf.linalg.diag_part(factor)), axis=-1
-    )
+    ) + tf.linalg.logdet(noisy)
 
 
 def _centered(vectors, centered):
   """The number of vectors `[..., N, D]`, their mean, and they less that.
 
-  In float64; the mean, `[..., D]`, is 0 where it is not to be subtracted.
+  In float64; the mean is 0 where it is not to be subtracted.
   """
   vectors = tf.cast(vectors, tf.float64)
   count = tf.cast(tf.shape(vectors)[-2], tf.float64)

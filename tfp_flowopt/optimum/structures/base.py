@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from tfp_flowopt.optimum import closed_form
-from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import vector_moments
 
 __all__ = ['Structure']
@@ -51,15 +50,12 @@ class Structure:
     return x.reshape(len(x), -1) if len(self.axes) == 1 else x
 
   def checked(self, x, event_shape=None):
-    """The data, behind checks of their type, shape and values.
+    """The data as a `Tensor`, behind checks of their type, shape and values.
 
     Args:
       x: See `likelihood_optimum`.
       event_shape: `TensorShape` that each event must have, checked already;
         then `x` has one batch axis. `None`: any.
-
-    Returns:
-      `x` as a `Tensor` of its type.
 
     Raises:
       ValueError: If `x` is not floating-point or has a wrong shape.
@@ -129,19 +125,23 @@ class Structure:
       vectors = tf.identity(vectors)
     return vector_moments.VectorMoments.of(vectors, centered)
 
+  def pooled(self, moments):
+    """The `Moments` that the optimum is of: all, unless some share a matrix."""
+    return moments
+
   def optimum(self, moments, num_vectors, constraint, dtype):
     """The `LikelihoodOptimum` of `Moments`, see `optimum_of_moments`."""
     return closed_form.optimum_of_moments(
-        moments, num_vectors, constraint, dtype
+        self.pooled(moments), num_vectors, constraint, dtype
     )
 
   # A stream of data.
 
   def empty_moments(self, event_shape, centered):
-    """`SummedMoments` of no data, with `None` for tensors.
+    """`SummedMoments` of no data, and the shapes of their sums.
 
-    And the shapes of `mean`, `within` and `between` for events of a shape, a
-    list of `int`s.
+    `None` stands for tensors; the shapes are those of `mean`, `within` and
+    `between` for events of a shape, a list of `int`s.
     """
     size = self.dimension(event_shape)
     empty = vector_moments.VectorMoments(None, None, None, centered, None)
@@ -165,7 +165,3 @@ class Structure:
     return self.optimum(
         moments, self.num_vectors(event_shape), constraint, dtype
     )
-
-  def linear_flow(self, moments, event_shape, constraint):
-    """The `LinearFlow` at the optimum of `SummedMoments`."""
-    return linear_flow.LinearFlow(self, moments, event_shape, constraint)

@@ -44,11 +44,7 @@ class Individual(pointwise.Pointwise):
     eigenvalues = tf.maximum(optima.eigenvalues, np.finfo(np.float64).tiny)
     return vector_moments.VectorMoments.of(
         tf.concat(
-            [
-                optima.log_likelihood[:, tf.newaxis],
-                optima.log_det[:, tf.newaxis],
-                tf.math.log(eigenvalues),
-            ],
+            [*(x[:, tf.newaxis] for x in optima[:2]), tf.math.log(eigenvalues)],
             axis=-1,
         ),
         centered=True,
@@ -65,11 +61,4 @@ class Individual(pointwise.Pointwise):
     mean = moments.mean
     return closed_form.LikelihoodOptimum(
         tf.cast(mean[0], dtype), tf.cast(mean[1], dtype), tf.exp(mean[2:])
-    )
-
-  def linear_flow(self, moments, event_shape, constraint):
-    """Raises a `ValueError`."""
-    raise ValueError(
-        f'Structure "{self.name}" has a matrix for each image, and no flow for '
-        'other images.'
     )
