@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.data import examples
@@ -58,9 +57,7 @@ class DatasetExamples(examples.Examples):
     arguments.check_instance(
         'dataset', dataset, tf.data.Dataset, 'a `tf.data.Dataset`'
     )
-    self._buffer = arguments.check_int(
-        'shuffle_buffer', shuffle_buffer, least=0
-    )
+    self._buffer = arguments.check_int('shuffle_buffer', shuffle_buffer, 0)
     self.event_shape, labelled = _spec(dataset.element_spec)
     if labelled != (class_names is not None):
       raise ValueError(
@@ -100,8 +97,7 @@ class DatasetExamples(examples.Examples):
   @property
   def num_independent(self):
     """Number of images; as many as are asked for, if it is unknown."""
-    number = self._number
-    return examples.Examples.num_independent if number is None else number
+    return self._number or examples.Examples.num_independent
 
   num_disjoint = num_independent
 
@@ -121,7 +117,7 @@ class DatasetExamples(examples.Examples):
       ValueError: If one of them would be empty.
     """
     number = self._number
-    every = arguments.check_int('every', every, least=2, most=number)
+    every = arguments.check_int('every', every, 2, number)
 
     def part(held_out):
       chosen = self._dataset.enumerate().filter(
@@ -224,12 +220,8 @@ def _spec(spec):
 
 def _contents(dataset):
   """Hash of the first elements."""
-  digest = hashlib.sha256()
-  empty = True
-  for element in dataset.take(_COMPARED):
-    empty = False
-    for part in tf.nest.flatten(element):
-      digest.update(np.ascontiguousarray(part).tobytes())
-  if empty:
+  parts = tf.nest.flatten(list(dataset.take(_COMPARED)))
+  if not parts:
     raise ValueError('Argument `dataset` is empty.')
-  return digest.hexdigest()
+  contents = b''.join(part.numpy().tobytes() for part in parts)
+  return hashlib.sha256(contents).hexdigest()

@@ -11,13 +11,7 @@ import tensorflow as tf
 
 from tfp_flowopt.data import orientation as orientation_lib
 
-__all__ = [
-    'ERRORS',
-    'decode',
-    'decode_checked',
-    'describe',
-    'too_small',
-]
+__all__ = ['ERRORS', 'decode', 'decode_checked', 'describe', 'too_small']
 
 # What reading or decoding a bad image raises.
 ERRORS = (OSError, ValueError, tf.errors.OpError)

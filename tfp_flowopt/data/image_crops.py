@@ -157,16 +157,18 @@ def split_columns(images, fraction=0.25):
   Raises:
     ValueError: If a part of an image would be empty, or one has another shape.
   """
-  images = _arrays(images)
-  columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
-  pairs = list(zip(images, columns, strict=True))
-  for i, (image, column) in enumerate(pairs):
-    if not 0 < column < image.shape[1]:
+  left, right = [], []
+  for i, image in enumerate(_arrays(images)):
+    width = image.shape[1]
+    column = round(width * (1.0 - fraction))
+    if not 0 < column < width:
       raise ValueError(
-          f'Argument `fraction`: {fraction} of the {image.shape[1]} columns of '
-          f'image {i} leaves nothing on one side.'
+          f'Argument `fraction`: {fraction} of the {width} columns of image '
+          f'{i} leaves nothing on one side.'
       )
-  return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
+    left.append(image[:, :column])
+    right.append(image[:, column:])
+  return left, right
 
 
 def _arrays(images):

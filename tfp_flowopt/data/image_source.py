@@ -31,9 +31,7 @@ class ImageSource:
       ValueError: If there is nothing to read at `path`, an array of a wrong
         type or shape, or an argument is none of those above.
     """
-    self._smallest_side = arguments.check_int(
-        'smallest_side', smallest_side, least=1
-    )
+    self._smallest_side = arguments.check_int('smallest_side', smallest_side)
     self._skip_bad = arguments.check_choice('skip_bad', skip_bad, (False, True))
     self._store = open_source.open_images(path, image_key)
     self._store.verify()

@@ -228,17 +228,13 @@ class WeightedBijector(CallCachedBijector):
     _refuse_integers(y, 'y')
     return super()._call_inverse(y, name, **kwargs)
 
-  def _call_forward_log_det_jacobian(self, x, event_ndims, name, **kwargs):
+  def _call_forward_log_det_jacobian(self, x, *args, **kwargs):
     _refuse_integers(x, 'x')
-    return super()._call_forward_log_det_jacobian(
-        x, event_ndims, name, **kwargs
-    )
+    return super()._call_forward_log_det_jacobian(x, *args, **kwargs)
 
-  def _call_inverse_log_det_jacobian(self, y, event_ndims, name, **kwargs):
+  def _call_inverse_log_det_jacobian(self, y, *args, **kwargs):
     _refuse_integers(y, 'y')
-    return super()._call_inverse_log_det_jacobian(
-        y, event_ndims, name, **kwargs
-    )
+    return super()._call_inverse_log_det_jacobian(y, *args, **kwargs)
 
 
 def _refuse_integers(given, name):

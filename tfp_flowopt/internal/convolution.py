@@ -26,13 +26,10 @@ def convolution(x, kernel):
   Taps of one position are matrix products; other kernels need odd sides.
   """
   height, width, inputs, outputs = kernel.shape
-  if tf.config.list_logical_devices('GPU') or None in (
-      inputs,
-      outputs,
-  ):
+  if tf.config.list_logical_devices('GPU') or None in (inputs, outputs):
     return _plain(x, kernel)
   if height == width == 1:
-    return _pointwise(x, kernel)
+    return tf.tensordot(x, kernel[0, 0], axes=1)
   if outputs < inputs and height % 2 and width % 2:
     return _few_outputs(x, kernel)
   return _plain(x, kernel)
@@ -44,11 +41,6 @@ def _plain(x, kernel):
     return y
   # On CPUs, an empty batch comes back with the channels of `x`.
   return tf.reshape(y, tf.concat([tf.shape(x)[:3], kernel.shape[3:]], axis=0))
-
-
-def _pointwise(x, kernel):
-  """A convolution with one tap: a matrix product."""
-  return tf.tensordot(x, kernel[0, 0], axes=1)
 
 
 @tf.custom_gradient

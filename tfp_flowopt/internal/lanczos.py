@@ -1,5 +1,6 @@
 """Lanczos' method: log-determinants and the largest singular values."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import flat_events
@@ -85,6 +86,7 @@ def tridiagonal(products, start, num_steps, kept_size=0):
   zeros = tf.zeros([num_steps, num_events], start.dtype)
   basis = tf.zeros([num_steps, num_events, tf.shape(start)[1]], start.dtype)
   kept = tf.zeros([num_steps, num_events, kept_size], start.dtype)
+  rounding = 100.0 * float(np.finfo(start.dtype.as_numpy_dtype).eps)
 
   def step(i, v, basis, kept, diagonal, off_diagonal, scale):
     def written(rows, row):
@@ -103,16 +105,10 @@ def tridiagonal(products, start, num_steps, kept_size=0):
       w -= tf.einsum('mnd,mn->nd', basis, overlap)
     scale = tf.maximum(scale, tf.abs(alpha))
     # What is left of rounding alone is no direction: the space is exhausted.
-    v, beta = _normalized(w, 100.0 * _epsilon(start.dtype) * scale)
-    return (
-        i + 1,
-        v,
-        basis,
-        kept,
-        written(diagonal, alpha),
-        written(off_diagonal, beta),
-        scale,
-    )
+    v, beta = _normalized(w, rounding * scale)
+    diagonal = written(diagonal, alpha)
+    off_diagonal = written(off_diagonal, beta)
+    return i + 1, v, basis, kept, diagonal, off_diagonal, scale
 
   _, _, basis, kept, diagonal, off_diagonal, _ = tf.while_loop(
       lambda i, *_: i < num_steps,
@@ -136,7 +132,3 @@ def _normalized(v, smallest):
   keep = length > smallest
   inverse = tf.where(keep, 1.0 / tf.where(keep, length, 1.0), 0.0)
   return v * inverse[:, tf.newaxis], tf.where(keep, length, 0.0)
-
-
-def _epsilon(dtype):
-  return 2.0**-23 if dtype == tf.float32 else 2.0**-52

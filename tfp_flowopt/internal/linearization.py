@@ -29,21 +29,20 @@ class Linearization:
 
   def vjp(self, u):
     """Returns `J^T u`."""
-    return self._tape.gradient(
-        self.value,
-        self._x,
-        output_gradients=u,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
+    return _gradient(self._tape, self.value, self._x, u)
 
   def jvp(self, v):
     """Returns `J v`."""
-    return self._dual_tape.gradient(
-        self._dual,
-        self._dummy,
-        output_gradients=v,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
+    return _gradient(self._dual_tape, self._dual, self._dummy, v)
+
+
+def _gradient(tape, target, source, upstream):
+  return tape.gradient(
+      target,
+      source,
+      output_gradients=upstream,
+      unconnected_gradients=tf.UnconnectedGradients.ZERO,
+  )
 
 
 def value_and_jacobian(function, x, event_ndims):
@@ -61,29 +60,21 @@ def value_and_jacobian(function, x, event_ndims):
         f'shape, got {event_shape}.'
     )
   size = event_shape.num_elements()
-  batch_shape = tf.shape(x)[: x.shape.rank - event_ndims]
   batch_ndims = x.shape.rank - event_ndims
   copies = tf.tile(x[tf.newaxis], [size, *[1] * x.shape.rank])
   with tf.GradientTape() as tape:
     tape.watch(copies)
     values = function(copies)
   basis = tf.reshape(
-      tf.eye(size, dtype=x.dtype),
-      [size, *[1] * batch_ndims, *event_shape],
+      tf.eye(size, dtype=x.dtype), [size, *[1] * batch_ndims, *event_shape]
   )
-  rows = tape.gradient(
-      values,
-      copies,
-      output_gradients=basis + tf.zeros_like(values),
-      unconnected_gradients=tf.UnconnectedGradients.ZERO,
-  )
-  rows = tf.reshape(rows, tf.concat([[size], batch_shape, [size]], axis=0))
+  rows = _gradient(tape, values, copies, basis + tf.zeros_like(values))
+  shape = tf.concat([[size], tf.shape(x)[:batch_ndims], [size]], axis=0)
   order = [*range(1, batch_ndims + 1), 0, batch_ndims + 1]
-  jacobian = tf.transpose(rows, order)
-  jacobian = tf.ensure_shape(
+  jacobian = tf.transpose(tf.reshape(rows, shape), order)
+  return values[0], tf.ensure_shape(
       jacobian, [*x.shape[:batch_ndims], size, size]
   )
-  return values[0], jacobian
 
 
 def without_gradient(function, x):

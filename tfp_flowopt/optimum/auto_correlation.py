@@ -84,8 +84,7 @@ class AutoCorrelation(tf.Module):
     )
     if not self._event_shape.is_fully_defined():
       raise ValueError(
-          'Argument `event_shape` must be fully known, got '
-          f'{self._event_shape}.'
+          f'Argument `event_shape` must be fully known, got {event_shape}.'
       )
     self._structure = structures.structure_of(structure, block_size)
     self._structure.check_event(self._event_shape)
@@ -97,10 +96,8 @@ class AutoCorrelation(tf.Module):
       self._constraint.check_default(
           f'structure "{self._structure.name}"', 'optimum'
       )
-    self._state = moment_variables.MomentVariables(
-        *self._structure.empty_moments(self._event_shape.as_list(), centered),
-        self.name,
-    )
+    empty = self._structure.empty_moments(self._event_shape.as_list(), centered)
+    self._state = moment_variables.MomentVariables(*empty, self.name)
     # What a checkpoint holds.
     self._variables = self._state.variables
 

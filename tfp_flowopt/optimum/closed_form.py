@@ -1,4 +1,4 @@
-"""Optimum of the likelihood of linear flows, from second moments."""
+"""What the best linear flow reaches, and the unit of it."""
 
 import math
 from typing import NamedTuple
@@ -6,9 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import spectrum
 
-__all__ = ['LikelihoodOptimum', 'bits_per_dim', 'optimum_of_moments']
+__all__ = ['LikelihoodOptimum', 'bits_per_dim']
 
 
 class LikelihoodOptimum(NamedTuple):
@@ -29,44 +28,6 @@ class LikelihoodOptimum(NamedTuple):
   log_likelihood: tf.Tensor
   log_det: tf.Tensor
   eigenvalues: tf.Tensor
-
-
-def optimum_of_moments(moments, num_vectors, constraint, dtype):
-  """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
-
-  `num_vectors` of them make an event, an integer or a scalar `Tensor`; `dtype`
-  is the type of log_*. A `ValueError` if the constraint does not suit the
-  dimension, an `InvalidArgumentError` if the optimum is infinite.
-  """
-  # Before eigenvalues, which take long.
-  checks = constraint.enough_vectors(
-      *moments.fewest_vectors(), moments.centered
-  )
-  values = moments.spectrum()
-  dimension = values.eigenvalues.shape[-1]
-  rank = constraint.free_rank(dimension)
-  noise = constraint.checked_noise()
-  if constraint.bias_correction:
-    constraint.check_correctable(dimension)
-  eigenvalues, regular = constraint.well_posed(values, moments, noise)
-  with tf.control_dependencies([*checks, *regular]):
-    if constraint.is_free(dimension):
-      log_det = -0.5 * moments.log_det(noise)
-      if constraint.bias_correction:
-        log_det += 0.5 * moments.log_det_bias()
-      size = tf.cast(tf.shape(eigenvalues)[-1], tf.float64)
-      log_likelihood = log_det - 0.5 * size * math.log(2.0 * math.pi * math.e)
-    else:
-      log_likelihood, log_det = spectrum.spectral_optimum(
-          tf.identity(eigenvalues), rank=rank, lipschitz=constraint.lipschitz
-      )
-    eigenvalues = tf.identity(eigenvalues)
-  num_vectors = tf.cast(num_vectors, tf.float64)
-  return LikelihoodOptimum(
-      tf.cast(num_vectors * log_likelihood, dtype),
-      tf.cast(num_vectors * log_det, dtype),
-      eigenvalues,
-  )
 
 
 def bits_per_dim(log_likelihood, event_size, bits=8):

@@ -47,6 +47,11 @@ def _scaled(blocks, noise_variance):
   return variances, tf.linalg.set_diag(correlations, tf.ones_like(variances))
 
 
+def _identity(blocks):
+  shape = tf.shape(blocks)
+  return tf.eye(shape[-1], batch_shape=shape[:-2], dtype=blocks.dtype)
+
+
 def log_det(blocks, noise_variance=0.0):
   """`log det(R + v I)` `[...]` of float64 `[..., K, K]`, in nats.
 
@@ -67,13 +72,8 @@ def inverse(blocks, noise_variance=0.0):
   """`(R + v I)^-1`, `[..., K, K]`."""
   variances, correlations = _scaled(blocks, noise_variance)
   factor = tf.linalg.cholesky(correlations)
-  identity = tf.eye(
-      tf.shape(blocks)[-1],
-      batch_shape=tf.shape(blocks)[:-2],
-      dtype=blocks.dtype,
-  )
   deviations = tf.sqrt(variances)
-  result = tf.linalg.cholesky_solve(factor, identity)
+  result = tf.linalg.cholesky_solve(factor, _identity(blocks))
   return result / deviations[..., tf.newaxis] / deviations[..., tf.newaxis, :]
 
 
@@ -107,17 +107,12 @@ def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
   factor = tf.linalg.cholesky(
       tf.linalg.set_diag(correlations, tf.ones_like(variances) + slack)
   )
-  identity = tf.eye(
-      size, batch_shape=tf.shape(blocks)[:-2], dtype=blocks.dtype
-  )
   # The diagonal of the inverse; its sum is 1 / (smallest eigenvalue), up to a
   # factor of K.
   inflation = tf.reduce_sum(
-      tf.linalg.triangular_solve(factor, identity) ** 2, axis=-2
+      tf.linalg.triangular_solve(factor, _identity(blocks)) ** 2, axis=-2
   )
-  inflation = tf.where(
-      variances > variance_rounding, inflation, 1.0 / slack
-  )
+  inflation = tf.where(variances > variance_rounding, inflation, 1.0 / slack)
   worst = tf.argmax(tf.reshape(inflation, [-1]), output_type=tf.int32)
   return Dependence(
       tf.reduce_any(tf.reduce_sum(inflation, axis=-1) >= 0.5 / slack),

@@ -11,9 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.optimum import correlations
-from tfp_flowopt.optimum import finite_samples
 
-__all__ = ['Moments', 'Spectrum', 'SummedMoments']
+__all__ = [
+    'Moments',
+    'Spectrum',
+    'SummedMoments',
+    'complex_wishart_log_det_bias',
+    'wishart_log_det_bias',
+]
 
 _EPS = np.finfo(np.float64).eps
 # Of sums of squares; their differences and products stay finite, too.
@@ -54,19 +59,16 @@ class Moments:
 
   def checked(self):
     """The same, behind a check that no square has overflowed."""
-    checks = [
+    with tf.control_dependencies([
         tf.debugging.assert_less(
             squares,
             tf.constant(_LARGEST, tf.float64),
-            message=(
-                'Argument `x` has entries whose squares overflow; they must be '
-                'below about 1e145.'
-            ),
+            'Argument `x` has entries whose squares overflow; they must be '
+            'below about 1e145.',
             summarize=3,
         )
         for squares in (self._sums_of_squares(), self.mean**2)
-    ]
-    with tf.control_dependencies(checks):
+    ]):
       return dataclasses.replace(self, within=tf.identity(self.within))
 
   def _sums_of_squares(self):
@@ -100,10 +102,10 @@ class Moments:
   def spectrum(self):
     """The `Spectrum` of the auto-correlation matrix."""
     values = tf.linalg.eigvalsh(_graded(self.blocks()))
-    rounding = tf.broadcast_to(
-        self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
-    )
-    values, rounding = self.pooled(values), self.pooled(rounding)
+    shape = tf.shape(values)
+    rounding = self.rounding(values[..., -1:], shape[-1])
+    rounding = self.pooled(tf.broadcast_to(rounding, shape))
+    values = self.pooled(values)
     order = tf.argsort(values, direction='DESCENDING')
     return Spectrum(
         *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
@@ -116,7 +118,7 @@ class Moments:
 
   def log_det_bias(self):
     """The bias of `log_det()` for Gaussian data, in nats."""
-    return finite_samples.wishart_log_det_bias(
+    return wishart_log_det_bias(
         self.count, tf.shape(self.mean)[-1], self.centered
     )
 
@@ -155,12 +157,11 @@ class SummedMoments(Moments):
     # Of two empty sets: nothing.
     weight = tf.math.divide_no_nan(other.count, count)
     shift = other.mean - self.mean
+    between = self.between + other.between
     return {
         'count': count,
         'mean': self.mean + weight * shift,
-        'between': self.between
-        + other.between
-        + weight * self.count * _outer(shift),
+        'between': between + weight * self.count * _outer(shift),
     }
 
   def all_reduce(self):
@@ -201,11 +202,9 @@ class SummedMoments(Moments):
   def dependence(self, noise_variance):
     """See `Moments.dependence`."""
     blocks = self.blocks()
+    rounding = self.variance_rounding(tf.linalg.diag_part(blocks))
     return correlations.dependence(
-        blocks,
-        noise_variance,
-        self.variance_rounding(tf.linalg.diag_part(blocks)),
-        tf.shape(self.mean)[-1],
+        blocks, noise_variance, rounding, tf.shape(self.mean)[-1]
     )
 
   def summed(self, values):
@@ -244,3 +243,51 @@ def _graded(blocks):
 def _outer(x):
   """`x x^T` of vectors `[..., D]`."""
   return x[..., :, tf.newaxis] * x[..., tf.newaxis, :]
+
+
+def wishart_log_det_bias(count, dimension, centered):
+  """Bias of the log-determinant of the second moments of Gaussian vectors.
+
+  With `R^` the mean of `(x - b) (x - b)^T` over `N` independent vectors of
+  `N(mu, R)`, `b = mu` (`n = N` degrees of freedom) or their mean (`n = N - 1`),
+
+  ```none
+  E log det R^ - log det R = sum_(i=1..D) psi((n + 1 - i) / 2) + D log(2 / N)
+  ```
+
+  and it is negative: few samples make linear flows look better than they are
+  (the expectation of a Wishart log-determinant, as in Bishop 2006, B.81).
+
+  `count` is a floating-point `Tensor`, `N > D`, whose type and shape the bias
+  has, in nats.
+  """
+  count, terms = _falling(count, dimension, centered)
+  dimension = tf.cast(dimension, count.dtype)
+  return tf.reduce_sum(
+      tf.math.digamma(0.5 * terms), axis=-1
+  ) + dimension * tf.math.log(2.0 / count)
+
+
+def complex_wishart_log_det_bias(count, dimension):
+  """The same for `N` circular complex Gaussian vectors with mean zero.
+
+  ```none
+  E log det S^ - log det S = sum_(i=0..C-1) psi(N - i) - C log N
+  ```
+
+  (Goodman 1963), with `C`, at most `N`, their dimension.
+  """
+  count, terms = _falling(count, dimension, False)
+  dimension = tf.cast(dimension, count.dtype)
+  return tf.reduce_sum(
+      tf.math.digamma(terms), axis=-1
+  ) - dimension * tf.math.log(count)
+
+
+def _falling(count, dimension, centered):
+  """`count`, and `[..., D]`: the degrees of freedom n, n - 1, ..."""
+  count = tf.convert_to_tensor(count)
+  degrees = count - 1.0 if centered else count
+  return count, degrees[..., tf.newaxis] - tf.cast(
+      tf.range(dimension), count.dtype
+  )

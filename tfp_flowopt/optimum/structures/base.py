@@ -1,8 +1,11 @@
 """Structure: which matrices a linear flow may have."""
 
+import math
+
 import tensorflow as tf
 
 from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import vector_moments
 
 __all__ = ['Structure']
@@ -130,9 +133,41 @@ class Structure:
     return moments
 
   def optimum(self, moments, num_vectors, constraint, dtype):
-    """The `LikelihoodOptimum` of `Moments`, see `optimum_of_moments`."""
-    return closed_form.optimum_of_moments(
-        self.pooled(moments), num_vectors, constraint, dtype
+    """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
+
+    `num_vectors` of them, an integer or a scalar `Tensor`, make an event;
+    `dtype` is the type of log_*. A `ValueError` if the constraint does not suit
+    the dimension, an `InvalidArgumentError` if the optimum is infinite.
+    """
+    moments = self.pooled(moments)
+    # Before eigenvalues, which take long.
+    checks = constraint.enough_vectors(
+        *moments.fewest_vectors(), moments.centered
+    )
+    values = moments.spectrum()
+    dimension = values.eigenvalues.shape[-1]
+    rank = constraint.free_rank(dimension)
+    noise = constraint.checked_noise()
+    if constraint.bias_correction:
+      constraint.check_correctable(dimension)
+    eigenvalues, regular = constraint.well_posed(values, moments, noise)
+    with tf.control_dependencies([*checks, *regular]):
+      if constraint.is_free(dimension):
+        log_det = -0.5 * moments.log_det(noise)
+        if constraint.bias_correction:
+          log_det += 0.5 * moments.log_det_bias()
+        size = tf.cast(tf.shape(eigenvalues)[-1], tf.float64)
+        log_likelihood = log_det - 0.5 * size * math.log(2.0 * math.pi * math.e)
+      else:
+        log_likelihood, log_det = spectrum.spectral_optimum(
+            tf.identity(eigenvalues), rank=rank, lipschitz=constraint.lipschitz
+        )
+      eigenvalues = tf.identity(eigenvalues)
+    num_vectors = tf.cast(num_vectors, tf.float64)
+    return closed_form.LikelihoodOptimum(
+        tf.cast(num_vectors * log_likelihood, dtype),
+        tf.cast(num_vectors * log_det, dtype),
+        eigenvalues,
     )
 
   # A stream of data.
