@@ -111,10 +111,7 @@ class DatasetExamples(examples.Examples):
     """Holds out every tenth element, or one in `every`.
 
     Returns:
-      Two `DatasetExamples`, to train on and held out.
-
-    Raises:
-      ValueError: If one of them would be empty.
+      Two `DatasetExamples`, to train on and held out; none may be empty.
     """
     number = self._number
     every = arguments.check_int('every', every, 2, number)

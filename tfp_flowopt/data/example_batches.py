@@ -25,12 +25,11 @@ class ExampleBatches:
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
 
   Attributes:
-    seed: Their seed, a `[2]` int64 `Tensor`.
+    seed: `[2]` int64 `Tensor`.
     noise_seed: Of their noise; by default the same.
     num: Number of examples.
     num_independent: How many of them are independent: errors count these.
-    num_disjoint: How many of them have pixels of their own: they determine
-      linear flows.
+    num_disjoint: How many have pixels of their own: linear flows need these.
     event_shape: Shape of an image.
     event_size: Number of its values.
     batch_size: Examples of a batch.

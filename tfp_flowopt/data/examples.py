@@ -58,13 +58,8 @@ class Examples:
   def examples(self, num, seed):
     """The first `num` examples of a seed, one at a time.
 
-    Args:
-      num: Number of examples.
-      seed: `[2]` integer sequence or `Tensor`.
-
-    Returns:
-      `tf.data.Dataset` of uint8 images `[H, W, C]`, or pairs of these and int64
-      labels `[]`.
+    `seed` is a `[2]` integer sequence or `Tensor`. Gives a `tf.data.Dataset` of
+    uint8 images `[H, W, C]`, or of pairs of these and int64 labels `[]`.
     """
     return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
 

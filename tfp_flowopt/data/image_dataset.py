@@ -172,10 +172,7 @@ class ImageDataset(examples_lib.Examples):
     squares of one image lie in both.
 
     Returns:
-      Two `ImageDataset`s, to train on and held out.
-
-    Raises:
-      ValueError: If one of them would be empty.
+      Two `ImageDataset`s, to train on and held out; none may be empty.
     """
     every = arguments.check_int('every', every, least=2, most=len(self))
     held_out = np.arange(len(self)) % every == every - 1
@@ -224,8 +221,8 @@ class ImageDataset(examples_lib.Examples):
     good, self.bad = [], []
     for i, image in enumerate(self._scan):
       problem = image.problem or decoding.too_small(image, self._size)
-      if problem is None and self._labels is not None:
-        problem = labels_lib.problem(self._labels[i])
+      if self._labels is not None and self._labels[i] == labels_lib.NO_CLASS:
+        problem = problem or 'in no folder of a class'
       if problem is None:
         good.append(i)
       else:

@@ -70,10 +70,9 @@ def load_images(folder, smallest_side=1, skip_bad=False):
   """Reads all images of a folder and its subfolders, in order of their names.
 
   Args:
-    folder: Path, see `ImageSource`.
-    smallest_side: Images with a smaller height or width are bad.
-    skip_bad: Whether to pass over files that are no image, or too small,
-      instead of stopping.
+    folder: Its path.
+    smallest_side: As `ImageSource` takes it.
+    skip_bad: Likewise.
 
   Returns:
     images: List of uint8 arrays `[H, W, 3]`.

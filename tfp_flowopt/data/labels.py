@@ -7,7 +7,7 @@ from tfp_flowopt.data.sources import folder as folder_lib
 from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 
-__all__ = ['NO_CLASS', 'of_good_images', 'problem', 'read_labels']
+__all__ = ['NO_CLASS', 'of_good_images', 'read_labels']
 
 FOLDERS, TFDS = 'folders', 'tfds'
 # The label of a file that lies in no folder of a class.
@@ -55,11 +55,6 @@ def read_labels(labels, store, path, class_names=None):
         f'has label {values.max()}.'
     )
   return values, class_names
-
-
-def problem(label):
-  """Says that a file lies in no folder of a class; `None` if it does."""
-  return 'in no folder of a class' if label == NO_CLASS else None
 
 
 def of_good_images(labels, names, good, class_names=None):

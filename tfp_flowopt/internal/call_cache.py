@@ -4,12 +4,10 @@ TFP asks a bijector for a value and, a few lines later, for the log-determinant
 that came with it. All that the two requests have in common is the call of TFP
 that makes them: from its first line to its last the weights stay what they are,
 and no `tf.GradientTape` begins or ends. It is looked for on the stack, and what
-is kept for it is kept with the local variables of its outermost function, which
-are gone when that returns.
+is kept for it is gone with the local variables of its outermost function.
 
-Where TFP changes what calls what, the call is found in pieces, and all is
-computed twice, which is right, and which
-`tests/bijectors/test_calls_of_tfp.py` notices.
+Where TFP changes what calls what, all is computed twice, which is right, and
+which `tests/bijectors/test_calls_of_tfp.py` notices.
 """
 
 import itertools

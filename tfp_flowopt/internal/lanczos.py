@@ -24,16 +24,10 @@ def log_quadrature(
   (Ubaru, Chen & Saad 2017), and the mean over probes of covariance `I` is
   `log det A`. The second is what conjugate gradients find.
 
-  Args:
-    matvec: Maps `v`, like the probes, to `A v`; each event has its own `A`.
-    probes: `[num_probes, batch..., event]`, the `v` above, not zero.
-    event_ndims: Number of dimensions of an event.
-    num_steps: Python `int`, the `m` above.
-    smallest: Positive Python `float` that no eigenvalue is below, by theorem.
-    largest: Python `float` that no eigenvalue is above.
-
-  Returns:
-    `[num_probes, batch...]`, and a `Tensor` like the probes.
+  `matvec` maps `v`, like the probes, to `A v`; each event has its own `A`. The
+  probes `[num_probes, batch..., event]` are not zero. No eigenvalue is below
+  `smallest > 0`, by theorem, or above `largest`. Returns `[num_probes,
+  batch...]`, and a `Tensor` like the probes.
   """
 
   def products(rows):

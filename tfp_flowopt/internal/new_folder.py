@@ -15,18 +15,10 @@ def new_folder(path, last):
   Nothing is left after an error, and nothing that is there is changed, whatever
   its name is. Two at once for one path do not mix: one of them is an error.
 
-  Args:
-    path: Of the folder, which must not exist or be empty; it may be a link to
-      such a one. Missing parents are made.
-    last: Name of the file in it without which no reader takes it for whole.
-
-  Yields:
-    `pathlib.Path` of the unfinished folder, which does not exist yet.
-
-  Raises:
-    TypeError: If `path` is no path.
-    ValueError: If something is at `path` already, or comes to be meanwhile.
-    OSError: If it cannot be written.
+  `path` must not exist or be empty; it may be a link to such a folder. Missing
+  parents are made. `last` is the file in it without which no reader takes it
+  for whole. The context gives the `pathlib.Path` of the unfinished folder,
+  which does not exist yet.
   """
   target = _checked(path)
   made = [parent for parent in target.parents if not parent.exists()]

@@ -55,12 +55,12 @@ def num_roulette_terms(num_exact, stop_probability, seed):
 def series_bias_bound(event_size, lipschitz, num_terms):
   """Bound of the terms beyond the first `n` of a power series, in nats.
 
-  For `D` dimensions and a Lipschitz constant `L < 1` of the residual branch:
-
   ```none
   |sum_{k>n} (-1)^(k+1) tr(J^k) / k| <= D sum_{k>n} L^k / k
                                      <= D L^(n+1) / ((n+1) (1-L))
   ```
+
+  for `D` dimensions and a Lipschitz constant `L < 1` of the residual branch.
   """
   return (
       event_size

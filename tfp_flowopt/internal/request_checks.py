@@ -13,16 +13,11 @@ def checked(specs, tensors, not_negative=()):
   are operations of the graph, so they are served with it. (XLA leaves out all
   but that of shapes.)
 
-  Args:
-    specs: Dictionary of `tf.TensorSpec`s by name. Axes of unknown size come
-      first, and are all of one size, the `N` of the messages.
-    tensors: Dictionary of `Tensor`s, some of these names.
-    not_negative: Names of those that must not be negative.
-
-  Returns:
-    List of `Tensor`s, in the order of `tensors`. Using one raises an
-    `InvalidArgumentError` if any has a wrong shape or holds what is not finite,
-    or negative where it must not be.
+  `specs` are `tf.TensorSpec`s by name, `tensors` the `Tensor`s of some of these
+  names, in the order of the list that is returned. Axes of unknown size come
+  first, and are all of one size, the `N` of the messages. Using a result is an
+  `InvalidArgumentError` if any tensor has a wrong shape, is not finite, or is
+  negative and named in `not_negative`.
   """
   result, assertions, batch_sizes = [], [], []
   for name, tensor in tensors.items():

@@ -48,18 +48,11 @@ def value_and_log_det(function, x, event_ndims, probes, estimator):
   elementwise over the batch, so any upstream weights are right. First
   derivatives only: `w` is constant to the second.
 
-  Args:
-    function: Maps `[..., event]` to the same shape, for any number of batch
-      dimensions.
-    x: `[batch..., event]`.
-    event_ndims: Number of dimensions of an event.
-    probes: `[num_probes, batch..., event]`, of covariance `I`; the mean over
-      them is taken.
-    estimator: Maps a `Linearization` and the probes to the log-determinants
-      `[num_probes, batch...]` and `w`, of the shape of the probes.
-
-  Returns:
-    `function(x)`, and the log-determinants `[batch...]`.
+  `function` maps `[..., event]` to the same shape, for any number of batch
+  dimensions. The mean is taken over probes of covariance `I`, `[num_probes,
+  batch..., event]`; `estimator` maps a `Linearization` and these to the
+  log-determinants `[num_probes, batch...]` and `w`, like the probes. Returns
+  `function(x)`, and the log-determinants `[batch...]`.
   """
   copies = tf.tile(
       x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank]

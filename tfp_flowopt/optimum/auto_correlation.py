@@ -134,8 +134,7 @@ class AutoCorrelation(tf.Module):
   def merge(self, other):
     """Adds what another `AutoCorrelation` has seen, and leaves that as it is.
 
-    Raises:
-      ValueError: If `other` was made with other arguments.
+    A `ValueError` if `other` was made with other arguments.
     """
     for name in ('structure', 'event_shape', 'centered', 'constraint'):
       mine, its = (getattr(x, f'_{name}', None) for x in (self, other))
@@ -150,10 +149,7 @@ class AutoCorrelation(tf.Module):
 
     In replica context (`strategy.run(moments.all_reduce)`); called outside,
     it does that itself. On one replica there is nothing to do. May be called
-    again after more updates.
-
-    Raises:
-      ValueError: On one of many replicas, as `update`.
+    again after more updates. Errors are those of `update` on many replicas.
     """
     self._state.all_reduce()
 

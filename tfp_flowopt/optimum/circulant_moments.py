@@ -98,17 +98,12 @@ class CirculantMoments(moments.SummedMoments):
     return count, channels
 
   def blocks(self):
-    """The symmetric blocks.
+    """The symmetric blocks, `[H, W // 2 + 1, 2 C, 2 C]` without pools.
 
-    Without pools `[H, W // 2 + 1, 2 C, 2 C]`: with `S = A + i B`
-
-    ```none
-    [[A, -B], [B, A]]
-    ```
-
-    has each eigenvalue of `S` twice. (XLA's eigenvalues of complex matrices
-    are wrong on CPU in TensorFlow 2.21.) With pools `[G, C, C]`: the mean of
-    `S` over a cell and its mirror images, which is real.
+    For `S = A + i B` it is `[[A, -B], [B, A]]`, which has each eigenvalue of
+    `S` twice. (XLA's eigenvalues of complex matrices are wrong on CPU in
+    TensorFlow 2.21.) With pools `[G, C, C]`: the mean of `S` over a cell and
+    its mirror images, which is real.
     """
     packed = tf.transpose(self.matrix, [2, 3, 0, 1])
     lower = tf.linalg.band_part(packed, -1, 0)

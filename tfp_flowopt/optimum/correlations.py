@@ -22,9 +22,8 @@ class Dependence(NamedTuple):
     is_singular: Scalar boolean `Tensor`: whether rounding alone may keep some
       correlation matrix from being singular.
     dimension: Scalar integer `Tensor`, the dimension concerned most.
-    inflation: Scalar `Tensor`, its variance inflation factor: its variance over
-      what the other dimensions do not explain of it. The condition number of
-      the correlations is that at least.
+    inflation: Scalar `Tensor`: its variance over what the other dimensions do
+      not explain of it. The condition number of the correlations is no less.
   """
 
   is_singular: tf.Tensor

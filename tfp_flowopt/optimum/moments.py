@@ -183,17 +183,11 @@ class SummedMoments(Moments):
     )
 
   def condition(self, noise_variance=0.0):
-    """Condition number of the correlations, the largest of all blocks.
+    """Condition number of the correlations, the largest of all blocks, float64.
 
     Other than that of the covariance, it does not depend on the units of the
     dimensions, and is infinite where one is constant. The free optimum is known
     to as many digits less as it has, and refused from about 1e14 on.
-
-    Args:
-      noise_variance: See `likelihood_optimum`.
-
-    Returns:
-      float64 scalar.
     """
     return tf.reduce_max(
         correlations.condition(self.blocks(), noise_variance)

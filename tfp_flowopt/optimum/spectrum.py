@@ -97,10 +97,9 @@ def spectral_optimum(eigenvalues, rank=None, lipschitz=None):
   ```
 
   Args:
-    eigenvalues: Floating-point `Tensor` `[..., D]`, descending, of the
-      auto-correlation matrices, noise floor included.
-    rank: `None` or Python `int`, see `likelihood_optimum`.
-    lipschitz: `None` or `(m, M)`, see `likelihood_optimum`.
+    eigenvalues: As for `optimal_log_scales`, noise floor included.
+    rank: Likewise.
+    lipschitz: Likewise.
 
   Returns:
     log_likelihood: `[...]`, nats per vector.

@@ -42,12 +42,8 @@ class ImageStore(abc.ABC):
   def read(self, index):
     """Reads image number `index`, a Python `int`.
 
-    Returns:
-      Bytes, or a uint8 array `[H, W, C]` unless `encoded`.
-
-    Raises:
-      OSError: If the file cannot be read.
-      ValueError: If it does not hold what it should.
+    Bytes, or a uint8 array `[H, W, C]` unless `encoded`. An `OSError` if the
+    file cannot be read, a `ValueError` if it does not hold what it should.
     """
 
   def read_in_graph(self, index):
@@ -89,8 +85,7 @@ class ImageStore(abc.ABC):
     """What `read` gives, and the pixels and the orientation of it.
 
     uint8 `[H, W, C]`, as stored, where `keep_grey` leaves grey image files one
-    channel; and what `orientation.turn` takes. Raises one of `decoding.ERRORS`
-    if the image is bad.
+    channel; and what `orientation.turn` takes. Errors are those of `image`.
     """
     value = self.read(index)
     if not self.encoded:
@@ -100,8 +95,7 @@ class ImageStore(abc.ABC):
   def image(self, index):
     """Reads the pixels of an image, upright, uint8 `[H, W, C]`.
 
-    Raises:
-      OSError, ValueError, tf.errors.OpError: If the image is bad.
+    If it is bad, an `OSError`, a `ValueError` or a `tf.errors.OpError`.
     """
     _, image, orientation = self.decoded(index)
     if orientation != orientation_lib.UPRIGHT:

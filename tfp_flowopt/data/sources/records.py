@@ -3,7 +3,6 @@
 import functools
 import os
 import pathlib
-import struct
 
 from google.protobuf import message
 import numpy as np
@@ -29,17 +28,13 @@ class Records(base.ImageStore):
     self._files = files
     self._key = image_key
     parts = parts or [slice(None)] * len(files)
-    starts, lengths, places = [], [], []
+    starts, places = [], []
     for number, (file, part) in enumerate(zip(files, parts, strict=True)):
-      # One more than there are records: where the last one ends.
-      bounds = _record_starts(file)
-      starts.append(bounds[:-1][part])
-      lengths.append(np.diff(bounds)[part] - _HEADER - _FOOTER)
-      in_file = np.arange(len(bounds) - 1)[part]
+      found = _record_starts(file)
+      starts.append(found[part])
+      in_file = np.arange(len(found))[part]
       places.append(np.stack([np.full_like(in_file, number), in_file], axis=1))
-    self._starts, self._lengths, self._places = map(
-        np.concatenate, (starts, lengths, places)
-    )
+    self._starts, self._places = np.concatenate(starts), np.concatenate(places)
 
   def __len__(self):
     return len(self._starts)
@@ -52,8 +47,9 @@ class Records(base.ImageStore):
   def record(self, index):
     """Its bytes."""
     with open(self._files[self._places[index, 0]], 'rb') as f:
-      f.seek(int(self._starts[index]) + _HEADER)
-      return f.read(int(self._lengths[index]))
+      f.seek(int(self._starts[index]))
+      length = int.from_bytes(f.read(_HEADER)[:8], 'little')
+      return f.read(length)
 
   def read(self, index):
     """See base class."""
@@ -119,7 +115,7 @@ def value_of(record, key, kind='bytes_list'):
 
 def count_records(file):
   """Number of records of a file, by their lengths alone."""
-  return len(_record_starts(file)) - 1
+  return len(_record_starts(file))
 
 
 # One graph for all files: TensorFlow keeps what `reduce` is given for ever.
@@ -130,18 +126,17 @@ def _read_all(file):
 
 
 def _record_starts(file):
-  """Where the records of a file start, and where the last one ends."""
-  starts, start = [0], 0
+  """Where the records of a file start."""
+  starts, end = [], 0
   with open(file, 'rb') as f:
     size = os.fstat(f.fileno()).st_size
-    while start < size:
-      header = os.pread(f.fileno(), 8, start)
-      if len(header) < 8:
+    while end < size:
+      starts.append(end)
+      header = os.pread(f.fileno(), 8, end)
+      if len(header) == 8:
+        end += int.from_bytes(header, 'little') + _HEADER + _FOOTER
+      if len(header) < 8 or end > size:
         raise _no_records(file)
-      start += struct.unpack('<Q', header)[0] + _HEADER + _FOOTER
-      if start > size:
-        raise _no_records(file)
-      starts.append(start)
   return np.array(starts, np.int64)
 
 
