@@ -137,26 +137,18 @@ class DatasetExamples(examples.Examples):
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
   ):
     """See `Examples`; each process reads all parts."""
-    part_size, counter = examples.parts_of_batches(
-        batch_size, 0, num_parts, parts
-    )
-    starts = counter.map(lambda _, start: start).take(len(parts))
-    batches = self._from(first_step * batch_size, seed).batch(
-        batch_size, drop_remainder=True
+    part_size, _ = examples.parts_of_batches(batch_size, 0, num_parts, parts)
+    batches = (
+        self._from(first_step * batch_size, seed)
+        .batch(part_size, drop_remainder=True)
+        .batch(num_parts, drop_remainder=True)
     )
 
-    def cut(*batch):
-      batch = batch if batch[1:] else batch[0]
-      return starts.map(
-          lambda start: tf.nest.map_structure(
-              lambda x: tf.ensure_shape(
-                  x[start : start + part_size], [part_size, *x.shape[1:]]
-              ),
-              batch,
-          )
-      )
+    def chosen(*batch):
+      batch = tuple(tf.gather(x, list(parts)) for x in batch)
+      return batch if batch[1:] else batch[0]
 
-    return batches.flat_map(cut).prefetch(2)
+    return batches.map(chosen).unbatch().prefetch(2)
 
   def _from(self, first, seed):
     """All elements of all epochs from number `first` on, without end."""

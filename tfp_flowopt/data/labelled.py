@@ -33,9 +33,7 @@ def check(distribution, images, name):
         f'`conditioning={len(names)}`'
     )
   elif names is None:
-    problem = (
-        f'must have labels: the flow is conditioned on {conditioning}'
-    )
+    problem = f'must have labels: the flow is conditioned on {conditioning}'
   elif (
       conditioning.spec.dtype != tf.int64
       or conditioning.num_channels < len(names)

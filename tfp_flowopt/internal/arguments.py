@@ -107,9 +107,7 @@ def check_range(name, values):
   except (TypeError, ValueError):
     ascend = False
   if not ascend:
-    raise _error(
-        name, 'two positive numbers in ascending order', repr(values)
-    )
+    raise _error(name, 'two positive numbers in ascending order', repr(values))
 
 
 def check_choice(name, value, choices):
@@ -128,9 +126,7 @@ def check_dtype(name, value, choices=()):
   except TypeError:
     dtype = None
   if dtype is None or not _is_one_of(dtype, choices):
-    raise _error(
-        name, _names(choices) or 'a floating-point type', repr(value)
-    )
+    raise _error(name, _names(choices) or 'a floating-point type', repr(value))
   return dtype
 
 
@@ -147,9 +143,7 @@ def check_tensor(name, value, choices=()):
   except (TypeError, ValueError) as e:
     raise _error(name, 'a Tensor', _short(value)) from e
   if not _is_one_of(tensor.dtype, choices):
-    raise _error(
-        name, _names(choices) or 'floating-point', tensor.dtype.name
-    )
+    raise _error(name, _names(choices) or 'floating-point', tensor.dtype.name)
   return tensor
 
 

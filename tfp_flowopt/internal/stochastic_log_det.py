@@ -54,9 +54,7 @@ def value_and_log_det(function, x, event_ndims, probes, estimator):
   log-determinants `[num_probes, batch...]` and `w`, like the probes. Returns
   `function(x)`, and the log-determinants `[batch...]`.
   """
-  copies = tf.tile(
-      x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank]
-  )
+  copies = tf.tile(x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank])
   linear = linearization.Linearization(function, copies)
   log_det, w = linearization.without_gradient(
       lambda v: estimator(linear, v), probes

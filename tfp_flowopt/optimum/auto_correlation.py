@@ -62,16 +62,16 @@ class AutoCorrelation(tf.Module):
     """Creates an empty accumulator.
 
     Args:
-      structure: See `likelihood_optimum`.
+      structure: See `likelihood_optimum`, also for `centered`, `block_size`.
       event_shape: Shape of one event, `[D]` or `[H, W, C]`, fully known.
       centered: Whether the mean is removed.
-      block_size: Side of the blocks that make a vector, see
-        `likelihood_optimum`.
+      block_size: Side of the blocks that make a vector.
       rank: For `'individual'` only, where each image's optimum is found as it
-        arrives; for other structures it is an argument of `optimum`.
-      lipschitz: As `rank`.
-      noise_variance: As `rank`.
-      bias_correction: As `rank`.
+        arrives, as are `lipschitz`, `noise_variance` and `bias_correction`; for
+        other structures they are arguments of `optimum`.
+      lipschitz: See `rank`.
+      noise_variance: See `rank`.
+      bias_correction: See `rank`.
       name: Python `str`.
 
     Raises:

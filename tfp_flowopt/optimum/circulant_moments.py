@@ -28,8 +28,7 @@ class CirculantMoments(moments.SummedMoments):
 
   Attributes:
     count: The number of images.
-    mean: `[C]`, of each channel over all positions, as the bias of a
-      convolution; zeros when not centred.
+    mean: `[C]`, of each channel over all positions; zeros when not centred.
     within: `[C, C, H, W // 2 + 1]` float64 `Tensor`: sums over the images, less
       the mean of their batch, of products of the transform without its factor
       `(H W)^(-1/2)`, as above.

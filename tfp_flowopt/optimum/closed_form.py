@@ -18,11 +18,10 @@ class LikelihoodOptimum(NamedTuple):
       per event (an image: all its positions together).
     log_det: `[B...]`, log|det A| of the optimal normalising map, in nats per
       event.
-    eigenvalues: `[B..., D]`, the eigenvalues of the auto-correlation matrix
-      (noise floor included), in descending order; for `'circulant'`
-      `[H W C]`, those of all frequencies. Always float64: squares of float32
-      data need not fit into float32. They are right to rounding of the
-      largest one at least; log_* of the free optimum do not need them.
+    eigenvalues: `[B..., D]` float64, those of the auto-correlation matrix
+      (noise floor included), descending; for `'circulant'` `[H W C]`, those of
+      all frequencies. They are right to rounding of the largest one at least;
+      log_* of the free optimum do not need them.
   """
 
   log_likelihood: tf.Tensor
@@ -33,16 +32,15 @@ class LikelihoodOptimum(NamedTuple):
 def bits_per_dim(log_likelihood, event_size, bits=8):
   """Converts a log-likelihood in nats per event to bits per dimension.
 
-  The log-likelihood is that of `bits`-bit data scaled by `2**-bits`, so that
-  one quantisation bin has the width `2**-bits` (shifts do not matter):
+  That of `bits`-bit data scaled by `2**-bits`, so that one quantisation bin has
+  the width `2**-bits` (shifts do not matter):
 
   ```none
   bits_per_dim = -log_likelihood / (event_size ln 2) + bits
   ```
 
   Args:
-    log_likelihood: Floating-point `Tensor` or number, nats per event, any
-      shape.
+    log_likelihood: Floating-point `Tensor` or number, of any shape.
     event_size: Number of dimensions of an event, `H * W * C` for an image.
     bits: Number of bits of the data before scaling; `0` for data that were
       never quantised.

@@ -59,11 +59,9 @@ def likelihood_optimum(
   float64. XLA finds eigenvalues, and what depends on a `rank` or on `lipschitz`
   bounds, to about 1e-6 of the largest one only; the free optimum needs none.
 
-  **How many data are enough?** `L*` is that of the sample, and better than what
-  the same flow reaches on new data, for Gaussian vectors by about `D^2 / (4 N)`
-  nats for one `D x D` matrix, which `bias_correction` removes. With `N < 10 D`
-  vectors that is `D / 40` nats at least: distrust `L*` there, and compare with
-  `LinearFlow.log_prob` of held-out data.
+  `L*` is that of the sample, and better than what the same flow reaches on new
+  data. With fewer than ten vectors for each dimension distrust it, and compare
+  with `LinearFlow.log_prob` of held-out data.
 
   ```python
   x = tf.random.stateless_normal([1000, 5], seed=[0, 1], dtype=tf.float64)

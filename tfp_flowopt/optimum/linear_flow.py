@@ -99,11 +99,8 @@ def standard_error(log_prob):
   """Standard error of a mean log-likelihood.
 
   Of `LinearFlow.log_prob` of the data that the flow was fitted to, it is the
-  standard error of the optimum `L*`: `L*` is stationary in the flow, so with
-  other data it moves, to first order, as the mean of a fixed flow does. It is
-  right for any distribution and for images whose positions depend on each
-  other; Gaussian data `[N, D]` have `sqrt(D / (2 N))`. It says nothing of the
-  bias (`bias_correction`).
+  standard error of the optimum `L*`, which is stationary in the flow. Right for
+  any distribution; it says nothing of the bias (`bias_correction`).
 
   Args:
     log_prob: Floating-point `Tensor` `[N]` of independent events, `N > 1`.

@@ -189,9 +189,7 @@ class SummedMoments(Moments):
     dimensions, and is infinite where one is constant. The free optimum is known
     to as many digits less as it has, and refused from about 1e14 on.
     """
-    return tf.reduce_max(
-        correlations.condition(self.blocks(), noise_variance)
-    )
+    return tf.reduce_max(correlations.condition(self.blocks(), noise_variance))
 
   def dependence(self, noise_variance):
     """See `Moments.dependence`."""

@@ -112,6 +112,4 @@ def _gram(vectors):
     rows.append(tf.pad(row, left))
   upper = tf.linalg.band_part(tf.concat(rows, axis=-2), 0, -1)
   diagonal = tf.linalg.diag_part(upper)
-  return tf.linalg.set_diag(
-      upper + tf.linalg.matrix_transpose(upper), diagonal
-  )
+  return tf.linalg.set_diag(upper + tf.linalg.matrix_transpose(upper), diagonal)
