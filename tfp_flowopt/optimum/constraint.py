@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -77,16 +76,9 @@ class Constraint:
 
     A `ValueError` if it is no `int` in `1..dimension` (`None`: not known).
     """
-    rank = self.rank
-    if rank is None:
+    if self.rank is None:
       return None
-    if not isinstance(rank, (int, np.integer)):
-      raise ValueError(f'Argument `rank` must be a Python int, got {rank!r}.')
-    if rank < 1 or (dimension is not None and rank > dimension):
-      raise ValueError(
-          f'Argument `rank` must be in 1..{dimension or "D"}, the dimension of '
-          f'the linear map, got {rank}.'
-      )
+    rank = arguments.check_int('rank', self.rank, 1, dimension)
     # One direction beyond the rank shares its scale with none.
     if dimension is not None and rank >= dimension - 1:
       return None
@@ -133,14 +125,14 @@ class Constraint:
         )
     ]
 
-  def well_posed(self, values, moments, noise):
+  def well_posed(self, eigenvalues, rounding, moments, noise):
     """Eigenvalues with the noise floor, and whether the optimum is finite.
 
-    `values` is the `Spectrum` of the `Moments`, `noise` of `checked_noise`.
-    Returns eigenvalues `[..., D]`, descending, and a list of assertions.
+    Those of the spectrum of the `Moments`, and their rounding; `noise` is that
+    of `checked_noise`. The second result is a list of assertions.
     """
     # Rounding can leave a zero eigenvalue slightly negative.
-    eigenvalues = tf.maximum(values.eigenvalues, 0.0) + noise
+    eigenvalues = tf.maximum(eigenvalues, 0.0) + noise
     lower, upper = self.bounds
     if upper < math.inf:
       return eigenvalues, []
@@ -156,18 +148,19 @@ class Constraint:
     if dependence is None:
       check = tf.debugging.assert_greater(
           spectrum.tie_smallest(eigenvalues, rank),
-          spectrum.tie_smallest(values.rounding, rank),
+          spectrum.tie_smallest(rounding, rank),
           message=f'{message} {_REMEDY}',
           summarize=3,
       )
     else:
+      is_singular, dimension, inflation = dependence
       check = tf.debugging.Assert(
-          tf.logical_not(dependence.is_singular),
+          tf.logical_not(is_singular),
           [
               f'{message} Constant, or a linear function of others: dimension',
-              dependence.dimension,
+              dimension,
               'Condition number of the correlations, at least:',
-              dependence.inflation,
+              inflation,
               _REMEDY,
           ],
       )

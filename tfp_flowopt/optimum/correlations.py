@@ -5,30 +5,12 @@ and changes nothing else, so whether a covariance is singular is a question to
 its correlations.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['Dependence', 'condition', 'dependence', 'inverse', 'log_det']
+__all__ = ['condition', 'dependence', 'inverse', 'log_det']
 
 _EPS = np.finfo(np.float64).eps
-
-
-class Dependence(NamedTuple):
-  """How near the dimensions of vectors are to linear dependence.
-
-  Attributes:
-    is_singular: Scalar boolean `Tensor`: whether rounding alone may keep some
-      correlation matrix from being singular.
-    dimension: Scalar integer `Tensor`, the dimension concerned most.
-    inflation: Scalar `Tensor`: its variance over what the other dimensions do
-      not explain of it. The condition number of the correlations is no less.
-  """
-
-  is_singular: tf.Tensor
-  dimension: tf.Tensor
-  inflation: tf.Tensor
 
 
 def _scaled(blocks, noise_variance):
@@ -92,11 +74,16 @@ def condition(blocks, noise_variance=0.0):
 
 
 def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
-  """The `Dependence` of the dimensions of all blocks `R + v I` together.
+  """How near the dimensions of all blocks `R + v I` are to linear dependence.
 
   `variance_rounding`, which broadcasts against `[..., K]`, is what rounding may
   have made of a variance of 0. Row `k` of a block is about dimension
   `k % num_dimensions`.
+
+  Returns three scalars: whether rounding alone may keep some correlation matrix
+  from being singular; the dimension concerned most; and its variance inflation
+  factor, its variance over what the other dimensions do not explain of it. The
+  condition number of the correlations is no less.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   size = tf.shape(blocks)[-1]
@@ -113,7 +100,7 @@ def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
   )
   inflation = tf.where(variances > variance_rounding, inflation, 1.0 / slack)
   worst = tf.argmax(tf.reshape(inflation, [-1]), output_type=tf.int32)
-  return Dependence(
+  return (
       tf.reduce_any(tf.reduce_sum(inflation, axis=-1) >= 0.5 / slack),
       worst % size % num_dimensions,
       tf.reduce_max(inflation),

@@ -49,14 +49,10 @@ def gaussian_knots(counts, num_knots):
     ValueError: If there are too few knots, or too many for pieces of at least a
       five-hundredth of a bin; or if there is no count.
   """
-  num_knots = arguments.check_int('num_knots', num_knots)
   counts = np.asarray(counts, np.float64)
   num_bins = counts.size
-  if num_knots < num_bins + 1:
-    raise ValueError(
-        f'Argument `num_knots` must be at least {num_bins + 1}, for as many '
-        f'edges of bins, got {num_knots}.'
-    )
+  # Knots for the edges of bins, at least.
+  num_knots = arguments.check_int('num_knots', num_knots, num_bins + 1)
   if not counts.sum() > 0:
     raise ValueError(f'Argument `counts` must not be zero, got {counts}.')
   frequencies = (1.0 - _UNIFORM) * counts / counts.sum() + _UNIFORM / num_bins

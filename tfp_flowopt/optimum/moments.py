@@ -5,7 +5,6 @@ Everything is accumulated in float64: the small eigenvalues of photographs are
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +13,6 @@ from tfp_flowopt.optimum import correlations
 
 __all__ = [
     'Moments',
-    'Spectrum',
     'SummedMoments',
     'complex_wishart_log_det_bias',
     'wishart_log_det_bias',
@@ -23,18 +21,6 @@ __all__ = [
 _EPS = np.finfo(np.float64).eps
 # Of sums of squares; their differences and products stay finite, too.
 _LARGEST = 1e290
-
-
-class Spectrum(NamedTuple):
-  """The eigenvalues of an auto-correlation matrix.
-
-  Attributes:
-    eigenvalues: `[..., D]`, in descending order.
-    rounding: `[..., D]`, what rounding may have made of an eigenvalue of 0.
-  """
-
-  eigenvalues: tf.Tensor
-  rounding: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,20 +86,23 @@ class Moments:
     return _EPS * tf.cast(size, largest.dtype) * largest
 
   def spectrum(self):
-    """The `Spectrum` of the auto-correlation matrix."""
+    """Eigenvalues of the auto-correlation matrix, descending, `[..., D]`.
+
+    And what rounding may have made of one that is 0, likewise.
+    """
     values = tf.linalg.eigvalsh(_graded(self.blocks()))
     shape = tf.shape(values)
     rounding = self.rounding(values[..., -1:], shape[-1])
     rounding = self.pooled(tf.broadcast_to(rounding, shape))
     values = self.pooled(values)
     order = tf.argsort(values, direction='DESCENDING')
-    return Spectrum(
-        *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
-          for x in (values, rounding))
+    return tuple(
+        tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
+        for x in (values, rounding)
     )
 
   def dependence(self, noise_variance):
-    """The `Dependence` of dimensions; `None`: eigenvalues have to say it."""
+    """See `correlations.dependence`; `None`: eigenvalues have to say it."""
     del noise_variance
 
   def log_det_bias(self):

@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import vector_moments
@@ -64,7 +65,7 @@ class Structure:
       ValueError: If `x` is not floating-point or has a wrong shape.
       InvalidArgumentError: If `x` is empty, NaN or infinite.
     """
-    x = tf.convert_to_tensor(x, name='x')
+    x = arguments.check_tensor('x', x, (tf.float32, tf.float64))
     wanted = None
     if event_shape is not None:
       wanted = tf.TensorShape([None]).concatenate(event_shape)
@@ -72,11 +73,6 @@ class Structure:
         raise ValueError(
             f'Argument `x` must have shape [N] + {event_shape}, got {x.shape}.'
         )
-    if x.dtype not in (tf.float32, tf.float64):
-      raise ValueError(
-          'Argument `x` must be of type float32 or float64, got '
-          f'{x.dtype.name}.'
-      )
     ndims = len(self.axes)
     rank = x.shape.rank
     if rank is None or rank <= ndims or (
@@ -144,13 +140,15 @@ class Structure:
     checks = constraint.enough_vectors(
         *moments.fewest_vectors(), moments.centered
     )
-    values = moments.spectrum()
-    dimension = values.eigenvalues.shape[-1]
+    eigenvalues, rounding = moments.spectrum()
+    dimension = eigenvalues.shape[-1]
     rank = constraint.free_rank(dimension)
     noise = constraint.checked_noise()
     if constraint.bias_correction:
       constraint.check_correctable(dimension)
-    eigenvalues, regular = constraint.well_posed(values, moments, noise)
+    eigenvalues, regular = constraint.well_posed(
+        eigenvalues, rounding, moments, noise
+    )
     with tf.control_dependencies([*checks, *regular]):
       if constraint.is_free(dimension):
         log_det = -0.5 * moments.log_det(noise)
