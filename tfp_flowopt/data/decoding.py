@@ -15,7 +15,7 @@ __all__ = ['ERRORS', 'decode', 'decode_checked', 'describe', 'too_small']
 
 # What reading or decoding a bad image raises.
 ERRORS = (OSError, ValueError, tf.errors.OpError)
-_PNG, _JPEG = b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff'
+_PNG, _JPEG, _GIF = b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'GIF8'
 # JPEG: markers of a frame's header, of Adobe's and EXIF's data; what stands
 # alone; and where the header ends.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -57,14 +57,14 @@ def decode_checked(encoded, keep_grey=False):
   Returns uint8 `[H, W, C]`, as stored (with `keep_grey`, one channel of what is
   grey), and the orientation that `orientation.turn` takes.
   """
-  orientation, shape = _read_header(encoded)
+  orientation = _orientation(encoded)
   if keep_grey:
     image = _decode_as_stored(encoded)
     # Two and four channels: the last one is transparency.
     image = image[..., : 1 if image.shape[-1] < 3 else 3]
   else:
     image = decode(encoded)
-  if shape not in (None, tuple(image.shape[:2])):
+  if encoded.startswith(_GIF) and image.shape[1::-1] != _gif_sides(encoded):
     raise ValueError('a GIF with pictures that lie outside of it')
   return image, orientation
 
@@ -85,15 +85,12 @@ def too_small(shape, smallest_side):
   )
 
 
-def _read_header(encoded):
-  """Orientation, and height and width where TensorFlow may find others.
-
-  A `ValueError` if it is no image, or TensorFlow would read other pixels.
-  """
+def _orientation(encoded):
+  """That of an image; an error if TensorFlow would read other pixels."""
   for signature, read in (
       (_PNG, _of_png),
       (_JPEG, _of_jpeg),
-      (b'GIF8', _of_gif),
+      (_GIF, _of_gif),
       (b'BM', _of_bmp),
       (b'RIFF', _of_webp),
   ):
@@ -111,9 +108,9 @@ def _of_png(encoded):
     length, name = struct.unpack_from('>I4s', encoded, start)
     if name == b'eXIf':
       exif = encoded[start + 8 : start + 8 + length]
-      return orientation_lib.of_exif(exif), None
+      return orientation_lib.of_exif(exif)
     start += 12 + length
-  return orientation_lib.UPRIGHT, None
+  return orientation_lib.UPRIGHT
 
 
 def _of_webp(encoded):
@@ -126,9 +123,9 @@ def _of_webp(encoded):
     name, length = struct.unpack_from('<4sI', encoded, start)
     if name == b'EXIF':
       exif = encoded[start + 8 : start + 8 + length]
-      return orientation_lib.of_exif(exif), None
+      return orientation_lib.of_exif(exif)
     start += 8 + length + length % 2
-  return orientation_lib.UPRIGHT, None
+  return orientation_lib.UPRIGHT
 
 
 def _of_jpeg(encoded):
@@ -145,7 +142,7 @@ def _of_jpeg(encoded):
         'a JPEG of four inks that does not say which way they are counted (no '
         'Adobe marker): convert it to RGB'
     )
-  return orientation or orientation_lib.UPRIGHT, None
+  return orientation or orientation_lib.UPRIGHT
 
 
 def _jpeg_segments(encoded):
@@ -165,9 +162,14 @@ def _jpeg_segments(encoded):
       start += 2 + length
 
 
+def _gif_sides(encoded):
+  """Width and height."""
+  return struct.unpack_from('<2H', encoded, 6)
+
+
 def _of_gif(encoded):
   """TensorFlow makes an image of the first picture, and not of the screen."""
-  width, height = struct.unpack_from('<2H', encoded, 6)
+  width, height = _gif_sides(encoded)
   # A table of colours, if there is one.
   start = 13 + (3 << (encoded[10] % 8 + 1) if encoded[10] & 0x80 else 0)
   while encoded[start] == 0x21:  # extensions, in blocks with their lengths
@@ -183,7 +185,7 @@ def _of_gif(encoded):
         f'a GIF whose first picture does not cover its {width} x {height} '
         'pixels: convert it to PNG'
     )
-  return orientation_lib.UPRIGHT, (height, width)
+  return orientation_lib.UPRIGHT
 
 
 def _of_bmp(encoded):
@@ -206,4 +208,4 @@ def _of_bmp(encoded):
     greys = bytes(range(len(palette) // 4))
     if not palette or any(palette[i::4] != greys for i in range(3)):
       raise ValueError('a BMP with a palette: convert it to PNG')
-  return orientation_lib.UPRIGHT, None
+  return orientation_lib.UPRIGHT

@@ -125,7 +125,7 @@ def check(name, images, event_shape):
     )
 
 
-def parts_of_batches(batch_size, first_step=0, num_parts=1, parts=(0,)):
+def parts_of_batches(batch_size, first_step, num_parts, parts):
   """Enumerates the parts of batches, for replicas to read their own.
 
   Arguments and errors are those of `Examples.batches`. Returns the number of

@@ -25,16 +25,14 @@ def check(distribution, images, name):
   """
   conditioning = getattr(distribution.bijector, 'conditioning', None)
   names = examples.optional(images, 'class_names')
-  if conditioning is None and names is None:
-    return
-  if conditioning is None:
+  if conditioning is None and names is not None:
     problem = (
         'has labels, and the flow is not conditioned on any: make it with '
         f'`conditioning={len(names)}`'
     )
-  elif names is None:
+  elif conditioning is not None and names is None:
     problem = f'must have labels: the flow is conditioned on {conditioning}'
-  elif (
+  elif names is not None and (
       conditioning.spec.dtype != tf.int64
       or conditioning.num_channels < len(names)
   ):

@@ -57,14 +57,11 @@ def image_items(source, image, size, crop):
     positions = orientation_lib.shape_as_shown(
         last[0] + 1, last[1] + 1, orientation
     )
-  return [
-      [
-          source,
-          *orientation_lib.corner_as_stored(*corner, *last, orientation),
-          *positions,
-      ]
+  corners = (
+      orientation_lib.corner_as_stored(*corner, *last, orientation)
       for corner in _square_corners(*shape, size, crop)
-  ]
+  )
+  return [[source, *corner, *positions] for corner in corners]
 
 
 def _square_corners(height, width, size, mode):

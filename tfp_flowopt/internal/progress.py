@@ -18,10 +18,6 @@ def _duration(seconds):
   )
 
 
-def _rounded(speed):
-  return f'{speed:.0f}' if speed >= 10 else f'{speed:.2g}'
-
-
 class Progress(not_copied.NotCopied):
   """Shows steps done of `total`, speed, time left and a few numbers.
 
@@ -48,6 +44,7 @@ class Progress(not_copied.NotCopied):
       return
     self._shown = now
     speed = (done - self._first) / max(now - self._start, 1e-9)
+    rate = speed * self._images_per_step
     filled = _WIDTH * done // max(self._total, 1)
     remaining = (self._total - done) / speed if speed > 0 else 0.0
     fields = [
@@ -57,7 +54,7 @@ class Progress(not_copied.NotCopied):
             f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
             for name, value in values.items()
         ),
-        f'{_rounded(speed * self._images_per_step)} images/s',
+        f'{rate:.0f} images/s' if rate >= 10 else f'{rate:.2g} images/s',
         f'ETA {_duration(remaining)}',
     ]
     line = '  '.join(fields)

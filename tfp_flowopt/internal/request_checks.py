@@ -67,10 +67,8 @@ def _assert_shape(shape, spec):
   rank = len(sizes)
   # As many as wanted, whatever the rank is.
   filled = tf.concat([shape, tf.zeros([rank], tf.int32)], axis=0)[:rank]
-  known = [i for i, size in enumerate(sizes) if size is not None]
-  fits = tf.reduce_all(
-      tf.equal(tf.gather(filled, known), [sizes[i] for i in known])
-  ) if known else tf.constant(True)
+  known = tf.constant([-1 if n is None else n for n in sizes], tf.int32)
+  fits = tf.reduce_all(tf.equal(filled, known) | (known < 0))
   wanted = ', '.join('N' if size is None else str(size) for size in sizes)
   return tf.debugging.Assert(
       tf.logical_and(tf.equal(tf.size(shape), rank), fits),
