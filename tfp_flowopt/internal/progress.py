@@ -21,8 +21,10 @@ def _duration(seconds):
 class Progress(not_copied.NotCopied):
   """Shows steps done of `total`, speed, time left and a few numbers.
 
-  On a terminal one line is redrawn; elsewhere a line is printed now and then.
-  The clock starts at the first update: before it lies the compilation.
+  A step is of `images_per_step` images, and `stream` is a text stream, by
+  default `sys.stdout`. On a terminal one line is redrawn; elsewhere a line is
+  printed now and then. The clock starts at the first update: before it lies the
+  compilation.
   """
 
   def __init__(self, total, images_per_step, stream=None):

@@ -45,6 +45,9 @@ class AutoCorrelation(tf.Module):
       strategy.run(moments.update, args=(next(iterator),))
     strategy.run(moments.all_reduce)
   ```
+
+  Attributes:
+    event_shape: Shape of one event, a `TensorShape`.
   """
 
   def __init__(
@@ -79,24 +82,22 @@ class AutoCorrelation(tf.Module):
         than the memory of this machine.
     """
     super().__init__(name=name)
-    self._event_shape = tf.TensorShape(
+    self.event_shape = tf.TensorShape(
         [event_shape] if isinstance(event_shape, int) else event_shape
     )
-    if not self._event_shape.is_fully_defined():
+    if not self.event_shape.is_fully_defined():
       raise ValueError(
           f'Argument `event_shape` must be fully known, got {event_shape}.'
       )
     self._structure = structures.structure_of(structure, block_size)
-    self._structure.check_event(self._event_shape)
+    self._structure.check_event(self.event_shape)
     self._centered = centered
     self._constraint = constraint_lib.Constraint(
         rank, lipschitz, noise_variance, bias_correction
     )
     if self._structure.has_flow:
-      self._constraint.check_default(
-          f'structure "{self._structure.name}"', 'optimum'
-      )
-    empty = self._structure.empty_moments(self._event_shape.as_list(), centered)
+      self._constraint.check_default(self._structure.name, 'optimum')
+    empty = self._structure.empty_moments(self.event_shape.as_list(), centered)
     self._state = moment_variables.MomentVariables(*empty, self.name)
     # What a checkpoint holds.
     self._variables = self._state.variables
@@ -104,7 +105,7 @@ class AutoCorrelation(tf.Module):
   def __reduce__(self):
     arguments = {
         'structure': self._structure,
-        'event_shape': self._event_shape.as_list(),
+        'event_shape': self.event_shape.as_list(),
         'centered': self._centered,
         **vars(self._constraint),
         'name': self.name,
@@ -127,7 +128,7 @@ class AutoCorrelation(tf.Module):
         moments are unchanged then. Under XLA, which drops such checks, they
         become NaN or infinite.
     """
-    x = self._structure.checked(x, self._event_shape)
+    x = self._structure.checked(x, self.event_shape)
     batch = self._structure.moments(x, self._centered, self._constraint)
     self._state.add(batch.checked())
 
@@ -136,11 +137,12 @@ class AutoCorrelation(tf.Module):
 
     A `ValueError` if `other` was made with other arguments.
     """
-    for name in ('structure', 'event_shape', 'centered', 'constraint'):
-      mine, its = (getattr(x, f'_{name}', None) for x in (self, other))
+    for name in ('_structure', 'event_shape', '_centered', '_constraint'):
+      mine, its = (getattr(x, name, None) for x in (self, other))
       if mine != its:
         raise ValueError(
-            f'Argument `other` must have the same {name}, {mine}, got {its}.'
+            f'Argument `other` must have the same {name.strip("_")}, {mine}, '
+            f'got {its}.'
         )
     self._state.add(other._state.read())
 
@@ -154,16 +156,10 @@ class AutoCorrelation(tf.Module):
     self._state.all_reduce()
 
   @property
-  def event_shape(self):
-    """Shape of one event, a `TensorShape`."""
-    return self._event_shape
-
-  @property
   def count(self):
     """Number of events seen (and shared), a float64 scalar."""
-    return self._structure.num_events(
-        self._state.read().count, self._event_shape.as_list()
-    )
+    count = self._state.read().count
+    return self._structure.num_events(count, self.event_shape.as_list())
 
   def moments(self):
     """The moments of the data seen so far.
@@ -219,11 +215,9 @@ class AutoCorrelation(tf.Module):
         rank, lipschitz, noise_variance, bias_correction
     )
     if not structure.has_flow:
-      constraint.check_default(
-          f'structure "{structure.name}"', 'the constructor'
-      )
+      constraint.check_default(structure.name, 'the constructor')
     return structure.optimum_of_stream(
-        self.moments(), self._event_shape.as_list(), constraint, dtype
+        self.moments(), self.event_shape.as_list(), constraint, dtype
     )
 
   def linear_flow(
@@ -237,7 +231,7 @@ class AutoCorrelation(tf.Module):
     return linear_flow.LinearFlow(
         structures.structure_of(self._structure, frequency_pool=frequency_pool),
         self.moments(),
-        self._event_shape,
+        self.event_shape,
         constraint_lib.Constraint(
             lipschitz=lipschitz, noise_variance=noise_variance
         ),

@@ -50,11 +50,8 @@ class Constraint:
   def _is_noisy(self):
     return tf.is_tensor(self.noise_variance) or self.noise_variance > 0
 
-  def check_default(self, where, place):
-    """Raises a `ValueError` unless nothing is constrained.
-
-    It says that it is for `where`, and to be given to `place`.
-    """
+  def check_default(self, structure, place):
+    """A `ValueError` that names the place of what is constrained, if it is."""
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       if field.name == 'noise_variance':
@@ -63,8 +60,8 @@ class Constraint:
         is_default = value is None or value is False
       if not is_default:
         raise ValueError(
-            f'Argument `{field.name}` is to be given to {place} for {where}, '
-            f'got {value!r}.'
+            f'Argument `{field.name}` is to be given to {place} for structure '
+            f'"{structure}", got {value!r}.'
         )
 
   def is_free(self, dimension):
