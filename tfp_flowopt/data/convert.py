@@ -57,9 +57,8 @@ def convert_images(
     num_workers: Number of threads.
 
   Returns:
-    written: Number of records in all files.
-    left_out: Number of images that are in none.
-    bad: List of strings, a line for each image that this call left out.
+    Numbers of records in all files, and of images that are in none; and a list
+    of strings, a line for each image that this call left out.
 
   Raises:
     OtherConversionError: If the folder holds another conversion; the message

@@ -19,8 +19,8 @@ class Examples:
 
   It sets `event_shape` and `fingerprint`, and defines `example`; that gives
   `examples` and `batches`, in an order that no restart and no number of devices
-  changes. What reads whole groups faster overrides these two. An object that
-  has these four need not be a subclass.
+  changes. What reads whole groups faster overrides these two. An object with
+  these two, `event_shape` and `fingerprint` need not be a subclass.
 
   Attributes:
     event_shape: Shape of an image, `[H, W, C]`.

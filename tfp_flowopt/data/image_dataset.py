@@ -60,17 +60,15 @@ class ImageDataset(examples_lib.Examples):
     """Finds the images and decodes each once, to know that it is good.
 
     Args:
-      path: A folder, TFRecord files, a `.npy` or an idx file, or a data set of
-        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`), see `open_images`; or an
-        `ImageStore`.
+      path: A folder, TFRecord files, a `.npy` or an idx file, a data set of
+        TensorFlow Datasets or an `ImageStore`, see `open_images`.
       image_size: Side `S` of the squares. Larger images are cropped, smaller
         ones are bad.
       crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
         item is the centre of an image; `'tile'`: an item is one of the squares
         that fit side by side into an image, as in `image_tiles`.
       flip: Whether to mirror half of the examples, left to right.
-      channels: 3 for colour, 1 for grey; images of the other kind are
-        converted.
+      channels: 3 for colour, 1 for grey; other images are converted.
       bad_images: `'strict'`: a bad image is an error; `'skip'`: it is left out.
       cache: Path of a JSON file that keeps what was found. While names, sizes
         and times of the files stay the same, nothing is decoded again. Must
@@ -86,8 +84,8 @@ class ImageDataset(examples_lib.Examples):
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
-        read at `path`, no image is good, or, if strict, one is bad (the message
-        names the first bad ones), or if labels do not fit.
+        read, no image is good, or, if strict, one is bad (the message names
+        the first bad ones), or if labels do not fit.
     """
     self._size = arguments.check_int('image_size', image_size, least=1)
     self._crop = arguments.check_choice(

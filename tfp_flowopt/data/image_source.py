@@ -20,16 +20,14 @@ class ImageSource:
     """Finds the images, and decodes none.
 
     Args:
-      path: A folder, TFRecord files, a `.npy` or an idx file; see
-        `open_images`.
+      path: Of the images, see `open_images`.
       smallest_side: Images with a smaller height or width are bad.
       skip_bad: Whether to pass over what is no image, or too small, instead of
         stopping.
       image_key: Of the feature that holds an encoded image (TFRecord).
 
     Raises:
-      ValueError: If there is nothing to read at `path`, an array of a wrong
-        type or shape, or an argument is none of those above.
+      ValueError: As `open_images`, or if an argument is none of those above.
     """
     self._smallest_side = arguments.check_int('smallest_side', smallest_side)
     self._skip_bad = arguments.check_choice('skip_bad', skip_bad, (False, True))

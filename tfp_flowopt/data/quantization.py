@@ -51,15 +51,14 @@ def dequantize(images, bits=8, noise=0.5):
   Args:
     images: uint8 `Tensor` `[..., H, W, C]`.
     bits: Number of bits that are kept of a value, 1 to 8.
-    noise: `Tensor` in [0, 1) that broadcasts against `images`; the default is
-      the middle of each bin.
+    noise: Floating-point `Tensor` in [0, 1) that broadcasts against `images`;
+      by default the middle of each bin.
 
   Returns:
     float32 `Tensor` of the shape of `images`.
 
   Raises:
-    ValueError: If `images` are not integers, `noise` is not floating-point, or
-      `bits` is out of range.
+    ValueError: If an argument is of another type, or out of range.
   """
   bits = arguments.check_int('bits', bits, least=1, most=8)
   images = arguments.check_integers(

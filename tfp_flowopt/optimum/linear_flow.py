@@ -72,14 +72,11 @@ class LinearFlow:
 
     Args:
       x: float32 or float64 `Tensor`, `[N, D]` for `'dense'`, else
-        `[N, H, W, C]`.
+        `[N, H, W, C]`; else a `ValueError`, and empty or not finite an
+        `InvalidArgumentError`.
 
     Returns:
       float64 `Tensor` `[N]`, nats per event.
-
-    Raises:
-      ValueError: If `x` has the wrong type or shape.
-      InvalidArgumentError: If `x` is empty or not finite.
     """
     x = self._structure.checked(x, self._event_shape)
     vectors = self._structure.vectors(x)

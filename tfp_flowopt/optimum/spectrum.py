@@ -74,8 +74,7 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
     lipschitz: `None` or `(m, M)`, the singular values allowed.
 
   Returns:
-    `Tensor` of the shape of `eigenvalues`; infinite where an eigenvalue is 0
-    and `M` is infinite.
+    `Tensor` like `eigenvalues`; infinite where one is 0 and `M` is infinite.
   """
   lower, upper = check_bounds(lipschitz)
   eigenvalues = tie_smallest(tf.convert_to_tensor(eigenvalues), rank)
