@@ -19,7 +19,8 @@ def as_floats(value, dtype, name):
 def refuse_integers(value, name):
   """Raises a `ValueError` for a `Tensor` or arrays of integers or booleans.
 
-  TensorFlow would make floats of such arrays: images would be values to 255.
+  Where TensorFlow knows what type it needs it would make floats of an array:
+  images of bytes would be read as values from 0 to 255.
   """
   found = integer_type(value)
   if found is not None:

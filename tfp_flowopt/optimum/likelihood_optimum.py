@@ -123,7 +123,7 @@ def likelihood_optimum(
     x = structure.checked(x)
     return structure.optimum(
         structure.moments_at_once(x, centered, within).checked(),
-        structure.num_vectors(tf.unstack(tf.shape(x))),
+        tf.unstack(tf.shape(x)),
         within,
         x.dtype,
     )

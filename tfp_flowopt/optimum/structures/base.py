@@ -128,12 +128,12 @@ class Structure:
     """The `Moments` that the optimum is of: all, unless some share a matrix."""
     return moments
 
-  def optimum(self, moments, num_vectors, constraint, dtype):
+  def optimum(self, moments, shape, constraint, dtype):
     """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
 
-    `num_vectors` of them, an integer or a scalar `Tensor`, make an event;
-    `dtype` is the type of log_*. A `ValueError` if the constraint does not suit
-    the dimension, an `InvalidArgumentError` if the optimum is infinite.
+    The shape of an event is the end of `shape`; `dtype` is the type of log_*. A
+    `ValueError` if the constraint does not suit the dimension, an
+    `InvalidArgumentError` if the optimum is infinite.
     """
     moments = self.pooled(moments)
     # Before eigenvalues, which take long.
@@ -161,7 +161,7 @@ class Structure:
             tf.identity(eigenvalues), rank=rank, lipschitz=constraint.lipschitz
         )
       eigenvalues = tf.identity(eigenvalues)
-    num_vectors = tf.cast(num_vectors, tf.float64)
+    num_vectors = tf.cast(self.num_vectors(shape), tf.float64)
     return closed_form.LikelihoodOptimum(
         tf.cast(num_vectors * log_likelihood, dtype),
         tf.cast(num_vectors * log_det, dtype),
@@ -195,6 +195,4 @@ class Structure:
 
   def optimum_of_stream(self, moments, event_shape, constraint, dtype):
     """The `LikelihoodOptimum` of `SummedMoments`."""
-    return self.optimum(
-        moments, self.num_vectors(event_shape), constraint, dtype
-    )
+    return self.optimum(moments, event_shape, constraint, dtype)

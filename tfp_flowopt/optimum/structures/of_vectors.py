@@ -95,7 +95,7 @@ class Individual(Pointwise):
     x = tf.cast(x, tf.float64)
     optima = self.optimum(
         self.moments_at_once(x, centered, constraint).checked(),
-        self.num_vectors(tf.unstack(tf.shape(x))),
+        tf.unstack(tf.shape(x)),
         constraint,
         tf.float64,
     )
