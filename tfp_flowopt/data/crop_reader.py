@@ -25,12 +25,11 @@ class Crop(typing.NamedTuple):
 
 
 class CropReader:
-  """Reads crops of the images of a store, with their labels if there are any.
+  """Reads crops `[S, S, C]` of a store of 1 or 3 channels, whatever `C` is.
 
-  An example is a uint8 image `[S, S, C]`, or a pair of that and an int64 label.
-  Labels and orientations, int64 arrays, are those of all images of the store,
-  which has 1 or 3 channels, whatever `C` is. With `flip`, crops that say so are
-  mirrored.
+  An example is one, or a pair of that and an int64 label. Labels and
+  orientations are int64 arrays for all images; with `flip`, crops that say so
+  are mirrored.
   """
 
   def __init__(self, store, labels, orientations, size, channels, flip):
@@ -50,10 +49,7 @@ class CropReader:
 
   @tf.autograph.experimental.do_not_convert
   def read_group(self, crops):
-    """Reads the examples of `Crop`s `[N]`, and each image once.
-
-    The dataset is in their order; all are in memory when the first one comes.
-    """
+    """Reads the examples of `Crop`s `[N]`, in their order, each image once."""
     by_source = tf.argsort(crops.source, stable=True)
     ordered = Crop(*(tf.gather(x, by_source) for x in crops))
     _, _, counts = tf.unique_with_counts(ordered.source, tf.int64)

@@ -95,10 +95,9 @@ class ExampleBatches:
     return max(2, min(self.num, most_numbers // self.event_size))
 
   def array(self, bits, most_numbers=_REPORTED_NUMBERS):
-    """The first preprocessed images, in one array, and what else `split` gives.
+    """The first images, preprocessed, and what else `labelled.split` gives.
 
-    It has at most `most_numbers`, but two images in any case; by default those
-    that a report is about.
+    At most `most_numbers`, but two images; by default those of a report.
     """
     num = self._number_of(most_numbers)
 

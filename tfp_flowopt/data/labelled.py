@@ -8,10 +8,7 @@ __all__ = ['check', 'check_alike', 'split']
 
 
 def split(batch):
-  """Images, and a dictionary of what a distribution's methods need besides.
-
-  `batch` is images, or a pair of these and what they are conditioned on.
-  """
+  """Images, and a dictionary of what a distribution's methods need besides."""
   if tf.is_tensor(batch):
     return batch, {}
   images, conditioning = batch
@@ -19,10 +16,7 @@ def split(batch):
 
 
 def check(distribution, images, name):
-  """Refuses images without the labels that a flow needs, or with others.
-
-  A `ValueError` that calls the `Examples` `name` if they do not fit.
-  """
+  """Refuses images without the labels that a flow needs, or with others."""
   conditioning = getattr(distribution.bijector, 'conditioning', None)
   names = examples.optional(images, 'class_names')
   if conditioning is None and names is not None:
@@ -46,10 +40,7 @@ def check(distribution, images, name):
 
 
 def check_alike(train_images, held_out_images):
-  """Refuses two `Examples` in which a label means two classes.
-
-  One may have more classes.
-  """
+  """Refuses `Examples` in which a label means two classes."""
   names, held_out_names = (
       list(examples.optional(images, 'class_names') or ())
       for images in (train_images, held_out_images)

@@ -58,12 +58,10 @@ def read_labels(labels, store, path, class_names=None):
 
 
 def of_good_images(labels, names, good, class_names=None):
-  """Classes of which there are images, if they are given by folders.
+  """Those of `read_labels` for folders, without classes of no good image.
 
-  `labels` and `names` are those of `read_labels`, `good` the indices of the
-  images that are read, and `class_names` as the user gave them. Returns the
-  labels, and the names without classes of which no image is good; but all of
-  `class_names`, and a `ValueError` if these lack a folder with images.
+  If the user gave `class_names`, these stay, and folders with images that are
+  not among them are a `ValueError`. `good` are indices of images.
   """
   occurring = np.unique(labels[good])
   if class_names is not None:

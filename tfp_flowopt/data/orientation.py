@@ -17,10 +17,7 @@ _TOP_TO_BOTTOM, _LEFT_TO_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 def of_exif(data):
-  """The orientation in an EXIF block, 1 to 8; 1 without one, or if damaged.
-
-  The bytes begin with the TIFF header, or with `Exif` in front of it.
-  """
+  """The orientation in an EXIF block, 1 to 8; 1 without one, or if damaged."""
   data = data.removeprefix(b'Exif\0\0')
   order = {b'II': '<', b'MM': '>'}.get(data[:2])
   if order is None:
@@ -61,10 +58,9 @@ def shape_as_shown(height, width, orientation):
 
 
 def corner_as_stored(top, left, last_top, last_left, orientation):
-  """Where a square that is seen in an image lies in what is stored.
+  """Where a square of an upright image lies in what is stored.
 
-  From its first row and column in the image as shown, and those of the lowest
-  and the rightmost such square.
+  The lowest and the rightmost squares are at `last_top` and `last_left`.
   """
   if orientation in _TOP_TO_BOTTOM:
     top = last_top - top

@@ -49,10 +49,9 @@ def check_cache(path, cache):
 
 
 def scan(store, cache=None):
-  """Decodes every image of a store: a list of a `ScannedImage` for each.
+  """A `ScannedImage` for each of a store: decoded, or from a JSON file.
 
-  What an earlier scan left in the JSON file `cache` is used if the names, sizes
-  and times of the files are still the same, else written.
+  That, `cache`, is used if names, sizes and times of the files are the same.
   """
   if cache is None:
     return _scan(store)

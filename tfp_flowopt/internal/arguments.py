@@ -36,10 +36,7 @@ def _error(name, wanted, got):
 
 
 def check_int(name, value, least=1, most=None):
-  """A Python `int` from an `int`, or one of NumPy's, in `least..most`.
-
-  `None` is no limit. A `bool`, `float` or `Tensor` is no `int`.
-  """
+  """A Python `int` from an integer in `least..most`; `None` is no limit."""
   if (
       isinstance(value, bool)
       or not isinstance(value, numbers.Integral)
@@ -66,11 +63,7 @@ def check_ints(name, values, least=1):
 
 
 def check_number(name, value, accepts, wanted):
-  """A Python `float` from a Python or NumPy number; no `bool`, no `Tensor`.
-
-  `accepts` is a function from a `float` to whether it may be that; `wanted`
-  says so in the message.
-  """
+  """A Python `float` that a function accepts, from any number, no `bool`."""
   if (
       isinstance(value, bool)
       or not isinstance(value, numbers.Real)

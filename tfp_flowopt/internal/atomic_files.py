@@ -48,11 +48,7 @@ def _text(value):
 
 
 def read_json(path, is_whole=lambda value: isinstance(value, dict)):
-  """The value of a JSON file; `None` if it is lost or torn.
-
-  Torn is what is no JSON, or not `is_whole`, a function of the value; of that
-  it warns.
-  """
+  """The value of a JSON file; `None` if it is lost, or torn (it warns)."""
   path = pathlib.Path(path)
   try:
     value = json.loads(path.read_text(encoding='utf-8'))

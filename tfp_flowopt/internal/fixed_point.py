@@ -97,10 +97,7 @@ def _residual_part(pair):
 
 
 def _unit(change, smallest):
-  """A change of (iterate, residual) `[..., 2, D]` per unit of residual.
-
-  Changes of a residual below `smallest` become 0.
-  """
+  """A change of (iterate, residual) per unit of residual; 0 if too small."""
   square = tf.reduce_sum(
       change * _residual_part(change), axis=[-2, -1], keepdims=True
   )

@@ -32,10 +32,9 @@ def refuse_integers(value, name):
 
 
 def integer_type(value):
-  """The name of the type of a `Tensor` or arrays of integers or booleans.
+  """The names of the types in `value`, if all are integers or booleans.
 
-  `None` if something in `value` is of another type: labels may stand beside
-  images.
+  Else `None`: labels may stand beside images.
   """
   types = {_type_of(leaf) for leaf in tf.nest.flatten(value)} - {None}
   if not types or not all(t.is_integer or t.is_bool for t in types):

@@ -24,10 +24,9 @@ def log_quadrature(
   (Ubaru, Chen & Saad 2017), and the mean over probes of covariance `I` is
   `log det A`. The second is what conjugate gradients find.
 
-  `matvec` maps `v`, like the probes, to `A v`; each event has its own `A`. The
-  probes `[num_probes, batch..., event]` are not zero. No eigenvalue is below
-  `smallest > 0`, by theorem, or above `largest`. Returns `[num_probes,
-  batch...]`, and a `Tensor` like the probes.
+  `matvec` maps `v`, like the probes, to `A v`; each event has its own `A`, with
+  eigenvalues from `smallest > 0` to `largest` by theorem. Probes, not zero, are
+  `[num_probes, batch..., event]`, as is the second result.
   """
 
   def products(rows):

@@ -9,8 +9,7 @@ class Linearization:
   """A map at a point: its value, and products with its Jacobian `J`.
 
   The map, of the shape of its argument, must act on each element of the batch
-  alone. It is evaluated once; products may be taken in loops. All, `value` too,
-  are differentiable.
+  alone. It is evaluated once; products may be taken in loops.
   """
 
   def __init__(self, function, x):
@@ -48,10 +47,9 @@ def _gradient(tape, target, source, upstream):
 def value_and_jacobian(function, x, event_ndims):
   """A map and its Jacobian `[batch..., D, D]`, `d value_i / d x_j`, together.
 
-  The map sees as many copies of the batch as an event has numbers, `D`, as
-  further batch dimensions; one backward pass then gives all rows. Nothing but
-  plain operations: it compiles with XLA and can be differentiated again. The
-  shape of an event must be known.
+  The map sees as many copies of the batch as an event of known shape has
+  numbers, as a further dimension; one backward pass gives all rows. Nothing but
+  plain operations: it compiles with XLA and can be differentiated again.
   """
   event_shape = x.shape[x.shape.rank - event_ndims :]
   if not event_shape.is_fully_defined():

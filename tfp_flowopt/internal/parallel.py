@@ -27,10 +27,7 @@ def map_in_threads(dataset, function):
 
 
 def ordered_map(function, indices, num_threads):
-  """Yields `function(index)` for each index, in order, computed in threads.
-
-  Twice as many results as threads at most are ahead of those taken.
-  """
+  """Yields `function(index)` in order, computed in threads, some ahead."""
   waiting = collections.deque()
   with futures.ThreadPoolExecutor(num_threads) as pool:
     try:

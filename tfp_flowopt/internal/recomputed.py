@@ -11,9 +11,8 @@ __all__ = ['recomputed']
 def recomputed(function, input_signature):
   """A graph that many calls share, and whose gradient keeps only its inputs.
 
-  `function` makes a tuple of floating-point `Tensor`s from `Tensor`s, without
-  variables; `input_signature` has their `tf.TensorSpec`s. `tf.recompute_grad`
-  has neither a shared graph nor gradients of gradients.
+  `function` makes a tuple of `Tensor`s from `Tensor`s, without variables.
+  `tf.recompute_grad` has neither a shared graph nor gradients of gradients.
   """
   num_inputs = len(input_signature)
 

@@ -20,10 +20,7 @@ __all__ = ['distance', 'inverse_ratio', 'log_slope', 'ratio']
 
 
 def distance(x, tail_bound):
-  """`|x| / B`, up to where the square fits into float32.
-
-  Beyond, all slopes are 1 to the last digit.
-  """
+  """`|x| / B`, up to where its square fits into float32 and slopes are 1."""
   return tf.minimum(tf.abs(x) / tail_bound, 1e18)
 
 

@@ -49,10 +49,10 @@ def value_and_log_det(function, x, event_ndims, probes, estimator):
   derivatives only: `w` is constant to the second.
 
   `function` maps `[..., event]` to the same shape, for any number of batch
-  dimensions. The mean is taken over probes of covariance `I`, `[num_probes,
-  batch..., event]`; `estimator` maps a `Linearization` and these to the
-  log-determinants `[num_probes, batch...]` and `w`, like the probes. Returns
-  `function(x)`, and the log-determinants `[batch...]`.
+  dimensions; the probes, of covariance `I`, are `[num_probes, batch...,
+  event]`. `estimator` maps a `Linearization` and these to the log-determinants,
+  whose mean over the probes is taken, and `w`. Returns `function(x)` and
+  `[batch...]`.
   """
   copies = tf.tile(x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank])
   linear = linearization.Linearization(function, copies)

@@ -247,11 +247,7 @@ def _spectra(planes):
 
 
 def _packed_products(real, imaginary):
-  """The sum over images of `x_i conj(x_j)`, packed: `[C, C, H, W // 2 + 1]`.
-
-  Real parts for `i >= j`, imaginary for `i < j`; arguments are
-  `[N, C, H, W // 2 + 1]`.
-  """
+  """The sum over images of `x_i conj(x_j)`, packed as in `CirculantMoments`."""
   channels = real.shape[1]
   if channels is None or channels > _MANY_CHANNELS:
     return _all_products(real, imaginary)

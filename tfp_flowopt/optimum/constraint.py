@@ -20,10 +20,9 @@ _REMEDY = (
 
 @dataclasses.dataclass(frozen=True)
 class Constraint:
-  """The arguments of `likelihood_optimum` of these names.
+  """The arguments of `likelihood_optimum` of these names, checked.
 
-  Raises a `ValueError` when made with bounds or a noise variance out of range;
-  `rank` waits for the dimension.
+  Only `rank` waits for the dimension.
   """
 
   rank: int | None = None
@@ -69,10 +68,7 @@ class Constraint:
     return self.free_rank(dimension) is None and self.bounds == (0.0, math.inf)
 
   def free_rank(self, dimension):
-    """The rank, or `None` where it ties no directions.
-
-    A `ValueError` if it is no `int` in `1..dimension` (`None`: not known).
-    """
+    """The rank, at most the dimension, if known; `None` if it ties nothing."""
     if self.rank is None:
       return None
     rank = arguments.check_int('rank', self.rank, 1, dimension)
@@ -104,10 +100,7 @@ class Constraint:
       )
 
   def enough_vectors(self, count, size, centered):
-    """Assertions, a list, that the optimum has as many vectors as it needs.
-
-    `count` is their number, `size` their dimension, of the same type.
-    """
+    """Assertions, a list, that the optimum has as many vectors as it needs."""
     if self.bounds[1] < math.inf or self._is_noisy or self.rank is not None:
       return []
     return [
@@ -123,10 +116,10 @@ class Constraint:
     ]
 
   def well_posed(self, eigenvalues, rounding, moments, noise):
-    """Eigenvalues with the noise floor, and whether the optimum is finite.
+    """Eigenvalues of `Moments` with the noise floor, and assertions, a list.
 
-    Those of the spectrum of the `Moments`, and their rounding; `noise` is that
-    of `checked_noise`. The second result is a list of assertions.
+    The latter say that the optimum is finite; `noise` is that of
+    `checked_noise`.
     """
     # Rounding can leave a zero eigenvalue slightly negative.
     eigenvalues = tf.maximum(eigenvalues, 0.0) + noise

@@ -59,10 +59,7 @@ def inverse(blocks, noise_variance=0.0):
 
 
 def condition(blocks, noise_variance=0.0):
-  """Condition numbers `[...]` of the correlations of `R + v I`.
-
-  Infinite where a dimension is constant.
-  """
+  """Condition numbers of correlations `[...]`, infinite of what is constant."""
   variances, correlations = _scaled(blocks, noise_variance)
   values = tf.linalg.eigvalsh(correlations)
   smallest = tf.where(

@@ -12,20 +12,16 @@ _FIELDS = ('count', 'mean', 'within', 'between')
 
 
 class MomentVariables:
-  """Moments that all replicas share, and each one's own since then.
+  """Moments that all replicas share, and each one's own since then, if many.
 
-  On one replica there are the shared ones only.
-
-  Attributes:
-    variables: Those of the shared moments, by name: the state to save.
+  `variables` are those of the shared moments, by name: the state to save.
   """
 
   def __init__(self, template, shapes, name):
     """Creates variables for no data, for the strategy whose scope this is in.
 
     `template` is `Moments` whose further fields are kept, `shapes` those of
-    `mean`, `within` and `between`, and `name` is for error messages. A
-    `ValueError` if this machine has less memory than they take.
+    `mean`, `within` and `between`; `name` is for messages.
     """
     _check_memory(shapes)
     self._name = name

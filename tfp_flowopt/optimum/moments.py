@@ -78,18 +78,12 @@ class Moments:
     return values
 
   def rounding(self, largest, size):
-    """Error of the eigenvalues of blocks of `size` rows, `[..., 1]`.
-
-    `largest` is the largest eigenvalue of each block, `[..., 1]`.
-    """
+    """Error of eigenvalues, given the largest of each block, `[..., 1]`."""
     # A symmetric eigenvalue is known up to eps |R|.
     return _EPS * tf.cast(size, largest.dtype) * largest
 
   def spectrum(self):
-    """Eigenvalues of the auto-correlation matrix, descending, `[..., D]`.
-
-    And what rounding may have made of one that is 0, likewise.
-    """
+    """Eigenvalues `[..., D]`, descending, and what rounding makes of a 0."""
     values = tf.linalg.eigvalsh(_graded(self.blocks()))
     shape = tf.shape(values)
     rounding = self.rounding(values[..., -1:], shape[-1])
@@ -116,24 +110,17 @@ class Moments:
 class SummedMoments(Moments):
   """Moments as sums of products of dimensions, which can be added to.
 
-  Sums, not means: a stream then adds a batch in place. The part of the means
-  is apart, so that no large numbers are ever subtracted.
-
-  Attributes:
-    within: `[..., D, D]` float64 `Tensor`, the sum of `(x - b) (x - b)^T`, `b`
-      the mean of the batch that `x` came with; zero when not centred.
-    between: `[..., D, D]` float64 `Tensor`, what the batches' means differing
-      adds to that sum.
+  Sums, not means: a stream then adds a batch in place. `within` is the sum of
+  `(x - b) (x - b)^T`, `b` the mean of the batch that `x` came with, or zero;
+  `between`, what the batches' means differing adds to that, is apart, so that
+  no large numbers are ever subtracted.
   """
 
   between: tf.Tensor
 
   @property
   def matrix(self):
-    """Mean of `(x - mean) (x - mean)^T`, `[..., D, D]`.
-
-    The covariance when centred, else the auto-correlation matrix.
-    """
+    """The covariance `[..., D, D]`; the auto-correlation if not centred."""
     return (self.within + self.between) / self.count
 
   def merged_means(self, other):
@@ -236,11 +223,9 @@ def wishart_log_det_bias(count, dimension, centered):
   E log det R^ - log det R = sum_(i=1..D) psi((n + 1 - i) / 2) + D log(2 / N)
   ```
 
-  and it is negative: few samples make linear flows look better than they are
-  (the expectation of a Wishart log-determinant, as in Bishop 2006, B.81).
-
-  `count` is a floating-point `Tensor`, `N > D`, whose type and shape the bias
-  has, in nats.
+  for `N > D`, and it is negative: few samples make linear flows look better
+  than they are (expectation of a Wishart log-determinant, as in Bishop 2006,
+  B.81).
   """
   count, terms = _falling(count, dimension, centered)
   dimension = tf.cast(dimension, count.dtype)
@@ -250,13 +235,13 @@ def wishart_log_det_bias(count, dimension, centered):
 
 
 def complex_wishart_log_det_bias(count, dimension):
-  """The same for `N` circular complex Gaussian vectors with mean zero.
+  """The same for `N` circular complex Gaussian vectors `[C]` with mean zero.
 
   ```none
   E log det S^ - log det S = sum_(i=0..C-1) psi(N - i) - C log N
   ```
 
-  (Goodman 1963), with `C`, at most `N`, their dimension.
+  (Goodman 1963), for `C <= N`.
   """
   count, terms = _falling(count, dimension, False)
   dimension = tf.cast(dimension, count.dtype)

@@ -17,10 +17,7 @@ __all__ = [
 
 
 def check_bounds(lipschitz):
-  """The pair `(m, M)` of floats, `(0., inf)` for `None`.
-
-  Raises a `ValueError` unless it is a pair of numbers, `0 <= m <= M`, `M > 0`.
-  """
+  """The floats `(m, M)`, `0 <= m <= M`, `M > 0`; `(0., inf)` for `None`."""
   if lipschitz is None:
     return 0.0, math.inf
   try:

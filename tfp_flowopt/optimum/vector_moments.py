@@ -42,9 +42,6 @@ class GramMoments(moments.Moments):
   `X X^T / N`, `[N, N]`, has the eigenvalues of `X^T X / N`, `[D, D]`, other
   than `D - N` zeros. Of few long vectors it is all that the optimum needs, in
   `N D` numbers rather than `D^2`. They cannot be added to.
-
-  Attributes:
-    within: `[..., N, N]` float64 `Tensor`, the inner products of `x - mean`.
   """
 
   @classmethod
@@ -73,10 +70,7 @@ class GramMoments(moments.Moments):
 
 
 def _centered(vectors, centered):
-  """The number of vectors `[..., N, D]`, their mean, and they less that.
-
-  In float64; the mean is 0 where it is not to be subtracted.
-  """
+  """Number of vectors, their mean (or 0), and they less that, in float64."""
   vectors = tf.cast(vectors, tf.float64)
   count = tf.cast(tf.shape(vectors)[-2], tf.float64)
   if not centered:

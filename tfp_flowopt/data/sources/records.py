@@ -21,10 +21,7 @@ class Records(base.ImageStore):
   """The records of TFRecord files, each a `tf.train.Example`."""
 
   def __init__(self, files, image_key, parts=None):
-    """Finds where the records begin, by their lengths alone.
-
-    `parts` is a list of `slice`s, which records of each file; by default all.
-    """
+    """Finds where records begin; `parts` are slices of each file, or all."""
     self._files = files
     self._key = image_key
     parts = parts or [slice(None)] * len(files)
