@@ -33,8 +33,7 @@ _WEBP_ANIMATED = 0x02
 def decode(encoded):
   """Decodes PNG, JPEG, BMP, WebP or the first picture of a GIF.
 
-  Bytes, or a scalar string `Tensor`, become uint8 `[H, W, 3]`, without
-  transparency. Some files it decodes wrongly, and it turns none upright.
+  To uint8 `[H, W, 3]`, without transparency, some files wrongly, none upright.
   """
   # Three channels of a transparent WebP are refused; to cut the fourth off
   # takes longer than not to decode it.
@@ -54,8 +53,8 @@ def _decode_as_stored(encoded):
 def decode_checked(encoded, keep_grey=False):
   """Decodes bytes, and refuses what `decode` decodes wrongly.
 
-  Returns uint8 `[H, W, C]`, as stored (with `keep_grey`, one channel of what is
-  grey), and the orientation that `orientation.turn` takes.
+  To uint8 `[H, W, C]`, as stored (of what is grey, with `keep_grey`, `C = 1`),
+  and the orientation that `orientation.turn` takes.
   """
   orientation = _orientation(encoded)
   if keep_grey:

@@ -86,10 +86,9 @@ def _note_key():
   """Makes the keys of TFP's own cache those of one call; for `__hash__`.
 
   A `tfb.Chain` keeps its values in a cache of TFP's, under a hash of its parts,
-  as long as the tensors live. The key is removed when the call returns.
-
-  Returns the number of the running call, which the hash must depend on, as a
-  traceback can keep a call alive; `None` if it is not the cache that asks.
+  as long as the tensors live. The key is removed when the call returns. The
+  hash must depend on the number of the call, for a traceback can keep a call
+  alive; `None` if it is not the cache that asks.
   """
   frames = _callers(_INSIDE)
   for frame in frames:
@@ -104,8 +103,8 @@ def _note_key():
 def _given_values():
   """The data as users gave it to TFP, before it was made a `Tensor`.
 
-  A list of pairs of a bijector or distribution and the argument of its method,
-  of all methods that are running, the innermost first.
+  Pairs of a bijector or distribution and an argument of its running method, the
+  innermost first.
   """
   found = []
   for frame in _callers((*_INSIDE, _TFP + 'distributions.')):
@@ -132,8 +131,8 @@ class _CallCache:
 
   TFP's finds a value again as long as the tensors live: after the weights have
   changed, for conditions that were overwritten, and in a new
-  `tf.GradientTape`, which has not seen where it came from. This one finds it
-  in the call of TFP in which it was computed, and keeps it no longer.
+  `tf.GradientTape`, which has not seen where it came from. This one keeps it no
+  longer than the call of TFP in which it was computed.
   """
 
   def __init__(self, bijector=None):

@@ -22,11 +22,9 @@ def solve(residual, start, contraction, target, max_iterations):
   for certain, and the error is at most `|residual(y)| / (1 - q)`.
 
   Samples, the rows of `[N, D]`, do not see one another. `start` is the first
-  iterate and its residual, `contraction` the `q` above, and `target` `[N]` the
-  norm of the residual at which a sample is done, and stays as it is.
-
-  Returns the best iterate `[N, D]`, the norm of its residual `[N]`, and the
-  number of steps.
+  iterate and its residual; a sample whose residual has the norm `target` `[N]`
+  stays as it is. Returns the best iterate, the norm of its residual `[N]`, and
+  the number of steps.
   """
   norm = _norm(start[1])
   # What plain steps alone would need, from here; a proposal that is refused

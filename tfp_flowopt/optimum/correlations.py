@@ -77,10 +77,9 @@ def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
   have made of a variance of 0. Row `k` of a block is about dimension
   `k % num_dimensions`.
 
-  Returns three scalars: whether rounding alone may keep some correlation matrix
-  from being singular; the dimension concerned most; and its variance inflation
-  factor, its variance over what the other dimensions do not explain of it. The
-  condition number of the correlations is no less.
+  Three scalars: whether rounding alone may keep some correlation matrix from
+  being singular; the dimension concerned most; and its variance over what the
+  others do not explain of it, which the condition number is no less than.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   size = tf.shape(blocks)[-1]

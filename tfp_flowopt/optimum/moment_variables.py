@@ -96,8 +96,7 @@ class MomentVariables:
 class _OneSet:
   """The variables of one `Moments`, of any kind.
 
-  Not a `tf.Module`: the owner decides what a checkpoint holds, by tracking
-  `variables` or not.
+  Not a `tf.Module`: the owner decides what a checkpoint holds.
   """
 
   def __init__(self, template, shapes, **options):

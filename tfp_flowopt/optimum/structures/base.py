@@ -56,14 +56,8 @@ class Structure:
   def checked(self, x, event_shape=None):
     """The data as a `Tensor`, behind checks of their type, shape and values.
 
-    Args:
-      x: See `likelihood_optimum`.
-      event_shape: `TensorShape` that each event must have, checked already;
-        then `x` has one batch axis. `None`: any.
-
-    Raises:
-      ValueError: If `x` is not floating-point or has a wrong shape.
-      InvalidArgumentError: If `x` is empty, NaN or infinite.
+    `event_shape` is the `TensorShape` that each event must have, checked
+    already; then `x` has one batch axis. `None`: any.
     """
     x = arguments.check_tensor('x', x, (tf.float32, tf.float64))
     wanted = None
@@ -108,9 +102,9 @@ class Structure:
   # Data all at once.
 
   def moments_at_once(self, x, centered, constraint):
-    """The `Moments` of checked data that need not be added to.
+    """The `Moments` of checked data for the optimum under a `Constraint`.
 
-    For the optimum under a `Constraint`, which says how many vectors it needs.
+    They need not be added to.
     """
     vectors = self.vectors(x)
     size, dimension = vectors.shape[-2:]
@@ -171,10 +165,9 @@ class Structure:
   # A stream of data.
 
   def empty_moments(self, event_shape, centered):
-    """`SummedMoments` of no data, and the shapes of their sums.
+    """`SummedMoments` of no data, with `None` for tensors, and their shapes.
 
-    `None` stands for tensors; the shapes are those of `mean`, `within` and
-    `between` for events of a shape, a list of `int`s.
+    Those of `mean`, `within` and `between`, for events of a shape, a list.
     """
     size = self.dimension(event_shape)
     empty = vector_moments.VectorMoments(None, None, None, centered, None)
