@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
 
@@ -51,12 +52,8 @@ class ImageCrops(examples.Examples):
         raise ValueError(
             f'Argument `images` must be uint8, number {i} is {image.dtype}.'
         )
-      if min(image.shape[:2]) < crop_size:
-        raise ValueError(
-            f'Argument `images`: number {i} has {image.shape[0]} x '
-            f'{image.shape[1]} pixels, less than the crop of {crop_size} x '
-            f'{crop_size}.'
-        )
+      if problem := decoding.too_small(image.shape, crop_size):
+        raise ValueError(f'Argument `images`: number {i} has {problem}.')
     channels = images[0].shape[-1]
     self.event_shape = [crop_size, crop_size, channels]
     self.settings = {

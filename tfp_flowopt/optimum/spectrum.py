@@ -22,15 +22,13 @@ def check_bounds(lipschitz):
     return 0.0, math.inf
   try:
     lower, upper = (float(bound) for bound in lipschitz)
-  except (TypeError, ValueError) as e:
+    is_range = 0 <= lower <= upper and upper > 0 and lower < math.inf
+  except (TypeError, ValueError):
+    is_range = False
+  if not is_range:
     raise ValueError(
-        'Argument `lipschitz` must be a pair of numbers (m, M), got '
-        f'{lipschitz!r}.'
-    ) from e
-  if not (0 <= lower <= upper and upper > 0 and lower < math.inf):
-    raise ValueError(
-        'Argument `lipschitz` must be a pair (m, M) with 0 <= m <= M and '
-        f'M > 0, got ({lower}, {upper}).'
+        'Argument `lipschitz` must be a pair of numbers (m, M) with '
+        f'0 <= m <= M and M > 0, got {lipschitz!r}.'
     )
   # Beyond this the squares in the formulas overflow; no data is meant.
   return lower, upper if upper < 1e100 else math.inf

@@ -101,12 +101,9 @@ class Individual(Pointwise):
     )
     # A bounded optimum may have eigenvalues of 0.
     eigenvalues = tf.maximum(optima.eigenvalues, np.finfo(np.float64).tiny)
+    log_values = tf.stack([optima.log_likelihood, optima.log_det], axis=-1)
     return vector_moments.VectorMoments.of(
-        tf.concat(
-            [*(x[:, tf.newaxis] for x in optima[:2]), tf.math.log(eigenvalues)],
-            axis=-1,
-        ),
-        centered=True,
+        tf.concat([log_values, tf.math.log(eigenvalues)], axis=-1), True
     )
 
   def num_events(self, count, event_shape):
