@@ -83,13 +83,11 @@ def check_path(name, value):
 
 def check_positive(name, value, or_infinite=False):
   """A positive Python `float`, finite unless it may be infinite."""
-  wanted = ' number or inf' if or_infinite else ', finite number'
-  return check_number(
-      name,
-      value,
-      lambda v: v > 0 and (or_infinite or v < math.inf),
-      f'a positive{wanted}',
-  )
+  if or_infinite:
+    accepts, wanted = lambda v: v > 0, 'a positive number or inf'
+  else:
+    accepts, wanted = lambda v: 0 < v < math.inf, 'a positive, finite number'
+  return check_number(name, value, accepts, wanted)
 
 
 def check_range(name, values):
