@@ -1,11 +1,14 @@
 """A fixed set of examples, batch by batch."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.data import examples
 from tfp_flowopt.data import labelled
 from tfp_flowopt.data import quantization
+from tfp_flowopt.internal import parallel
 
 __all__ = ['ExampleBatches']
 
@@ -73,13 +76,14 @@ class ExampleBatches:
 
   def dequantized(self, bits):
     """A finite `tf.data.Dataset` of preprocessed images, without labels."""
+    return parallel.map_in_threads(
+        self._preprocessed(bits), lambda *batch: batch[0], 1
+    )
 
-    # To translate it takes longer than to trace it.
-    @tf.autograph.experimental.do_not_convert
-    def images(start, batch):
-      return labelled.split(self.preprocessed(start, batch, bits))[0]
-
-    return self._dataset.map(images)
+  def _preprocessed(self, bits):
+    return parallel.map_in_threads(
+        self._dataset, functools.partial(self.preprocessed, bits=bits), 1
+    )
 
   def reported(self, bits):
     """The images of `array`, with its default, in batches; without labels."""
@@ -100,12 +104,6 @@ class ExampleBatches:
     At most `most_numbers`, but two images; by default those of a report.
     """
     num = self._number_of(most_numbers)
-
-    @tf.autograph.experimental.do_not_convert
-    def preprocessed(start, batch):
-      return self.preprocessed(start, batch, bits)
-
-    batches = self._dataset.map(preprocessed)
-    batch = batches.unbatch().take(num).batch(num).get_single_element()
-    images, kwargs = labelled.split(batch)
+    first = self._preprocessed(bits).unbatch().take(num)
+    images, kwargs = labelled.split(first.batch(num).get_single_element())
     return images.numpy(), kwargs

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import parallel
 
 __all__ = ['ImageCrops', 'split_columns']
 
@@ -110,13 +111,9 @@ class ImageCrops(examples.Examples):
   def examples(self, num, seed):
     """The crops of `draw(num, seed)`, one by one; see `Examples`."""
     choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
-
-    # To translate it takes longer than to trace it.
-    @tf.autograph.experimental.do_not_convert
-    def draw(choice):
-      return self._gather(choice[tf.newaxis])[0]
-
-    return choices.map(draw, num_parallel_calls=1).prefetch(2)
+    return parallel.map_in_threads(
+        choices, lambda choice: self._gather(choice[tf.newaxis])[0], 1
+    ).prefetch(2)
 
   def batches(
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
@@ -126,7 +123,6 @@ class ImageCrops(examples.Examples):
         batch_size, first_step, num_parts, parts
     )
 
-    @tf.autograph.experimental.do_not_convert
     def draw_part(step, start):
       # All choices, as one depends on their number; pixels of the part only.
       choices = self._choose(batch_size, [seed, step])
@@ -134,7 +130,7 @@ class ImageCrops(examples.Examples):
           tf.ensure_shape(choices[start : start + part_size], [part_size])
       )
 
-    return dataset.map(draw_part, num_parallel_calls=1).prefetch(2)
+    return parallel.map_in_threads(dataset, draw_part, 1).prefetch(2)
 
 
 def _starts(sizes):

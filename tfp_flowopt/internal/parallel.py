@@ -12,7 +12,7 @@ __all__ = ['THREADS', 'map_in_threads', 'ordered_map']
 THREADS = min(os.cpu_count() or 1, 16)
 
 
-def map_in_threads(dataset, function):
+def map_in_threads(dataset, function, num_threads=THREADS):
   """Maps a `tf.data.Dataset` in parallel, in its order."""
   # Fused with the making of batches, it would read 16 batches ahead.
   options = tf.data.Options()
@@ -21,7 +21,7 @@ def map_in_threads(dataset, function):
   return dataset.with_options(options).map(
       # To translate it takes longer than to trace it.
       tf.autograph.experimental.do_not_convert(function),
-      num_parallel_calls=THREADS,
+      num_parallel_calls=num_threads,
       deterministic=True,
   )
 

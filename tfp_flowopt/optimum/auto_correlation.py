@@ -1,6 +1,7 @@
 """Second moments of data that arrive in batches."""
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -110,7 +111,11 @@ class AutoCorrelation(tf.Module):
         **vars(self._constraint),
         'name': self.name,
     }
-    return _restored, (type(self), arguments, self._state.read())
+    empty = functools.partial(type(self), **arguments)
+    return empty, (), self._state.read()
+
+  def __setstate__(self, data_moments):
+    self._state.add(data_moments)
 
   # As with `likelihood_optimum`.
   @tf.autograph.experimental.do_not_convert
@@ -236,10 +241,3 @@ class AutoCorrelation(tf.Module):
             lipschitz=lipschitz, noise_variance=noise_variance
         ),
     )
-
-
-def _restored(cls, arguments, data_moments):
-  """An accumulator that has seen what `data_moments` are of."""
-  stream = cls(**arguments)
-  stream._state.add(data_moments)  # pylint: disable=protected-access
-  return stream

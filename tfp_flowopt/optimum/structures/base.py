@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import vector_moments
 
@@ -156,7 +156,7 @@ class Structure:
         )
       eigenvalues = tf.identity(eigenvalues)
     num_vectors = tf.cast(self.num_vectors(shape), tf.float64)
-    return closed_form.LikelihoodOptimum(
+    return linear_flow.LikelihoodOptimum(
         tf.cast(num_vectors * log_likelihood, dtype),
         tf.cast(num_vectors * log_det, dtype),
         eigenvalues,

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import vector_moments
 from tfp_flowopt.optimum.structures import base
 
@@ -115,6 +115,6 @@ class Individual(Pointwise):
     """Means of log_*, and the geometric means of the eigenvalues with them."""
     del event_shape, constraint
     mean = moments.mean
-    return closed_form.LikelihoodOptimum(
+    return linear_flow.LikelihoodOptimum(
         tf.cast(mean[0], dtype), tf.cast(mean[1], dtype), tf.exp(mean[2:])
     )
