@@ -62,8 +62,7 @@ class LipschitzBounds(NamedTuple):
     Returns:
       `LipschitzBounds`: times 1 + 1e-4 for float32 (1 + 2e-3 where a GPU may
       use TensorFloat-32), 1 + 2e-13 for float64, 1.004 for float16 and 1.03 for
-      bfloat16, or more for more operations. What is beyond the range of the
-      type is infinite.
+      bfloat16, or more for more operations; infinite beyond the type's range.
     """
     return LipschitzBounds(
         *(rounding.rounded_up(bound, dtype, operations) for bound in self)
@@ -72,15 +71,14 @@ class LipschitzBounds(NamedTuple):
   def log_det_range(self, event_size):
     """Range of `inverse_log_det_jacobian` that the bounds leave.
 
-    Every singular value of the Jacobian of `inverse`, at every input, lies in
+    Every singular value of the Jacobian of `inverse` lies in
     `[1 / forward, inverse]`, and the determinant is the product of `D` of them:
 
     ```none
     -D log forward <= log|det d inverse / dy| <= D log inverse
     ```
 
-    It holds for the function as such; a log-determinant that float32 computes
-    has a rounding error on top.
+    A log-determinant that float32 computes has a rounding error on top.
 
     Args:
       event_size: Number of dimensions `D` of an event, `H W C` for images.
@@ -92,10 +90,9 @@ class LipschitzBounds(NamedTuple):
       ValueError: If `event_size` is not a positive integer, or a bound is
         negative or NaN.
     """
-    size = _checked_size(event_size)
-    return -size * log_constant(self.forward), size * log_constant(
-        self.inverse
-    )
+    size = arguments.check_int('event_size', event_size)
+    forward, inverse = map(log_constant, self)
+    return -size * forward, size * inverse
 
   def max_log_likelihood(self, event_size):
     """The largest log-density that any event can have, standard normal base.
@@ -123,16 +120,9 @@ class LipschitzBounds(NamedTuple):
 
 
 def log_constant(bound):
-  """Logarithm of a bound; of 0, which collapses space, minus infinity.
+  """Logarithm of a bound; a `ValueError` if it is negative or NaN.
 
-  Args:
-    bound: Python `float`.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If `bound` is negative or NaN.
+  Of 0, which collapses space, it is minus infinity.
   """
   if not bound >= 0:
     raise ValueError(
@@ -141,23 +131,15 @@ def log_constant(bound):
   return math.log(bound) if bound > 0 else -math.inf
 
 
-def _checked_size(event_size):
-  """A positive integer, or a `ValueError`."""
-  return arguments.check_int('event_size', event_size)
-
-
 ISOMETRY = LipschitzBounds(1.0, 1.0)
 
 
 def bounds_of_log_scales(log_scales, dtype=None):
-  """Bounds of a linear bijector whose `inverse` has these singular values.
+  """`LipschitzBounds` of a linear `inverse` with these singular values.
 
   Args:
     log_scales: `Tensor`, the logarithms of the singular values.
     dtype: Type that their exponentials are computed in; by default theirs.
-
-  Returns:
-    `LipschitzBounds`, with the safety factor of the type.
   """
   values = np.asarray(tf.cast(log_scales, tf.float64))
   return LipschitzBounds(
@@ -167,14 +149,7 @@ def bounds_of_log_scales(log_scales, dtype=None):
 
 
 def largest_singular_value(matrix):
-  """The spectral norm of a matrix, from above.
-
-  Args:
-    matrix: Real `Tensor` `[n, m]` of any floating-point type.
-
-  Returns:
-    Python `float`; infinite where an entry overflows.
-  """
+  """The spectral norm of a real matrix, from above; infinite on overflow."""
   matrix = np.asarray(tf.cast(matrix, tf.float64))
   if not np.all(np.isfinite(matrix)):
     return math.inf
@@ -190,13 +165,6 @@ def coupling_norm(c, d):
   ```
 
   half of the sum and the difference of the two singular values.
-
-  Args:
-    c: Bound of the spectral norm of the lower left block.
-    d: Bound of the (diagonal) lower right block.
-
-  Returns:
-    Python `float`.
   """
   if c == 0:
     return max(1.0, d)
@@ -214,15 +182,13 @@ def lipschitz_bounds(bijector):
   """Certified Lipschitz constants of a bijector and of its inverse.
 
   They are theorems about the weights as they are at the call (run it eagerly):
-  no input of any size does worse in exact arithmetic. What is computed from
-  weights alone is rounded, and a safety factor covers that. So is each value
-  that the map computes, which no constant covers: two values beside a large
-  one are off by its rounding, however close they are
-  (`reconstruction_error_bound` says how far). In float16 and bfloat16, whose
-  rounding anyone sees, bounds are also enlarged by eight roundings, 0.4 % and 3
-  %: a value beside an exact one keeps to them. Euclidean norms over events,
-  real ones for maps that are not linear. A class joins by registering a
-  function:
+  no input of any size does worse in exact arithmetic, in Euclidean norms over
+  events, real ones for maps that are not linear. What is computed from weights
+  alone is rounded, and a safety factor covers that. So is each value that the
+  map computes, which no constant covers (`reconstruction_error_bound` says how
+  far it is off). In float16 and bfloat16, whose rounding anyone sees, bounds
+  are also enlarged by eight roundings, 0.4 % and 3 %: a value beside an exact
+  one keeps to them. A class joins by registering a function:
 
   ```python
   @fo.lipschitz.lipschitz_bounds.register
@@ -265,10 +231,9 @@ def lipschitz_bounds(bijector):
 
 def bounds_of_parts(bijectors):
   """`LipschitzBounds` of bijectors that are applied in turn."""
-  result = ISOMETRY
-  for part in bijectors:
-    result = result.then(lipschitz_bounds(part))
-  return result
+  return functools.reduce(
+      LipschitzBounds.then, map(lipschitz_bounds, bijectors), ISOMETRY
+  )
 
 
 def check_registered(bijector):

@@ -20,15 +20,13 @@ class ConvConditioner(tf.Module):
   y = L (K3 * act(K2 * act(K1 * x + b1) + b2) + b3)
   ```
 
-  The kernels are rescaled to operator norm 1, the activation is MaxMin or
-  another one with constant 1, so `L` is a Lipschitz constant for all weights
-  and every image size. The last kernel starts at zero: the output is zero, and
-  a coupling starts as the identity.
+  The kernels are rescaled to operator norm 1 and the activation has constant 1,
+  so `L` is a Lipschitz constant for all weights and every image size. The last
+  kernel starts at zero, so a coupling starts as the identity. `L = inf` takes
+  the kernels as they are, for comparisons.
 
   With conditioning `c` the first layer adds `E c`, a 1x1 convolution: `L` is
   the constant in `x`, for any `c`. It has none in `c`.
-
-  For comparisons, `L = inf` takes the kernels as they are.
 
   With `compute_dtype=tf.bfloat16` all but the variables, the input and the
   output is of that type. `L` is the constant before the kernels are rounded to
@@ -98,24 +96,16 @@ class ConvConditioner(tf.Module):
     self._conditioning_channels = conditioning_channels
     self._embedding = None
     if conditioning_channels:
-      self._embedding = layers.LipschitzConv2D(
+      self._embedding = build(
           conditioning_channels,
           hidden_channels,
           1,
           normalization=None,
           use_bias=False,
-          dtype=dtype,
-          compute_dtype=compute_dtype,
           seed=seed + 2,
       )
-    self._inflation = inflation(
-        in_channels,
-        hidden_channels,
-        out_channels,
-        lipschitz,
-        dtype,
-        compute_dtype,
-    )
+    sizes = in_channels, hidden_channels, out_channels
+    self._inflation = inflation(sizes, lipschitz, dtype, compute_dtype)
 
   @property
   def dtype(self):
@@ -160,29 +150,19 @@ class ConvConditioner(tf.Module):
     return tf.cast(self._last(x), self._dtype)
 
 
-def inflation(
-    in_channels, hidden_channels, out_channels, lipschitz, dtype, compute_dtype
-):
+def inflation(sizes, lipschitz, dtype, compute_dtype):
   """Safety factor of the constant that a `ConvConditioner` states.
 
-  Args:
-    in_channels: As it takes it, like all others.
-    hidden_channels: The same.
-    out_channels: The same.
-    lipschitz: The same.
-    dtype: The same.
-    compute_dtype: The same.
-
-  Returns:
-    Python `float`.
+  `sizes` are the channels of its input, between, and of its output.
   """
   if compute_dtype in (None, dtype):
     return rounding.inflation(dtype)
+  inputs, hidden, outputs = sizes
   return math.prod(
       rounding.kernel_inflation(shape, constant, dtype, compute_dtype)
       for shape, constant in (
-          ([3, 3, in_channels, hidden_channels], 1.0),
-          ([hidden_channels, hidden_channels], 1.0),
-          ([3, 3, hidden_channels, out_channels], lipschitz),
+          ([3, 3, inputs, hidden], 1.0),
+          ([hidden, hidden], 1.0),
+          ([3, 3, hidden, outputs], lipschitz),
       )
   )
