@@ -159,7 +159,7 @@ def test_factor_out_keeps_what_travels_first(rng):
   np.testing.assert_array_equal(z[:, 24:], y[..., 2:].reshape(2, -1))
   with pytest.raises(ValueError, match='num_factored'):
     fo.bijectors.FactorOut([3, 4, 5], 6)
-  with pytest.raises(ValueError, match='travel'):
+  with pytest.raises(ValueError, match='next_level'):
     fo.bijectors.FactorOut([3, 4, 5], 3)
   for shape in ([2, 3], [2, 2, None]):
     with pytest.raises(ValueError, match='event_shape'):

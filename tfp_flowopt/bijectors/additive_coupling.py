@@ -54,9 +54,7 @@ class AdditiveCoupling(coupling.Coupling):
     """
     parameters = dict(locals())
     with tf.name_scope(name) as name:
-      super().__init__(
-          conditioner, event_ndims, validate_args, parameters, name
-      )
+      super().__init__(conditioner, event_ndims, parameters, name)
 
   def _normalize(self, y, params):
     return y + params, tf.zeros_like(y)

@@ -27,11 +27,11 @@ class AffineCoupling(coupling.Coupling):
   phi(y) = y / (1 + |y| / B)        s = a tanh(r / a)       (r, t) = net(y1)
   ```
 
-  Near the origin it is the affine coupling of RealNVP (Dinh, Sohl-Dickstein &
-  Bengio 2017), `e^s y2 + t`, and that is its limit for `B -> inf`. But there
-  the derivative with respect to `y1` grows with `y2`, so it has no Lipschitz
-  constant; here `|phi| < B` bounds it. As `0 < phi' = (1 + |y|/B)^-2 <= 1`,
-  each slope lies in `[e^-a, e^a]`, the density is continuous, and
+  Its limit for `B -> inf` is the affine coupling of RealNVP (Dinh,
+  Sohl-Dickstein & Bengio 2017), `e^s y2 + t`. There the derivative with respect
+  to `y1` grows with `y2`, so it has no Lipschitz constant; here `|phi| < B`
+  bounds it. As `0 < phi' = (1 + |y|/B)^-2 <= 1`, each slope lies in
+  `[e^-a, e^a]`, the density is continuous, and
 
   ```none
   log|det d inverse / dy| = sum log(1 + (e^s - 1) phi'(y2)).
@@ -104,9 +104,7 @@ class AffineCoupling(coupling.Coupling):
     with tf.name_scope(name) as name:
       self._scale_bound = scale_bound
       self._tail_bound = tail_bound
-      super().__init__(
-          conditioner, event_ndims, validate_args, parameters, name
-      )
+      super().__init__(conditioner, event_ndims, parameters, name)
 
   _params_per_channel = 2
 
@@ -152,17 +150,10 @@ def _steepest_scale(a):
 
 
 def constants_within(log_lipschitz, tail_bound):
-  """Constants with which a coupling has at most a given Lipschitz constant.
+  """`scale_bound` and `lipschitz` of a coupling of a constant of at most `e^b`.
 
-  `N(c, d) = e^b` is solved by `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
-
-  Args:
-    log_lipschitz: Positive Python `float`, the `b` above: the logarithm of the
-      constant in both directions.
-    tail_bound: The coupling's `tail_bound`.
-
-  Returns:
-    `scale_bound` of the coupling and `lipschitz` of its conditioner.
+  `b` is `log_lipschitz`. `N(c, d) = e^b` is solved by
+  `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
   """
   a = _SCALE_SHARE * log_lipschitz
   # With differences of exponentials: b may be very small.

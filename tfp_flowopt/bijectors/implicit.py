@@ -23,7 +23,7 @@ class ImplicitBijector(base.JointBijector):
   Subclasses implement `_map`, the formula `f`, `_map_and_log_det`, and the
   constants `_step`, `_contraction` and `_forward_lipschitz` such that
   `y -> y - step (f(y) - x)` contracts by `contraction < 1`, and `forward` has
-  the Lipschitz constant `forward_lipschitz`.
+  the Lipschitz constant `forward_lipschitz`. They call `_configure`.
 
   `forward` stops when
 
@@ -44,30 +44,12 @@ class ImplicitBijector(base.JointBijector):
   # The ways to compute log-determinants.
   _LOG_DETS = ('exact', 'lanczos')
 
-  def __init__(self, event_ndims, dtype, validate_args, parameters, name):
-    """Creates the bijector; the subclass calls `_configure`.
-
-    Args:
-      event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
-        images.
-      dtype: Type of the weights, or `None`.
-      validate_args: Python `bool`.
-      parameters: Python `dict` of the subclass's constructor arguments.
-      name: Python `str`.
-
-    Raises:
-      ValueError: If an argument has a wrong value.
-    """
+  def __init__(self, event_ndims, dtype, parameters, name):
+    """Creates the bijector; the weights may have no `dtype`."""
     if dtype is not None:
       _resolution(dtype)
     event_ndims = arguments.check_int('event_ndims', event_ndims)
-    super().__init__(
-        forward_min_event_ndims=event_ndims,
-        dtype=dtype,
-        validate_args=validate_args,
-        parameters=parameters,
-        name=name,
-    )
+    super().__init__(event_ndims, dtype, parameters, name)
 
   def _configure(
       self, log_det, num_terms, num_probes, seed, tolerance, max_iterations
@@ -93,21 +75,6 @@ class ImplicitBijector(base.JointBijector):
   @abc.abstractmethod
   def _map_and_log_det(self, y, seed):
     """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
-
-  @property
-  @abc.abstractmethod
-  def _step(self):
-    """Step size with which the plain iteration contracts."""
-
-  @property
-  @abc.abstractmethod
-  def _contraction(self):
-    """Its factor."""
-
-  @property
-  @abc.abstractmethod
-  def _forward_lipschitz(self):
-    """Certified Lipschitz constant of `forward`."""
 
   def forward_with_error(self, x):
     """`forward(x)` and a certified bound of its error.
@@ -143,15 +110,9 @@ class ImplicitBijector(base.JointBijector):
     return 0.0
 
   def _flat_solve(self, residual, x, start):
-    """Solves for a batch of any shape.
+    """Solves `residual(y) = 0`, unscaled, with the right-hand side `x`.
 
-    Args:
-      residual: Maps `y` like `x` to what must become 0, unscaled.
-      x: `[batch..., event]`, the right-hand side.
-      start: `[batch..., event]`.
-
-    Returns:
-      The solution, a constant, and the norms of its residuals, `[batch...]`.
+    Returns the solution, a constant like `x`, and the norms of its residuals.
     """
     ndims = self.forward_min_event_ndims
     batch_shape = tf.shape(x)[: x.shape.rank - ndims]
@@ -236,39 +197,16 @@ class ImplicitBijector(base.JointBijector):
     """Where the iteration starts."""
     return x
 
-  def _seed_of(self, seed):
-    return stochastic_log_det.seed_tensor(
-        self._seed if seed is None else seed
-    )
-
-  def _checked(self, x):
-    shape = [None] * self.forward_min_event_ndims
-    return base.check_event(x, shape, self.name)
-
   def _forward_and_log_det(self, x, seed=None):
-    x = self._checked(x)
+    x = base.check_event(x, [None] * self.forward_min_event_ndims, self.name)
     y, _ = self._solve(x)
-    _, log_det = self._map_and_log_det(y, self._seed_of(seed))
+    _, log_det = self._inverse_and_log_det(y, seed)
     return y, -log_det
 
   def _inverse_and_log_det(self, y, seed=None):
-    y = self._checked(y)
-    return self._map_and_log_det(y, self._seed_of(seed))
-
-  # TFP passes the keyword arguments of its public methods on to these.
-  def _augmented_forward(self, x, seed=None):
-    y, fldj = self._forward_and_log_det(x, seed)
-    return y, {'ildj': -fldj}
-
-  def _augmented_inverse(self, y, seed=None):
-    x, ildj = self._inverse_and_log_det(y, seed)
-    return x, {'ildj': ildj}
-
-  def _forward_log_det_jacobian(self, x, seed=None):
-    return self._forward_and_log_det(x, seed)[1]
-
-  def _inverse_log_det_jacobian(self, y, seed=None):
-    return self._inverse_and_log_det(y, seed)[1]
+    y = base.check_event(y, [None] * self.forward_min_event_ndims, self.name)
+    seed = self._seed if seed is None else seed
+    return self._map_and_log_det(y, stochastic_log_det.seed_tensor(seed))
 
 
 def _resolution(dtype):

@@ -10,7 +10,7 @@ __all__ = ['apply_terms', 'undo_terms']
 def apply_terms(r, scales, radii, size):
   """All terms, in the order of `inverse`.
 
-  Its gradient shares what autodiff would compute, and sum over all tiles, for
+  The gradient shares what autodiff would compute, and sum over all tiles, for
   each operation with a scalar. With `u = r / B`, `t = 1 / (1 + u)` and
   `q = u (2 + u)`,
 
@@ -64,17 +64,7 @@ def apply_terms(r, scales, radii, size):
 
 
 def undo_terms(r, scales, radii, size):
-  """The same for `forward`: the inverses of all terms, the last one first.
-
-  Args:
-    r: As for `apply_terms`, like all others.
-    scales: The same.
-    radii: The same.
-    size: The same.
-
-  Returns:
-    The same.
-  """
+  """The same for `forward`: the inverses of all terms, the last one first."""
   total, log_det = 1.0, 0.0
   for scale, radius in zip(
       reversed(tf.unstack(scales)), reversed(tf.unstack(radii)), strict=True

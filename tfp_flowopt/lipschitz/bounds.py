@@ -87,8 +87,7 @@ class LipschitzBounds(NamedTuple):
       Pair of Python `float`s, in nats per event; infinite where a bound is.
 
     Raises:
-      ValueError: If `event_size` is not a positive integer, or a bound is
-        negative or NaN.
+      ValueError: If `event_size` is not positive, or a bound negative or NaN.
     """
     size = arguments.check_int('event_size', event_size)
     forward, inverse = map(log_constant, self)
@@ -103,7 +102,7 @@ class LipschitzBounds(NamedTuple):
     ```
 
     So a flow with a finite bound cannot collapse to infinite likelihood, on
-    whatever data: the negative log-likelihood is at least minus this.
+    whatever data.
 
     Args:
       event_size: Number of dimensions `D` of an event, `H W C` for images.
@@ -112,8 +111,7 @@ class LipschitzBounds(NamedTuple):
       Python `float`, nats per event; infinite if `inverse` is.
 
     Raises:
-      ValueError: If `event_size` is not a positive integer, or a bound is
-        negative or NaN.
+      ValueError: As `log_det_range`.
     """
     _, largest = self.log_det_range(event_size)
     return largest - 0.5 * event_size * math.log(2.0 * math.pi)
@@ -183,12 +181,10 @@ def lipschitz_bounds(bijector):
 
   They are theorems about the weights as they are at the call (run it eagerly):
   no input of any size does worse in exact arithmetic, in Euclidean norms over
-  events, real ones for maps that are not linear. What is computed from weights
-  alone is rounded, and a safety factor covers that. So is each value that the
-  map computes, which no constant covers (`reconstruction_error_bound` says how
-  far it is off). In float16 and bfloat16, whose rounding anyone sees, bounds
-  are also enlarged by eight roundings, 0.4 % and 3 %: a value beside an exact
-  one keeps to them. A class joins by registering a function:
+  events, real ones for maps that are not linear. A safety factor covers the
+  rounding of what is computed from weights alone, and in float16 and bfloat16
+  of a value beside an exact one; `reconstruction_error_bound` says how far
+  other values are off. A class joins by registering a function:
 
   ```python
   @fo.lipschitz.lipschitz_bounds.register

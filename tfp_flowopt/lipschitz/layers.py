@@ -186,10 +186,9 @@ class LipschitzDense(LipschitzLinear):
       zero_initial: Whether the kernel starts at zero instead of orthonormal.
       lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
         without normalisation.
-      normalization: `'aol'`: a scale for each channel (see
-        `almost_orthogonal`); `'gram'`: one scale, 1 over the certified
-        `operator_norm_bound`; `None`: the kernel is used as it is, and has no
-        constant.
+      normalization: `'aol'`: a scale for each channel (`almost_orthogonal`);
+        `'gram'`: one scale, 1 over the certified `operator_norm_bound`; `None`:
+        the kernel is used as it is, and has no constant.
       use_bias: Whether there is a bias `b`.
       dtype: Type of the variables, float32 or float64.
       seed: Python `int`, of the initial kernel.
@@ -247,12 +246,11 @@ class LipschitzConv2D(LipschitzLinear):
       in_channels: Size of the last axis of the input.
       out_channels: Size of the last axis of the output.
       kernel_size: Side of the square kernel.
-      zero_initial: Whether the kernel starts at zero instead of orthonormal.
-      lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
-        without normalisation.
-      normalization: `'aol'`, `'gram'` or `None`, as for `LipschitzDense`.
-      use_bias: Whether there is a bias `b`.
-      dtype: Type of the variables, float32 or float64.
+      zero_initial: As for `LipschitzDense`.
+      lipschitz: As for `LipschitzDense`.
+      normalization: As for `LipschitzDense`.
+      use_bias: As for `LipschitzDense`.
+      dtype: As for `LipschitzDense`.
       compute_dtype: Type of the convolution and its result, such as
         `tf.bfloat16`; by default `dtype`. `lipschitz` allows for the rounding
         of the kernel.

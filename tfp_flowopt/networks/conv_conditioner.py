@@ -127,9 +127,8 @@ class ConvConditioner(tf.Module):
 
     Args:
       x: `[..., H, W, in_channels]`.
-      conditioning: `[..., H, W, conditioning_channels]`, or
-        `[..., 1, 1, conditioning_channels]` for all positions; `None` for
-        zeros.
+      conditioning: `[..., H, W, conditioning_channels]`, or with 1 for `H` and
+        `W` for all positions; `None` for zeros.
 
     Returns:
       `[..., H, W, out_channels]`.

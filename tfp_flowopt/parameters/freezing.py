@@ -14,11 +14,11 @@ __all__ = ['FrozenKernels', 'computed_once', 'frozen']
 class FrozenKernels(not_copied.NotCopied):
   """The rescaled kernels of the layers of a module, in variables of their own.
 
-  And all other `Parametrization`s: orthogonal matrices, for example, which take
-  a linear solve. While they are in use, the layers read them instead of
-  rescaling their trained kernels. The module, its variables and its checkpoints
-  stay as they are. (Rescaling the trained kernels in place would be another
-  map: almost-orthogonal rescaling is not idempotent.)
+  And all other `Parametrization`s, such as orthogonal matrices. While they are
+  in use, the layers read them instead of rescaling their trained kernels. The
+  module, its variables and its checkpoints stay as they are. (Rescaling the
+  trained kernels in place would be another map: almost-orthogonal rescaling is
+  not idempotent.)
 
   A function that was traced while they were in use reads them ever after, so
   they must be kept as long as it is. `update` brings them up to date.
@@ -85,8 +85,9 @@ class FrozenKernels(not_copied.NotCopied):
 def frozen(module):
   """Context in which the layers of a module use their rescaled kernels frozen.
 
+  It yields the `FrozenKernels`; keep them as long as functions traced here.
   Values are the same, and graphs traced in it contain no rescaling. Training
-  inside does not change the kernels in use; see `FrozenKernels`.
+  inside does not change the kernels in use.
 
   ```python
   with fo.lipschitz.frozen(distribution) as kernels:
@@ -95,9 +96,6 @@ def frozen(module):
 
   Args:
     module: `tf.Module`.
-
-  Yields:
-    The `FrozenKernels`; keep them as long as functions traced here.
 
   Raises:
     ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.

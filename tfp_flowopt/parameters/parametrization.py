@@ -92,15 +92,10 @@ def cached():
   gradients = tape.gradient(loss, distribution.trainable_variables)
   ```
 
-  Values and gradients are those without the context. So a kernel is rescaled
-  anew in the graph of another `tf.function`, of a branch or of a loop (tensors
-  never leave their graph); for a gradient tape that was opened after it was
-  rescaled; and under nested or persistent tapes. Contexts inside another one
-  join it. Threads (replicas of a `tf.distribute.Strategy`, say) do not see each
-  other's contexts.
-
-  Yields:
-    Nothing.
+  Values and gradients are those without the context: what another graph, or a
+  gradient tape that was opened later, would not see is computed anew. Contexts
+  inside another one join it. Threads (replicas of a `tf.distribute.Strategy`,
+  say) do not see each other's contexts.
   """
   if _scopes.cached is not None:
     yield

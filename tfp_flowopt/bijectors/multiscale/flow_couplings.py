@@ -75,33 +75,26 @@ class FlowCouplings:
     if config.conditioner_fn is not None:
       conditioner = config.conditioner_fn(first, outputs, lipschitz)
     else:
-      conditioner = self._network(
-          first, outputs, lipschitz, log_lipschitz is not None
+      sizes = first, config.hidden_channels, outputs
+      if log_lipschitz is not None:
+        # The network states its constant with the safety factor, which is
+        # hardly larger for a smaller one: for half of it, it is for certain.
+        lipschitz /= conv_conditioner.inflation(
+            sizes, 0.5 * lipschitz, config.dtype, config.compute_dtype
+        )
+      conditioner = networks.ConvConditioner(
+          *sizes,
+          lipschitz=lipschitz,
+          conditioning_channels=self._conditioning_channels,
+          dtype=config.dtype,
+          compute_dtype=config.compute_dtype,
+          seed=int(self._rng.integers(2**31)),
       )
     if is_affine:
       return affine_coupling.AffineCoupling(
           conditioner, scale_bound, tail_bound
       )
     return additive_coupling.AdditiveCoupling(conditioner)
-
-  def _network(self, inputs, outputs, lipschitz, within_budget):
-    """A new network, at first zero."""
-    config = self._config
-    sizes = inputs, config.hidden_channels, outputs
-    if within_budget:
-      # The network states its constant with the safety factor, which is hardly
-      # larger for a smaller constant: for half of it, it is for certain.
-      lipschitz /= conv_conditioner.inflation(
-          sizes, 0.5 * lipschitz, config.dtype, config.compute_dtype
-      )
-    return networks.ConvConditioner(
-        *sizes,
-        lipschitz=lipschitz,
-        conditioning_channels=self._conditioning_channels,
-        dtype=config.dtype,
-        compute_dtype=config.compute_dtype,
-        seed=int(self._rng.integers(2**31)),
-    )
 
   def _check(self, coupling, log_lipschitz):
     """Refuses what takes more than its share; warns of what is not known."""

@@ -69,10 +69,7 @@ class ReconstructionMonitor(tf.Module):
     self._error.assign(0.0)
 
   def record(self, error):
-    """Notes an error.
-
-    Args:
-      error: Scalar `Tensor`, may be NaN.
+    """Notes an error, a scalar that may be NaN.
 
     Returns:
       Boolean scalar `Tensor`, whether it is tolerable.
