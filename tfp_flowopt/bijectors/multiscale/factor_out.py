@@ -63,7 +63,7 @@ class FactorOut(flat_latents.FlatLatents):
     channels = self._event_shape[-1]
     if num_factored is None:
       num_factored = channels
-    num_factored = arguments.check_int(
+    self._num_factored = arguments.check_int(
         'num_factored', num_factored, most=channels
     )
     for key, value in (('next_level', next_level), ('scaling', scaling)):
@@ -77,9 +77,10 @@ class FactorOut(flat_latents.FlatLatents):
           f'travel on; got {next_level} for {channels - num_factored} channels.'
       )
     with tf.name_scope(name) as name:
-      self._num_factored = num_factored
       self._travel = next_level  # checkpoints know it by this name
-      self._scaling = scaling
+      # The other name puts its weights first, as they were when `next_level`
+      # had another one: optimisers keep their state, and sum, in that order.
+      self._factored_scaling = self._scaling = scaling
       dtype = None if next_level is None else next_level.dtype
       super().__init__(dtype, parameters, name)
 
