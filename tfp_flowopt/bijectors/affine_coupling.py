@@ -78,8 +78,8 @@ class AffineCoupling(coupling.Coupling):
     Args:
       conditioner: Callable that maps `[..., C // 2]` to
         `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. The
-        property `lipschitz` of its class, if it has one, must be a Lipschitz
-        constant of it; a subclass states it again.
+        `lipschitz` that it may state as a property of its class must be a
+        Lipschitz constant of it.
       scale_bound: Positive Python `float` of at most 40, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
@@ -91,19 +91,17 @@ class AffineCoupling(coupling.Coupling):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    scale_bound = arguments.check_number(
+    self._scale_bound = arguments.check_number(
         'scale_bound',
         scale_bound,
         lambda v: 0 < v <= 40,
         # The square of e^44 is the last in float32.
         'positive and at most 40',
     )
-    tail_bound = arguments.check_positive(
+    self._tail_bound = arguments.check_positive(
         'tail_bound', tail_bound, or_infinite=True
     )
     with tf.name_scope(name) as name:
-      self._scale_bound = scale_bound
-      self._tail_bound = tail_bound
       super().__init__(conditioner, event_ndims, parameters, name)
 
   _params_per_channel = 2

@@ -107,16 +107,13 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     self._configure(**{key: parameters[key] for key in settings})
 
   def copy(self, **override_parameters_kwargs):
-    """A bijector with the same weights and some other arguments.
+    """A bijector that shares the weights of this one, with other arguments.
 
     It is made without the constructor. Only where a bijector has no weights but
     those of its arguments, as a coupling, may all arguments change.
 
     Args:
       **override_parameters_kwargs: Constructor arguments to change.
-
-    Returns:
-      A new instance that shares the weights of this one.
 
     Raises:
       TypeError: If there is no such argument.

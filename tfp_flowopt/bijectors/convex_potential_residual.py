@@ -132,15 +132,13 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     super()._configure(
         log_det, num_terms, num_probes, seed, tolerance, max_iterations
     )
-    smallest = arguments.check_positive('smallest', smallest)
-    largest = arguments.check_positive('largest', largest)
+    self._smallest = smallest = arguments.check_positive('smallest', smallest)
+    self._largest = largest = arguments.check_positive('largest', largest)
     if not smallest < largest:
       raise ValueError(
           'Argument `smallest` must be below argument `largest`, got '
           f'{smallest} and {largest}.'
       )
-    self._smallest = smallest
-    self._largest = largest
     # Half-way if the identity is out of reach.
     slope = (1.0 - smallest) / (largest - smallest)
     slope = slope if 0.01 < slope < 0.99 else 0.5

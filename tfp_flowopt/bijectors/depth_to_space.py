@@ -27,9 +27,7 @@ class DepthToSpace(call_cache.CallCachedBijector):
   ```
   """
 
-  def __init__(
-      self, block_size=2, validate_args=False, name='depth_to_space'
-  ):
+  def __init__(self, block_size=2, validate_args=False, name='depth_to_space'):
     """Creates the bijector.
 
     Args:
@@ -41,9 +39,8 @@ class DepthToSpace(call_cache.CallCachedBijector):
       ValueError: If `block_size` is not positive.
     """
     parameters = dict(locals())
-    block_size = arguments.check_int('block_size', block_size)
+    self._block_size = arguments.check_int('block_size', block_size)
     with tf.name_scope(name) as name:
-      self._block_size = block_size
       super().__init__(
           forward_min_event_ndims=3,
           is_constant_jacobian=True,

@@ -23,7 +23,7 @@ class ImplicitBijector(base.JointBijector):
   Subclasses implement `_map`, the formula `f`, `_map_and_log_det`, and the
   constants `_step`, `_contraction` and `_forward_lipschitz` such that
   `y -> y - step (f(y) - x)` contracts by `contraction < 1`, and `forward` has
-  the Lipschitz constant `forward_lipschitz`. They call `_configure`.
+  the Lipschitz constant `forward_lipschitz`.
 
   `forward` stops when
 
@@ -33,12 +33,7 @@ class ImplicitBijector(base.JointBijector):
 
   or when rounding lets the residual fall no further, or after
   `max_iterations`. Its gradient is that of the implicit function, by one linear
-  solve of the same kind. It may be taken once (second derivatives raise an
-  error).
-
-  The methods of a `tfb.Bijector` take a `seed`, an integer or a pair, for
-  log-determinants that are random; by default the constructor's, which gives
-  the same probes at every call.
+  solve of the same kind; there are no second ones.
   """
 
   # The ways to compute log-determinants.
@@ -54,19 +49,15 @@ class ImplicitBijector(base.JointBijector):
   def _configure(
       self, log_det, num_terms, num_probes, seed, tolerance, max_iterations
   ):
-    arguments.check_choice('log_det', log_det, self._LOG_DETS)
-    num_terms = arguments.check_int('num_terms', num_terms)
-    num_probes = arguments.check_int('num_probes', num_probes)
+    self._log_det = arguments.check_choice('log_det', log_det, self._LOG_DETS)
+    self._num_terms = arguments.check_int('num_terms', num_terms)
+    self._num_probes = arguments.check_int('num_probes', num_probes)
+    stochastic_log_det.seed_tensor(seed)  # checks it
+    self._seed = seed
     if tolerance is not None:
       tolerance = arguments.check_positive('tolerance', tolerance)
-    max_iterations = arguments.check_int('max_iterations', max_iterations)
-    stochastic_log_det.seed_tensor(seed)
-    self._log_det = log_det
-    self._num_terms = num_terms
-    self._num_probes = num_probes
-    self._seed = seed
     self._tolerance = tolerance
-    self._max_iterations = max_iterations
+    self._max_iterations = arguments.check_int('max_iterations', max_iterations)
 
   @abc.abstractmethod
   def _map(self, y):
@@ -177,9 +168,7 @@ class ImplicitBijector(base.JointBijector):
         # Here, not above: TensorFlow refuses to invert what is not a number.
         inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
         shape = tf.concat([tf.shape(u)[: u.shape.rank - ndims], [-1]], axis=0)
-        rows = tf.linalg.matvec(
-            inverse, tf.reshape(u, shape), transpose_a=True
-        )
+        rows = tf.linalg.matvec(inverse, tf.reshape(u, shape), transpose_a=True)
         return flat_events.unflatten(rows, u)
 
       return value, dense
@@ -187,9 +176,7 @@ class ImplicitBijector(base.JointBijector):
 
     def solved(u):
       # Another contraction, with the transposed Jacobian.
-      return self._flat_solve(
-          lambda v: linear.vjp(v) - u, u, self._step * u
-      )[0]
+      return self._flat_solve(lambda v: linear.vjp(v) - u, u, self._step * u)[0]
 
     return linear.value, solved
 

@@ -159,14 +159,10 @@ def _(bijector: InvertibleConv1x1):
   # Of the matrices that are used: rotations are exact up to rounding, and those
   # of a checkpoint may be none.
   log_s = bijector.log_singular_values
-  forward, inverse = (
-      bounds.largest_singular_value(rows)
-      for rows in (
-          bijector._forward_rows(log_s),  # pylint: disable=protected-access
-          bijector._inverse_rows(log_s),  # pylint: disable=protected-access
-      )
-  )
-  return bounds.LipschitzBounds(forward, inverse).inflated(bijector.dtype)
+  rows = bijector._forward_rows(log_s), bijector._inverse_rows(log_s)  # pylint: disable=protected-access
+  return bounds.LipschitzBounds(
+      *map(bounds.largest_singular_value, rows)
+  ).inflated(bijector.dtype)
 
 
 flow_bounds.bounds_by_part.register(InvertibleConv1x1, flow_bounds.linear)

@@ -117,20 +117,16 @@ class LipschitzResidual(implicit.ImplicitBijector):
       )
     self._configure_by(parameters)
     most = 1.0 - lipschitz**2
-    if stop_probability is None:
-      stop_probability = 0.5 * most
-    else:
-      stop_probability = arguments.check_number(
-          'stop_probability',
-          stop_probability,
-          lambda v: 0 < v < most,
-          f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
-      )
+    self._stop_probability = arguments.check_number(
+        'stop_probability',
+        0.5 * most if stop_probability is None else stop_probability,
+        lambda v: 0 < v < most,
+        f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
+    )
     with tf.name_scope(name) as name:
       coupling.warn_if_untracked(network, 'network')
       self._network = network
       self._lipschitz = lipschitz
-      self._stop_probability = stop_probability
       dtype = getattr(network, 'dtype', None)
       super().__init__(event_ndims, dtype, parameters, name)
 
@@ -179,9 +175,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def _map_and_log_det(self, y, seed):
     ndims = self.forward_min_event_ndims
     if self._log_det == 'exact':
-      value, jacobian = linearization.value_and_jacobian(
-          self._branch, y, ndims
-      )
+      value, jacobian = linearization.value_and_jacobian(self._branch, y, ndims)
       identity = tf.eye(jacobian.shape[-1], dtype=y.dtype)
       return y + value, dense_log_det.log_abs_det(identity + jacobian)
     probes = stochastic_log_det.rademacher(self._num_probes, y, seed)

@@ -76,11 +76,7 @@ class MarginalGaussianization(base.JointBijector):
     return self._outputs
 
   def initialize(self, inputs, outputs):
-    """Sets the knots.
-
-    Args:
-      inputs: `[num_channels, num_knots]`.
-      outputs: `[num_channels, num_knots]`.
+    """Sets the knots, two arrays `[num_channels, num_knots]`.
 
     Raises:
       ValueError: If a row does not increase everywhere in the type of the

@@ -4,12 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 
-__all__ = [
-    'ACTIVATIONS',
-    'activation_function',
-    'max_min',
-    'smooth_max_min',
-]
+__all__ = ['ACTIVATIONS', 'activation_function', 'max_min', 'smooth_max_min']
 
 # Half the width of the corner that `smooth_max_min` rounds.
 _CORNER = 0.1
@@ -24,10 +19,7 @@ def max_min(x):
   gradient norm.
 
   Args:
-    x: `Tensor` `[..., C]`, `C` even; channel `i` is paired with `i + C/2`.
-
-  Returns:
-    `Tensor` of the same shape.
+    x: `Tensor` `[..., C]`, as the result; channel `i` is paired with `i + C/2`.
 
   Raises:
     ValueError: If `C` is odd.
@@ -69,10 +61,7 @@ def smooth_max_min(x):
   and orthogonal but for `|d|` of about `c` and below.
 
   Args:
-    x: `Tensor` `[..., C]`, `C` even; channel `i` is paired with `i + C/2`.
-
-  Returns:
-    `Tensor` of the same shape.
+    x: `Tensor` `[..., C]`, as the result; channel `i` is paired with `i + C/2`.
 
   Raises:
     ValueError: If `C` is odd.
@@ -93,9 +82,7 @@ def smooth_max_min(x):
 
 # Functions of the last axis with Lipschitz constant 1.
 ACTIVATIONS = {
-    'max_min': max_min,
-    'relu': tf.nn.relu,
-    'smooth_max_min': smooth_max_min,
+    'max_min': max_min, 'relu': tf.nn.relu, 'smooth_max_min': smooth_max_min
 }
 _PAIRING = ('max_min', 'smooth_max_min')
 

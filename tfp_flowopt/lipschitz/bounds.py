@@ -69,10 +69,11 @@ class LipschitzBounds(NamedTuple):
     )
 
   def log_det_range(self, event_size):
-    """Range of `inverse_log_det_jacobian` that the bounds leave.
+    """Range of `inverse_log_det_jacobian` that the bounds leave, in nats.
 
     Every singular value of the Jacobian of `inverse` lies in
-    `[1 / forward, inverse]`, and the determinant is the product of `D` of them:
+    `[1 / forward, inverse]`, and the determinant is the product of `D` of them,
+    `D` the `event_size` (`H W C` for images):
 
     ```none
     -D log forward <= log|det d inverse / dy| <= D log inverse
@@ -80,11 +81,8 @@ class LipschitzBounds(NamedTuple):
 
     A log-determinant that float32 computes has a rounding error on top.
 
-    Args:
-      event_size: Number of dimensions `D` of an event, `H W C` for images.
-
     Returns:
-      Pair of Python `float`s, in nats per event; infinite where a bound is.
+      Pair of Python `float`s; infinite where a bound is.
 
     Raises:
       ValueError: If `event_size` is not positive, or a bound negative or NaN.
@@ -101,14 +99,8 @@ class LipschitzBounds(NamedTuple):
              <= D (log inverse - 1/2 log(2 pi)),   z = inverse(x)
     ```
 
-    So a flow with a finite bound cannot collapse to infinite likelihood, on
-    whatever data.
-
-    Args:
-      event_size: Number of dimensions `D` of an event, `H W C` for images.
-
-    Returns:
-      Python `float`, nats per event; infinite if `inverse` is.
+    with `D` the `event_size`, in nats; infinite if `inverse` is. So a flow with
+    a finite bound cannot collapse to infinite likelihood, on whatever data.
 
     Raises:
       ValueError: As `log_det_range`.

@@ -11,7 +11,6 @@ from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['operator_norm_bound']
 
-_PADDINGS = ('SAME', 'VALID', 'CIRCULAR')
 # Kernels with at most this many channels on the thinner side are cheap enough
 # for a fine grid.
 _THIN = 128
@@ -72,7 +71,7 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
         'Argument `kernel` must have known sizes that are positive, got shape '
         f'{kernel.shape}.'
     )
-  arguments.check_choice('padding', padding, _PADDINGS)
+  arguments.check_choice('padding', padding, ('SAME', 'VALID', 'CIRCULAR'))
   arguments.check_choice('method', method, ('gram', 'power'))
   kernel = gram.as_convolution(kernel)
   if kernel.shape[2] > kernel.shape[3]:
@@ -82,7 +81,9 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   # A scale of 1 keeps the powers in range; a zero kernel has norm 0.
   scale = tf.reduce_max(tf.abs(kernel))
   kernel /= tf.where(scale > 0, scale, tf.ones_like(scale))
-  grid = _grid_sizes(kernel.shape)
+  # Frequencies for each axis; one is enough for one tap.
+  fineness = 16 if kernel.shape[2] <= _THIN else 5
+  grid = [max(1, fineness * (k - 1)) for k in kernel.shape[:2]]
   lags = gram.gram_kernel(kernel)
   if method == 'power':
     return scale * _largest_on_grid(lags, grid, _power_iteration)[0]
@@ -96,31 +97,15 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
       1.0 / math.cos((k - 1) * math.pi / (2 * n))
       for k, n in zip(kernel.shape[:2], grid, strict=True)
   )
-  return (
-      scale
-      * tf.exp(log_norm[0])
-      * (correction * rounding.inflation(kernel.dtype) * _ROUNDING)
-  )
-
-
-def _grid_sizes(shape):
-  """Frequencies for each axis of a kernel; one is enough for one tap."""
-  fineness = 16 if shape[2] <= _THIN else 5
-  return [max(1, fineness * (k - 1)) for k in shape[:2]]
+  correction = correction * rounding.inflation(kernel.dtype) * _ROUNDING
+  return scale * tf.exp(log_norm[0]) * correction
 
 
 def _largest_on_grid(lags, grid, norms):
-  """The largest norm on the grid, and where, a few rows at a time.
+  """The largest norm on the grid, and its row and column, `[1]`.
 
-  Frequencies `w` and `-w` have the same norm: half of the columns are enough.
-
-  Args:
-    lags: Gram kernel, `[2 kh - 1, 2 kw - 1, in, in]`.
-    grid: Numbers of frequencies of each axis.
-    norms: Maps matrices `[frequencies, in, in]` to norms `[frequencies]`.
-
-  Returns:
-    Scalar norm, its row and its column, `[1]`.
+  A few rows at a time. Frequencies `w` and `-w` have the same norm: half of the
+  columns are enough. `norms` maps matrices `[frequencies, in, in]` to norms.
   """
   num_rows, num_columns = grid[0], grid[1] // 2 + 1
   columns = tf.range(num_columns)

@@ -30,10 +30,7 @@ def _divided_by_norm(kernel):
 # Functions of a kernel, dense `[in, out]` or convolution `[kh, kw, in, out]`,
 # that make its operator norm at most 1 for every image size: by a scale for
 # each channel, which wastes least, or by one for all.
-NORMALIZATIONS = {
-    'aol': aol.almost_orthogonal,
-    'gram': _divided_by_norm,
-}
+NORMALIZATIONS = {'aol': aol.almost_orthogonal, 'gram': _divided_by_norm}
 
 
 class RescaledKernel(parametrization.Parametrization):

@@ -130,9 +130,7 @@ def _dense(operator):
 
 def _triangular(operator):
   matrices = exact_values(operator.to_dense())
-  return _bounds_of_matrices(
-      matrices, inverse=_inverse_of_triangular(matrices)
-  )
+  return _bounds_of_matrices(matrices, inverse=_inverse_of_triangular(matrices))
 
 
 def _isometry(operator):

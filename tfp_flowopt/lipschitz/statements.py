@@ -44,9 +44,7 @@ def current_lipschitz(network):
 
 def _states(network, name):
   """Whether an object or its very class has an attribute: not a base class."""
-  return name in vars(type(network)) or name in getattr(
-      network, '__dict__', {}
-  )
+  return name in vars(type(network)) or name in getattr(network, '__dict__', {})
 
 
 def _checked(network, name):

@@ -70,9 +70,7 @@ def _(bijector: tfb.ScaleMatvecLU):
 def _(bijector: tfb.Sigmoid):
   if bijector.low is None:
     return bounds.LipschitzBounds(0.25, math.inf)
-  low, high = map(
-      singular_values.exact_values, (bijector.low, bijector.high)
-  )
+  low, high = map(singular_values.exact_values, (bijector.low, bijector.high))
   # Where they are the wrong way round, it falls, as steeply.
   with np.errstate(over='ignore'):
     width = float(np.max(np.abs(high - low)))

@@ -86,11 +86,7 @@ class ConvConditioner(tf.Module):
     self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
     # Its kernel has the factor `L`, its bias has none.
     self._last = build(
-        hidden_channels,
-        out_channels,
-        3,
-        zero_initial=True,
-        lipschitz=lipschitz,
+        hidden_channels, out_channels, 3, zero_initial=True, lipschitz=lipschitz
     )
     self._dtype = tf.as_dtype(dtype)
     self._conditioning_channels = conditioning_channels
@@ -123,15 +119,10 @@ class ConvConditioner(tf.Module):
     return self._conditioning_channels
 
   def __call__(self, x, conditioning=None):
-    """Evaluates the network.
+    """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`.
 
-    Args:
-      x: `[..., H, W, in_channels]`.
-      conditioning: `[..., H, W, conditioning_channels]`, or with 1 for `H` and
-        `W` for all positions; `None` for zeros.
-
-    Returns:
-      `[..., H, W, out_channels]`.
+    `conditioning` is `[..., H, W, conditioning_channels]`, with 1 for `H` and
+    `W` for all positions alike, or `None` for zeros.
 
     Raises:
       ValueError: If channels do not fit.

@@ -32,11 +32,7 @@ class LipschitzBudget(parametrization.Parametrization):
   """
 
   def __init__(self, log_lipschitz, name='lipschitz_budget'):
-    """Creates a budget that nothing has joined.
-
-    Args:
-      log_lipschitz: Positive Python `float`, the `beta` above, in nats.
-      name: Python `str`.
+    """Creates a budget of `log_lipschitz` nats, the `beta` above.
 
     Raises:
       ValueError: If `log_lipschitz` is not a positive number.

@@ -43,14 +43,10 @@ class FrozenKernels(not_copied.NotCopied):
   _instead = 'copy the module that it froze, and freeze the copy'
 
   def __init__(self, module):
-    """Freezes the kernels as they are now.
-
-    Args:
-      module: `tf.Module`, such as a layer, a network, a bijector or a
-        distribution.
+    """Freezes the kernels of a `module`, a `tf.Module`, as they are now.
 
     Raises:
-      ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+      ValueError: If `module` is another object, or inside a `tf.function`.
     """
     arguments.check_instance('module', module, tf.Module, 'a tf.Module')
     if tf.inside_function():

@@ -21,9 +21,8 @@ class LogSlopes(tf.Module):
   s_j = factor() 10 v_j                 within a LipschitzBudget
   ```
 
-  They start at zero. A budget's `factor` holds a sum over many of them, so none
-  needs a bound of its own; one would end the competition for the budget as soon
-  as all have reached it.
+  They start at zero. A budget's `factor` holds a sum over many of them; a bound
+  of each would end their competition as soon as all have reached it.
   """
 
   def __init__(

@@ -49,12 +49,7 @@ class Orthogonal(parametrization.Parametrization):
   """
 
   def __init__(
-      self,
-      size,
-      dtype=tf.float32,
-      trainable=True,
-      rate=1.0,
-      name='orthogonal',
+      self, size, dtype=tf.float32, trainable=True, rate=1.0, name='orthogonal'
   ):
     """Creates the identity.
 

@@ -41,15 +41,10 @@ _LARGEST_COUPLING = 2.25
 def build_levels(config, event_shape, conditioning_channels, monitor):
   """The finest `FlowLevel` of a flow, which holds the others.
 
-  Args:
-    config: `ImageFlowConfig`.
-    event_shape: Shape of an image, a list `[H, W, C]`.
-    conditioning_channels: Number of features of the conditioning, or 0.
-    monitor: `ReconstructionMonitor` of the steps.
-
-  Raises:
-    ValueError: If the budget is too small for the rounding alone, or if a
-      coupling of the user's does not keep to its share.
+  `event_shape` is a list `[H, W, C]`, `conditioning_channels` 0 for none, and
+  `monitor` the `ReconstructionMonitor` of the steps. A `ValueError` if the
+  budget is too small for the rounding alone, or if a coupling of the user's
+  does not keep to its share.
   """
   # Of each level: the shape of its squeezed images, how many of their channels
   # are factored out, and the cascades of what arrives and of what leaves.
@@ -113,7 +108,7 @@ def _shared_budget(config, cascades):
 
   Couplings have fixed shares, which fall from level to level. The rest is one
   `LipschitzBudget` of the log-slopes of all cascades: training shares it out,
-  along each path through the levels.
+  along each path through the levels. A `ValueError` if nothing is left.
 
   Args:
     config: `ImageFlowConfig` with a budget.
@@ -124,9 +119,6 @@ def _shared_budget(config, cascades):
   Returns:
     For each level, the logarithm of the Lipschitz constants that one coupling
     may have; and a pair of the `LogSlopes` of its cascades, or `None`.
-
-  Raises:
-    ValueError: If the fixed shares leave nothing of the budget.
   """
   weights = _SHARE_RATIO ** np.arange(config.num_levels)
   share = _COUPLING_SHARE if config.tile_sizes else 1.0

@@ -15,9 +15,7 @@ __all__ = ['FlowCouplings']
 
 # The constants of couplings without a budget, unless they are chosen.
 _DEFAULTS = {
-    'scale_bound': 1.0,
-    'tail_bound': 3.0,
-    'conditioner_lipschitz': 4.0,
+    'scale_bound': 1.0, 'tail_bound': 3.0, 'conditioner_lipschitz': 4.0
 }
 # The tail bound of couplings within a budget.
 _TAIL_BOUND_IN_BUDGET = 1.0

@@ -66,7 +66,9 @@ class FlowLevel(flat_latents.FlatLatents):
     """
     parameters = dict(locals())
     names = ['squeeze', 'whiten', 'steps', 'restore', 'factor_out']
-    for key in names + ['scaling'] * (scaling is not None):
+    if scaling is not None:
+      names.append('scaling')
+    for key in names:
       arguments.check_instance(
           key, parameters[key], tfp.bijectors.Bijector, 'a bijector'
       )

@@ -175,14 +175,10 @@ class ImageFlow(flat_latents.FlatLatents):
     return self._monitor
 
   def bounds_by_part(self):
-    """Certified constants of the linear and of the non-linear part.
-
-    Returns:
-      `FlowBounds`.
+    """The `FlowBounds`: certified constants of linear and non-linear part.
 
     Raises:
-      TypeError: If it is of a subclass that is not registered with
-        `lipschitz_bounds`.
+      TypeError: If it is of a subclass without `lipschitz_bounds` of its own.
     """
     return flow_bounds.bounds_by_part(self)
 
@@ -208,14 +204,10 @@ class ImageFlow(flat_latents.FlatLatents):
     return base.compose(base.inverse_and_log_det, self.parts, y, maps)
 
   def conditioning_maps(self, conditioning=None, batch_shape=None):
-    """Conditioning as the first `FlowLevel` takes it.
+    """Conditioning, as `inverse` takes it, as the first `FlowLevel` takes it.
 
-    Args:
-      conditioning: As `inverse` takes it.
-      batch_shape: `TensorShape` of the batch that it is for, if known.
-
-    Returns:
-      `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`; `None` for a flow without.
+    `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, for images of a `batch_shape`
+    if that is known; `None` for a flow without.
 
     Raises:
       ValueError: If it is missing, or does not fit.
@@ -223,9 +215,7 @@ class ImageFlow(flat_latents.FlatLatents):
     if self._conditioning is not None:
       return self._conditioning(conditioning, self.dtype, batch_shape)
     if conditioning is not None:
-      raise ValueError(
-          'Argument `conditioning`: the flow was made without it.'
-      )
+      raise ValueError('Argument `conditioning`: the flow was made without it.')
     return None
 
 

@@ -22,10 +22,8 @@ class ReconstructionMonitor(tf.Module):
   def __init__(self, tolerance=1e-4, name='reconstruction_monitor'):
     """Creates the account.
 
-    Args:
-      tolerance: Positive Python `float`: the largest error of an event,
-        relative to its norm, at which gradients are used.
-      name: Python `str`.
+    `tolerance` is the largest error of an event, relative to its norm, at which
+    gradients are used.
 
     Raises:
       ValueError: If `tolerance` is not positive.

@@ -42,9 +42,7 @@ class StackedSteps(tf.Module):
 
   def _leaves(self):
     """Variables and parametrisations, whose values the steps need."""
-    return module_tree.leaves(
-        self._parts, stop=parametrization.Parametrization
-    )
+    return module_tree.leaves(self._parts, stop=parametrization.Parametrization)
 
   def weights(self):
     """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
