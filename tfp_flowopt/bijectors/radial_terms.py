@@ -8,11 +8,12 @@ __all__ = ['apply_terms', 'undo_terms']
 
 
 def apply_terms(r, scales, radii, size):
-  """All terms, in the order of `inverse`.
+  """The ratios to scale tiles by, and log-determinants, of `inverse`.
 
-  Its gradient shares what autodiff would compute, and sum over all tiles, for
-  each operation with a scalar. With `u = r / B`, `t = 1 / (1 + u)` and
-  `q = u (2 + u)`,
+  For tiles of `size` values and of radii `r`, with the `scales` `e^(s_j)` and
+  the `radii` `B_j`, `[J]`. The gradient shares what autodiff would compute, and
+  sum over all tiles, for each operation with a scalar. With `u = r / B`,
+  `t = 1 / (1 + u)` and `q = u (2 + u)`,
 
   ```none
   dm / ds = t,    dm / du = (1 - s) t^2
@@ -21,15 +22,6 @@ def apply_terms(r, scales, radii, size):
 
   for the ratio `m` of a term, the logarithm `L` of its slope, and `s` its
   scale.
-
-  Args:
-    r: Radii of tiles.
-    scales: The `e^(s_j)`, `[J]`.
-    radii: The `B_j`, `[J]`.
-    size: Number of values of a tile.
-
-  Returns:
-    The ratios to scale the tiles by, and the log-determinants.
   """
 
   @tf.custom_gradient
@@ -64,17 +56,7 @@ def apply_terms(r, scales, radii, size):
 
 
 def undo_terms(r, scales, radii, size):
-  """The same for `forward`: the inverses of all terms, the last one first.
-
-  Args:
-    r: As for `apply_terms`, like all others.
-    scales: The same.
-    radii: The same.
-    size: The same.
-
-  Returns:
-    The same.
-  """
+  """The same for `forward`: the inverses of all terms, the last one first."""
   total, log_det = 1.0, 0.0
   for scale, radius in zip(
       reversed(tf.unstack(scales)), reversed(tf.unstack(radii)), strict=True
