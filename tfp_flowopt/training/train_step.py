@@ -46,16 +46,6 @@ class TrainStep:
   """
 
   def __init__(self, state, config, replicas):
-    """Prepares a step.
-
-    Args:
-      state: `TrainState`.
-      config: `TrainConfig`.
-      replicas: `Replicas`.
-
-    Raises:
-      ValueError: If the batch is not divisible among replicas and parts.
-    """
     parts = replicas.count * config.accumulation
     if config.batch_size % parts:
       raise ValueError(
@@ -80,15 +70,12 @@ class TrainStep:
       )
 
   def __call__(self, images, stop=False):
-    """Takes the step.
+    """Takes the step, and returns its `StepResult`.
 
     Args:
       images: uint8 `[B / replicas, H, W, C]` of each replica
         (`Replicas.distributed`), or pairs of these and labels.
       stop: Whether this process was asked to end.
-
-    Returns:
-      `StepResult`.
     """
     loss, norm, error, fallbacks, skipped, stops = self._take(
         images, tf.constant(stop)

@@ -1,12 +1,12 @@
 """Training runs."""
 
+from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import model_settings
 from tfp_flowopt.training import replicas as replicas_lib
-from tfp_flowopt.training import run_examples
 from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_results
 from tfp_flowopt.training import run_settings
@@ -100,27 +100,17 @@ class Trainer(not_copied.NotCopied):
         shared among the replicas, or if `workdir` has `*`, `?` or `[` in its
         name.
     """
+    images = train_images, held_out_images
     self._replicas = replicas_lib.Replicas()
-    run_start.check(
-        distribution,
-        train_images,
-        held_out_images,
-        workdir,
-        config,
-        self._replicas,
-    )
+    run_start.check(distribution, *images, workdir, config, self._replicas)
     self._distribution = distribution
-    self._train_images = train_images
-    self._held_out_images = held_out_images
+    self._images = images
     self._workdir = workdir
     self._config = config
     self._profile_steps = profile_steps
+    model = model_settings.model_settings(distribution)
     self._settings = run_settings.run_settings(
-        config,
-        description,
-        train_images,
-        held_out_images,
-        model_settings.model_settings(distribution),
+        config, description, *images, model
     )
     with self._replicas.scope():
       self._state = train_state.TrainState(distribution, config)
@@ -154,11 +144,8 @@ class Trainer(not_copied.NotCopied):
     return self
 
   def _begin(self):
-    """Finds the run in the working directory, or begins it."""
     config = self._config
-    examples = self._examples = run_examples.RunExamples(
-        self._train_images, self._held_out_images, config
-    )
+    examples = self._examples = run_start.RunExamples(*self._images, config)
     files = run_files.RunFiles(
         self._workdir, self._state, config, self._replicas
     )
@@ -177,7 +164,7 @@ class Trainer(not_copied.NotCopied):
     self._files, self._start_values = files, start
     self._loop = training_loop.TrainingLoop(
         config,
-        self._train_images,
+        self._images[0],
         self._state,
         self._train_step,
         self._evaluate,
@@ -189,7 +176,6 @@ class Trainer(not_copied.NotCopied):
     )
 
   def _started(self):
-    """The loop; an error before there is a run."""
     if self._loop is None:
       raise RuntimeError('No run yet: call `start_or_resume()` first.')
     return self._loop
@@ -303,16 +289,22 @@ class Trainer(not_copied.NotCopied):
     self._started()
     with self._state.average.swapped_in():
       self._evaluator.update()
-      return run_results.optimum_report(
+      # Of large sets, about the first images.
+      bits, held_out = self._config.bits, self._examples.held_out
+      data, _ = self._examples.init.array(bits)
+      x, kwargs = held_out.array(bits)
+      return diagnostics.optimum_report(
           self._distribution,
-          self._evaluator,
-          self._examples.init,
-          self._examples.held_out,
-          self._config.bits,
+          data,
+          x,
+          bits,
+          log_prob=self._evaluator.log_prob,
+          num_data=min(len(data), self._examples.init.num_disjoint),
+          num_held_out=min(len(x), held_out.num_independent),
+          **kwargs,
       )
 
   def _finish(self, held_out):
-    """What comes of the run; written last: then it is complete."""
     report = self.report()
     with self._state.average.swapped_in():
       found = run_results.RunResults(
