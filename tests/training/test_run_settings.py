@@ -285,7 +285,7 @@ ARRAY = np.zeros([9, 4, 4, 1], np.uint8)
         ('workdir', 3, 'path of a directory, got 3'),
         ('workdir', b'run', 'path of a directory'),
         ('workdir', '', 'path of a directory'),
-        ('distribution', None, '`image_flow` makes it, got NoneType'),
+        ('distribution', None, '`image_flow` makes it, got None'),
         ('distribution', lambda flow: flow.bijector, 'got ImageFlow'),
         ('distribution', lambda flow: flow.distribution, 'got _?Sample'),
         ('distribution', lambda _: small_flow(dtype=tf.float64), 'float32'),

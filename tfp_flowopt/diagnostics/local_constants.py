@@ -143,11 +143,7 @@ def local_lipschitz(
 
 
 def _norm_of_jacobian(function, x, kwargs):
-  """Spectral norms `[N]` of the Jacobians at `x`, from their rows.
-
-  `function` is as for `_largest_singular_value`, of events of known size;
-  `kwargs` are its keyword arguments, from `of_each_event`.
-  """
+  """Spectral norms `[N]` of the Jacobians at `x`, from their rows."""
   size, event_shape = x.shape[1:].num_elements(), x.shape[1:]
   num_rows = tf.shape(x)[0] * size
 
@@ -183,16 +179,8 @@ def _norm_of_jacobian(function, x, kwargs):
 
 
 def _largest_singular_value(function, x, num_steps, seed):
-  """Lanczos on `J^T J`, for each event of a batch, `[N]`.
-
-  Args:
-    function: Maps `[N] + shape` to `[N] + another shape`, event by event.
-    x: `[N] + shape`, where.
-    num_steps: Number of steps.
-    seed: `[2]` integer `Tensor`.
-  """
+  """Lanczos on `J^T J`, `[N]`, of a function that maps event by event."""
   num_events, size = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])
-
   zero = tf.zeros_like(function(tf.identity(x)))
   none = tf.UnconnectedGradients.ZERO
 

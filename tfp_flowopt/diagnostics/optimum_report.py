@@ -1,6 +1,7 @@
 """Report of a flow beside the best linear flows."""
 
 import dataclasses
+import functools
 import math
 import textwrap
 
@@ -84,10 +85,7 @@ class OptimumReport:
     lines = [
         'Bits/dim (lower is better)        training  held-out +- error',
         _row(
-            'the flow',
-            '',
-            self.bits_per_dim,
-            self.standard_error_bits_per_dim,
+            'the flow', '', self.bits_per_dim, self.standard_error_bits_per_dim
         ),
     ]
     notes = {}
@@ -206,20 +204,16 @@ def optimum_report(
     kwargs['bijector_kwargs'] = conditioning.of_each_event(
         distribution.bijector, bijector_kwargs, len(held_out)
     )
-  values = np.concatenate([
-      log_prob(tf.constant(batch), **more)
-      for batch, more in _batches(held_out, kwargs)
-  ]).astype(np.float64)
+  values = _by_batches(log_prob, held_out, kwargs)
   reference = max(
       (b for b in baselines if b.structure.has_flow),
       key=lambda b: b.held_out.mean(),
   )
   # Some hundred images tell it; a whole set would take minutes.
   some = held_out[: max(_BALANCE_EVENTS, _BALANCE_NUMBERS // size)]
-  balances = np.concatenate([
-      balance.event_balances(distribution, batch, **more)
-      for batch, more in _batches(some, kwargs)
-  ]).astype(np.float64)
+  balances = _by_batches(
+      functools.partial(balance.event_balances, distribution), some, kwargs
+  )
 
   def in_bits(nats):
     return float(optimum.bits_per_dim(nats, size, bits))
@@ -262,13 +256,11 @@ def optimum_report(
 
 
 def _row(name, train, held_out, error):
-  """A line of the table."""
   error = '' if math.isnan(error) else f' +- {error:.3f}'
   return f'  {name:<32}{train:>8}{held_out:10.3f}{error}'
 
 
 def _as_dictionary(baseline, in_bits, mean, error, error_bits):
-  """What a report says of a linear flow."""
   return {
       'name': str(baseline.structure),
       'vectors_per_dim': baseline.vectors_per_dim,
@@ -299,13 +291,15 @@ def _checked(x, name, event_shape, dtype):
   return x.astype(dtype.as_numpy_dtype)
 
 
-def _batches(x, kwargs):
-  """Pairs of a batch of events and what belongs to them of `kwargs`."""
-  start = 0
+def _by_batches(function, x, kwargs):
+  """What a function makes of events, and of what belongs to them, `[N]`."""
+  values, start = [], 0
   for batch in linear_baselines.batches_of(x):
     rows = slice(start, start + len(batch))
-    yield batch, conditioning.of_some_events(kwargs, rows)
+    more = conditioning.of_some_events(kwargs, rows)
+    values.append(function(tf.constant(batch), **more))
     start = rows.stop
+  return np.concatenate(values).astype(np.float64)
 
 
 def _linear_range(distribution):

@@ -29,16 +29,11 @@ _PARTS = ('top_level', 'initialized', 'monitor', 'marginals')
 def model_settings(distribution):
   """The constructor arguments of a flow and of its base, as flat settings.
 
-  Args:
-    distribution: `tfd.TransformedDistribution`.
-
-  Returns:
-    Dictionary for JSON: `model.class`, that of the bijector, and its arguments
-    as `model.num_levels` and so on, those of a bijector inside of it as
-    `model.bijectors.0.shift`; the same of the base distribution, as `base`; and
-    `model.variables`, how many there are of each type and shape. Large
-    constants are there by a hash, functions by their names, weights by type and
-    shape.
+  `model.class`, that of the bijector, and its arguments as `model.num_levels`
+  and so on, those of a bijector inside of it as `model.bijectors.0.shift`; the
+  same of the base distribution, as `base`; and `model.variables`, how many
+  there are of each type and shape. Large constants are there by a hash,
+  functions by their names, weights by type and shape.
   """
   settings = {}
   for name, part in (

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import math
 import pathlib
 
 import tensorflow as tf
@@ -12,6 +11,7 @@ from tfp_flowopt import flows
 from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import linear_optima
+from tfp_flowopt.training import training_log
 
 __all__ = ['RunPictures']
 
@@ -79,8 +79,8 @@ class RunPictures:
       board.optimum(
           step, run='optimum_held_out', bits_per_dim=held_out_optimum
       )
-    train = _finite_pairs(log_rows, 'train_bits_per_dim')
-    held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
+    train = training_log.column(log_rows, 'train_bits_per_dim')
+    held_out = training_log.column(log_rows, 'held_out_bits_per_dim')
     # Pictures are an extra; the numbers are in the log.
     with contextlib.suppress(ImportError):
       if samples:
@@ -90,8 +90,8 @@ class RunPictures:
         with atomic_files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
               path,
-              train,
-              held_out,
+              list(train.items()),
+              list(held_out.items()),
               train_optimum,
               held_out_optimum,
               f'best linear flow, pointwise {block_size}x{block_size}',
@@ -109,10 +109,3 @@ class RunPictures:
         diagnostics.plot_layers(temporary, layers)
       if board is not None:
         board.picture(step, 'layers', path)
-
-
-def _finite_pairs(rows, column):
-  """Pairs (step, value); skipped steps have no finite loss."""
-  given = [row for row in rows if row[column]]
-  pairs = [(int(row['step']), float(row[column])) for row in given]
-  return [pair for pair in pairs if math.isfinite(pair[1])]

@@ -27,7 +27,6 @@ _MAY_CHANGE = (
 _NEW = ('model', 'base')
 _VARIABLES = 'model.variables'
 _IMAGES = ('train_images', 'held_out_images')
-_START = ('predicted', 'measured')
 
 
 class OtherRunError(ValueError):
@@ -39,18 +38,8 @@ def run_settings(
 ):
   """All settings of a run, as JSON gives them back.
 
-  Args:
-    config: `TrainConfig`.
-    description: Dictionary of further settings, or `None`.
-    train_images: `data.Examples`.
-    held_out_images: The same.
-    model: Dictionary of `model_settings`, or `None`.
-
-  Returns:
-    Dictionary.
-
-  Raises:
-    ValueError: If `description` repeats a setting or is not JSON.
+  `description` are further ones, `model` is of `model_settings`; both may be
+  `None`.
   """
   settings = {
       **dataclasses.asdict(config),
@@ -107,21 +96,12 @@ def is_start(value):
   return (
       isinstance(value, dict)
       and isinstance(value.get('settings'), dict)
-      and all(key in value for key in _START)
+      and {'predicted', 'measured'} <= value.keys()
   )
 
 
 def check_same_run(before, now, workdir):
-  """Refuses to go on with a run that was something else.
-
-  Args:
-    before: Settings that the run was started with.
-    now: Settings given now.
-    workdir: For the message.
-
-  Raises:
-    OtherRunError: If they differ; the message names each difference.
-  """
+  """Raises an `OtherRunError` that names what is not as it was before."""
   different = _different(before, now)
   if different:
     raise OtherRunError(
@@ -143,29 +123,25 @@ def _different(before, now):
   def differs(key):
     return not _same(before.get(key), now.get(key))
 
-  different = set()
-  for key in (set(before) | set(now)) - may_change:
+  def matters(key):
     of, _, what = key.partition('.')
     if (of in _NEW and what) or what == 'class_names':
       # Arguments come and go with versions; what others mean stays.
-      if key in before and key in now and differs(key):
-        different.add(key)
-    elif of in _IMAGES and what:
+      return key in before and key in now
+    if of in _IMAGES and what:
       # How images are made explains why they are others, and no more.
-      if differs(of) and differs(key):
-        different.add(key)
-    elif differs(key) and not _described(key, before, now):
-      different.add(key)
+      return differs(of)
+    # A run may have described by hand what its model says itself now.
+    model = f'model.{key}'
+    described = key not in now and model in now
+    return not (described and _same(before[key], now[model]))
+
+  keys = (before.keys() | now.keys()) - may_change
+  different = {key for key in keys if differs(key) and matters(key)}
   # What a model is made with explains its variables.
   if any(key.startswith('model.') for key in different - {_VARIABLES}):
     different.discard(_VARIABLES)
   return sorted(different)
-
-
-def _described(key, before, now):
-  """Whether a run has described by hand what its model says itself now."""
-  model = f'model.{key}'
-  return key not in now and model in now and _same(before[key], now[model])
 
 
 def _same(a, b):
