@@ -168,10 +168,9 @@ def layer_report(
 
   Args:
     distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
-    x: `Tensor` `[N, H, W, C]`, preprocessed images; few, if they are large.
-    num_local_images: At how many of them to estimate local constants; 0 for
-      none, which takes far less time.
-    num_steps: Number of Lanczos steps of a local constant.
+    x: As `LayerReporter.__call__` takes it.
+    num_local_images: The same.
+    num_steps: As the constructor of `LayerReporter` takes it.
     bijector_kwargs: As `distribution.log_prob` takes it.
 
   Returns:

@@ -50,19 +50,15 @@ def local_lipschitz(
   """Finds the largest and smallest singular value of the Jacobian.
 
   Of events of `D <= 1024` numbers from the Jacobians themselves, row by row,
-  with memory of some `N D^2` numbers; those of larger ones, or with
-  `num_steps`, are estimated.
-
-  That is by Lanczos' method on `J^T J`, with full reorthogonalisation, from
-  products `J v` and `J^T u` alone: no Jacobian is built, and the memory is that
-  of `2 num_steps` events. The smallest singular value is one over the largest
-  of the Jacobian of `forward`: taken from `J^T J` it would lose twice the
-  digits of the condition number of `J`.
+  with memory of some `N D^2` numbers. Of larger ones, or with `num_steps`, by
+  Lanczos' method on `J^T J`, with full reorthogonalisation, from products `J v`
+  and `J^T u` alone, with the memory of `2 num_steps` events. The smallest
+  singular value is one over the largest of the Jacobian of `forward`: taken
+  from `J^T J` it would lose twice the digits of the condition number of `J`.
 
   The estimates are **from below**, and certify nothing: each is `|J v| / |v|`
-  for the best `v` in a Krylov space, so no singular value that was missed makes
-  it too large, and more steps only raise it. From a random start the relative
-  error of a squared singular value is on average at most
+  for the best `v` in a Krylov space, so more steps only raise it. From a random
+  start the relative error of a squared singular value is on average at most
   `0.103 (ln(D (m - 1)^4) / (m - 1))^2` after `m` steps in `D` dimensions
   (Kuczynski & Wozniakowski 1992), usually far less.
 

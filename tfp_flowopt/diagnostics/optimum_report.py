@@ -110,21 +110,16 @@ class OptimumReport:
           )
       )
     lines += [f'  {mark} {note}' for mark, note in notes.items()]
-    held_out = f'Held out: {self.num_held_out}'
+    lines.append(f'  Held out: {self.num_held_out}')
     if self.num_independent < self.num_held_out:
-      held_out += f', {self.num_independent} of them independent'
-    lines.append(f'  {held_out}')
-    findings = (
-        textwrap.fill(
-            finding,
-            79,
-            initial_indent='* ',
-            subsequent_indent='  ',
-            break_on_hyphens=False,
-        )
-        for finding in self.findings
-    )
-    return '\n'.join([*lines, '', *findings])
+      lines[-1] += f', {self.num_independent} of them independent'
+    fill = textwrap.TextWrapper(
+        79,
+        initial_indent='* ',
+        subsequent_indent='  ',
+        break_on_hyphens=False,
+    ).fill
+    return '\n'.join([*lines, '', *map(fill, self.findings)])
 
 
 def optimum_report(
@@ -147,9 +142,6 @@ def optimum_report(
   * below a linear flow: the flow has not reached what one matrix can do;
   * above: so many nats of structure that is not Gaussian it has captured.
 
-  The row of `'individual'` is shown, and not compared: it is fitted to each
-  held-out image itself, so it is no flow for images that were not seen.
-
   Args:
     distribution: `tfd.TransformedDistribution` with a standard normal base.
     data: Preprocessed training data, array `[N, D]` or `[N, H, W, C]`; a
@@ -163,11 +155,10 @@ def optimum_report(
       already; by default `distribution.log_prob`.
     bijector_kwargs: Further argument of `log_prob`; `conditioning` is one for
       all of `held_out`, or one for each.
-    num_data: Number of events of `data` that are independent; by default all.
-      Say it where they are crops of fewer images, or come more than once:
-      it tells which linear flows they determine.
-    num_held_out: Number of events of `held_out` that are independent, likewise:
-      standard errors count these.
+    num_data: Number of independent events of `data`, by default all: fewer
+      where they are crops of fewer images, or come more than once. It tells
+      which linear flows they determine.
+    num_held_out: The same of `held_out`: standard errors count these.
 
   Returns:
     `OptimumReport`.

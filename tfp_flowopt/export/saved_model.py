@@ -175,7 +175,6 @@ def save(distribution, path, bits=8):
 
   It holds what serving needs: the rescaled kernels of Lipschitz layers, and
   neither the trained ones nor the rescaling. The distribution is not changed.
-
   TensorFlow Serving takes `path` for a version of a model if its name is a
   number, and warms it up with the requests that are in it.
 
@@ -193,11 +192,10 @@ def save(distribution, path, bits=8):
   Those of a flow with `conditioning` have one more input of that name, int64
   labels `[N]` or float32 features; `sample` has it instead of `num_samples`.
 
-  Each checks in its graph what it is asked with, and fails with an
-  `InvalidArgumentError` that names the input: shapes other than these, another
-  `N` of `conditioning`, labels out of range, numbers that are not finite, and a
-  negative `temperature` or `num_samples`. (XLA leaves out all checks but those
-  of shapes.)
+  Each fails with an `InvalidArgumentError` that names the input for shapes
+  other than these, another `N` of `conditioning`, labels out of range, numbers
+  that are not finite, and a negative `temperature` or `num_samples`. (XLA
+  leaves out all checks but those of shapes.)
 
   #### Example
 
@@ -219,9 +217,9 @@ def save(distribution, path, bits=8):
 
   Raises:
     TypeError: If `path` is no path.
-    ValueError: If `distribution` is of another kind, not initialised, not
-      float32, on another base than a standard normal, or if its weights are not
-      finite, if `bits` is out of range, or if `path` holds something already.
+    ValueError: If `distribution` is of another kind, type or base, not
+      initialised or not finite, if `bits` is out of range, or if `path` holds
+      something already.
     OSError: If `path` cannot be written.
   """
   _check(distribution, bits)

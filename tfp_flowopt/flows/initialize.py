@@ -34,10 +34,9 @@ def initialize_at_optimum(
   That is the optimum over all linear maps there with singular values in
   `[m, M]`. (In directions in which the data are constant `s_i` is smaller, so
   that the rounding errors of latents stay below 0.01.) Directions with large
-  eigenvalues come first and travel on to the next level, which sees whether
-  neighbours still resemble each other; those with small ones are factored out.
-  Couplings start as the identity, so the likelihood of the initialised flow is
-  known in closed form, and is returned:
+  eigenvalues travel on to the next level, which sees whether neighbours still
+  resemble each other; those with small ones are factored out. Couplings start
+  as the identity, so the likelihood of the initialised flow is known:
 
   ```none
   log p = sum_levels M (sum_i log s_i - sum_(i factored out) s_i^2 l_i / 2)
@@ -45,22 +44,19 @@ def initialize_at_optimum(
   ```
 
   With `gaussianize_marginals`, the curves are set first, from histograms of the
-  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), and all
-  else is for the data that have passed them; the mean of the logarithm of their
-  slopes is added.
+  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), with a
+  warning unless the values fill that; the mean of the logarithm of their slopes
+  is added.
 
   In the scope of a `tf.distribute.Strategy`, batches are spread over the
-  replicas and their moments summed; each process reads all of `data`, and gets
-  the same flow.
+  replicas; each process reads all of `data`, and gets the same flow.
 
   Args:
     distribution: `tfd.TransformedDistribution` of a standard normal by an
       `ImageFlow`, as `image_flow` makes it, not initialised yet.
     data: Preprocessed images, dequantisation noise included: an array
-      `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches, of which
-      those without images are passed over. It is read once for each level, and
-      twice more for `gaussianize_marginals`, which warns unless the values fill
-      `[-1/2, 1/2)`.
+      `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches, which is
+      read once for each level, and twice more for `gaussianize_marginals`.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
@@ -68,8 +64,8 @@ def initialize_at_optimum(
     bits: Number of bits of the data before scaling by `2**-bits`.
 
   Returns:
-    Python `float`: the bits/dim that the closed form predicts for the
-    initialised flow on `data`; right to 1e-3, however few images there are.
+    Python `float`: the bits/dim of the initialised flow on `data`, by the
+    closed form; right to 1e-3, however few images there are.
 
   Raises:
     ValueError: If an argument has a wrong value, or if the flow is

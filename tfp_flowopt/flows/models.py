@@ -38,11 +38,8 @@ def image_flow(
   distribution.sample(4, seed=[0, 1])  # [4, 32, 32, 3]
   ```
 
-  TFP's distributions know neither `copy.deepcopy` nor `pickle`; the flow does:
-
-  ```python
-  twin = distribution.copy(bijector=copy.deepcopy(distribution.bijector))
-  ```
+  The distribution knows neither `copy.deepcopy` nor `pickle`, its `bijector`
+  does: `distribution.copy(bijector=copy.deepcopy(distribution.bijector))`.
 
   Args:
     event_shape: `[H, W, C]`; `2**num_levels` must divide `H` and `W`.

@@ -33,12 +33,9 @@ class TensorBoardWriter(not_copied.NotCopied):
   and `pictures`. A name that several of them share is one chart with a line for
   each, so the optimum is a line beside the loss.
 
-  A resumed run goes on in new files, and says from which step on the older ones
-  are superseded: TensorBoard then shows each step once. So that none is lost,
-  call `flush` before each checkpoint.
-
-  One process writes: the chief. There is no thread, and scalars cost
-  microseconds.
+  A resumed run goes on in new files, which say from which step on the older
+  ones are superseded, so each step is shown once. None is lost if `flush` is
+  called before each checkpoint. Only one process writes: the chief.
 
   #### Example
 
@@ -99,25 +96,13 @@ class TensorBoardWriter(not_copied.NotCopied):
 
     A line takes two points: call it at step 0, and then now and then.
 
-    Args:
-      step: Python `int`.
-      run: Name of the run; another one for each optimum of the same name, such
-        as that on held-out images.
-      **values: The optimum of each name, which `scalars` uses for what is to be
-        compared with it.
-
-    Raises:
-      ValueError: If `run` is no name of a directory, or the writer is closed.
+    Arguments and errors are those of `scalars`. Each optimum of one name, such
+    as that on held-out images, has a `run` of its own.
     """
     self.scalars(step, run, **values)
 
   def picture(self, step, name, path):
-    """Writes the picture in a file.
-
-    Args:
-      step: Python `int`.
-      name: Of the picture.
-      path: Of a PNG file.
+    """Writes the picture in a PNG file.
 
     Raises:
       ValueError: If it is no PNG file, or the writer is closed.

@@ -30,17 +30,16 @@ class Trainer(not_copied.NotCopied):
 
   Everything random depends on the seed and the step alone, and all state is in
   atomic checkpoints. So a run that is killed at any moment and started again
-  goes on where it was, with the same numbers as an uninterrupted run; to the
-  last bit, if `tf.config.experimental.enable_op_determinism` was called. At
-  SIGTERM or Ctrl-C it saves the step that it is at, and ends. A checkpoint that
-  cannot be read is passed over, with a warning, for the one before.
+  goes on with the same numbers as an uninterrupted run; to the last bit, if
+  `tf.config.experimental.enable_op_determinism` was called. SIGTERM or Ctrl-C
+  saves the step and ends the run. A checkpoint that cannot be read is passed
+  over, with a warning, for the one before.
 
   It trains any `TransformedDistribution`. What only an `ImageFlow` has (the
   step to the optimum, recomputed inputs, constants of its layers) is left out
   for others, which start as they are.
 
-  The constructor only describes a run. `train` begins it, or goes on with it,
-  and so does `start_or_resume`, for what else is to be done with a run.
+  What is in the working directory is listed in docs/training.md.
 
   #### Many devices
 
@@ -59,9 +58,6 @@ class Trainer(not_copied.NotCopied):
     )
   trainer.train()
   ```
-
-  What is in the working directory is listed in the guide to training
-  (docs/training.md): checkpoints, a log, pictures, a report.
   """
 
   _instead = (
@@ -78,7 +74,7 @@ class Trainer(not_copied.NotCopied):
       description=None,
       profile_steps=0,
   ):
-    """Describes a run; nothing is read, written or initialised.
+    """Describes a run; `train` or `start_or_resume` begins it, or goes on.
 
     Args:
       distribution: `tfd.TransformedDistribution` of float32 images, as
@@ -127,7 +123,7 @@ class Trainer(not_copied.NotCopied):
 
     A new run initialises the flow at the optimum, unless it is initialised
     already or of another kind, and saves that; a resumed one loads its newest
-    checkpoint and initialises nothing. A second call does nothing.
+    checkpoint. A second call does nothing.
 
     Returns:
       This `Trainer`.
@@ -206,26 +202,19 @@ class Trainer(not_copied.NotCopied):
   def lock(self):
     """Context in which no other process can write to the working directory.
 
-    `train` takes the lock itself; this is for what else you write there. The
-    system takes it back when the process ends, by `kill -9` too; `lock.json`
-    says who holds it.
-
-    Returns:
-      Context manager.
+    `train` takes the lock itself; this is for what else you write there. It is
+    gone when the process ends, by `kill -9` too; `lock.json` says who holds it.
 
     Raises:
       WorkdirInUseError: On entry, if another process writes there, or has gone
         on with the run since this `Trainer` was made.
-      WorkdirError: The same, if the directory cannot be written to.
+      WorkdirError: On entry, if the directory cannot be written to.
     """
     self._started()
     return self._files.lock()
 
   def evaluate(self):
-    """Bits/dim of the held-out images, with averaged weights.
-
-    Returns:
-      Python `float`, the same in all processes.
+    """Bits/dim of the held-out images, with averaged weights: a `float`.
 
     Raises:
       RuntimeError: If the weights of the replicas are not the same bits.
@@ -280,11 +269,9 @@ class Trainer(not_copied.NotCopied):
       return self._finish(self._loop.run(stop))
 
   def report(self):
-    """The flow, with averaged weights, beside the best linear flows.
+    """A `diagnostics.OptimumReport` of the flow, with averaged weights.
 
-    Returns:
-      `diagnostics.OptimumReport`; the linear flows are fitted to the images
-      that the flow was initialised with.
+    Linear flows are fitted to the images that the flow was initialised with.
     """
     self._started()
     with self._state.average.swapped_in():
