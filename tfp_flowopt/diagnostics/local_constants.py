@@ -146,9 +146,7 @@ def _norm_of_jacobian(function, x, kwargs):
   def some_rows(first):
     # What is too much in the last chunk repeats the last row, and is cut off.
     rows = tf.minimum(first + tf.range(_ROWS), num_rows - 1)
-    copies = tf.ensure_shape(
-        tf.gather(x, rows // size), [_ROWS, *event_shape]
-    )
+    copies = tf.ensure_shape(tf.gather(x, rows // size), [_ROWS, *event_shape])
     own = conditioning.of_some_events(kwargs, rows // size)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(copies)

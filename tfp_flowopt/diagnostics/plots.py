@@ -284,9 +284,7 @@ def plot_layers(path, layers):
     below.bar(index, high - low, width, low, color=color, label=label)
   means = _values(layers, 'log_det_per_dim')
   below.plot(index, means, 'o', color=_HELD_OUT, markersize=3.5, label='mean')
-  _symmetric_scale(
-      below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100]
-  )
+  _symmetric_scale(below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100])
   below.set_ylabel('log singular values')
   below.legend(
       loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False

@@ -40,9 +40,7 @@ def _value(spec):
 
 def _prediction_log(signature, values):
   """The bytes of a `PredictionLog` that asks for one prediction."""
-  request = _field(
-      _MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode())
-  )
+  request = _field(_MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode()))
   for key, value in values.items():
     tensor = tf.make_tensor_proto(value).SerializeToString()
     entry = _field(_MAP_KEY, key.encode()) + _field(_MAP_VALUE, tensor)

@@ -28,10 +28,6 @@ class Replicas:
     self.num_processes = self.count // len(self.own)
     self.is_chief = 0 in self.own
 
-  def scope(self):
-    """Context in which variables belong to the strategy."""
-    return self.strategy.scope()
-
   def distributed(self, function):
     """What `strategy.run` takes: the function's values at replica numbers."""
     if self.count == 1:

@@ -1,5 +1,6 @@
 """The state of a run on disk: log, checkpoints, and how it went back."""
 
+import contextlib
 import pathlib
 import warnings
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
+from tfp_flowopt.training import interruption
 from tfp_flowopt.training import rollbacks
 from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
@@ -70,7 +72,9 @@ class RunFiles:
     self._best = self._checkpoints.best_value(
         lambda: training_log.column(self._log.rows(), 'held_out_bits_per_dim')
     )
-    self._lock = run_lock.AgreedLock(self.workdir, replicas, self._on_disk)
+    self._lock = run_lock.RunLock(self.workdir)
+    self._locked = False
+    self._seen = self._on_disk()
     self.found = bool(self._checkpoints.steps)
     if not self.found and self._checkpoints.has_best:
       raise ValueError(
@@ -90,9 +94,49 @@ class RunFiles:
     """Context in which errors of writing say what is safe."""
     return checkpoints.writing(self.workdir)
 
+  @contextlib.contextmanager
   def lock(self):
-    """Context in which nobody else writes; see `run_lock.AgreedLock`."""
-    return self._lock.context()
+    """Context in which nobody else writes; inside of itself it does nothing.
+
+    If another process writes, or went on with the run, all processes raise a
+    `WorkdirInUseError`; if the chief cannot write, a `WorkdirError`.
+    """
+    if self._locked:
+      yield
+      return
+    try:
+      self._acquire_lock()
+      self._locked = True
+      try:
+        yield
+      finally:
+        self._locked = False
+        self._seen = self._on_disk()
+    finally:
+      self._lock.release()
+
+  def _acquire_lock(self):
+    """Takes the lock in the chief; its errors are those of all processes."""
+    problem = None
+    if self._replicas.is_chief:
+      try:
+        with self.writing():
+          self._lock.acquire()
+        if self._on_disk() != self._seen:
+          problem = run_lock.WorkdirInUseError(
+              'Argument `workdir`: another process went on with the run in '
+              f'{self.workdir} after this `Trainer` was made. Make a new one: '
+              'it goes on from the latest checkpoint.'
+          )
+      except checkpoints.WorkdirError as e:
+        problem = e
+    with interruption.noticing_lost_workers(self._replicas.num_processes):
+      (failed,) = self._replicas.broadcast([problem is not None])
+    if failed:
+      raise problem or run_lock.WorkdirInUseError(
+          f'Argument `workdir`: the chief cannot write to {self.workdir}, and '
+          'says why.'
+      )
 
   def _on_disk(self):
     """What changes when a run goes on: newest step, and last roll-back."""

@@ -1,6 +1,5 @@
 """The right to write to the directory of a run, one process at a time."""
 
-import contextlib
 import datetime
 import errno
 import json
@@ -11,22 +10,16 @@ import warnings
 import weakref
 
 from tfp_flowopt.training import checkpoints
-from tfp_flowopt.training import interruption
 
 try:
   import fcntl
 except ImportError:  # not on Windows
   fcntl = None
 
-__all__ = ['AgreedLock', 'RunLock', 'WorkdirInUseError']
+__all__ = ['RunLock', 'WorkdirInUseError']
 
 # What file systems answer that have no locks; some of networks are such.
-_NO_LOCKS = (
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _HELD = weakref.WeakSet()
 
 
@@ -128,66 +121,6 @@ class RunLock:
       )
     except (OSError, ValueError, TypeError, KeyError):
       return 'another process writes there'  # it has not said yet
-
-
-class AgreedLock:
-  """A `RunLock` of the chief that all processes agree on.
-
-  It is refused, too, when the run went on since it was last seen: `on_disk` is
-  a function of nothing, to what changes then.
-  """
-
-  def __init__(self, workdir, replicas, on_disk):
-    self._workdir = workdir
-    self._replicas = replicas
-    self._on_disk = on_disk
-    self._seen = on_disk()
-    self._lock = RunLock(workdir)
-    self._inside = False
-
-  @contextlib.contextmanager
-  def context(self):
-    """Context in which nobody else writes; inside of itself it does nothing.
-
-    If another process writes, or went on with the run, all processes raise a
-    `WorkdirInUseError`; if the chief cannot write, a `WorkdirError`.
-    """
-    if self._inside:
-      yield
-      return
-    try:
-      self._agree()
-      self._inside = True
-      try:
-        yield
-      finally:
-        self._inside = False
-        self._seen = self._on_disk()
-    finally:
-      self._lock.release()
-
-  def _agree(self):
-    """Takes the lock in the chief; its errors are those of all processes."""
-    problem = None
-    if self._replicas.is_chief:
-      try:
-        with checkpoints.writing(self._workdir):
-          self._lock.acquire()
-        if self._on_disk() != self._seen:
-          problem = WorkdirInUseError(
-              'Argument `workdir`: another process went on with the run in '
-              f'{self._workdir} after this `Trainer` was made. Make a new one: '
-              'it goes on from the latest checkpoint.'
-          )
-      except checkpoints.WorkdirError as e:
-        problem = e
-    with interruption.noticing_lost_workers(self._replicas.num_processes):
-      (failed,) = self._replicas.broadcast([problem is not None])
-    if failed:
-      raise problem or WorkdirInUseError(
-          f'Argument `workdir`: the chief cannot write to {self._workdir}, and '
-          'says why.'
-      )
 
 
 def _close_in_child():

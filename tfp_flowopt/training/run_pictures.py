@@ -76,9 +76,7 @@ class RunPictures:
     if board is not None:
       board.samples(step, samples)
       board.optimum(step, bits_per_dim=train_optimum)
-      board.optimum(
-          step, run='optimum_held_out', bits_per_dim=held_out_optimum
-      )
+      board.optimum(step, run='optimum_held_out', bits_per_dim=held_out_optimum)
     train = training_log.column(log_rows, 'train_bits_per_dim')
     held_out = training_log.column(log_rows, 'held_out_bits_per_dim')
     # Pictures are an extra; the numbers are in the log.

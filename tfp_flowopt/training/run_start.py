@@ -106,7 +106,7 @@ def start(state, evaluator, examples, held_out, bits, replicas):
       isinstance(bijector, bijectors.ImageFlow)
       and not bijector.initialized.numpy()
   ):
-    with replicas.scope():
+    with replicas.strategy.scope():
       predicted = flows.initialize_at_optimum(
           distribution, examples.dequantized(bits), bits=bits
       )

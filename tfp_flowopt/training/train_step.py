@@ -77,23 +77,18 @@ class TrainStep:
         (`Replicas.distributed`), or pairs of these and labels.
       stop: Whether this process was asked to end.
     """
-    loss, norm, error, fallbacks, skipped, stops = self._take(
-        images, tf.constant(stop)
-    ).numpy()
+    numbers = self._take(images, tf.constant(stop)).numpy()
+    loss, norm, error, fallbacks, skipped, stops = map(float, numbers)
     return StepResult(
-        float(loss),
-        float(norm),
-        float(error),
-        round(float(fallbacks)),
-        bool(skipped),
-        bool(stops),
+        loss, norm, error, round(fallbacks), bool(skipped), bool(stops)
     )
 
   @tf.function(autograph=False)
   def _take(self, images, stop):
     strategy = self._replicas.strategy
-    result = strategy.run(self._reduced, args=(images, self._state.step, stop))
-    numbers, gradients = result
+    numbers, gradients = strategy.run(
+        self._reduced, args=(images, self._state.step, stop)
+    )
     # The same on all replicas.
     numbers = self._replicas.local(numbers)[0]
     finite = tf.reduce_all(tf.math.is_finite(numbers[:2]))
@@ -123,13 +118,13 @@ class TrainStep:
         [tf.stack([loss, fallbacks, tf.cast(stop, tf.float32)]), errors], 0
     )
     numbers, *gradients = replicas.all_sum([numbers, *gradients])
-    gradients, norm = tf.clip_by_global_norm(
-        gradients, self._config.clip_norm
-    )
+    gradients, norm = tf.clip_by_global_norm(gradients, self._config.clip_norm)
     loss, fallbacks, stops = tf.unstack(numbers[:3])
-    return tf.stack([loss, norm, _largest(numbers[3:]), fallbacks, stops]), (
-        gradients
-    )
+    errors = numbers[3:]
+    # NaN, if there is one, on every device.
+    nan = tf.reduce_any(tf.math.is_nan(errors))
+    error = tf.where(nan, float('nan'), tf.reduce_max(errors))
+    return tf.stack([loss, norm, error, fallbacks, stops]), gradients
 
   def _gradients(self, images, seed, first):
     """Loss, error, fall-backs and gradients, summed over the parts."""
@@ -192,9 +187,3 @@ class TrainStep:
         zip(gradients, self._variables, strict=True),
         experimental_aggregate_gradients=False,
     )
-
-
-def _largest(errors):
-  """The largest; NaN, if there is one, on every device."""
-  nan = tf.reduce_any(tf.math.is_nan(errors))
-  return tf.where(nan, float('nan'), tf.reduce_max(errors))

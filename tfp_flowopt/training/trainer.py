@@ -5,7 +5,6 @@ from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
-from tfp_flowopt.training import model_settings
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_results
@@ -104,11 +103,11 @@ class Trainer(not_copied.NotCopied):
     self._workdir = workdir
     self._config = config
     self._profile_steps = profile_steps
-    model = model_settings.model_settings(distribution)
+    model = run_settings.model_settings(distribution)
     self._settings = run_settings.run_settings(
         config, description, *images, model
     )
-    with self._replicas.scope():
+    with self._replicas.strategy.scope():
       self._state = train_state.TrainState(distribution, config)
       self._train_step = train_step.TrainStep(
           self._state, config, self._replicas
@@ -135,7 +134,7 @@ class Trainer(not_copied.NotCopied):
       WorkdirError: If `workdir` cannot be written to.
     """
     if self._loop is None:
-      with self._replicas.scope():
+      with self._replicas.strategy.scope():
         self._begin()
     return self
 
