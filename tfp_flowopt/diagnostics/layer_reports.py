@@ -68,9 +68,9 @@ class LayerReport(NamedTuple):
 class LayerReporter(not_copied.NotCopied):
   """Reports on the layers of one flow, again and again as it is trained.
 
-  The layers are evaluated eagerly, one after the other, so the memory is that
-  of one layer. Local constants need graphs: those are traced at the first call
-  that asks for them, one for all steps of a level, and used by later ones.
+  The layers are evaluated eagerly, one after the other, in the memory of one.
+  Graphs for local constants are traced at the first call that asks for them,
+  one for all steps of a level, and used by later ones.
   """
 
   _instead = 'it holds graphs of one flow; make a new one for a copied flow'

@@ -35,10 +35,9 @@ class LinearBaseline(NamedTuple):
       dimensions: with less than `ENOUGH_VECTORS`, `train` flatters, and
       `held_out` is poor.
     train: The optimum `L*` of the training data, in nats per event.
-    constrained: The optimum within the bounds that were given, likewise.
-    held_out: `[N]`, log-likelihoods of held-out data by the flow that is
-      optimal for the training data; for a structure without one, whose flow
-      each image chooses for itself, the optima of the held-out images.
+    constrained: The same within the bounds that were given.
+    held_out: `[N]`, log-likelihoods of held-out data by the flow of `train`;
+      where each image has one of its own, their optima.
   """
 
   structure: structures.Structure
@@ -90,14 +89,9 @@ def linear_baselines(data, held_out, lipschitz, noise_variance, num_data):
   Pointwise with blocks of 1, 2, 4, 8 where they fit, individual, circulant;
   dense up to 1023 dimensions. `held_out` has the event shape and type of
   `data`, `[N, D]` or `[N, H, W, C]`; for `lipschitz` and `noise_variance` see
-  `likelihood_optimum`.
-
-  Returns:
-    List of `LinearBaseline`.
-
-  Raises:
-    ValueError: If there are too few data for any structure.
-    InvalidArgumentError: If a matrix is singular, or data are not finite.
+  `likelihood_optimum`. A list of `LinearBaseline`; a `ValueError` if there are
+  too few data for any structure, an `InvalidArgumentError` if a matrix is
+  singular or data are not finite.
   """
   candidates = _candidates(num_data, data.shape[1:])
   if not candidates:

@@ -14,12 +14,9 @@ def pointwise_optima(examples, held_out, bits):
   """Bits/dim of the best pointwise linear flow of each block size.
 
   Those of `diagnostics.optimum_report`: fitted to the `ExampleBatches` of
-  training images `examples`, and evaluated on both.
-
-  Returns:
-    Dictionary with `train_optimum` and `held_out_optimum`, bits/dim, and
-    `vectors_per_dim`; each a dictionary by block size, a string: those of 1, 2,
-    4, 8 of which the training images have `ENOUGH_VECTORS`.
+  training images `examples`, and evaluated on both. `train_optimum`,
+  `held_out_optimum` and `vectors_per_dim` are each a dictionary by block size,
+  a string: those of 1, 2, 4, 8 of which there are `ENOUGH_VECTORS`.
   """
   shape = examples.event_shape
   counts = linear_baselines.vectors_by_block_size(examples.num_disjoint, shape)

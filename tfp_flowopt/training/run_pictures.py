@@ -59,14 +59,10 @@ class RunPictures:
     ]
 
   def draw(self, samples, step, board, log_rows, start):
-    """Draws `curve.png` and `samples.png` anew.
+    """Draws `curve.png` and `samples.png` anew, after `step` steps.
 
-    Args:
-      samples: What `samples` returned.
-      step: Number of steps done.
-      board: `TensorBoardWriter`, or `None`.
-      log_rows: Rows of the training log.
-      start: What was known before training, `linear_optima` included.
+    `samples` are those of the method, `board` is a `TensorBoardWriter` or
+    `None`, `start` is that of the `Trainer`.
     """
     block_size = linear_optima.best_block_size(start)
     train_optimum, held_out_optimum = (

@@ -70,12 +70,10 @@ class TrainStep:
       )
 
   def __call__(self, images, stop=False):
-    """Takes the step, and returns its `StepResult`.
+    """The `StepResult` of a step; `stop`: this process was asked to end.
 
-    Args:
-      images: uint8 `[B / replicas, H, W, C]` of each replica
-        (`Replicas.distributed`), or pairs of these and labels.
-      stop: Whether this process was asked to end.
+    Each replica has uint8 images `[B / replicas, H, W, C]`
+    (`Replicas.distributed`), or a pair of these and labels.
     """
     numbers = self._take(images, tf.constant(stop)).numpy()
     loss, norm, error, fallbacks, skipped, stops = map(float, numbers)
