@@ -41,15 +41,19 @@ _NUM_LEVELS = flags.DEFINE_integer(
     'num_levels', 1, 'Number of resolutions.', lower_bound=1
 )
 _NUM_STEPS = flags.DEFINE_integer(
-    'num_steps', 4, 'Flow steps of each.', lower_bound=1
+    'num_steps', 4, 'Flow steps at each resolution.', lower_bound=1
 )
 _TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 1500, 'Steps of training.', lower_bound=1
 )
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Images.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 32, 'Images in a batch.', lower_bound=1
+)
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of data and weights.', lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of data and weights.', lower_bound=0
+)
 
 flags.register_validator(
     _NORMAL,

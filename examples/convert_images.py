@@ -3,7 +3,7 @@
   python examples/convert_images.py --input=my_images --output=/tmp/records \
       --image_size=256
 
-An interrupted conversion goes on where it was when it is started again.
+Start an interrupted conversion again, and it resumes where it stopped.
 """
 
 import os
@@ -26,8 +26,8 @@ _OUTPUT = flags.DEFINE_string(
 _IMAGE_SIZE = flags.DEFINE_integer(
     'image_size',
     0,
-    'Side of the images: the largest square in the centre, resized. 0: as they '
-    'are.',
+    'Side of the images: the largest central square is resized to it. 0 keeps '
+    'the images as they are.',
     lower_bound=0,
 )
 _NUM_SHARDS = flags.DEFINE_integer(
@@ -37,10 +37,14 @@ _NUM_WORKERS = flags.DEFINE_integer(
     'num_workers', os.cpu_count() or 1, 'Number of threads.', lower_bound=1
 )
 _FORMAT = flags.DEFINE_enum(
-    'format', 'png', ['png', 'jpeg'], 'How the images are encoded.'
+    'format', 'png', ['png', 'jpeg'], 'Encoding of the images.'
 )
 _JPEG_QUALITY = flags.DEFINE_integer(
-    'jpeg_quality', 95, 'Of --format=jpeg.', lower_bound=1, upper_bound=100
+    'jpeg_quality',
+    95,
+    'JPEG quality, for --format=jpeg.',
+    lower_bound=1,
+    upper_bound=100,
 )
 _BAD_IMAGES = flags.DEFINE_enum(
     'bad_images',

@@ -29,7 +29,7 @@ import tfp_flowopt as fo
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
 _NOISE = flags.DEFINE_float(
-    'noise', 0.05, 'Standard deviation, of the range of values.', 1e-3, 1.0
+    'noise', 0.05, 'Standard deviation, as a part of the range.', 1e-3, 1.0
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     'image_size', 16, 'Side of the crops, divisible by 4.', lower_bound=4
@@ -47,9 +47,11 @@ _MAP_STEPS = flags.DEFINE_integer(
     'map_steps', 100, 'Steps towards the most probable image.', lower_bound=1
 )
 _SAMPLES = flags.DEFINE_integer(
-    'samples', 60, 'Of the posterior, for its mean; 0 for none.', lower_bound=0
+    'samples', 60, 'Posterior samples for the mean; 0 for none.', lower_bound=0
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of data and weights.', lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of data and weights.', lower_bound=0
+)
 
 flags.register_validator(
     _IMAGE_SIZE,
@@ -140,7 +142,7 @@ def main(argv):
     print(f'  {name:<24}{value:6.2f}')
   if _SAMPLES.value:
     print(
-        f'The mean is wrong by {results["error_by_deviation"]:.2f} posterior '
+        f'The mean is off by {results["error_by_deviation"]:.2f} posterior '
         f'standard deviations; {results["acceptance"]:.0%} of the proposals '
         'were accepted.'
     )

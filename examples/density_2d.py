@@ -45,7 +45,7 @@ _TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 1000, 'Steps of each model.', lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 256, 'Points in a step.', lower_bound=1
+    'batch_size', 256, 'Points in a batch.', lower_bound=1
 )
 _NUM_BLOCKS = flags.DEFINE_integer(
     'num_blocks', 10, 'Layers of each model.', lower_bound=1
@@ -57,9 +57,11 @@ _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 5e-3, "Adam's learning rate at the start.", lower_bound=0
 )
 _GRID = flags.DEFINE_integer(
-    'grid', 320, 'Points of a side of the grid of the integral.', lower_bound=8
+    'grid', 320, 'Grid points per side, for the integral.', lower_bound=8
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of data and weights.', lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of data and weights.', lower_bound=0
+)
 
 # Half the side of the square that the integral is over, and of the picture.
 _EXTENT, _SHOWN = 8.0, 4.5
@@ -208,7 +210,7 @@ def main(argv):
   print(
       f'{"data":<16}{"model":<10}{"start":>8}{"trained":>9}{"integral":>10}'
       f'{"Lip forward":>13}{"Lip inverse":>13}{"seconds":>9}\n'
-      '(held-out log-likelihood in nats a point; certified constants)'
+      '(held-out log-likelihood in nats per point; certified constants)'
   )
   for name in _DATASETS.value:
     seed = [_SEED.value, DATASETS.index(name)]

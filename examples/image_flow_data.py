@@ -63,7 +63,7 @@ def load(say):
   except ImportError as e:  # of tfds:NAME
     raise SystemExit(str(e)) from e
   except ValueError as e:
-    raise SystemExit(f'{e}\n(--bad_images=skip passes over bad images)') from e
+    raise SystemExit(f'{e}\n(--bad_images=skip leaves bad images out)') from e
 
 
 def _warn_of_few(number, say):
@@ -71,7 +71,7 @@ def _warn_of_few(number, say):
   if number < mean_error.FEW_IMAGES:
     say(
         f'Held out: only {number} independent image{"s" * (number > 1)}; '
-        'others may give quite other numbers. Give '
+        'others may give very different numbers. Give '
         f'{mean_error.FEW_IMAGES} or more, with --held_out or more images in '
         '--data.'
     )
@@ -111,7 +111,7 @@ def _crops(images, say):
     say('The right-hand quarter of each image is held out.')
     parts = fo.training.split_columns(images)
   elif len(images) > 1 and FLAGS.data:
-    say('The last image is held out; held-out numbers are about it alone.')
+    say('The last image is held out; held-out numbers are only about it.')
     parts = images[:-1], images[-1:]
   else:
     raise SystemExit(

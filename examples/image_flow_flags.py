@@ -60,53 +60,53 @@ TRAINING = (
 )
 
 _WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Directory of the run; made if missing.', required=True
+    'workdir', None, 'Directory of the run; created if missing.', required=True
 )
 flags.DEFINE_enum(
     'mode',
     'train',
     MODES,
-    'train: train, or go on, and export; evaluate: bits/dim of all held-out '
-    'images; sample, interpolate: pictures; export: a SavedModel; report: how '
-    'far the flow is from the optimum. All but the first need a run in '
-    '--workdir, and take its settings.',
+    'train: start or resume training, then export; evaluate: bits/dim of all '
+    'held-out images; sample, interpolate: pictures; export: a SavedModel; '
+    'report: how far the flow is from the optimum. All but train need a run '
+    'in --workdir, and use its settings.',
 )
 _CONFIG = flags.DEFINE_string(
     'config',
     None,
-    'JSON file of flags and their values; flags that are given override it.',
+    'JSON file of flags and their values; the command line overrides it.',
 )
 
 # Data.
 _DATA = flags.DEFINE_string(
     'data',
     None,
-    'Images to train on: a folder (PNG, JPEG, BMP, GIF), TFRecord files, a '
+    'Images to train on: a folder (PNG, JPEG, ...), TFRecord files, a '
     '.npy or an idx file, or tfds:NAME or tfds:NAME:SPLIT of TensorFlow '
-    'Datasets, of sizes not below --image_size; by default the photographs of '
-    'scikit-learn.',
+    'Datasets. Images must not be smaller than --image_size. By default, the '
+    'photographs of scikit-learn.',
 )
 _HELD_OUT = flags.DEFINE_string(
     'held_out',
     None,
-    'Images that training does not see; by default every tenth of --data.',
+    'Held-out images; by default every tenth of --data.',
 )
 _LABELS = flags.DEFINE_string(
     'labels',
     None,
-    "Classes that the flow is conditioned on: 'folders', each subfolder of "
-    "--data is one; 'tfds', those of the data set; or a .npy or idx file of "
-    'one whole number an image.',
+    "Classes to condition the flow on: 'folders', one for each subfolder of "
+    "--data; 'tfds', those of the data set; or a .npy or idx file with one "
+    'integer per image.',
 )
 _HELD_OUT_LABELS = flags.DEFINE_string(
-    'held_out_labels', None, 'The same of --held_out, if it is a file.'
+    'held_out_labels', None, 'Labels of --held_out, if --labels is a file.'
 )
 flags.DEFINE_enum(
     'bad_images',
     'strict',
     ['strict', 'skip'],
-    'What to do with a file that is no image, or too small: name it and stop, '
-    'or count it and go on.',
+    'What to do with a file that is no image or too small: strict stops with '
+    'its name, skip leaves it out and lists it.',
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     'image_size', 32, 'Side of the images, in pixels.', lower_bound=2
@@ -115,7 +115,7 @@ flags.DEFINE_enum(
     'crop',
     'random',
     ['random', 'center', 'tile'],
-    'Where images are cut out of larger ones of --data.',
+    'How to crop larger images of --data.',
 )
 flags.DEFINE_bool('flip', False, 'Whether to mirror half of the images.')
 flags.DEFINE_enum('channels', '3', ['1', '3'], '3 for colour, 1 for grey.')
@@ -124,7 +124,7 @@ flags.DEFINE_enum('channels', '3', ['1', '3'], '3 for colour, 1 for grey.')
 flags.DEFINE_float(
     'lipschitz_budget',
     7.0,
-    'Bound of the logarithm of the Lipschitz constants of the non-linear part '
+    'Bound on the logarithm of the Lipschitz constants of the non-linear part '
     'and of its inverse; 0 for no budget.',
     lower_bound=0.0,
 )
@@ -132,8 +132,8 @@ flags.DEFINE_enum(
     'compute_dtype',
     'float32',
     ['float32', 'bfloat16'],
-    'Type of what the networks compute; bfloat16 is faster where the processor '
-    'has it.',
+    'Type in which the networks compute; bfloat16 is faster where the '
+    'processor supports it.',
 )
 _model = config_flags.define(
     fo.bijectors.ImageFlowConfig, MODEL, num_steps=4, hidden_channels=64
@@ -146,8 +146,8 @@ _training = config_flags.define(
 flags.DEFINE_bool(
     'deterministic',
     True,
-    'Whether a run that goes on has the same bits as one that never stopped; '
-    'slower on GPUs.',
+    'Whether a resumed run has the same bits as an uninterrupted one; slower '
+    'on GPUs.',
 )
 
 # Devices.
@@ -161,7 +161,8 @@ _STRATEGY = flags.DEFINE_enum(
 _CPU_DEVICES = flags.DEFINE_integer(
     'cpu_devices',
     None,
-    'Cuts the CPU into so many devices, for --strategy=mirrored without GPUs.',
+    'Split the CPU into this many devices, for --strategy=mirrored without '
+    'GPUs.',
     lower_bound=1,
 )
 
@@ -170,25 +171,25 @@ flags.DEFINE_enum(
     'checkpoint',
     'latest',
     ['latest', 'best'],
-    'Which one --mode other than train looks at.',
+    'Checkpoint that modes other than train use.',
 )
 flags.DEFINE_string(
-    'output', None, 'Where --mode other than train writes to.'
+    'output', None, 'Path that modes other than train write to.'
 )
 flags.DEFINE_integer(
     'num_images',
     None,
-    'Images of --mode=sample, by default 16, or of --mode=evaluate, by default '
-    'all that are held out, 1024 if those are crops without end.',
+    'Number of images of --mode=sample (default 16) or --mode=evaluate '
+    '(default: all that are held out, or 1024 if they are random crops).',
     lower_bound=1,
 )
 _TEMPERATURE = flags.DEFINE_float(
-    'temperature', 0.7, 'Of --mode=sample: below 1, more typical images.'
+    'temperature', 0.7, 'For --mode=sample; below 1: more typical images.'
 )
 _LABEL = flags.DEFINE_integer(
     'label',
     None,
-    'Class of --mode=sample; by default all in turn.',
+    'Class to draw with --mode=sample; by default all in turn.',
     lower_bound=0,
 )
 flags.DEFINE_integer(
@@ -214,7 +215,7 @@ flags.register_validator(
 flags.register_validator(
     _TEMPERATURE,
     lambda value: 0 <= value < math.inf,
-    message='--temperature must be a number that is not negative',
+    message='--temperature must be finite and not negative',
 )
 flags.register_validator(
     _WORKDIR,

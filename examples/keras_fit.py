@@ -28,14 +28,20 @@ import tfp_flowopt as fo
 _PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
 _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
 _CONDITIONAL = flags.DEFINE_bool(
-    'conditional', False, 'Whether the flow sees the digit.'
+    'conditional', False, 'Whether to condition the flow on the digit.'
 )
-_EPOCHS = flags.DEFINE_integer('epochs', 15, 'At most.', lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 32, 'Images.', lower_bound=1)
+_EPOCHS = flags.DEFINE_integer(
+    'epochs', 15, 'Largest number of epochs.', lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    'batch_size', 32, 'Images in a batch.', lower_bound=1
+)
 _LEARNING_RATE = flags.DEFINE_float(
-    'learning_rate', 3e-3, "Adam's.", lower_bound=0
+    'learning_rate', 3e-3, "Adam's learning rate.", lower_bound=0
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of data and weights.', lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of data and weights.', lower_bound=0
+)
 
 
 def make_dataset(images, labels, batch_size, seed):

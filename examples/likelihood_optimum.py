@@ -44,27 +44,27 @@ _TILES = flags.DEFINE_enum(
     'tiles',
     'tile',
     ['tile', 'random', 'center'],
-    'Squares side by side, --crops of them at random, or one in the centre.',
+    'Squares side by side, --crops random ones, or one in the centre.',
 )
 _CROPS = flags.DEFINE_integer(
-    'crops', 100, 'Random squares of an image.', lower_bound=1
+    'crops', 100, 'Random squares per image.', lower_bound=1
 )
 _BLOCK_SIZES = flags.DEFINE_list(
     'block_sizes', ['1', '2', '4', '8', '16'], 'Sides of pointwise blocks.'
 )
 _MAX_DENSE = flags.DEFINE_integer(
-    'max_dense', 3072, 'Most dimensions of a dense matrix.', lower_bound=0
+    'max_dense', 3072, 'Largest dimension of a dense matrix.', lower_bound=0
 )
 _BITS = flags.DEFINE_integer(
     'bits', 8, 'Bits to quantise to.', lower_bound=1, upper_bound=8
 )
 _STANDARD_ERRORS = flags.DEFINE_bool(
-    'standard_errors', True, 'Read all images again, for standard errors.'
+    'standard_errors', True, 'Read all images twice, for standard errors.'
 )
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'Folder for optimum.json, spectrum.png and price.png.'
 )
-_CROP_SEED = flags.DEFINE_integer('crop_seed', 0, 'Of random squares.')
+_CROP_SEED = flags.DEFINE_integer('crop_seed', 0, 'Seed of random squares.')
 
 flags.register_validator(
     _BLOCK_SIZES,
@@ -293,7 +293,7 @@ def main(argv):
     print(f'\nNo dense matrix: {why}.')
   if few:
     print(
-        '\nFew data: in bits/dim, these look better than they are by about '
+        '\nFew data. In bits/dim, these look better than they are by about '
         + ', '.join(few)
         + ',\nor more where the tiles of an image resemble each other.'
     )

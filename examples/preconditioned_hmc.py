@@ -48,14 +48,14 @@ _NUM_CHAINS = flags.DEFINE_integer(
 _NUM_STEPS = flags.DEFINE_integer(
     'num_steps',
     2000,
-    'Steps of each chain that warm it up, and as many again that are kept.',
+    'Warm-up steps of each chain; as many again are kept.',
     lower_bound=10,
 )
 _TARGET_ACCEPT = flags.DEFINE_float(
-    'target_accept', 0.9, 'Acceptance probability that step sizes aim at.'
+    'target_accept', 0.9, 'Target acceptance probability.'
 )
 _MAX_TREE_DEPTH = flags.DEFINE_integer(
-    'max_tree_depth', 10, 'Of NUTS.', lower_bound=1
+    'max_tree_depth', 10, 'Largest tree depth of NUTS.', lower_bound=1
 )
 
 SIZE = 10

@@ -1,8 +1,8 @@
 """Trains an image flow from the closed-form optimum on, and exports it.
 
 Without `--data` it trains on random crops of the two photographs that
-scikit-learn ships. A run that was stopped, however, goes on where it was when
-it is started again; its flags are kept in its directory.
+scikit-learn ships. Start an interrupted run again, and it resumes where it
+stopped; its flags are kept in its directory.
 
   python examples/train_image_flow.py --workdir=/tmp/flow
   python examples/train_image_flow.py --workdir=/tmp/flow --mode=sample
@@ -101,7 +101,7 @@ def _train(distribution, trainer, say):
 def _at_start(values):
   """What was known before training, in words."""
   if values['predicted'] is None:
-    return 'nothing is known any more'
+    return 'no record is left'
   return (
       f'predicted {values["predicted"]:.3f} bits/dim, measured '
       f'{values["measured"]:.3f}'

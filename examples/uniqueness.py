@@ -30,7 +30,7 @@ _RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
 _NUM_POINTS = flags.DEFINE_integer(
     'num_points', 20000, 'Points of each data set.', lower_bound=2
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the data.', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of the data.', lower_bound=0)
 
 # Colours: of the two flows, and of what equal ones would show.
 _FIRST, _SECOND, _EQUAL = '#4c78a8', '#e45756', '#888888'

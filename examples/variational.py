@@ -42,12 +42,14 @@ __all__ = [
 ]
 
 RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
-SEED = flags.DEFINE_integer('seed', 0, 'Of all random numbers.', lower_bound=0)
+SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of all random numbers.', lower_bound=0
+)
 TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 4000, 'Steps of the optimiser for each fit.', lower_bound=2
 )
 _SAMPLE_SIZE = flags.DEFINE_integer(
-    'sample_size', 64, 'Latents in a step of the optimiser.', lower_bound=1
+    'sample_size', 64, 'Latents in each optimiser step.', lower_bound=1
 )
 _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 1e-2, "Adam's learning rate at the start.", lower_bound=0
@@ -68,7 +70,7 @@ _SCALE_BOUND = flags.DEFINE_float(
     'scale_bound', 1.5, "Bound of the affine couplings' log-scales."
 )
 _TAIL_BOUND = flags.DEFINE_float(
-    'tail_bound', 30.0, 'Latents at which affine couplings have levelled off.'
+    'tail_bound', 30.0, 'Size of latents at which affine couplings level off.'
 )
 # From so many steps on, XLA saves more than the time it takes to compile.
 _XLA_PAYS = 1000

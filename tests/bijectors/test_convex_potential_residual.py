@@ -206,11 +206,15 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match=next(iter(kwargs))):
       bijector(layer, **kwargs)
 
-  class Wide(fo.lipschitz.LipschitzDense):
-    lipschitz = 2.0
+  class Mine(fo.lipschitz.LipschitzDense):
+    lipschitz = 1.0
 
+  with pytest.raises(ValueError, match=r'`layer`.*no subclass'):
+    bijector(Mine(2, 2))
+  with pytest.raises(ValueError, match=r'`layer`.*no subclass'):
+    bijector('a layer')
   with pytest.raises(ValueError, match=r'`layer`.*at most 1'):
-    bijector(Wide(2, 2))
+    bijector(fo.lipschitz.LipschitzDense(2, 2, lipschitz=2.0))
   coarse = fo.lipschitz.LipschitzConv2D(1, 2, compute_dtype=tf.bfloat16)
   with pytest.raises(ValueError, match=r'`layer`.*got bfloat16'):
     bijector(coarse)

@@ -79,7 +79,7 @@ def test_split_columns_shares_no_pixel():
 
 
 def test_too_small_images_are_named():
-  with pytest.raises(ValueError, match=r'number 1 has 5 x 3 pixels'):
+  with pytest.raises(ValueError, match=r'number 1 has 3 x 5 pixels'):
     training.ImageCrops([numbered(9, 9, 0), numbered(5, 3, 0)], 4)
   with pytest.raises(ValueError, match='empty'):
     training.ImageCrops([], 4)

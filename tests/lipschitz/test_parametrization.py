@@ -6,7 +6,7 @@ from support import registry
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.lipschitz import kernel_normalization
+from tfp_flowopt.lipschitz import rescaled_kernel
 
 lip = fo.lipschitz
 
@@ -15,9 +15,9 @@ lip = fo.lipschitz
 def rescalings(monkeypatch):
   """Kernels that were rescaled, a list that grows."""
   seen = []
-  rescale = kernel_normalization.NORMALIZATIONS['aol']
+  rescale = rescaled_kernel.NORMALIZATIONS['aol']
   monkeypatch.setitem(
-      kernel_normalization.NORMALIZATIONS,
+      rescaled_kernel.NORMALIZATIONS,
       'aol',
       lambda kernel: seen.append(kernel) or rescale(kernel),
   )

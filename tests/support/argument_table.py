@@ -91,7 +91,7 @@ ENTRIES = {
         {
             'event_shape': kinds.IMAGE_SHAPE,
             'num_factored': (*kinds.COUNT_OR_NONE, 4),
-            'travel': kinds.OBJECT,
+            'next_level': kinds.OBJECT,
             'scaling': kinds.OBJECT,
         },
         ('num_factored',),

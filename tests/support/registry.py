@@ -118,7 +118,7 @@ def _factor_out(dtype):
   return fob.FactorOut(
       [4, 2, 5],
       num_factored=3,
-      travel=fob.ImageFlow(
+      next_level=fob.ImageFlow(
           [4, 2, 2],
           num_levels=1,
           num_steps=1,

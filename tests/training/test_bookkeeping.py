@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfp_flowopt as fo
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import progress
-from tfp_flowopt.training import averaging
+from tfp_flowopt.training import train_state
 from tfp_flowopt.training import training_log
 
 
@@ -75,7 +75,7 @@ def test_progress_on_a_terminal_and_in_a_file():
 def test_averages_follow_the_formula():
   variable = tf.Variable([1.0, 2.0])
   n = tf.Variable(0, dtype=tf.int64)
-  average = averaging.AveragedWeights([variable], 0.9, n)
+  average = train_state.AveragedWeights([variable], 0.9, n)
   want = variable.numpy().astype(np.float64)
   for step in range(1, 120):
     n.assign(step)

@@ -15,9 +15,9 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt.data import example_batches
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import linear_optima
-from tfp_flowopt.training import loss_progress
 from tfp_flowopt.training import replicas
 from tfp_flowopt.training import run_pictures
+from tfp_flowopt.training import training_loop
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -142,7 +142,7 @@ class _no_file:
 def test_the_gain_on_the_screen_is_positive_where_the_flow_is_better(
     loss, optimum, capsys
 ):
-  bar = loss_progress.LossProgress(1, 2, optimum, quiet=False)
+  bar = training_loop.LossProgress(1, 2, optimum, quiet=False)
   bar.update(1, loss)
   gains = re.findall(r'gain (-?[\d.]+)', capsys.readouterr().out)
   if optimum is None:

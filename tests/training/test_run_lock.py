@@ -175,7 +175,7 @@ def test_all_workers_hear_that_the_chief_was_refused(tmp_path):
   heard = []
   chief = toy_runs.ToyRun(tmp_path, replicas=Workers(True, heard))
   other = toy_runs.ToyRun(tmp_path, replicas=Workers(True, []))
-  other.files._lock._replicas = Workers(False, heard)
+  other.files._replicas = Workers(False, heard)
   heard.clear()
   with toy_runs.ToyRun(tmp_path).files.lock():
     with pytest.raises(fo.training.WorkdirInUseError, match='process'):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 from tfp_flowopt.data import quantization
-from tfp_flowopt.training import learning_rate
+from tfp_flowopt.training import train_state
 
 
 def test_a_step_that_is_not_finite_changes_nothing(
@@ -125,7 +125,7 @@ def test_the_cosine_ends_with_the_run(tmp_path):
   config = fo.training.TrainConfig(
       train_steps=8, warmup_steps=2, learning_rate=0.1, schedule='cosine'
   )
-  rate = learning_rate.LearningRate(config)
+  rate = train_state.LearningRate(config)
   want = [0.05, *(0.05 * (1 + math.cos(math.pi * n / 8)) for n in range(1, 9))]
   np.testing.assert_allclose([rate(n) for n in range(9)], want, atol=1e-7)
   assert float(rate(9)) == 0.0

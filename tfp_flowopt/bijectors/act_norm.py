@@ -43,8 +43,7 @@ class ActNorm(base.JointBijector):
       num_channels: Size of the last axis of the images.
       log_range: Positive Python `float`: the scales can be trained within a
         factor `exp(log_range)` of their initial values.
-      rate: How far the scales move for a step of the weights, see
-        `AnchoredLogScale`.
+      rate: How far they move for a step of the weights (`AnchoredLogScale`).
       dtype: Type of the variables.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -60,14 +59,7 @@ class ActNorm(base.JointBijector):
           num_channels, log_range, dtype, rate=rate
       )
       self._shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
-      super().__init__(
-          forward_min_event_ndims=3,
-          is_constant_jacobian=True,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name, is_constant_jacobian=True)
 
   @property
   def log_scale(self):
@@ -84,7 +76,7 @@ class ActNorm(base.JointBijector):
 
     Args:
       mean: `[num_channels]`, mean of each channel of the images that arrive.
-      variance: `[num_channels]`, their variances, positive.
+      variance: `[num_channels]`, their variances.
 
     Raises:
       ValueError: If a variance is not positive and finite, or a mean not

@@ -43,8 +43,8 @@ class AdditiveCoupling(coupling.Coupling):
 
     Args:
       conditioner: Callable that maps `[..., C // 2]` to the shift
-        `[..., C - C // 2]`. The property `lipschitz` of its class, if it has
-        one, must be a Lipschitz constant of it; a subclass states it again.
+        `[..., C - C // 2]`. The `lipschitz` that it may state as a property of
+        its class must be a Lipschitz constant of it.
       event_ndims: Number of dimensions of an event, 3 for images.
       validate_args: Python `bool`.
       name: Python `str`.
@@ -54,9 +54,7 @@ class AdditiveCoupling(coupling.Coupling):
     """
     parameters = dict(locals())
     with tf.name_scope(name) as name:
-      super().__init__(
-          conditioner, event_ndims, validate_args, parameters, name
-      )
+      super().__init__(conditioner, event_ndims, parameters, name)
 
   def _normalize(self, y, params):
     return y + params, tf.zeros_like(y)

@@ -27,11 +27,11 @@ class AffineCoupling(coupling.Coupling):
   phi(y) = y / (1 + |y| / B)        s = a tanh(r / a)       (r, t) = net(y1)
   ```
 
-  Near the origin it is the affine coupling of RealNVP (Dinh, Sohl-Dickstein &
-  Bengio 2017), `e^s y2 + t`, and that is its limit for `B -> inf`. But there
-  the derivative with respect to `y1` grows with `y2`, so it has no Lipschitz
-  constant; here `|phi| < B` bounds it. As `0 < phi' = (1 + |y|/B)^-2 <= 1`,
-  each slope lies in `[e^-a, e^a]`, the density is continuous, and
+  Its limit for `B -> inf` is the affine coupling of RealNVP (Dinh,
+  Sohl-Dickstein & Bengio 2017), `e^s y2 + t`. There the derivative with respect
+  to `y1` grows with `y2`, so it has no Lipschitz constant; here `|phi| < B`
+  bounds it. As `0 < phi' = (1 + |y|/B)^-2 <= 1`, each slope lies in
+  `[e^-a, e^a]`, the density is continuous, and
 
   ```none
   log|det d inverse / dy| = sum log(1 + (e^s - 1) phi'(y2)).
@@ -78,8 +78,8 @@ class AffineCoupling(coupling.Coupling):
     Args:
       conditioner: Callable that maps `[..., C // 2]` to
         `[..., 2 (C - C // 2)]`, `r` and `t` of the formula side by side. The
-        property `lipschitz` of its class, if it has one, must be a Lipschitz
-        constant of it; a subclass states it again.
+        `lipschitz` that it may state as a property of its class must be a
+        Lipschitz constant of it.
       scale_bound: Positive Python `float` of at most 40, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
@@ -91,22 +91,18 @@ class AffineCoupling(coupling.Coupling):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    scale_bound = arguments.check_number(
+    self._scale_bound = arguments.check_number(
         'scale_bound',
         scale_bound,
         lambda v: 0 < v <= 40,
         # The square of e^44 is the last in float32.
         'positive and at most 40',
     )
-    tail_bound = arguments.check_positive(
+    self._tail_bound = arguments.check_positive(
         'tail_bound', tail_bound, or_infinite=True
     )
     with tf.name_scope(name) as name:
-      self._scale_bound = scale_bound
-      self._tail_bound = tail_bound
-      super().__init__(
-          conditioner, event_ndims, validate_args, parameters, name
-      )
+      super().__init__(conditioner, event_ndims, parameters, name)
 
   _params_per_channel = 2
 
@@ -148,17 +144,10 @@ def _steepest_scale(a):
 
 
 def constants_within(log_lipschitz, tail_bound):
-  """Constants with which a coupling has at most a given Lipschitz constant.
+  """`scale_bound` and `lipschitz` of a coupling of a constant of at most `e^b`.
 
-  `N(c, d) = e^b` is solved by `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
-
-  Args:
-    log_lipschitz: Positive Python `float`, the `b` above: the logarithm of the
-      constant in both directions.
-    tail_bound: The coupling's `tail_bound`.
-
-  Returns:
-    `scale_bound` of the coupling and `lipschitz` of its conditioner.
+  `b` is `log_lipschitz`. `N(c, d) = e^b` is solved by
+  `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
   """
   a = _SCALE_SHARE * log_lipschitz
   # With differences of exponentials: b may be very small.

@@ -29,26 +29,38 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   `TransformedDistribution.log_prob` asks for the inverse at `y` and then for
   the *forward* log-determinant at the recovered point. With TFP's plain cache a
   network runs twice for that; here both directions keep the log-determinant
-  beside the value until `log_prob` returns, so it runs once. Likewise in
+  beside the value until `log_prob` returns. Likewise in
   `experimental_sample_and_log_prob`, in a `tfb.Chain` or `tfb.Invert`, and in
   `tfp.mcmc.TransformedTransitionKernel`.
 
-  Nothing is kept for longer, and nothing outside of these: weights change. Who
-  needs both calls `forward_and_log_det` or `inverse_and_log_det`, which take
-  any bijector; `inverse` and then `inverse_log_det_jacobian` evaluate twice.
-
-  Integers and booleans are refused, unless they are Python's own numbers.
+  Nothing is kept for longer: weights change. Who needs both calls
+  `forward_and_log_det` or `inverse_and_log_det`, which take any bijector;
+  `inverse` and then `inverse_log_det_jacobian` evaluate twice. Integers and
+  booleans are refused, unless they are Python's own numbers.
 
   Subclasses implement `_forward_and_log_det` and `_inverse_and_log_det`, each
   returning the value and the log-determinant of its own direction, reduced
-  over the minimal event dimensions.
-
-  Those that depend on more than their input set `_is_conditional`: both methods
-  have an argument `conditioning`, `None` by default, as have all methods of
-  TFP's that pass keyword arguments on.
+  over the minimal event dimensions. Those that depend on more than their input
+  set `_is_conditional`: both methods have an argument `conditioning`, `None` by
+  default, as have all methods of TFP's that pass keyword arguments on.
   """
 
   _is_conditional = False
+
+  def __init__(
+      self, event_ndims=None, dtype=None, parameters=None, name=None, **kwargs
+  ):
+    """As `tfb.Bijector`, for events of `event_ndims` dimensions both ways.
+
+    `dtype`, `name` and what else there is are TFP's; `parameters` are the
+    arguments of the subclass's constructor, `validate_args` among them.
+    """
+    if event_ndims is not None:
+      kwargs.setdefault('forward_min_event_ndims', event_ndims)
+    kwargs.setdefault(
+        'validate_args', (parameters or {}).get('validate_args', False)
+    )
+    super().__init__(dtype=dtype, parameters=parameters, name=name, **kwargs)
 
   @property
   def _conditioning_ndims(self):
@@ -64,20 +76,15 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     """Returns `inverse(y)` and `log|det d inverse / dy|`."""
 
   def _inverse_with_gradients(self, result, forward, tape, **kwargs):
-    """Goes back from a result, and the same way again under a tape.
+    """Goes back from a value, and the same way again under a tape that records.
 
     A reversible flow walks back so, from results to gradients. What both ways
-    need (the network of a coupling) may be computed once.
-
-    Args:
-      result: Value of `forward`, or of `inverse`.
-      forward: Whether it is the value of `forward`.
-      tape: `tf.GradientTape` that records.
-      **kwargs: `conditioning`, if the bijector depends on one.
+    need (the network of a coupling) may be computed once. `forward` says
+    whether `result` is the value of `forward`, or of `inverse`.
 
     Returns:
-      A list of `Tensor`s, which beside each other along the last axis are the
-      input; the value and the log-determinant, recorded as functions of them.
+      A list of `Tensor`s, the input in parts along the last axis; the value and
+      the log-determinant, recorded as functions of them.
     """
     there, back = self._inverse_and_log_det, self._forward_and_log_det
     if forward:
@@ -87,40 +94,26 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     tape.watch(x)
     return [x], *there(x, **kwargs)
 
-  def _forward(self, x, **kwargs):
-    return self._forward_and_log_det(x, **kwargs)[0]
-
-  def _inverse(self, y, **kwargs):
-    return self._inverse_and_log_det(y, **kwargs)[0]
-
-  def _forward_log_det_jacobian(self, x, **kwargs):
-    return self._forward_and_log_det(x, **kwargs)[1]
-
-  def _inverse_log_det_jacobian(self, y, **kwargs):
-    return self._inverse_and_log_det(y, **kwargs)[1]
-
   @classmethod
   def _parameter_properties(cls, dtype, num_classes=None):
     del dtype, num_classes
     return {}
 
   def _configure(self):
-    """Sets what copies may change; subclasses name it as their arguments.
+    """Sets what copies may change; subclasses name it as their arguments."""
 
-    The constructor calls it, and `copy` where one of them changes.
-    """
+  def _configure_by(self, parameters):
+    settings = inspect.signature(self._configure).parameters
+    self._configure(**{key: parameters[key] for key in settings})
 
   def copy(self, **override_parameters_kwargs):
-    """A bijector with the same weights and some other arguments.
+    """A bijector that shares the weights of this one, with other arguments.
 
     It is made without the constructor. Only where a bijector has no weights but
     those of its arguments, as a coupling, may all arguments change.
 
     Args:
       **override_parameters_kwargs: Constructor arguments to change.
-
-    Returns:
-      A new instance that shares the weights of this one.
 
     Raises:
       TypeError: If there is no such argument.
@@ -129,7 +122,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     """
     changed = override_parameters_kwargs
     parameters = dict(self.parameters or {}, **changed)
-    settings = inspect.signature(self._configure).parameters
+    settings = inspect.signature(self._configure).parameters.keys()
     fixed = sorted(changed.keys() - settings - {'name', 'validate_args'})
     if fixed:
       unknown = sorted(set(fixed) - set(self.parameters or {}))
@@ -159,7 +152,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
       if key not in vars(result) and not module_tree.is_state(key):
         setattr(result, key, value)
     if changed.keys() & settings:
-      result._configure(**{key: parameters[key] for key in settings})  # pylint: disable=protected-access
+      result._configure_by(parameters)
     return result
 
   def __getitem__(self, slices):
@@ -174,15 +167,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
 
 
 def keywords(bijector, conditioning=None):
-  """Keyword arguments of the methods of a bijector.
-
-  Args:
-    bijector: Any `tfb.Bijector`.
-    conditioning: `Tensor` or `None`.
-
-  Returns:
-    Dictionary, empty if the bijector does not depend on conditioning.
-  """
+  """Keyword arguments of a bijector, empty if it takes no `conditioning`."""
   takes = conditioning is not None and getattr(
       bijector, '_is_conditional', False
   )
@@ -208,8 +193,7 @@ def forward_and_log_det(bijector, x, conditioning=None):
     ValueError: If `bijector` is none, the shape does not fit, or `x` holds
       integers or booleans.
   """
-  _check_bijector(bijector)
-  x = floats.as_floats(x, bijector.dtype, 'x')
+  x = _as_input(x, bijector, 'x')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._forward_and_log_det(  # pylint: disable=protected-access
         x, **keywords(bijector, conditioning)
@@ -232,11 +216,9 @@ def inverse_and_log_det(bijector, y, conditioning=None):
     The value, and the log-determinant in nats per event.
 
   Raises:
-    ValueError: If `bijector` is none, the shape does not fit, or `y` holds
-      integers or booleans.
+    ValueError: As `forward_and_log_det`.
   """
-  _check_bijector(bijector)
-  y = floats.as_floats(y, bijector.dtype, 'y')
+  y = _as_input(y, bijector, 'y')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._inverse_and_log_det(  # pylint: disable=protected-access
         y, **keywords(bijector, conditioning)
@@ -246,23 +228,17 @@ def inverse_and_log_det(bijector, y, conditioning=None):
   return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
 
 
-def _check_bijector(bijector):
+def _as_input(value, bijector, name):
   arguments.check_instance(
       'bijector', bijector, tfp.bijectors.Bijector, 'a tfb.Bijector'
   )
+  return floats.as_floats(value, bijector.dtype, name)
 
 
 def compose(evaluate, bijectors, x, conditioning=None):
-  """Applies bijectors in turn.
+  """The last value of bijectors in turn, and the sum of their log-determinants.
 
-  Args:
-    evaluate: `forward_and_log_det` or `inverse_and_log_det`.
-    bijectors: Iterable of bijectors.
-    x: `Tensor`.
-    conditioning: As for `forward_and_log_det`.
-
-  Returns:
-    The last value, and the sum of the log-determinants in nats per event.
+  `evaluate` is `forward_and_log_det` or `inverse_and_log_det`.
   """
   total = tf.zeros([], x.dtype)
   for bijector in bijectors:
@@ -272,42 +248,27 @@ def compose(evaluate, bijectors, x, conditioning=None):
 
 
 def check_event(x, event_shape, name, any_rank=False):
-  """Checks the last dimensions of an input.
+  """`x`, whose last dimensions must have a shape, `None` in it for any size.
 
-  Args:
-    x: `Tensor`.
-    event_shape: Shape that the last dimensions must have; `None` for any size.
-    name: Of the bijector, for the message.
-    any_rank: Whether it works for inputs of unknown rank.
-
-  Returns:
-    `x`, with the static shape refined; dimensions that are not known yet are
-    checked as it runs.
-
-  Raises:
-    ValueError: If the shapes are known and do not fit, or the rank is not
-      known.
+  The static shape is refined; dimensions that are not known yet are checked as
+  it runs. With `any_rank` the rank need not be known. A `ValueError` calls the
+  bijector `name`.
   """
   event_shape = tf.TensorShape(event_shape)
   if any_rank and x.shape.rank is None:
     return x
-  if x.shape.rank is None or x.shape.rank < event_shape.rank:
-    raise _wrong_event(x, event_shape, name)
-  batch = x.shape[: x.shape.rank - event_shape.rank]
-  shape = batch.concatenate(event_shape)
-  if not x.shape.is_compatible_with(shape):
-    raise _wrong_event(x, event_shape, name)
+  # Negative for a rank that is too low: then that is another one.
+  batch_ndims = (x.shape.rank or 0) - event_shape.rank
+  shape = x.shape[: max(batch_ndims, 0)].concatenate(event_shape)
+  if x.shape.rank is None or not x.shape.is_compatible_with(shape):
+    sizes = ', '.join(str(n) for n in event_shape.as_list())
+    raise ValueError(
+        f'{name} needs inputs of a known rank, and of shape [..., {sizes}], '
+        f'got {x.shape}.'
+    )
   # No operation where nothing is left to check: there are hundreds of calls.
   known = x.shape.merge_with(shape).as_list() == x.shape.as_list()
   return x if known else tf.ensure_shape(x, shape)
-
-
-def _wrong_event(x, event_shape, name):
-  sizes = ', '.join(str(n) for n in event_shape.as_list())
-  return ValueError(
-      f'{name} needs inputs of a known rank, and of shape [..., {sizes}], got '
-      f'{x.shape}.'
-  )
 
 
 def num_positions(x):

@@ -30,18 +30,17 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
   (Meunier et al. 2022 bound such layers; Huang et al. 2021 make flows of
   gradients of convex potentials.) `A` is the rescaled kernel of a
   `LipschitzDense` or `LipschitzConv2D` and its true transpose, `k` a trained
-  gain of each hidden unit: a slope may change from 0 to 1 over any distance.
-  The Jacobian is symmetric,
+  gain of each hidden unit. The Jacobian is symmetric by construction,
 
   ```none
   m I <= J = m I + (M - m) A diag(act') A^T <= M I,
   ```
 
-  by construction, with no limit of 1 on `M - m` as a residual layer has. So the
-  Lipschitz constants are `M` inverse and `1 / m` forward, and `forward` is the
-  minimum of a strongly convex function: the gradient step of size `2 / (M + m)`
-  contracts by `(M - m) / (M + m)` and is accelerated (`ImplicitBijector`), to
-  the certified error `|f(y_hat) - x| / m`.
+  with no limit of 1 on `M - m` as a residual layer has. So the Lipschitz
+  constants are `M` inverse and `1 / m` forward, and `forward` is the minimum of
+  a strongly convex function: the gradient step of size `2 / (M + m)` contracts
+  by `(M - m) / (M + m)` and is accelerated, to the certified error
+  `|f(y_hat) - x| / m`.
 
   **Log-determinant**, in nats: `'exact'` is a Cholesky factorisation of `J`, or
   of the smaller `I + (M-m)/m S^(1/2) A^T A S^(1/2)`, `S = diag(act')`, where
@@ -83,13 +82,9 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       log_det: `'exact'` or `'lanczos'`.
       num_terms: Steps of Lanczos.
       num_probes: Random probes whose mean is taken.
-      seed: Python `int` or pair, the seed of calls that give none. It gives the
-        same probes each time: for training, give each call its own.
-      tolerance: Positive Python `float`, the certified error of `forward`
-        relative to `max(1, |x|)`; by default 32 times the resolution of the
-        type.
-      max_iterations: Python `int`, the most steps of the solver. It stops by
-        itself at the number that plain iteration needs for the tolerance.
+      seed: As for `LipschitzResidual`.
+      tolerance: As for `LipschitzResidual`.
+      max_iterations: As for `LipschitzResidual`.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -97,19 +92,13 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    self._configure(
-        smallest,
-        largest,
-        log_det=log_det,
-        num_terms=num_terms,
-        num_probes=num_probes,
-        seed=seed,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
-    arguments.check_instance(
-        'layer', layer, layers.LipschitzLinear, 'a LipschitzDense or -Conv2D'
-    )
+    self._configure_by(parameters)
+    # Exactly: the transposed layer is not that of what a subclass computes.
+    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
+      raise ValueError(
+          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
+          f'no subclass, got {layer!r} ({type(layer).__name__}).'
+      )
     kernel = layer.effective_kernel()
     if layer.compute_dtype != kernel.dtype:
       raise ValueError(
@@ -121,24 +110,13 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
           'Argument `layer` must certify a constant of at most 1, got '
           f'{layer.lipschitz}.'
       )
-    # Exactly: the transposed layer is not that of what a subclass computes.
-    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
-      raise ValueError(
-          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
-          f'no subclass, got {type(layer).__name__}.'
-      )
     with tf.name_scope(name) as name:
       self._layer = layer
       self._log_gain = anchored_log_scale.AnchoredLogScale(
           kernel.shape[-1], 3.0, kernel.dtype, name='log_gain'
       )
-      super().__init__(
-          1 if kernel.shape.rank == 2 else 3,
-          kernel.dtype,
-          validate_args,
-          parameters,
-          name,
-      )
+      event_ndims = 1 if kernel.shape.rank == 2 else 3
+      super().__init__(event_ndims, kernel.dtype, parameters, name)
 
   def _configure(
       self,
@@ -154,15 +132,13 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     super()._configure(
         log_det, num_terms, num_probes, seed, tolerance, max_iterations
     )
-    smallest = arguments.check_positive('smallest', smallest)
-    largest = arguments.check_positive('largest', largest)
+    self._smallest = smallest = arguments.check_positive('smallest', smallest)
+    self._largest = largest = arguments.check_positive('largest', largest)
     if not smallest < largest:
       raise ValueError(
           'Argument `smallest` must be below argument `largest`, got '
           f'{smallest} and {largest}.'
       )
-    self._smallest = smallest
-    self._largest = largest
     # Half-way if the identity is out of reach.
     slope = (1.0 - smallest) / (largest - smallest)
     slope = slope if 0.01 < slope < 0.99 else 0.5

@@ -18,28 +18,12 @@ class Coupling(base.JointBijector):
   the others are transformed elementwise. Subclasses implement `_normalize` and
   `_generate` on the transformed part.
 
-  With `forward(x, conditioning=c)`, `inverse(y, conditioning=c)` a network that
-  has `conditioning_channels` is given `c`, too. Constants are those in `x` and
-  `y`, for any `c`.
+  A network that has `conditioning_channels` is given the `conditioning` of
+  `forward` and `inverse`, too. Constants are those for any conditioning.
   """
 
-  def __init__(
-      self, conditioner, event_ndims, validate_args, parameters, name
-  ):
-    """Creates the coupling.
-
-    Args:
-      conditioner: Callable that maps `[..., C // 2]` to the parameters of the
-        transformation. A `tf.Module`'s variables are tracked; the property
-        `lipschitz` of its class, if it has one, certifies the coupling (a
-        subclass states it again). If it has a property `conditioning_channels`
-        that is not 0, conditioning is its second argument.
-      event_ndims: Number of dimensions of an event: 3 for images, 1 for
-        vectors. The last one is the channels.
-      validate_args: Python `bool`.
-      parameters: Python `dict` of the subclass's constructor arguments.
-      name: Python `str`.
-    """
+  def __init__(self, conditioner, event_ndims, parameters, name):
+    """Creates the coupling; the arguments are those of its subclasses."""
     if not callable(conditioner):
       raise ValueError(
           f'Argument `conditioner` must be callable, got {conditioner!r}.'
@@ -47,13 +31,8 @@ class Coupling(base.JointBijector):
     event_ndims = arguments.check_int('event_ndims', event_ndims)
     warn_if_untracked(conditioner, 'conditioner')
     self._conditioner = conditioner
-    super().__init__(
-        forward_min_event_ndims=event_ndims,
-        dtype=getattr(conditioner, 'dtype', None),
-        validate_args=validate_args,
-        parameters=parameters,
-        name=name,
-    )
+    dtype = getattr(conditioner, 'dtype', None)
+    super().__init__(event_ndims, dtype, parameters, name)
 
   @property
   def conditioner(self):
@@ -148,10 +127,6 @@ def warn_if_untracked(network, argument):
 
   `tf.Module` finds those of modules alone. So do TFP's bijectors; a network of
   Keras 3 would stay as it is without a word.
-
-  Args:
-    network: Callable.
-    argument: Name of the argument that it is.
   """
   if hasattr(network, 'trainable_variables') and not isinstance(
       network, tf.Module

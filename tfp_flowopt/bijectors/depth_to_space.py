@@ -27,9 +27,7 @@ class DepthToSpace(call_cache.CallCachedBijector):
   ```
   """
 
-  def __init__(
-      self, block_size=2, validate_args=False, name='depth_to_space'
-  ):
+  def __init__(self, block_size=2, validate_args=False, name='depth_to_space'):
     """Creates the bijector.
 
     Args:
@@ -41,9 +39,8 @@ class DepthToSpace(call_cache.CallCachedBijector):
       ValueError: If `block_size` is not positive.
     """
     parameters = dict(locals())
-    block_size = arguments.check_int('block_size', block_size)
+    self._block_size = arguments.check_int('block_size', block_size)
     with tf.name_scope(name) as name:
-      self._block_size = block_size
       super().__init__(
           forward_min_event_ndims=3,
           is_constant_jacobian=True,
@@ -90,60 +87,50 @@ class DepthToSpace(call_cache.CallCachedBijector):
     return _squeezed(output_shape, self._block_size)
 
   def _forward_event_shape_tensor(self, input_shape):
+    batch, sides, depth = tf.split(input_shape, [-1, 2, 1])
     k = self._block_size
-    height, width, depth = tf.unstack(input_shape[-3:])
-    event = tf.stack([height * k, width * k, depth // k**2])
-    return tf.concat([input_shape[:-3], event], axis=0)
+    return tf.concat([batch, sides * k, depth // k**2], axis=0)
 
   def _inverse_event_shape_tensor(self, output_shape):
+    batch, sides, depth = tf.split(output_shape, [-1, 2, 1])
     k = self._block_size
-    height, width, depth = tf.unstack(output_shape[-3:])
-    event = tf.stack([height // k, width // k, depth * k**2])
-    return tf.concat([output_shape[:-3], event], axis=0)
+    return tf.concat([batch, sides // k, depth * k**2], axis=0)
 
 
-def _with_images(shape):
-  """The shape; a `ValueError` if its rank is too low."""
+def _dimensions(shape):
+  """The dimensions of images, of which some may not be known."""
   if shape.rank < 3:
     raise ValueError(
         f'depth_to_space needs inputs of shape [..., H, W, C], got {shape}.'
     )
-  return shape
+  return shape.dims  # `None` stays `None` in their arithmetic
 
 
 def _scaled(shape, k):
   """Static shape after `forward`; errors name what does not fit."""
   if shape.rank is None:
     return shape
-  *batch, height, width, depth = _with_images(shape).as_list()
-  if depth is not None and depth % k**2:
+  *batch, height, width, depth = _dimensions(shape)
+  if (depth.value or 0) % k**2:
     raise ValueError(
         f'The number of channels ({depth}) must be divisible by '
         f'block_size**2 ({k**2}).'
     )
-  return tf.TensorShape(batch).concatenate([
-      None if height is None else height * k,
-      None if width is None else width * k,
-      None if depth is None else depth // k**2,
-  ])
+  return tf.TensorShape([*batch, height * k, width * k, depth // k**2])
 
 
 def _squeezed(shape, k):
   """Static shape after `inverse`; errors name what does not fit."""
   if shape.rank is None:
     return shape
-  *batch, height, width, depth = _with_images(shape).as_list()
+  *batch, height, width, depth = _dimensions(shape)
   for name, size in (('height', height), ('width', width)):
-    if size is not None and size % k:
+    if (size.value or 0) % k:
       raise ValueError(
           f'The {name} of the images ({size}) must be divisible by '
           f'block_size ({k}).'
       )
-  return tf.TensorShape(batch).concatenate([
-      None if height is None else height // k,
-      None if width is None else width // k,
-      None if depth is None else depth * k**2,
-  ])
+  return tf.TensorShape([*batch, height // k, width // k, depth * k**2])
 
 
 @bounds.lipschitz_bounds.register

@@ -33,58 +33,31 @@ class ImplicitBijector(base.JointBijector):
 
   or when rounding lets the residual fall no further, or after
   `max_iterations`. Its gradient is that of the implicit function, by one linear
-  solve of the same kind. It may be taken once (second derivatives raise an
-  error).
-
-  The methods of a `tfb.Bijector` take a `seed`, an integer or a pair, for
-  log-determinants that are random; by default the constructor's, which gives
-  the same probes at every call.
+  solve of the same kind; there are no second ones.
   """
 
   # The ways to compute log-determinants.
   _LOG_DETS = ('exact', 'lanczos')
 
-  def __init__(self, event_ndims, dtype, validate_args, parameters, name):
-    """Creates the bijector; the subclass calls `_configure`.
-
-    Args:
-      event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
-        images.
-      dtype: Type of the weights, or `None`.
-      validate_args: Python `bool`.
-      parameters: Python `dict` of the subclass's constructor arguments.
-      name: Python `str`.
-
-    Raises:
-      ValueError: If an argument has a wrong value.
-    """
+  def __init__(self, event_ndims, dtype, parameters, name):
+    """Creates the bijector; the weights may have no `dtype`."""
     if dtype is not None:
       _resolution(dtype)
     event_ndims = arguments.check_int('event_ndims', event_ndims)
-    super().__init__(
-        forward_min_event_ndims=event_ndims,
-        dtype=dtype,
-        validate_args=validate_args,
-        parameters=parameters,
-        name=name,
-    )
+    super().__init__(event_ndims, dtype, parameters, name)
 
   def _configure(
       self, log_det, num_terms, num_probes, seed, tolerance, max_iterations
   ):
-    arguments.check_choice('log_det', log_det, self._LOG_DETS)
-    num_terms = arguments.check_int('num_terms', num_terms)
-    num_probes = arguments.check_int('num_probes', num_probes)
+    self._log_det = arguments.check_choice('log_det', log_det, self._LOG_DETS)
+    self._num_terms = arguments.check_int('num_terms', num_terms)
+    self._num_probes = arguments.check_int('num_probes', num_probes)
+    stochastic_log_det.seed_tensor(seed)  # checks it
+    self._seed = seed
     if tolerance is not None:
       tolerance = arguments.check_positive('tolerance', tolerance)
-    max_iterations = arguments.check_int('max_iterations', max_iterations)
-    stochastic_log_det.seed_tensor(seed)
-    self._log_det = log_det
-    self._num_terms = num_terms
-    self._num_probes = num_probes
-    self._seed = seed
     self._tolerance = tolerance
-    self._max_iterations = max_iterations
+    self._max_iterations = arguments.check_int('max_iterations', max_iterations)
 
   @abc.abstractmethod
   def _map(self, y):
@@ -93,21 +66,6 @@ class ImplicitBijector(base.JointBijector):
   @abc.abstractmethod
   def _map_and_log_det(self, y, seed):
     """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
-
-  @property
-  @abc.abstractmethod
-  def _step(self):
-    """Step size with which the plain iteration contracts."""
-
-  @property
-  @abc.abstractmethod
-  def _contraction(self):
-    """Its factor."""
-
-  @property
-  @abc.abstractmethod
-  def _forward_lipschitz(self):
-    """Certified Lipschitz constant of `forward`."""
 
   def forward_with_error(self, x):
     """`forward(x)` and a certified bound of its error.
@@ -143,15 +101,9 @@ class ImplicitBijector(base.JointBijector):
     return 0.0
 
   def _flat_solve(self, residual, x, start):
-    """Solves for a batch of any shape.
+    """Solves `residual(y) = 0`, unscaled, with the right-hand side `x`.
 
-    Args:
-      residual: Maps `y` like `x` to what must become 0, unscaled.
-      x: `[batch..., event]`, the right-hand side.
-      start: `[batch..., event]`.
-
-    Returns:
-      The solution, a constant, and the norms of its residuals, `[batch...]`.
+    Returns the solution, a constant like `x`, and the norms of its residuals.
     """
     ndims = self.forward_min_event_ndims
     batch_shape = tf.shape(x)[: x.shape.rank - ndims]
@@ -216,9 +168,7 @@ class ImplicitBijector(base.JointBijector):
         # Here, not above: TensorFlow refuses to invert what is not a number.
         inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
         shape = tf.concat([tf.shape(u)[: u.shape.rank - ndims], [-1]], axis=0)
-        rows = tf.linalg.matvec(
-            inverse, tf.reshape(u, shape), transpose_a=True
-        )
+        rows = tf.linalg.matvec(inverse, tf.reshape(u, shape), transpose_a=True)
         return flat_events.unflatten(rows, u)
 
       return value, dense
@@ -226,9 +176,7 @@ class ImplicitBijector(base.JointBijector):
 
     def solved(u):
       # Another contraction, with the transposed Jacobian.
-      return self._flat_solve(
-          lambda v: linear.vjp(v) - u, u, self._step * u
-      )[0]
+      return self._flat_solve(lambda v: linear.vjp(v) - u, u, self._step * u)[0]
 
     return linear.value, solved
 
@@ -236,39 +184,16 @@ class ImplicitBijector(base.JointBijector):
     """Where the iteration starts."""
     return x
 
-  def _seed_of(self, seed):
-    return stochastic_log_det.seed_tensor(
-        self._seed if seed is None else seed
-    )
-
-  def _checked(self, x):
-    shape = [None] * self.forward_min_event_ndims
-    return base.check_event(x, shape, self.name)
-
   def _forward_and_log_det(self, x, seed=None):
-    x = self._checked(x)
+    x = base.check_event(x, [None] * self.forward_min_event_ndims, self.name)
     y, _ = self._solve(x)
-    _, log_det = self._map_and_log_det(y, self._seed_of(seed))
+    _, log_det = self._inverse_and_log_det(y, seed)
     return y, -log_det
 
   def _inverse_and_log_det(self, y, seed=None):
-    y = self._checked(y)
-    return self._map_and_log_det(y, self._seed_of(seed))
-
-  # TFP passes the keyword arguments of its public methods on to these.
-  def _augmented_forward(self, x, seed=None):
-    y, fldj = self._forward_and_log_det(x, seed)
-    return y, {'ildj': -fldj}
-
-  def _augmented_inverse(self, y, seed=None):
-    x, ildj = self._inverse_and_log_det(y, seed)
-    return x, {'ildj': ildj}
-
-  def _forward_log_det_jacobian(self, x, seed=None):
-    return self._forward_and_log_det(x, seed)[1]
-
-  def _inverse_log_det_jacobian(self, y, seed=None):
-    return self._inverse_and_log_det(y, seed)[1]
+    y = base.check_event(y, [None] * self.forward_min_event_ndims, self.name)
+    seed = self._seed if seed is None else seed
+    return self._map_and_log_det(y, stochastic_log_det.seed_tensor(seed))
 
 
 def _resolution(dtype):

@@ -26,9 +26,8 @@ class InvertibleConv1x1(base.JointBijector):
   values stay within a factor `exp(log_range)` of their anchor
   (`AnchoredLogScale`). So both directions are explicit, no determinant is
   computed, and the Lipschitz constants are known: `1 / min s` forward, `max s`
-  inverse. (Kingma & Dhariwal 2018 train `A` itself, with neither.)
-
-  A new one is the identity; `initialize` puts it anywhere else.
+  inverse. (Kingma & Dhariwal 2018 train `A` itself, with neither.) A new one is
+  the identity; `initialize` puts it anywhere else.
   """
 
   def __init__(
@@ -73,14 +72,7 @@ class InvertibleConv1x1(base.JointBijector):
       self._shift = tf.Variable(
           tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
       )
-      super().__init__(
-          forward_min_event_ndims=3,
-          is_constant_jacobian=True,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name, is_constant_jacobian=True)
 
   @property
   def left(self):
@@ -167,14 +159,10 @@ def _(bijector: InvertibleConv1x1):
   # Of the matrices that are used: rotations are exact up to rounding, and those
   # of a checkpoint may be none.
   log_s = bijector.log_singular_values
-  forward, inverse = (
-      bounds.largest_singular_value(rows)
-      for rows in (
-          bijector._forward_rows(log_s),  # pylint: disable=protected-access
-          bijector._inverse_rows(log_s),  # pylint: disable=protected-access
-      )
-  )
-  return bounds.LipschitzBounds(forward, inverse).inflated(bijector.dtype)
+  rows = bijector._forward_rows(log_s), bijector._inverse_rows(log_s)  # pylint: disable=protected-access
+  return bounds.LipschitzBounds(
+      *map(bounds.largest_singular_value, rows)
+  ).inflated(bijector.dtype)
 
 
 flow_bounds.bounds_by_part.register(InvertibleConv1x1, flow_bounds.linear)

@@ -27,9 +27,9 @@ class LipschitzResidual(implicit.ImplicitBijector):
   forward(x) = the fixed point of y -> x - g(y)
   ```
 
-  (Behrmann et al. 2019; Chen et al. 2019.) All dimensions change at once, and
-  the network may be any that certifies its constant. `forward` is solved to a
-  certified error (`ImplicitBijector`, `forward_with_error`).
+  (Behrmann et al. 2019; Chen et al. 2019.) The network may be any that
+  certifies its constant. `forward` is solved to a certified error
+  (`forward_with_error`).
 
   **Lipschitz constants.** `1 + L` inverse, `1 / (1 - L)` forward.
 
@@ -49,8 +49,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
     series of twice the terms (both as a power of `L` for the worst branch).
 
   All can be trained with: their gradients are estimates of the exact one with
-  the memory of one evaluation (`internal/stochastic_log_det.py`). The random
-  ones take a seed at each call:
+  the memory of one evaluation. The random ones take a seed at each call:
 
   ```python
   network = fo.networks.DenseConditioner(
@@ -83,10 +82,9 @@ class LipschitzResidual(implicit.ImplicitBijector):
 
     Args:
       network: Callable, the `g` above: maps `[..., event]` to the same shape,
-        for any number of batch dimensions, each element of the batch alone.
-        The property `lipschitz` of its class must be a Lipschitz constant of
-        it, below 1; a subclass states it again. A `tf.Module`'s variables are
-        tracked.
+      for
+        any number of batch dimensions, each element of the batch alone. It
+        states its `lipschitz`, below 1. A `tf.Module`'s variables are tracked.
       event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
         images.
       log_det: `'exact'`, `'series'`, `'roulette'` or `'lanczos'`.
@@ -95,11 +93,10 @@ class LipschitzResidual(implicit.ImplicitBijector):
       num_probes: Random probes whose mean is taken.
       stop_probability: Of the roulette, in (0, 1 - L^2); by default half of
         that.
-      seed: Python `int` or pair, the seed of calls that give none. It gives the
-        same probes each time: for training, give each call its own.
+      seed: Python `int` or pair, the seed of calls that give none, and so have
+        the same probes: for training, give each call its own.
       tolerance: Positive Python `float`, the certified error of `forward`
-        relative to `max(1, |x|)`; by default 32 times the resolution of the
-        type.
+        relative to `max(1, |x|)`; by default 32 times the type's resolution.
       max_iterations: Python `int`, the most steps of the solver. It stops by
         itself at the number that plain iteration needs for the tolerance.
       validate_args: Python `bool`.
@@ -118,33 +115,23 @@ class LipschitzResidual(implicit.ImplicitBijector):
           'Argument `network` must certify a constant below 1 as '
           f'`network.lipschitz`, got {lipschitz}.'
       )
-    self._configure(
-        log_det, num_terms, num_probes, seed, tolerance, max_iterations
-    )
+    self._configure_by(parameters)
     most = 1.0 - lipschitz**2
-    if stop_probability is None:
-      stop_probability = 0.5 * most
-    else:
-      stop_probability = arguments.check_number(
-          'stop_probability',
-          stop_probability,
-          lambda v: 0 < v < most,
-          f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
-      )
+    self._stop_probability = arguments.check_number(
+        'stop_probability',
+        0.5 * most if stop_probability is None else stop_probability,
+        lambda v: 0 < v < most,
+        f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
+    )
     with tf.name_scope(name) as name:
       coupling.warn_if_untracked(network, 'network')
       self._network = network
       self._lipschitz = lipschitz
-      self._stop_probability = stop_probability
-      super().__init__(
-          event_ndims,
-          getattr(network, 'dtype', None),
-          validate_args,
-          parameters,
-          name,
-      )
+      dtype = getattr(network, 'dtype', None)
+      super().__init__(event_ndims, dtype, parameters, name)
 
   _LOG_DETS = ('exact', 'series', 'roulette', 'lanczos')
+  _step = 1.0
 
   @property
   def network(self):
@@ -159,19 +146,11 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def series_bias_bound(self, event_size):
     """Bound of what `'series'` leaves out, in nats for an event.
 
-    Args:
-      event_size: Number `D` of dimensions of an event.
-
-    Returns:
-      Python `float`, `D L^(n+1) / ((n+1) (1-L))` with `n = num_terms`.
+    `D L^(n+1) / ((n+1) (1-L))` with `D = event_size` and `n = num_terms`.
     """
     return power_series.series_bias_bound(
         event_size, self._lipschitz, self._num_terms
     )
-
-  @property
-  def _step(self):
-    return 1.0
 
   @property
   def _contraction(self):
@@ -196,9 +175,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def _map_and_log_det(self, y, seed):
     ndims = self.forward_min_event_ndims
     if self._log_det == 'exact':
-      value, jacobian = linearization.value_and_jacobian(
-          self._branch, y, ndims
-      )
+      value, jacobian = linearization.value_and_jacobian(self._branch, y, ndims)
       identity = tf.eye(jacobian.shape[-1], dtype=y.dtype)
       return y + value, dense_log_det.log_abs_det(identity + jacobian)
     probes = stochastic_log_det.rademacher(self._num_probes, y, seed)

@@ -21,13 +21,11 @@ class MarginalGaussianization(base.JointBijector):
   with `g_c` through the knots `(inputs[c, k], outputs[c, k])`, and beyond them
   as steep as from the first one to the last. With `g_c = Phi^-1 o F_c`, `Phi`
   the normal distribution function and `F_c` that of the channel, each value has
-  a standard normal distribution: that is the optimum of the likelihood over all
-  flows that act on each value alone (Chen & Gopinath 2000), as whitening is
-  over linear ones. Uniform dequantisation noise makes `F_c` piecewise linear,
-  so it can be followed exactly.
+  a standard normal distribution: the optimum of the likelihood over all flows
+  that act on each value alone (Chen & Gopinath 2000). Uniform dequantisation
+  noise makes `F_c` piecewise linear.
 
-  It is for images with values of their own, such as a background of zeros: a
-  linear flow, and a bounded one, can give them little more density than others.
+  It is for images with values of their own, such as a background of zeros.
   Where neighbouring values predict each other linearly, as in photographs, the
   curve bends that relation, and does more harm than good.
 
@@ -65,13 +63,7 @@ class MarginalGaussianization(base.JointBijector):
           tf.Variable(tf.cast(line, dtype), trainable=False, name=key)
           for key in ('inputs', 'outputs')
       )
-      super().__init__(
-          forward_min_event_ndims=3,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name)
 
   @property
   def inputs(self):
@@ -84,11 +76,7 @@ class MarginalGaussianization(base.JointBijector):
     return self._outputs
 
   def initialize(self, inputs, outputs):
-    """Sets the knots.
-
-    Args:
-      inputs: `[num_channels, num_knots]`.
-      outputs: `[num_channels, num_knots]`.
+    """Sets the knots, two arrays `[num_channels, num_knots]`.
 
     Raises:
       ValueError: If a row does not increase everywhere in the type of the

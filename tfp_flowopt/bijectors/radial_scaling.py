@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import radial_tangent
 from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
@@ -41,16 +41,11 @@ class RadialScaling(base.JointBijector):
   ```
 
   so quiet tiles are amplified by up to `e^(s_1 + ... + s_J)` and loud ones are
-  left alone (or the other way round where `s_j < 0`). Natural images are close
-  to Gaussian scale mixtures, locally white noise of a strength that varies from
-  place to place; for a spherically symmetric density such a map of the radius
-  is all that is needed to make it Gaussian, and it does so without a network
-  ("radial Gaussianization": Lyu & Simoncelli 2009). With a group for each
-  channel and `T = 1` it is a curve for each value, which makes marginals
-  Gaussian; the groups act side by side, so many cost no more than one.
-
-  The Jacobian of a tile is symmetric, with the eigenvalue `r_J / r_0` in the
-  `n - 1` directions across the radius, and the slope of `r_0 -> r_J` along it:
+  left alone (or the other way round where `s_j < 0`): radial Gaussianization
+  (Lyu & Simoncelli 2009), all that a Gaussian scale mixture needs. With a group
+  for each channel and `T = 1` it is a curve for each value. The Jacobian of a
+  tile is symmetric, with the eigenvalue `r_J / r_0` in the `n - 1` directions
+  across the radius, and the slope of `r_0 -> r_J` along it:
 
   ```none
   log|det| = sum_tiles sum_j ((n - 1) log m_j + log d(r m_j)/dr)
@@ -60,8 +55,7 @@ class RadialScaling(base.JointBijector):
 
   **Lipschitz constants.** All slopes lie between 1 and `e^(s_j)`, so they are
   `exp(sum_j max(s_j, 0))` for `inverse`, attained by quiet tiles if no `s_j`
-  is negative, and `exp(sum_j max(-s_j, 0))` for `forward`. There is no cross
-  term, unlike in a coupling that scales by as much.
+  is negative, and `exp(sum_j max(-s_j, 0))` for `forward`.
 
   #### Example
 
@@ -111,13 +105,7 @@ class RadialScaling(base.JointBijector):
       self._log_radii = tf.Variable(
           initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
       )
-      super().__init__(
-          forward_min_event_ndims=3,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name)
 
   def _configure(self, tile_size, num_groups):
     self._tile_size = arguments.check_int('tile_size', tile_size)
@@ -147,20 +135,17 @@ class RadialScaling(base.JointBijector):
     return self._scale(radial_terms.apply_terms, y)
 
   def tangent(self, y):
-    """The derivative of `inverse` at `y`, as a linear bijector.
-
-    Args:
-      y: Images `[N, H, W, C]`.
+    """The derivative of `inverse` at images `y` `[N, H, W, C]`.
 
     Returns:
-      Bijector of images of this shape, without log-determinants.
+      Linear bijector of images of this shape, without log-determinants.
     """
     tiles = self._tiles(y)
     square = self._mean_square(tiles)
     across, log_along, _ = radial_terms.apply_terms(
         tf.sqrt(square), *self._scales_and_radii(square.dtype)
     )
-    return radial_tangent.RadialTangent(
+    return _Tangent(
         tiles,
         *(
             self._of_channels(values, y)
@@ -288,6 +273,47 @@ def scales_and_radii(log_slopes, log_radii, dtype):
   )
   # A bound far beyond any data keeps training from leaving float32.
   return tf.exp(log_slopes), tf.exp(20.0 * tf.tanh(log_radii / 20.0))
+
+
+class _Tangent(tfp.bijectors.Bijector):
+  """The derivative of the `inverse` of a `RadialScaling` at `tiles`.
+
+  At a tile `y` of root mean square `r` that is scaled by `m(r)`, it is
+  symmetric: it scales by `m` across `y`, and by `s = d(r m) / dr` along it,
+
+  ```none
+  J v = m v + (s - m) y mean(y v) / r^2
+  ```
+
+  So products with it are far cheaper than derivatives by autodiff. `square`,
+  `across` and `along` are the `r^2`, `m` and `s` of each value's tile; `mean`
+  maps tiles to the mean over each, the same way.
+  """
+
+  def __init__(self, tiles, square, across, along, mean):
+    self._tiles = tiles
+    self._square = square
+    self._across = across
+    self._along = along
+    self._mean = mean
+    super().__init__(
+        forward_min_event_ndims=3,
+        is_constant_jacobian=True,
+        dtype=tiles.dtype,
+        name='radial_tangent',
+    )
+
+  def _inverse(self, y):
+    return self._apply(y, self._across, self._along)
+
+  def _forward(self, x):
+    return self._apply(x, 1.0 / self._across, 1.0 / self._along)
+
+  def _apply(self, v, across, along):
+    tiles = tf.reshape(v, tf.shape(self._tiles))
+    part = self._mean(self._tiles * tiles) / self._square
+    result = across * tiles + (along - across) * part * self._tiles
+    return tf.reshape(result, tf.shape(v))
 
 
 def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):

@@ -4,8 +4,9 @@
 r_j = r_(j-1) m_j,    m_j = (s_j B_j + r) / (B_j + r),    r = r_(j-1)
 ```
 
-with the slope `f_j = d r_j / d r_(j-1) = (m_j B_j + r) / (B_j + r)`. Derivatives
-are taken by logarithms: with `w = B / (B + r)`, the elasticity
+with the slope `f_j = d r_j / d r_(j-1) = (m_j B_j + r) / (B_j + r)`. Gradients
+are taken by logarithms, and written out: autodiff would take three times the
+operations. With `w = B / (B + r)`, the elasticity
 `e = d log r_j / d log r_(j-1) = f / m` and `k = e - 1`,
 
 ```none

@@ -12,7 +12,6 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.internal import recomputed
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
@@ -29,13 +28,9 @@ class ScalingCascade(base.JointBijector):
 
   For each tile size, in direction `inverse`, a `RadialScaling` of all channels
   together and one of each channel alone, each behind an `ActNorm`. Large tiles
-  measure their energy well and take most of its variation; small ones what is
-  left, at their own place. Channels alone (edges in one direction, colour) take
-  what they do not share; the last one, of single values, makes their marginals
-  more Gaussian.
-
-  The weights of all of them are stacked, and gradients keep the inputs of each
-  `RadialScaling` alone, recomputing the rest.
+  take most of the variation of their energy, small ones what is left at their
+  own place, channels alone what they do not share. The weights are stacked, and
+  gradients keep the inputs of each `RadialScaling` alone, recomputing the rest.
 
   Lipschitz constants: the products of those of the parts.
 
@@ -90,17 +85,16 @@ class ScalingCascade(base.JointBijector):
         for size in tile_sizes
         for group in _groups(num_channels)
     ]
+    num_slopes = len(self._scalings) * num_terms
     if log_slopes is None:
-      log_slopes = log_slopes_lib.LogSlopes(
-          len(self._scalings) * num_terms, slope_bound, dtype
-      )
+      log_slopes = log_slopes_lib.LogSlopes(num_slopes, slope_bound, dtype)
     arguments.check_instance(
         'log_slopes', log_slopes, log_slopes_lib.LogSlopes, 'LogSlopes'
     )
-    if log_slopes.num_slopes != len(self._scalings) * num_terms:
+    if log_slopes.num_slopes != num_slopes:
       raise ValueError(
-          f'Argument `log_slopes` must be {len(self._scalings) * num_terms}, '
-          f'`num_terms` for each scaling, got {log_slopes.num_slopes}.'
+          f'Argument `log_slopes` must be {num_slopes}, `num_terms` for each '
+          f'scaling, got {log_slopes.num_slopes}.'
       )
     # They are among the weights, and need not be found twice.
     parameters.update(log_slopes=None)
@@ -114,13 +108,7 @@ class ScalingCascade(base.JointBijector):
           log_range,
           dtype,
       )
-      super().__init__(
-          forward_min_event_ndims=3,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name)
 
   @property
   def num_scalings(self):
@@ -147,14 +135,11 @@ class ScalingCascade(base.JointBijector):
     ]
 
   def tangents(self, y):
-    """The derivative of `inverse` at `y`, as a product.
-
-    Args:
-      y: Images `[N, H, W, C]`.
+    """The derivative of `inverse` at images `y` `[N, H, W, C]`, as a product.
 
     Returns:
-      List of bijectors in the order of direction `inverse`. They are affine,
-      and their Jacobians those of `parts` at `y`, and where the parts map it.
+      List of affine bijectors in the order of direction `inverse`, whose
+      Jacobians are those of `parts` at `y`, and where the parts map it.
     """
     result = []
     for part in self.parts:
@@ -184,7 +169,8 @@ class ScalingCascade(base.JointBijector):
     y = tf.reshape(y, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
     parts = list(zip(self._scalings, weights, strict=True))
     for scaling, factors in reversed(parts) if forward else parts:
-      y, log_det = scaling.graph(forward)(y, *factors)
+      graph = scaling.forward if forward else scaling.inverse
+      y, log_det = graph(y, *factors)
       total += log_det
     y = tf.reshape(y, base.shape_of(x))
     y.set_shape(x.shape)
@@ -223,14 +209,8 @@ class _Weights(tf.Module):
         tf.zeros([num_scalings, num_channels], dtype), name='shift'
     )
     self.log_slopes = log_slopes
-    self._log_radii = tf.Variable(
-        tf.repeat(
-            [radial_scaling.initial_log_radii(num_terms, dtype=dtype)],
-            num_scalings,
-            axis=0,
-        ),
-        name='log_radii',
-    )
+    log_radii = radial_scaling.initial_log_radii(num_terms, dtype=dtype)
+    self._log_radii = tf.Variable([log_radii] * num_scalings, name='log_radii')
 
   def __call__(self):
     """For each scaling: log-scales, shift, log-slopes and log-radii."""
@@ -254,15 +234,10 @@ class _Weights(tf.Module):
 
   def _each(self, *stacked):
     """The weights of each scaling, a tuple of `Tensor`s."""
-    return list(
-        zip(
-            *(
-                tf.unstack(tf.reshape(w, [self._num_scalings, -1]))
-                for w in stacked
-            ),
-            strict=True,
-        )
+    rows = (
+        tf.unstack(tf.reshape(w, [self._num_scalings, -1])) for w in stacked
     )
+    return list(zip(*rows, strict=True))
 
 
 class _Scaling:
@@ -281,7 +256,19 @@ class _Scaling:
             self.tile_size, num_terms, num_groups=num_groups, dtype=dtype
         ),
     ]
-    self._graphs = {}
+    self._scale = self._template[1].scale_tiles
+    # What half precision is widened to.
+    dtype = tf.float32 if dtype.size < 4 else dtype
+    per_channel = tf.TensorSpec([None], dtype)
+    per_term = tf.TensorSpec([num_terms], dtype)
+    images = tf.TensorSpec([None, None, None, None], dtype)
+    # Callables of images `[N, H, W, C]` and the `factors` of the weights.
+    self.forward, self.inverse = (
+        recomputed.recomputed(
+            function, [images, per_channel, per_channel, per_term, per_term]
+        )
+        for function in (self._forward, self._inverse)
+    )
 
   def __reduce__(self):
     # A copy has the same graphs.
@@ -302,38 +289,14 @@ class _Scaling:
         ],
     )
 
-  def graph(self, forward):
-    """Callable of images `[N, H, W, C]` and the factors of a scaling."""
-    if forward not in self._graphs:
-      self._graphs[forward] = self._traced(forward)
-    return self._graphs[forward]
+  def _forward(self, x, factor, shift, scales, radii):
+    tiles, log_det = self._scale(radial_terms.undo_terms, x, scales, radii)
+    return tf.reshape(tiles, tf.shape(x)) * factor + shift, log_det
 
-  def _traced(self, forward):
-    _, scaling = self._template
-
-    def generate(x, factor, shift, scales, radii):
-      tiles, log_det = scaling.scale_tiles(
-          radial_terms.undo_terms, x, scales, radii
-      )
-      return tf.reshape(tiles, tf.shape(x)) * factor + shift, log_det
-
-    def normalize(y, factor, shift, scales, radii):
-      y = (y - shift) * factor
-      tiles, log_det = scaling.scale_tiles(
-          radial_terms.apply_terms, y, scales, radii
-      )
-      return tf.reshape(tiles, tf.shape(y)), log_det
-
-    _, _, num_terms, dtype = self._key
-    # The template's, unless that is of half precision.
-    dtype = tf.float32 if dtype.size < 4 else dtype
-    per_channel = tf.TensorSpec([None], dtype)
-    per_term = tf.TensorSpec([num_terms], dtype)
-    images = tf.TensorSpec([None, None, None, None], dtype)
-    return recomputed.recomputed(
-        generate if forward else normalize,
-        [images, per_channel, per_channel, per_term, per_term],
-    )
+  def _inverse(self, y, factor, shift, scales, radii):
+    y = (y - shift) * factor
+    tiles, log_det = self._scale(radial_terms.apply_terms, y, scales, radii)
+    return tf.reshape(tiles, tf.shape(y)), log_det
 
 
 # Those in use, so that cascades alike share one; the cascades hold them.
@@ -348,11 +311,4 @@ def _shared_scaling(*key):
   return scaling
 
 
-@bounds.lipschitz_bounds.register
-def _(bijector: ScalingCascade):
-  return bounds.bounds_of_parts(bijector.parts)
-
-
-@flow_bounds.bounds_by_part.register
-def _(bijector: ScalingCascade):
-  return flow_bounds.bounds_of_parts(bijector.parts)
+flow_bounds.register_parts(ScalingCascade, lambda bijector: bijector.parts)

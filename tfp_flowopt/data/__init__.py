@@ -7,13 +7,13 @@ from tfp_flowopt.data.examples import Examples
 from tfp_flowopt.data.image_crops import ImageCrops
 from tfp_flowopt.data.image_crops import split_columns
 from tfp_flowopt.data.image_dataset import ImageDataset
-from tfp_flowopt.data.image_source import ImageSource
-from tfp_flowopt.data.image_source import load_images
 from tfp_flowopt.data.quantization import dequantization_noise
 from tfp_flowopt.data.quantization import dequantize
 from tfp_flowopt.data.quantization import quantize
 from tfp_flowopt.data.sources.arrays import read_array
 from tfp_flowopt.data.sources.base import ImageStore
+from tfp_flowopt.data.sources.open_source import ImageSource
+from tfp_flowopt.data.sources.open_source import load_images
 from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 

@@ -1,5 +1,6 @@
 """Images of any source, written to TFRecord files."""
 
+import contextlib
 import hashlib
 import json
 
@@ -56,9 +57,8 @@ def convert_images(
     num_workers: Number of threads.
 
   Returns:
-    written: Number of records in all files.
-    left_out: Number of images that are in none.
-    bad: List of strings, a line for each image that this call left out.
+    Numbers of records in all files, and of images that are in none; and a list
+    of strings, a line for each image that this call left out.
 
   Raises:
     OtherConversionError: If the folder holds another conversion; the message
@@ -67,21 +67,17 @@ def convert_images(
       convert, the output lies in the input, or, if strict, an image is bad; the
       message names it.
   """
-  image_format = arguments.check_choice(
-      'image_format', image_format, list(_SIGNATURES)
-  )
+  arguments.check_choice('image_format', image_format, _SIGNATURES)
   arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
   image_size = arguments.check_int('image_size', image_size, least=0)
-  num_shards = arguments.check_int('num_shards', num_shards, least=1)
+  num_shards = arguments.check_int('num_shards', num_shards)
   jpeg_quality = arguments.check_int('jpeg_quality', jpeg_quality, 1, 100)
-  num_workers = arguments.check_int('num_workers', num_workers, least=1)
+  num_workers = arguments.check_int('num_workers', num_workers)
   output = arguments.check_path('output', output)
   source = arguments.check_path('path', path)
   if output.exists() and not output.is_dir():
     raise ValueError(f'Argument `output` must be a folder, got {output}.')
-  if source.is_dir() and source.resolve() in (
-      output.resolve(), *output.resolve().parents
-  ):
+  if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
     raise ValueError(
         f'Argument `output` must lie outside the images {path}, got {output}.'
     )
@@ -108,8 +104,7 @@ def convert_images(
       return None, f'{store.name(index)}: {decoding.describe(e)}'
 
   bad, written = [], 0
-  bar = progress.Progress(len(store), 1)
-  try:
+  with contextlib.closing(progress.Progress(len(store), 1)) as bar:
     for shard in range(num_shards):
       file = output / f'images-{shard:05}-of-{num_shards:05}.tfrecord'
       first, last = (len(store) * i // num_shards for i in (shard, shard + 1))
@@ -126,8 +121,6 @@ def convert_images(
                 raise ValueError(f'Bad image {problem}')
               bad.append(problem)
       written += records.count_records(file)
-  finally:
-    bar.close()
   return written, len(store) - written, bad
 
 
@@ -164,8 +157,7 @@ def _encode(store, index, image_size, image_format, jpeg_quality):
     return value, image.shape  # with its orientation
   image = orientation_lib.turn(image, orientation)
   if image_size:
-    problem = decoding.too_small(image.shape, image_size)
-    if problem:
+    if problem := decoding.too_small(image.shape, image_size):
       raise ValueError(problem)
     image = _resize(image, image_size)
   if image_format == 'png':

@@ -16,14 +16,7 @@ _JPEG_MARGIN = 16
 
 
 class Crop(typing.NamedTuple):
-  """A square of an image.
-
-  Attributes:
-    source: Index of the image, int64.
-    top: First row in the image as it is stored, int64.
-    left: First column, likewise.
-    flipped: Whether left and right change places, where that is done at all.
-  """
+  """A square of an image; all are int64 `Tensor`s but the last, a boolean."""
 
   source: tf.Tensor
   top: tf.Tensor
@@ -32,22 +25,14 @@ class Crop(typing.NamedTuple):
 
 
 class CropReader:
-  """Reads crops of the images of a store, with their labels if there are any.
+  """Reads crops `[S, S, C]` of a store of 1 or 3 channels, whatever `C` is.
 
-  An example is a uint8 image `[S, S, C]`, or a pair of that and an int64 label.
+  An example is one, or a pair of that and an int64 label. Labels and
+  orientations are int64 arrays for all images; with `flip`, crops that say so
+  are mirrored.
   """
 
   def __init__(self, store, labels, orientations, size, channels, flip):
-    """Creates the reader.
-
-    Args:
-      store: `ImageStore` of 1 or 3 channels.
-      labels: int64 array, the label of each image of the store, or `None`.
-      orientations: int64 array, what turns each image upright.
-      size: Side `S` of the crops.
-      channels: 3 for colour, 1 for grey, whatever the store has.
-      flip: Whether to flip the crops that say so.
-    """
     self._store = store
     self._labels = labels
     self._orientations = orientations
@@ -64,15 +49,7 @@ class CropReader:
 
   @tf.autograph.experimental.do_not_convert
   def read_group(self, crops):
-    """Reads examples, and each image once, however many come from it.
-
-    Args:
-      crops: `Crop` of `Tensor`s `[N]`, `N > 0`.
-
-    Returns:
-      `tf.data.Dataset` of the `N` examples in their order. They are all in
-      memory when the first one comes.
-    """
+    """Reads the examples of `Crop`s `[N]`, in their order, each image once."""
     by_source = tf.argsort(crops.source, stable=True)
     ordered = Crop(*(tf.gather(x, by_source) for x in crops))
     _, _, counts = tf.unique_with_counts(ordered.source, tf.int64)
@@ -84,9 +61,7 @@ class CropReader:
       top, left = tf.reduce_min(tops), tf.reduce_min(lefts)
       height = tf.reduce_max(tops) - top + self._size
       width = tf.reduce_max(lefts) - left + self._size
-      window = _read_window(
-          self._store, source[0], top, left, height, width
-      )
+      window = _read_window(self._store, source[0], top, left, height, width)
       return window, top, left, first, end
 
     def cut(window, top, left, first, end):
@@ -134,9 +109,8 @@ class CropReader:
     return image, tf.gather(self._labels, crop.source)
 
 
-def _read_window(store, index, top, left, height, width):
-  """A rectangle of an image, whose corner and size are int64 `Tensor`s."""
-  window = top, left, height, width
+def _read_window(store, index, *window):
+  """Part of an image: first row and column, height and width, all int64."""
   value = store.read_in_graph(index)
   if store.encoded:
     value = tf.ensure_shape(value, [])
@@ -161,11 +135,8 @@ def _crop_jpeg(encoded, top, left, height, width):
   first_column = tf.maximum(left - _JPEG_MARGIN, 0)
   last_row = tf.minimum(top + height + _JPEG_MARGIN, rows)
   last_column = tf.minimum(left + width + _JPEG_MARGIN, columns)
-  window = tf.stack([
-      first_row,
-      first_column,
-      last_row - first_row,
-      last_column - first_column,
-  ])
-  image = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+  sides = last_row - first_row, last_column - first_column
+  image = tf.io.decode_and_crop_jpeg(
+      encoded, tf.stack([first_row, first_column, *sides]), channels=3
+  )
   return _crop(image, top - first_row, left - first_column, height, width)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.data import examples
@@ -31,9 +30,7 @@ class DatasetExamples(examples.Examples):
   train, held_out = data.split()
   ```
 
-  Attributes:
-    event_shape: Shape of an image, `[H, W, C]`.
-    class_names: Names of the classes by label, or `None`.
+  Attributes are those of `Examples`.
   """
 
   def __init__(
@@ -60,9 +57,7 @@ class DatasetExamples(examples.Examples):
     arguments.check_instance(
         'dataset', dataset, tf.data.Dataset, 'a `tf.data.Dataset`'
     )
-    self._buffer = arguments.check_int(
-        'shuffle_buffer', shuffle_buffer, least=0
-    )
+    self._buffer = arguments.check_int('shuffle_buffer', shuffle_buffer, 0)
     self.event_shape, labelled = _spec(dataset.element_spec)
     if labelled != (class_names is not None):
       raise ValueError(
@@ -102,8 +97,7 @@ class DatasetExamples(examples.Examples):
   @property
   def num_independent(self):
     """Number of images; as many as are asked for, if it is unknown."""
-    number = self._number
-    return examples.Examples.num_independent if number is None else number
+    return self._number or examples.Examples.num_independent
 
   num_disjoint = num_independent
 
@@ -114,19 +108,13 @@ class DatasetExamples(examples.Examples):
     return None if number < 0 else number
 
   def split(self, every=10):
-    """Holds out every tenth element.
-
-    Args:
-      every: One element in so many is held out.
+    """Holds out every tenth element, or one in `every`.
 
     Returns:
-      Two `DatasetExamples`, to train on and held out.
-
-    Raises:
-      ValueError: If one of them would be empty.
+      Two `DatasetExamples`, to train on and held out; none may be empty.
     """
     number = self._number
-    every = arguments.check_int('every', every, least=2, most=number)
+    every = arguments.check_int('every', every, 2, number)
 
     def part(held_out):
       chosen = self._dataset.enumerate().filter(
@@ -149,26 +137,18 @@ class DatasetExamples(examples.Examples):
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
   ):
     """See `Examples`; each process reads all parts."""
-    part_size, counter = examples.parts_of_batches(
-        batch_size, 0, num_parts, parts
-    )
-    starts = counter.map(lambda _, start: start).take(len(parts))
-    batches = self._from(first_step * batch_size, seed).batch(
-        batch_size, drop_remainder=True
+    part_size, _ = examples.parts_of_batches(batch_size, 0, num_parts, parts)
+    batches = (
+        self._from(first_step * batch_size, seed)
+        .batch(part_size, drop_remainder=True)
+        .batch(num_parts, drop_remainder=True)
     )
 
-    def cut(*batch):
-      batch = batch if batch[1:] else batch[0]
-      return starts.map(
-          lambda start: tf.nest.map_structure(
-              lambda x: tf.ensure_shape(
-                  x[start : start + part_size], [part_size, *x.shape[1:]]
-              ),
-              batch,
-          )
-      )
+    def chosen(*batch):
+      batch = tuple(tf.gather(x, list(parts)) for x in batch)
+      return batch if batch[1:] else batch[0]
 
-    return batches.flat_map(cut).prefetch(2)
+    return batches.map(chosen).unbatch().prefetch(2)
 
   def _from(self, first, seed):
     """All elements of all epochs from number `first` on, without end."""
@@ -229,12 +209,8 @@ def _spec(spec):
 
 def _contents(dataset):
   """Hash of the first elements."""
-  digest = hashlib.sha256()
-  empty = True
-  for element in dataset.take(_COMPARED):
-    empty = False
-    for part in tf.nest.flatten(element):
-      digest.update(np.ascontiguousarray(part).tobytes())
-  if empty:
+  parts = tf.nest.flatten(list(dataset.take(_COMPARED)))
+  if not parts:
     raise ValueError('Argument `dataset` is empty.')
-  return digest.hexdigest()
+  contents = b''.join(part.numpy().tobytes() for part in parts)
+  return hashlib.sha256(contents).hexdigest()

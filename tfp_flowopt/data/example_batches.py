@@ -1,11 +1,14 @@
 """A fixed set of examples, batch by batch."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.data import examples
 from tfp_flowopt.data import labelled
 from tfp_flowopt.data import quantization
+from tfp_flowopt.internal import parallel
 
 __all__ = ['ExampleBatches']
 
@@ -25,26 +28,17 @@ class ExampleBatches:
   the batch, uint8 `[N, H, W, C]`, or a pair of that and labels `[N]`.
 
   Attributes:
-    seed: Their seed.
-    noise_seed: Of their noise.
+    seed: `[2]` int64 `Tensor`.
+    noise_seed: Of their noise; by default the same.
     num: Number of examples.
     num_independent: How many of them are independent: errors count these.
-    num_disjoint: How many of them have pixels of their own: they determine
-      linear flows.
+    num_disjoint: How many have pixels of their own: linear flows need these.
     event_shape: Shape of an image.
     event_size: Number of its values.
     batch_size: Examples of a batch.
   """
 
   def __init__(self, images, num, seed, noise_seed=None):
-    """Chooses the examples.
-
-    Args:
-      images: `data.Examples`.
-      num: Number of examples.
-      seed: `[2]` int64 `Tensor`.
-      noise_seed: Of their noise; by default the same.
-    """
     size = int(np.prod(images.event_shape))
     self.seed = seed
     self.noise_seed = seed if noise_seed is None else noise_seed
@@ -74,16 +68,7 @@ class ExampleBatches:
     return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *batches)
 
   def preprocessed(self, start, batch, bits):
-    """A batch with scaled images, noise included.
-
-    Args:
-      start: As iteration gives it.
-      batch: The same.
-      bits: Number of bits of an image value.
-
-    Returns:
-      float32 images, or a pair of these and labels.
-    """
+    """A batch of the iteration with scaled images, noise included, float32."""
     if not tf.is_tensor(batch):
       images, labels = batch
       return self.preprocessed(start, images, bits), labels
@@ -91,13 +76,14 @@ class ExampleBatches:
 
   def dequantized(self, bits):
     """A finite `tf.data.Dataset` of preprocessed images, without labels."""
+    return parallel.map_in_threads(
+        self._preprocessed(bits), lambda *batch: batch[0], 1
+    )
 
-    # To translate it takes longer than to trace it.
-    @tf.autograph.experimental.do_not_convert
-    def images(start, batch):
-      return labelled.split(self.preprocessed(start, batch, bits))[0]
-
-    return self._dataset.map(images)
+  def _preprocessed(self, bits):
+    return parallel.map_in_threads(
+        self._dataset, functools.partial(self.preprocessed, bits=bits), 1
+    )
 
   def reported(self, bits):
     """The images of `array`, with its default, in batches; without labels."""
@@ -113,24 +99,11 @@ class ExampleBatches:
     return max(2, min(self.num, most_numbers // self.event_size))
 
   def array(self, bits, most_numbers=_REPORTED_NUMBERS):
-    """The first preprocessed images, in one array.
+    """The first images, preprocessed, and what else `labelled.split` gives.
 
-    Args:
-      bits: Number of bits of an image value.
-      most_numbers: Of the array; two images are there in any case. By default
-        those that a report is about.
-
-    Returns:
-      images: Array `[N, H, W, C]`.
-      kwargs: What else a distribution's methods need, see `labelled.split`.
+    At most `most_numbers`, but two images; by default those of a report.
     """
     num = self._number_of(most_numbers)
-
-    @tf.autograph.experimental.do_not_convert
-    def preprocessed(start, batch):
-      return self.preprocessed(start, batch, bits)
-
-    batches = self._dataset.map(preprocessed)
-    batch = batches.unbatch().take(num).batch(num).get_single_element()
-    images, kwargs = labelled.split(batch)
+    first = self._preprocessed(bits).unbatch().take(num)
+    images, kwargs = labelled.split(first.batch(num).get_single_element())
     return images.numpy(), kwargs

@@ -19,22 +19,19 @@ class Examples:
 
   It sets `event_shape` and `fingerprint`, and defines `example`; that gives
   `examples` and `batches`, in an order that no restart and no number of devices
-  changes. What reads whole groups faster overrides these two. An object that
-  has `event_shape`, `fingerprint`, `examples` and `batches` need not be a
-  subclass.
+  changes. What reads whole groups faster overrides these two. An object with
+  these two, `event_shape` and `fingerprint` need not be a subclass.
 
   Attributes:
     event_shape: Shape of an image, `[H, W, C]`.
     fingerprint: String; a run goes on with the same one only, so it must be
       another one for other images.
-    settings: Dictionary of JSON values: what a refused run is told besides.
-      Optional; empty by default.
-    class_names: Names of the classes by label; optional, `None` by default:
-      without labels.
-    num_independent: Number of images that the examples are parts of, which
-      standard errors count. Optional; by default each example is one.
-    num_disjoint: Number of examples with pixels of their own, which determine
-      linear flows. Optional, likewise.
+    settings: Optional dictionary of JSON values: what a refused run is told.
+    class_names: Names of the classes by label; optional, `None`: no labels.
+    num_independent: Optional number of images that the examples are parts of,
+      which standard errors count; by default each example is one.
+    num_disjoint: Optional number of examples with pixels of their own, which
+      determine linear flows; likewise.
   """
 
   settings = types.MappingProxyType({})
@@ -61,13 +58,8 @@ class Examples:
   def examples(self, num, seed):
     """The first `num` examples of a seed, one at a time.
 
-    Args:
-      num: Number of examples.
-      seed: `[2]` integer sequence or `Tensor`.
-
-    Returns:
-      `tf.data.Dataset` of `num` uint8 images `[H, W, C]`, or of pairs of these
-      and int64 labels `[]`.
+    `seed` is a `[2]` integer sequence or `Tensor`. Gives a `tf.data.Dataset` of
+    uint8 images `[H, W, C]`, or of pairs of these and int64 labels `[]`.
     """
     return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
 
@@ -116,16 +108,7 @@ def optional(images, name):
 
 
 def check(name, images, event_shape):
-  """Refuses what gives no examples, or none of the shape that is needed.
-
-  Args:
-    name: Of the argument.
-    images: Its value.
-    event_shape: Shape of an image.
-
-  Raises:
-    ValueError: If it does not follow `Examples`, or has another shape.
-  """
+  """Refuses what does not follow `Examples`, or has images of another shape."""
   missing = [part for part in _NEEDED if not hasattr(images, part)]
   if missing:
     raise ValueError(
@@ -142,22 +125,12 @@ def check(name, images, event_shape):
     )
 
 
-def parts_of_batches(batch_size, first_step=0, num_parts=1, parts=(0,)):
+def parts_of_batches(batch_size, first_step, num_parts, parts):
   """Enumerates the parts of batches, for replicas to read their own.
 
-  Args:
-    batch_size: As `Examples.batches` takes it.
-    first_step: The same.
-    num_parts: The same.
-    parts: The same.
-
-  Returns:
-    part_size: Number of examples of a part.
-    dataset: Endless `tf.data.Dataset` of pairs of int64 scalars: the number of
-      the batch, and the place in it of the first example of the part.
-
-  Raises:
-    ValueError: As `Examples.batches` does.
+  Arguments and errors are those of `Examples.batches`. Returns the number of
+  examples of a part, and an endless dataset of pairs of int64 scalars: the
+  number of the batch, and the place in it of the first example of the part.
   """
   if batch_size < 1 or num_parts < 1 or batch_size % num_parts:
     raise ValueError(

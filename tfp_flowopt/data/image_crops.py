@@ -5,8 +5,10 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import parallel
 
 __all__ = ['ImageCrops', 'split_columns']
 
@@ -22,8 +24,7 @@ class ImageCrops(examples.Examples):
     fingerprint: Short hash of the images and the crop size.
     settings: Dictionary of what a fingerprint does not tell.
     num_disjoint: Number of crops that fit side by side into the images.
-    num_independent: The same: the images are all there is, and crops are what
-      varies.
+    num_independent: The same: crops are what varies.
   """
 
   def __init__(self, images, crop_size):
@@ -52,12 +53,8 @@ class ImageCrops(examples.Examples):
         raise ValueError(
             f'Argument `images` must be uint8, number {i} is {image.dtype}.'
         )
-      if min(image.shape[:2]) < crop_size:
-        raise ValueError(
-            f'Argument `images`: number {i} has {image.shape[0]} x '
-            f'{image.shape[1]} pixels, less than the crop of {crop_size} x '
-            f'{crop_size}.'
-        )
+      if problem := decoding.too_small(image.shape, crop_size):
+        raise ValueError(f'Argument `images`: number {i} has {problem}.')
     channels = images[0].shape[-1]
     self.event_shape = [crop_size, crop_size, channels]
     self.settings = {
@@ -84,14 +81,9 @@ class ImageCrops(examples.Examples):
     self.num_independent = self.num_disjoint
 
   def draw(self, num, seed):
-    """Draws `num` crops.
+    """Draws `num` crops, uint8 `[num, S, S, C]`.
 
-    Args:
-      num: Number of crops.
-      seed: `[2]` integer `Tensor`; the same seed gives the same crops.
-
-    Returns:
-      uint8 `Tensor` `[num, S, S, C]`.
+    `seed` is a `[2]` integer `Tensor`; the same one gives the same crops.
     """
     return self._gather(self._choose(num, seed))
 
@@ -119,13 +111,9 @@ class ImageCrops(examples.Examples):
   def examples(self, num, seed):
     """The crops of `draw(num, seed)`, one by one; see `Examples`."""
     choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
-
-    # To translate it takes longer than to trace it.
-    @tf.autograph.experimental.do_not_convert
-    def draw(choice):
-      return self._gather(choice[tf.newaxis])[0]
-
-    return choices.map(draw, num_parallel_calls=1).prefetch(2)
+    return parallel.map_in_threads(
+        choices, lambda choice: self._gather(choice[tf.newaxis])[0], 1
+    ).prefetch(2)
 
   def batches(
       self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
@@ -135,7 +123,6 @@ class ImageCrops(examples.Examples):
         batch_size, first_step, num_parts, parts
     )
 
-    @tf.autograph.experimental.do_not_convert
     def draw_part(step, start):
       # All choices, as one depends on their number; pixels of the part only.
       choices = self._choose(batch_size, [seed, step])
@@ -143,7 +130,7 @@ class ImageCrops(examples.Examples):
           tf.ensure_shape(choices[start : start + part_size], [part_size])
       )
 
-    return dataset.map(draw_part, num_parallel_calls=1).prefetch(2)
+    return parallel.map_in_threads(dataset, draw_part, 1).prefetch(2)
 
 
 def _starts(sizes):
@@ -163,16 +150,18 @@ def split_columns(images, fraction=0.25):
   Raises:
     ValueError: If a part of an image would be empty, or one has another shape.
   """
-  images = _arrays(images)
-  columns = [round(x.shape[1] * (1.0 - fraction)) for x in images]
-  pairs = list(zip(images, columns, strict=True))
-  for i, (image, column) in enumerate(pairs):
-    if not 0 < column < image.shape[1]:
+  left, right = [], []
+  for i, image in enumerate(_arrays(images)):
+    width = image.shape[1]
+    column = round(width * (1.0 - fraction))
+    if not 0 < column < width:
       raise ValueError(
-          f'Argument `fraction`: {fraction} of the {image.shape[1]} columns of '
-          f'image {i} leaves nothing on one side.'
+          f'Argument `fraction`: {fraction} of the {width} columns of image '
+          f'{i} leaves nothing on one side.'
       )
-  return [x[:, :c] for x, c in pairs], [x[:, c:] for x, c in pairs]
+    left.append(image[:, :column])
+    right.append(image[:, column:])
+  return left, right
 
 
 def _arrays(images):

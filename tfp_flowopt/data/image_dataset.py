@@ -60,17 +60,15 @@ class ImageDataset(examples_lib.Examples):
     """Finds the images and decodes each once, to know that it is good.
 
     Args:
-      path: A folder, TFRecord files, a `.npy` or an idx file, or a data set of
-        TensorFlow Datasets (`'tfds:celeb_a_hq/1024'`), see `open_images`; or an
-        `ImageStore`.
+      path: A folder, TFRecord files, a `.npy` or an idx file, a data set of
+        TensorFlow Datasets or an `ImageStore`, see `open_images`.
       image_size: Side `S` of the squares. Larger images are cropped, smaller
         ones are bad.
       crop: `'random'`: an item is an image, cropped anywhere; `'center'`: an
         item is the centre of an image; `'tile'`: an item is one of the squares
         that fit side by side into an image, as in `image_tiles`.
       flip: Whether to mirror half of the examples, left to right.
-      channels: 3 for colour, 1 for grey; images of the other kind are
-        converted.
+      channels: 3 for colour, 1 for grey; other images are converted.
       bad_images: `'strict'`: a bad image is an error; `'skip'`: it is left out.
       cache: Path of a JSON file that keeps what was found. While names, sizes
         and times of the files stay the same, nothing is decoded again. Must
@@ -86,8 +84,8 @@ class ImageDataset(examples_lib.Examples):
 
     Raises:
       ValueError: If an argument is none of those above, there is nothing to
-        read at `path`, no image is good, or, if strict, one is bad (the message
-        names the first bad ones), or if labels do not fit.
+        read, no image is good, or, if strict, one is bad (the message names
+        the first bad ones), or if labels do not fit.
     """
     self._size = arguments.check_int('image_size', image_size, least=1)
     self._crop = arguments.check_choice(
@@ -166,26 +164,15 @@ class ImageDataset(examples_lib.Examples):
     return len(self._items)
 
   def split(self, every=10):
-    """Holds out every tenth item.
+    """Holds out every tenth item, or one in `every`.
 
     Both parts share the files and what is known of them. With `crop='tile'`,
     squares of one image lie in both.
 
-    Args:
-      every: One item in so many is held out.
-
     Returns:
-      Two `ImageDataset`s, to train on and held out.
-
-    Raises:
-      ValueError: If one of them would be empty.
+      Two `ImageDataset`s, to train on and held out; none may be empty.
     """
-    every = arguments.check_int('every', every, least=2)
-    if every > len(self):
-      raise ValueError(
-          f'Argument `every` must be at most the {len(self)} items, got '
-          f'{every}.'
-      )
+    every = arguments.check_int('every', every, least=2, most=len(self))
     held_out = np.arange(len(self)) % every == every - 1
     return self._part(~held_out), self._part(held_out)
 
@@ -194,17 +181,10 @@ class ImageDataset(examples_lib.Examples):
     return self._reader.read(self._choose(number, seed))
 
   def examples(self, num, seed):
-    """The first `num` examples of a seed, one at a time.
+    """See `Examples`; no item comes twice in the first `len(self)`.
 
     Groups of them are read ahead, up to 64 MiB or 4,096 examples, and in each
     group an image once, however many examples come from it.
-
-    Args:
-      num: Number of examples; no item comes twice in the first `len(self)`.
-      seed: `[2]` integer sequence or `Tensor`.
-
-    Returns:
-      As `Examples.examples` does.
     """
     num = arguments.check_int('num', num, least=0)
     seed = seeds.pair(seed)
@@ -239,8 +219,8 @@ class ImageDataset(examples_lib.Examples):
     good, self.bad = [], []
     for i, image in enumerate(self._scan):
       problem = image.problem or decoding.too_small(image, self._size)
-      if problem is None and self._labels is not None:
-        problem = labels_lib.problem(self._labels[i])
+      if self._labels is not None and self._labels[i] == labels_lib.NO_CLASS:
+        problem = problem or 'in no folder of a class'
       if problem is None:
         good.append(i)
       else:

@@ -8,15 +8,7 @@ __all__ = ['check', 'check_alike', 'split']
 
 
 def split(batch):
-  """Images, and what else a distribution's methods need for them.
-
-  Args:
-    batch: Images, or a pair of images and what they are conditioned on.
-
-  Returns:
-    images: `Tensor`.
-    kwargs: Dictionary, `bijector_kwargs` or nothing.
-  """
+  """Images, and a dictionary of what a distribution's methods need besides."""
   if tf.is_tensor(batch):
     return batch, {}
   images, conditioning = batch
@@ -24,30 +16,17 @@ def split(batch):
 
 
 def check(distribution, images, name):
-  """Refuses images without the labels that a flow needs, or with others.
-
-  Args:
-    distribution: The flow.
-    images: `Examples`.
-    name: Of the argument.
-
-  Raises:
-    ValueError: If they do not fit.
-  """
+  """Refuses images without the labels that a flow needs, or with others."""
   conditioning = getattr(distribution.bijector, 'conditioning', None)
   names = examples.optional(images, 'class_names')
-  if conditioning is None and names is None:
-    return
-  if conditioning is None:
+  if conditioning is None and names is not None:
     problem = (
         'has labels, and the flow is not conditioned on any: make it with '
         f'`conditioning={len(names)}`'
     )
-  elif names is None:
-    problem = (
-        f'must have labels: the flow is conditioned on {conditioning}'
-    )
-  elif (
+  elif conditioning is not None and names is None:
+    problem = f'must have labels: the flow is conditioned on {conditioning}'
+  elif names is not None and (
       conditioning.spec.dtype != tf.int64
       or conditioning.num_channels < len(names)
   ):
@@ -61,17 +40,7 @@ def check(distribution, images, name):
 
 
 def check_alike(train_images, held_out_images):
-  """Refuses two data sets in which a label means two classes.
-
-  One may have more classes.
-
-  Args:
-    train_images: `Examples`.
-    held_out_images: The same.
-
-  Raises:
-    ValueError: If they do.
-  """
+  """Refuses `Examples` in which a label means two classes."""
   names, held_out_names = (
       list(examples.optional(images, 'class_names') or ())
       for images in (train_images, held_out_images)

@@ -7,7 +7,7 @@ from tfp_flowopt.data.sources import folder as folder_lib
 from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 
-__all__ = ['NO_CLASS', 'of_good_images', 'problem', 'read_labels']
+__all__ = ['NO_CLASS', 'of_good_images', 'read_labels']
 
 FOLDERS, TFDS = 'folders', 'tfds'
 # The label of a file that lies in no folder of a class.
@@ -15,34 +15,25 @@ NO_CLASS = -1
 
 
 def read_labels(labels, store, path, class_names=None):
-  """The class of each image.
+  """The class of each image, int64 `[N]`, and the names of all classes.
 
-  Args:
-    labels: `'folders'`: an image's class is the folder of `path` that it is in,
-      by order of their names; `'tfds'`: those of the data set that `path`
-      names; or a file of one whole number for each image, in their order,
-      classes counted from 0: `.npy`, or idx (`.gz` too).
-    store: `ImageStore` of the images.
-    path: Where they were found.
-    class_names: Names of the classes, in the order of their numbers. By default
-      those of the folders, sorted, or of the data set, or the numbers up to
-      the largest.
-
-  Returns:
-    int64 array `[N]`, and a list of the names of the classes. With `'folders'`,
-    a file in none has the label `NO_CLASS`, and folders that are not among
-    `class_names` are added at the end.
-
-  Raises:
-    ValueError: If the labels do not fit the images or the names; the message
-      says why.
+  `labels` and `class_names` are those of `ImageDataset`; the images of `store`
+  were found at `path`. With `'folders'`, a file in none has the label
+  `NO_CLASS`, and folders not among `class_names` are added at the end.
+  A `ValueError` if the labels do not fit the images or the names.
   """
   if class_names is not None:
     class_names = _names(class_names)
-  if isinstance(labels, str) and labels == FOLDERS:
+  kind = labels if isinstance(labels, str) else None
+  if kind == FOLDERS:
     return _of_folders(store, path, class_names or [])
-  if isinstance(labels, str) and labels == TFDS:
-    values = _of_tfds(store, path)
+  if kind == TFDS:
+    if not isinstance(store, tfds.Tfds):
+      raise ValueError(
+          "Argument `labels`: 'tfds' is for paths that begin with tfds:, got "
+          f'{path}.'
+      )
+    values = store.labels()
     class_names = class_names or store.class_names
   else:
     values = _of_file(arguments.check_path('labels', labels))
@@ -66,26 +57,11 @@ def read_labels(labels, store, path, class_names=None):
   return values, class_names
 
 
-def problem(label):
-  """Says that a file lies in no folder of a class; `None` if it does."""
-  return 'in no folder of a class' if label == NO_CLASS else None
-
-
 def of_good_images(labels, names, good, class_names=None):
-  """Classes of which there are images, if they are given by folders.
+  """Those of `read_labels` for folders, without classes of no good image.
 
-  Args:
-    labels: int64 array `[N]`, as `read_labels` gives them with `'folders'`.
-    names: The same.
-    good: Indices of the images that are read.
-    class_names: As the user gave them, or `None`.
-
-  Returns:
-    The same, without classes of which no image is good; all of `class_names`,
-    if there are any.
-
-  Raises:
-    ValueError: If images lie in folders that are not among `class_names`.
+  If the user gave `class_names`, these stay, and folders with images that are
+  not among them are a `ValueError`. `good` are indices of images.
   """
   occurring = np.unique(labels[good])
   if class_names is not None:
@@ -132,15 +108,6 @@ def _of_folders(store, path, names):
   numbers = {name: i for i, name in enumerate(names)}
   labels = [numbers[p[0]] if len(p) > 1 else NO_CLASS for p in parts]
   return np.array(labels, np.int64), names
-
-
-def _of_tfds(store, path):
-  if not isinstance(store, tfds.Tfds):
-    raise ValueError(
-        "Argument `labels`: 'tfds' is for paths that begin with tfds:, got "
-        f'{path}.'
-    )
-  return store.labels()
 
 
 def _of_file(path):

@@ -1,5 +1,6 @@
 """Upright pictures: the orientation that a camera notes, applied."""
 
+import functools
 import struct
 
 import tensorflow as tf
@@ -10,21 +11,13 @@ __all__ = ['UPRIGHT', 'corner_as_stored', 'of_exif', 'shape_as_shown', 'turn']
 UPRIGHT = 1
 
 _TAG, _SHORT, _LONG = 0x0112, 3, 4
-# By orientation: what is stored is shown transposed if that is one of the last
-# four, and then mirrored, top to bottom and left to right, if it is one of:
-_FIRST_TRANSPOSED = 5
+# What is stored is shown transposed, and then mirrored, if it is one of:
+_TRANSPOSED = 5, 6, 7, 8
 _TOP_TO_BOTTOM, _LEFT_TO_RIGHT = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 def of_exif(data):
-  """The orientation in an EXIF block, from 1 to 8.
-
-  Args:
-    data: Bytes, from the TIFF header on, with `Exif` in front or without.
-
-  Returns:
-    1 if there is none, or the block is damaged.
-  """
+  """The orientation in an EXIF block, 1 to 8; 1 without one, or if damaged."""
   data = data.removeprefix(b'Exif\0\0')
   order = {b'II': '<', b'MM': '>'}.get(data[:2])
   if order is None:
@@ -44,49 +37,30 @@ def of_exif(data):
 
 
 def turn(image, orientation):
-  """An image as it is to be shown.
-
-  Args:
-    image: `Tensor` `[H, W, C]`.
-    orientation: From 1 to 8, an int or a scalar int64 `Tensor`.
-
-  Returns:
-    `Tensor` `[H, W, C]`, or `[W, H, C]` for the last four orientations.
-  """
+  """An image `[H, W, C]` as it is to be shown, `[W, H, C]` for 5 to 8."""
   orientation = tf.cast(orientation, tf.int64)
-
-  def turned_if(condition, function, image):
-    return tf.cond(condition, lambda: function(image), lambda: image)
-
-  def is_one_of(orientations):
-    return tf.reduce_any(orientation == tf.constant(orientations, tf.int64))
-
-  image = turned_if(
-      orientation >= _FIRST_TRANSPOSED, tf.image.transpose, image
-  )
-  image = turned_if(is_one_of(_TOP_TO_BOTTOM), tf.image.flip_up_down, image)
-  return turned_if(is_one_of(_LEFT_TO_RIGHT), tf.image.flip_left_right, image)
+  for orientations, function in (
+      (_TRANSPOSED, tf.image.transpose),
+      (_TOP_TO_BOTTOM, tf.image.flip_up_down),
+      (_LEFT_TO_RIGHT, tf.image.flip_left_right),
+  ):
+    image = tf.cond(
+        tf.reduce_any(orientation == tf.constant(orientations, tf.int64)),
+        functools.partial(function, image),
+        functools.partial(tf.identity, image),
+    )
+  return image
 
 
 def shape_as_shown(height, width, orientation):
   """Height and width when shown, from those stored, and the other way round."""
-  if orientation >= _FIRST_TRANSPOSED:
-    return width, height
-  return height, width
+  return (width, height) if orientation in _TRANSPOSED else (height, width)
 
 
 def corner_as_stored(top, left, last_top, last_left, orientation):
-  """Where a square that is seen in an image lies in what is stored.
+  """Where a square of an upright image lies in what is stored.
 
-  Args:
-    top: First row of the square in the image as shown.
-    left: First column.
-    last_top: The first row that the lowest such square has.
-    last_left: The first column that the rightmost has.
-    orientation: From 1 to 8.
-
-  Returns:
-    First row and first column in the image as stored.
+  The lowest and the rightmost squares are at `last_top` and `last_left`.
   """
   if orientation in _TOP_TO_BOTTOM:
     top = last_top - top

@@ -27,12 +27,7 @@ def dequantization_noise(shape, seed):
     ValueError: If `shape` or `seed` is no such thing.
   """
   seed = arguments.check_seed('seed', seed)
-  try:
-    shape = tf.convert_to_tensor(shape, name='shape')
-  except (TypeError, ValueError):
-    shape = tf.constant('')
-  if not shape.dtype.is_integer or shape.shape.rank not in (1, None):
-    raise ValueError('Argument `shape` must be integers, got another type.')
+  shape = arguments.check_integers('shape', shape, shapes=[[None]])
   # Integers, for XLA makes other floating-point numbers of the same bits; and
   # one generator, for each device has its own default.
   integers = tf.random.stateless_uniform(
@@ -56,37 +51,29 @@ def dequantize(images, bits=8, noise=0.5):
   Args:
     images: uint8 `Tensor` `[..., H, W, C]`.
     bits: Number of bits that are kept of a value, 1 to 8.
-    noise: `Tensor` in [0, 1) that broadcasts against `images`; the default is
-      the middle of each bin.
+    noise: Floating-point `Tensor` in [0, 1) that broadcasts against `images`;
+      by default the middle of each bin.
 
   Returns:
     float32 `Tensor` of the shape of `images`.
 
   Raises:
-    ValueError: If `images` are not integers, `noise` is not floating-point, or
-      `bits` is out of range.
+    ValueError: If an argument is of another type, or out of range.
   """
   bits = arguments.check_int('bits', bits, least=1, most=8)
-  images = _checked_images(images)
+  images = arguments.check_integers(
+      'images', images, 'integers, uint8 as a rule'
+  )
   noise = tf.cast(arguments.check_tensor('noise', noise), tf.float32)
   values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
   return (values + noise) * 2.0**-bits - 0.5
 
 
 def dequantize_numbered(images, bits, seed, first=0):
-  """Scales images, with stateless noise of each image's own number.
+  """Scales images `[N, H, W, C]`, with noise of each image's own number.
 
   So an image has the same noise however images are put together in batches and
-  spread over devices.
-
-  Args:
-    images: uint8 `Tensor` `[N, H, W, C]`.
-    bits: As `dequantize` takes it.
-    seed: `[2]` integer `Tensor`.
-    first: Number of the first image; the others count up from it.
-
-  Returns:
-    float32 `Tensor` of the shape of `images`.
+  spread over devices. `first` is the number of the first image.
   """
   images = tf.convert_to_tensor(images)
   # Folded, so that the noise is not the numbers that chose the crops.
@@ -124,17 +111,3 @@ def quantize(x, bits=8):
   values = tf.floor((x + 0.5) * 2.0**bits)
   values = tf.clip_by_value(values, 0.0, 2.0**bits - 1.0)
   return tf.cast(values * 2.0 ** (8 - bits), tf.uint8)
-
-
-def _checked_images(images):
-  """Integers: what is floating-point is preprocessed already."""
-  try:
-    images = tf.convert_to_tensor(images, name='images')
-  except (TypeError, ValueError):
-    images = tf.constant('')
-  if not images.dtype.is_integer:
-    raise ValueError(
-        'Argument `images` must be integers, uint8 as a rule, got '
-        f'{images.dtype.name}.'
-    )
-  return images

@@ -37,15 +37,7 @@ class ScannedImage(typing.NamedTuple):
 
 
 def check_cache(path, cache):
-  """Refuses a file for what is found that would be taken for an image itself.
-
-  Args:
-    path: Of the images, or an `ImageStore`.
-    cache: `pathlib.Path` of the file.
-
-  Raises:
-    ValueError: If it lies in the folder of images.
-  """
+  """Refuses a file that would be taken for an image itself."""
   folder, cache = pathlib.Path(str(path)).resolve(), cache.resolve()
   if folder in cache.parents and not cache.name.startswith('.'):
     raise ValueError(
@@ -57,18 +49,9 @@ def check_cache(path, cache):
 
 
 def scan(store, cache=None):
-  """Decodes every image.
+  """A `ScannedImage` for each of a store: decoded, or from a JSON file.
 
-  Args:
-    store: `ImageStore`.
-    cache: Path of a JSON file of an earlier scan. It is used if the names,
-      sizes and times of the files are still the same, else written.
-
-  Returns:
-    List of a `ScannedImage` for each.
-
-  Raises:
-    ValueError: If a checksum of the store is wrong.
+  That, `cache`, is used if names, sizes and times of the files are the same.
   """
   if cache is None:
     return _scan(store)
@@ -88,16 +71,15 @@ def scan(store, cache=None):
 def _scan(store):
   store.verify()
   total = len(store)
-  bar = progress.Progress(total, 1) if total >= _MANY else None
   found = []
+  bar = progress.Progress(total, 1)
   for image in parallel.ordered_map(
       lambda i: _inspect(store, i), range(total), parallel.THREADS
   ):
     found.append(image)
-    if bar is not None:
+    if total >= _MANY:
       bar.update(len(found))
-  if bar is not None:
-    bar.close()
+  bar.close()
   return found
 
 

@@ -45,42 +45,29 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
 
 
 def image_items(source, image, size, crop):
-  """Squares to be cut out of an image as it is stored, before it is turned.
+  """Squares to be cut out of a `ScannedImage` as it is stored, not turned yet.
 
-  Args:
-    source: Index of the image.
-    image: What a scan found, `ScannedImage`.
-    size: Side of the squares.
-    crop: As `ImageDataset` takes it.
-
-  Returns:
-    List of lists `[source, top, left, rows, columns]`: the first row and column
-    of a square, and at how many of each it may begin if `crop` is `'random'`.
+  A list of `[source, top, left, rows, columns]`: the first row and column of a
+  square, and at how many of each it may begin if `crop` is `'random'`.
   """
   shape, orientation = (image.height, image.width), image.orientation
   last = [side - size for side in shape]
-  if crop == 'tile':
-    positions = 1, 1
-    corners = _square_corners(*shape, size, 'tile')
-  else:
+  positions = 1, 1
+  if crop != 'tile':
     positions = orientation_lib.shape_as_shown(
         last[0] + 1, last[1] + 1, orientation
     )
-    corners = _square_corners(*shape, size, 'center')
-  return [
-      [
-          source,
-          *orientation_lib.corner_as_stored(*corner, *last, orientation),
-          *positions,
-      ]
-      for corner in corners
-  ]
+  corners = (
+      orientation_lib.corner_as_stored(*corner, *last, orientation)
+      for corner in _square_corners(*shape, size, crop)
+  )
+  return [[source, *corner, *positions] for corner in corners]
 
 
 def _square_corners(height, width, size, mode):
-  """First rows and columns of squares; `mode` is `'tile'` or `'center'`."""
+  """First rows and columns of squares, one in the centre but for `'tile'`."""
   rows, columns = height - size, width - size
-  if mode == 'center':
+  if mode != 'tile':
     return [(rows // 2, columns // 2)]
   return [
       (top, left)

@@ -20,14 +20,12 @@ def volume_balance(distribution, x, bijector_kwargs=None):
 
   * 0: no scale does better. It is 0 at every optimum over a family of flows
     that is closed under scaling, such as that of `initialize_at_optimum`;
-  * positive: `inverse` **expands** too much, latents are larger than the base
-    expects;
+  * positive: `inverse` **expands** too much;
   * negative: it **contracts** too much.
 
   The best scale is `(1 + balance)^(-1/2)`, and gains
-  `D/2 (balance - log(1 + balance))` nats per event. For other bases it is
-  `-E[z . grad log p_Z(z)] / D - 1`, with the same meaning of 0 and of the sign;
-  for the standard normal that is the formula above.
+  `D/2 (balance - log(1 + balance))` nats per event. For all bases it is
+  `-E[z . grad log p_Z(z)] / D - 1`, with the same meaning of 0 and of the sign.
 
   Args:
     distribution: `tfd.TransformedDistribution` by a bijector of single tensors;

@@ -12,14 +12,10 @@ _NOTABLE, _NEGLIGIBLE = 0.01, 1e-4
 
 
 def findings(report, size, nothing_held_out=False):
-  """Sentences for each thing that the numbers say; the last one is advice.
+  """Sentences for each thing that the numbers of a report say.
 
-  A mean is a finding where it is off by more than its `error_margin`.
-
-  Args:
-    report: `OptimumReport` without findings.
-    size: Dimensions of an event.
-    nothing_held_out: Whether the data are those of the linear flows.
+  A mean is a finding where it is off by more than its `error_margin`. `size` is
+  the number of dimensions of an event.
   """
   if not math.isfinite(report.log_likelihood):
     return [

@@ -1,6 +1,5 @@
 """Reports on the layers of a flow: volume and distances."""
 
-import copy
 import math
 from typing import NamedTuple
 
@@ -69,9 +68,9 @@ class LayerReport(NamedTuple):
 class LayerReporter(not_copied.NotCopied):
   """Reports on the layers of one flow, again and again as it is trained.
 
-  The layers are evaluated eagerly, one after the other, so the memory is that
-  of one layer. Local constants need graphs: those are traced at the first call
-  that asks for them, one for all steps of a level, and used by later ones.
+  The layers are evaluated eagerly, one after the other, in the memory of one.
+  Graphs for local constants are traced at the first call that asks for them,
+  one for all steps of a level, and used by later ones.
   """
 
   _instead = 'it holds graphs of one flow; make a new one for a copied flow'
@@ -89,12 +88,13 @@ class LayerReporter(not_copied.NotCopied):
     """
     self._flow = flow_of.flow_of(distribution)
     num_steps = arguments.check_int('num_steps', num_steps)
-    marginals = self._flow.marginals
     self._marginals = None
-    if marginals is not None:
-      self._marginals = _Layer('marginals', lambda _: [marginals], num_steps)
+    if self._flow.marginals is not None:
+      self._marginals = _Layer(
+          'marginals', lambda _: [self._flow.marginals], num_steps
+      )
     self._levels = [
-        _Level(f'level {index}', level, num_steps)
+        (level, *_layers_of(level, f'level {index}', num_steps))
         for index, level in enumerate(self._flow.levels)
     ]
 
@@ -112,8 +112,8 @@ class LayerReporter(not_copied.NotCopied):
       each level, the finest first, `scale in` (what arrives), `whiten` (squeeze
       and whitening), each `step`, `restore` (back from their rotations), and
       `scale out` (what is factored out); marginals and scalings where the flow
-      has them. The log-determinants
-      add up to the mean of the flow's `inverse_log_det_jacobian`.
+      has them. The log-determinants add up to the mean of the flow's
+      `inverse_log_det_jacobian`.
 
     Raises:
       ValueError: If an argument has a wrong value, or a weight is not finite.
@@ -134,11 +134,21 @@ class LayerReporter(not_copied.NotCopied):
     if maps is not None:
       maps = conditioning.rows(maps, 3, x.shape[0])
     result = []
-    if self._marginals is not None:
-      report, x = self._marginals.report(x, num_local_images, None)
+
+    def report(layer, x, maps, number=None):
+      report, x = layer.report(x, num_local_images, maps, number)
       result.append(report)
-    for level in self._levels:
-      x, maps = level.report(x, num_local_images, maps, result)
+      return x
+
+    if self._marginals is not None:
+      x = report(self._marginals, x, None)
+    for level, layers, scale_out in self._levels:
+      maps = level.halved(maps)
+      for layer, number in layers:
+        x = report(layer, x, maps, number)
+      x, factored = level.factor_out.split(x)
+      if scale_out is not None:
+        report(scale_out, factored, None)
     return result
 
 
@@ -158,10 +168,9 @@ def layer_report(
 
   Args:
     distribution: `tfd.TransformedDistribution` by an `ImageFlow`.
-    x: `Tensor` `[N, H, W, C]`, preprocessed images; few, if they are large.
-    num_local_images: At how many of them to estimate local constants; 0 for
-      none, which takes far less time.
-    num_steps: Number of Lanczos steps of a local constant.
+    x: As `LayerReporter.__call__` takes it.
+    num_local_images: The same.
+    num_steps: As the constructor of `LayerReporter` takes it.
     bijector_kwargs: As `distribution.log_prob` takes it.
 
   Returns:
@@ -174,45 +183,31 @@ def layer_report(
   return report(x, num_local_images, bijector_kwargs)
 
 
-class _Level:
-  """The layers of one `FlowLevel`."""
+def _layers_of(level, name, num_steps):
+  """The layers of a `FlowLevel`, and that of what is factored out, or `None`.
 
-  def __init__(self, name, level, num_steps):
-    self._split = level.factor_out.split
-    self._halved = level.halved
-    self._inner = []
-    if level.scaling is not None:
-      self._inner.append(
-          _scaling(f'{name} scale in', level.scaling, num_steps)
+  Each of a list with its number, where it is one of many.
+  """
+  layers = []
+  if level.scaling is not None:
+    layers = [(_scaling(f'{name} scale in', level.scaling, num_steps), None)]
+  step, whiten, restore = (
+      _Layer(f'{name} {part}', parts, num_steps)
+      for part, parts in (
+          ('step', level.repeated_steps.step),
+          ('whiten', lambda _: [level.squeeze, level.whiten]),
+          ('restore', lambda _: [level.restore]),
       )
-    self._inner.append(
-        _Layer(
-            f'{name} whiten', lambda _: [level.squeeze, level.whiten], num_steps
-        )
-    )
-    steps = _Layer(f'{name} step', level.repeated_steps.step, num_steps)
-    self._inner += [
-        steps.numbered(k) for k in range(level.repeated_steps.num_steps)
-    ]
-    self._inner.append(
-        _Layer(f'{name} restore', lambda _: [level.restore], num_steps)
-    )
-    self._last = None
-    if level.factor_out.scaling is not None:
-      self._last = _scaling(
-          f'{name} scale out', level.factor_out.scaling, num_steps
-      )
-
-  def report(self, x, num_local_images, maps, reports):
-    """Appends the reports of the layers; returns what travels on."""
-    maps = self._halved(maps)
-    for layer in self._inner:
-      report, x = layer.report(x, num_local_images, maps)
-      reports.append(report)
-    x, factored = self._split(x)
-    if self._last is not None:
-      reports.append(self._last.report(factored, num_local_images, None)[0])
-    return x, maps
+  )
+  layers += [
+      (whiten, None),
+      *((step, k) for k in range(level.repeated_steps.num_steps)),
+      (restore, None),
+  ]
+  scale_out = level.factor_out.scaling
+  if scale_out is not None:
+    scale_out = _scaling(f'{name} scale out', scale_out, num_steps)
+  return layers, scale_out
 
 
 def _scaling(name, cascade, num_steps):
@@ -223,21 +218,16 @@ def _scaling(name, cascade, num_steps):
 
 
 class _Layer:
-  """One layer: some bijectors of images, the first of `inverse` first."""
+  """A layer of some bijectors of images, or several layers of one graph.
+
+  `parts` maps a number to its bijectors, as they are now, the first of
+  `inverse` first; `tangents`, a number and `x` to affine bijectors of the same
+  Jacobians there, by default the parts.
+  """
 
   def __init__(self, name, parts, num_steps, tangents=None):
-    """Describes the layer.
-
-    Args:
-      name: Python `str`.
-      parts: Maps an index to the list of bijectors, as they are now.
-      num_steps: Number of Lanczos steps.
-      tangents: Maps an index and `x` to affine bijectors of the same Jacobians
-        there; by default the parts themselves.
-    """
     self._name = name
     self._parts = parts
-    self._index = 0
 
     def estimate(x, index, maps):
       linearized = parts(index) if tangents is None else tangents(index, x)
@@ -252,36 +242,29 @@ class _Layer:
       )
 
     self._estimate = estimate
-    # Made when it is asked for; one for all copies.
+    # By shape, made when they are asked for.
     self._graphs = {}
 
-  def numbered(self, index):
-    """The layer with another index, which shares the graph."""
-    layer = copy.copy(self)
-    layer._name = f'{self._name} {index}'
-    layer._index = index
-    return layer
-
-  def _local(self, x, index, maps):
+  def _local(self, x, *arguments):
     """Local constants, by a graph for all images of a shape."""
-    # Concrete: TensorFlow warns of a function that is made for each layer.
-    graph = self._graphs.get(tuple(x.shape))
-    if graph is None:
-      graph = tf.function(self._estimate, autograph=False)
-      graph = graph.get_concrete_function(x, index, maps)
-      self._graphs[tuple(x.shape)] = graph
-    return graph(x, index, maps)
+    shape = tuple(x.shape)
+    if shape not in self._graphs:
+      # Concrete: TensorFlow warns of a function that is made for each layer.
+      self._graphs[shape] = tf.function(
+          self._estimate, autograph=False
+      ).get_concrete_function(x, *arguments)
+    return self._graphs[shape](x, *arguments)
 
-  def report(self, x, num_local_images, maps):
-    """Returns the `LayerReport` at `x`, and the outputs."""
-    parts = self._parts(self._index)
+  def report(self, x, num_local_images, maps, number=None):
+    """The `LayerReport` of a layer at `x`, and the outputs."""
+    parts = self._parts(number)
     certified = lipschitz.LipschitzBounds(1.0, 1.0)
     for part in parts:
       certified = certified.then(lipschitz.lipschitz_bounds(part))
     local = [
         self._local(
             x[i : i + 1],
-            tf.constant(self._index),
+            tf.constant(number or 0),
             None if maps is None else maps[i : i + 1],
         )
         for i in range(num_local_images)
@@ -298,7 +281,7 @@ class _Layer:
     )
     return (
         LayerReport(
-            name=self._name,
+            name=self._name if number is None else f'{self._name} {number}',
             size=x.shape[1:].num_elements(),
             log_det=float(log_det),
             certified_forward=bounds.log_constant(certified.forward),

@@ -42,9 +42,8 @@ class LevelReconstruction(NamedTuple):
 def reconstruction_errors(distribution, x, bijector_kwargs=None):
   """What reversible gradients rely on, level by level.
 
-  With `memory='reversible'`, each level's steps recompute their inputs from
-  their outputs. This holds the certified error of that, known from the bounds
-  of the steps, beside the true one.
+  The steps of a level recompute their inputs from their outputs: the certified
+  error of that, from the bounds of the steps, beside the true one.
 
   Args:
     distribution: `tfd.TransformedDistribution` by an `ImageFlow`.

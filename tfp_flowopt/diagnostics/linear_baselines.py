@@ -35,10 +35,9 @@ class LinearBaseline(NamedTuple):
       dimensions: with less than `ENOUGH_VECTORS`, `train` flatters, and
       `held_out` is poor.
     train: The optimum `L*` of the training data, in nats per event.
-    constrained: The optimum within the bounds that were given, likewise.
-    held_out: `[N]`, log-likelihoods of held-out data by the flow that is
-      optimal for the training data; for a structure without one, whose flow
-      each image chooses for itself, the optima of the held-out images.
+    constrained: The same within the bounds that were given.
+    held_out: `[N]`, log-likelihoods of held-out data by the flow of `train`;
+      where each image has one of its own, their optima.
   """
 
   structure: structures.Structure
@@ -49,11 +48,10 @@ class LinearBaseline(NamedTuple):
 
 
 def vectors_by_block_size(num_events, event_shape):
-  """How well images determine pointwise linear flows.
+  """Numbers of vectors of images, for each of their dimensions.
 
-  A dictionary from block sizes 1, 2, 4, 8 (those that divide the images
-  `[H, W, C]`) to numbers of vectors for each of their dimensions, of so many
-  independent images.
+  By block size of pointwise linear flows: 1, 2, 4, 8, if it divides
+  `[H, W, C]`. So many of independent images say how well a flow is determined.
   """
   height, width, channels = event_shape
   return {
@@ -85,25 +83,16 @@ def batches_of(x):
   return [x[i : i + size] for i in range(0, len(x), size)]
 
 
-def linear_baselines(data, held_out, lipschitz, noise_variance, num_data=None):
-  """The best linear flows of all structures that the data determine.
+def linear_baselines(data, held_out, lipschitz, noise_variance, num_data):
+  """The best linear flows of all structures that `num_data` events determine.
 
-  Args:
-    data: Array `[N, D]` or `[N, H, W, C]` of float32 or float64.
-    held_out: Array of the same event shape and type.
-    lipschitz: `(m, M)`, see `likelihood_optimum`.
-    noise_variance: See `likelihood_optimum`.
-    num_data: Number of events of `data` that are independent; by default all.
-
-  Returns:
-    List of `LinearBaseline`: pointwise with blocks of 1, 2, 4, 8 where they
-    fit, individual, circulant; dense up to 1023 dimensions.
-
-  Raises:
-    ValueError: If there are too few data for any structure.
-    InvalidArgumentError: If a matrix is singular, or data are not finite.
+  Pointwise with blocks of 1, 2, 4, 8 where they fit, individual, circulant;
+  dense up to 1023 dimensions. `held_out` has the event shape and type of
+  `data`, `[N, D]` or `[N, H, W, C]`; for `lipschitz` and `noise_variance` see
+  `likelihood_optimum`. A list of `LinearBaseline`; a `ValueError` if there are
+  too few data for any structure, an `InvalidArgumentError` if a matrix is
+  singular or data are not finite.
   """
-  num_data = len(data) if num_data is None else num_data
   candidates = _candidates(num_data, data.shape[1:])
   if not candidates:
     raise ValueError(

@@ -50,19 +50,15 @@ def local_lipschitz(
   """Finds the largest and smallest singular value of the Jacobian.
 
   Of events of `D <= 1024` numbers from the Jacobians themselves, row by row,
-  with memory of some `N D^2` numbers; those of larger ones, or with
-  `num_steps`, are estimated.
-
-  That is by Lanczos' method on `J^T J`, with full reorthogonalisation, from
-  products `J v` and `J^T u` alone: no Jacobian is built, and the memory is that
-  of `2 num_steps` events. The smallest singular value is one over the largest
-  of the Jacobian of `forward`: taken from `J^T J` it would lose twice the
-  digits of the condition number of `J`.
+  with memory of some `N D^2` numbers. Of larger ones, or with `num_steps`, by
+  Lanczos' method on `J^T J`, with full reorthogonalisation, from products `J v`
+  and `J^T u` alone, with the memory of `2 num_steps` events. The smallest
+  singular value is one over the largest of the Jacobian of `forward`: taken
+  from `J^T J` it would lose twice the digits of the condition number of `J`.
 
   The estimates are **from below**, and certify nothing: each is `|J v| / |v|`
-  for the best `v` in a Krylov space, so no singular value that was missed makes
-  it too large, and more steps only raise it. From a random start the relative
-  error of a squared singular value is on average at most
+  for the best `v` in a Krylov space, so more steps only raise it. From a random
+  start the relative error of a squared singular value is on average at most
   `0.103 (ln(D (m - 1)^4) / (m - 1))^2` after `m` steps in `D` dimensions
   (Kuczynski & Wozniakowski 1992), usually far less.
 
@@ -143,20 +139,14 @@ def local_lipschitz(
 
 
 def _norm_of_jacobian(function, x, kwargs):
-  """Spectral norms `[N]` of the Jacobians at `x`, from their rows.
-
-  `function` is as for `_largest_singular_value`, of events of known size;
-  `kwargs` are its keyword arguments, from `of_each_event`.
-  """
+  """Spectral norms `[N]` of the Jacobians at `x`, from their rows."""
   size, event_shape = x.shape[1:].num_elements(), x.shape[1:]
   num_rows = tf.shape(x)[0] * size
 
   def some_rows(first):
     # What is too much in the last chunk repeats the last row, and is cut off.
     rows = tf.minimum(first + tf.range(_ROWS), num_rows - 1)
-    copies = tf.ensure_shape(
-        tf.gather(x, rows // size), [_ROWS, *event_shape]
-    )
+    copies = tf.ensure_shape(tf.gather(x, rows // size), [_ROWS, *event_shape])
     own = conditioning.of_some_events(kwargs, rows // size)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(copies)
@@ -183,16 +173,8 @@ def _norm_of_jacobian(function, x, kwargs):
 
 
 def _largest_singular_value(function, x, num_steps, seed):
-  """Lanczos on `J^T J`, for each event of a batch, `[N]`.
-
-  Args:
-    function: Maps `[N] + shape` to `[N] + another shape`, event by event.
-    x: `[N] + shape`, where.
-    num_steps: Number of steps.
-    seed: `[2]` integer `Tensor`.
-  """
+  """Lanczos on `J^T J`, `[N]`, of a function that maps event by event."""
   num_events, size = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])
-
   zero = tf.zeros_like(function(tf.identity(x)))
   none = tf.UnconnectedGradients.ZERO
 

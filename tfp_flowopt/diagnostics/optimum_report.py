@@ -1,6 +1,7 @@
 """Report of a flow beside the best linear flows."""
 
 import dataclasses
+import functools
 import math
 import textwrap
 
@@ -84,10 +85,7 @@ class OptimumReport:
     lines = [
         'Bits/dim (lower is better)        training  held-out +- error',
         _row(
-            'the flow',
-            '',
-            self.bits_per_dim,
-            self.standard_error_bits_per_dim,
+            'the flow', '', self.bits_per_dim, self.standard_error_bits_per_dim
         ),
     ]
     notes = {}
@@ -112,21 +110,16 @@ class OptimumReport:
           )
       )
     lines += [f'  {mark} {note}' for mark, note in notes.items()]
-    held_out = f'Held out: {self.num_held_out}'
+    lines.append(f'  Held out: {self.num_held_out}')
     if self.num_independent < self.num_held_out:
-      held_out += f', {self.num_independent} of them independent'
-    lines.append(f'  {held_out}')
-    findings = (
-        textwrap.fill(
-            finding,
-            79,
-            initial_indent='* ',
-            subsequent_indent='  ',
-            break_on_hyphens=False,
-        )
-        for finding in self.findings
-    )
-    return '\n'.join([*lines, '', *findings])
+      lines[-1] += f', {self.num_independent} of them independent'
+    fill = textwrap.TextWrapper(
+        79,
+        initial_indent='* ',
+        subsequent_indent='  ',
+        break_on_hyphens=False,
+    ).fill
+    return '\n'.join([*lines, '', *map(fill, self.findings)])
 
 
 def optimum_report(
@@ -149,9 +142,6 @@ def optimum_report(
   * below a linear flow: the flow has not reached what one matrix can do;
   * above: so many nats of structure that is not Gaussian it has captured.
 
-  The row of `'individual'` is shown, and not compared: it is fitted to each
-  held-out image itself, so it is no flow for images that were not seen.
-
   Args:
     distribution: `tfd.TransformedDistribution` with a standard normal base.
     data: Preprocessed training data, array `[N, D]` or `[N, H, W, C]`; a
@@ -165,11 +155,10 @@ def optimum_report(
       already; by default `distribution.log_prob`.
     bijector_kwargs: Further argument of `log_prob`; `conditioning` is one for
       all of `held_out`, or one for each.
-    num_data: Number of events of `data` that are independent; by default all.
-      Say it where they are crops of fewer images, or come more than once:
-      it tells which linear flows they determine.
-    num_held_out: Number of events of `held_out` that are independent, likewise:
-      standard errors count these.
+    num_data: Number of independent events of `data`, by default all: fewer
+      where they are crops of fewer images, or come more than once. It tells
+      which linear flows they determine.
+    num_held_out: The same of `held_out`: standard errors count these.
 
   Returns:
     `OptimumReport`.
@@ -206,20 +195,16 @@ def optimum_report(
     kwargs['bijector_kwargs'] = conditioning.of_each_event(
         distribution.bijector, bijector_kwargs, len(held_out)
     )
-  values = np.concatenate([
-      log_prob(tf.constant(batch), **more)
-      for batch, more in _batches(held_out, kwargs)
-  ]).astype(np.float64)
+  values = _by_batches(log_prob, held_out, kwargs)
   reference = max(
       (b for b in baselines if b.structure.has_flow),
       key=lambda b: b.held_out.mean(),
   )
   # Some hundred images tell it; a whole set would take minutes.
   some = held_out[: max(_BALANCE_EVENTS, _BALANCE_NUMBERS // size)]
-  balances = np.concatenate([
-      balance.event_balances(distribution, batch, **more)
-      for batch, more in _batches(some, kwargs)
-  ]).astype(np.float64)
+  balances = _by_batches(
+      functools.partial(balance.event_balances, distribution), some, kwargs
+  )
 
   def in_bits(nats):
     return float(optimum.bits_per_dim(nats, size, bits))
@@ -262,13 +247,11 @@ def optimum_report(
 
 
 def _row(name, train, held_out, error):
-  """A line of the table."""
   error = '' if math.isnan(error) else f' +- {error:.3f}'
   return f'  {name:<32}{train:>8}{held_out:10.3f}{error}'
 
 
 def _as_dictionary(baseline, in_bits, mean, error, error_bits):
-  """What a report says of a linear flow."""
   return {
       'name': str(baseline.structure),
       'vectors_per_dim': baseline.vectors_per_dim,
@@ -299,13 +282,15 @@ def _checked(x, name, event_shape, dtype):
   return x.astype(dtype.as_numpy_dtype)
 
 
-def _batches(x, kwargs):
-  """Pairs of a batch of events and what belongs to them of `kwargs`."""
-  start = 0
+def _by_batches(function, x, kwargs):
+  """What a function makes of events, and of what belongs to them, `[N]`."""
+  values, start = [], 0
   for batch in linear_baselines.batches_of(x):
     rows = slice(start, start + len(batch))
-    yield batch, conditioning.of_some_events(kwargs, rows)
+    more = conditioning.of_some_events(kwargs, rows)
+    values.append(function(tf.constant(batch), **more))
     start = rows.stop
+  return np.concatenate(values).astype(np.float64)
 
 
 def _linear_range(distribution):

@@ -1,5 +1,7 @@
 """Pictures of a run. They need matplotlib (the `[plot]` extra)."""
 
+import itertools
+
 import numpy as np
 
 from tfp_flowopt.diagnostics import layer_reports
@@ -66,14 +68,6 @@ def plot_training_curve(
   """
   steps, values = plot_arguments.curve('train', train)
   held_steps, held_values = plot_arguments.curve('held_out', held_out)
-  optima = {
-      name: arguments.check_number(name, value, np.isfinite, 'a finite number')
-      for name, value in (
-          ('train_optimum', train_optimum),
-          ('held_out_optimum', held_out_optimum),
-      )
-      if value is not None
-  }
   figure = _figure(8.0, 4.8)
   axes = figure.add_subplot()
   axes.plot(steps, values, color=_TRAIN, alpha=0.25, linewidth=0.7)
@@ -93,11 +87,16 @@ def plot_training_curve(
       markersize=4,
       label=_curve_name('held-out images', held_out[0], held_out[-1]),
   )
-  for name, value in optima.items():
-    color, kind = {
-        'train_optimum': (_TRAIN, 'training'),
-        'held_out_optimum': (_HELD_OUT, 'held-out'),
-    }[name]
+  levels = [*smooth, *held_values, values[0]]
+  for name, kind, value, color in (
+      ('train_optimum', 'training', train_optimum, _TRAIN),
+      ('held_out_optimum', 'held-out', held_out_optimum, _HELD_OUT),
+  ):
+    if value is None:
+      continue
+    levels.append(
+        arguments.check_number(name, value, np.isfinite, 'a finite number')
+    )
     axes.axhline(
         value,
         color=color,
@@ -111,7 +110,6 @@ def plot_training_curve(
   ):
     if x == 0:
       axes.plot([0], [y], 'D', color=color, markersize=8)
-  levels = [*smooth, *held_values, values[0], *optima.values()]
   margin = 0.08 * (max(levels) - min(levels)) + 0.02
   axes.set_ylim(min(levels) - margin, max(levels) + margin)
   axes.set_xlabel('step')
@@ -286,33 +284,34 @@ def plot_layers(path, layers):
     below.bar(index, high - low, width, low, color=color, label=label)
   means = _values(layers, 'log_det_per_dim')
   below.plot(index, means, 'o', color=_HELD_OUT, markersize=3.5, label='mean')
-  _symmetric_scale(
-      below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100]
-  )
+  _symmetric_scale(below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100])
   below.set_ylabel('log singular values')
   below.legend(
       loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False
   )
   # `level 0 step 3`: the level once, above, and the rest below.
-  levels, names = zip(
-      *(_split_name(layer.name) for layer in layers), strict=True
+  words = [layer.name.split(' ') for layer in layers]
+  levels, names = (
+      [' '.join(name[part]) for name in words]
+      for part in (slice(2), slice(2, None))
   )
   below.set_xticks(index, names, rotation=90, fontsize=8)
   below.set_xlim(-0.7, len(layers) - 0.3)
-  starts = [i for i in index if i == 0 or levels[i] != levels[i - 1]]
-  for i, start in enumerate(starts):
-    end = (*starts, len(layers))[i + 1]
+  groups = itertools.groupby(index, lambda i: levels[i])
+  for number, (level, own) in enumerate(groups):
+    own = list(own)
+    first, last = own[0], own[-1]
     above.annotate(
-        levels[start],
-        ((start + end - 1) / 2, 1.0),
+        level,
+        ((first + last) / 2, 1.0),
         xycoords=('data', 'axes fraction'),
         textcoords='offset points',
         xytext=(0, 4),
         ha='center',
     )
     for axes in (above, below):
-      if i % 2:
-        axes.axvspan(start - 0.5, end - 0.5, color='0.95', zorder=-2)
+      if number % 2:
+        axes.axvspan(first - 0.5, last + 0.5, color='0.95', zorder=-2)
   for axes in (above, below):
     axes.axhline(0, color='0.4', linewidth=0.8)
   figure.align_ylabels()
@@ -339,9 +338,3 @@ def _symmetric_scale(axes, values, linear_part, ticks):
   ticks = [tick for tick in ticks if bottom <= tick <= top]
   axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
   axes.set_yticks([], minor=True)
-
-
-def _split_name(name):
-  """The level of a layer, and the rest of its name."""
-  words = name.split(' ')
-  return ' '.join(words[:2]), ' '.join(words[2:])

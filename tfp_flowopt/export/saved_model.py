@@ -1,5 +1,6 @@
 """SavedModel export of image flows."""
 
+import itertools
 import os
 
 import tensorflow as tf
@@ -65,18 +66,10 @@ class _ServedFlow:
     }
 
   def log_prob(self, images, conditioning=None):
-    """Log-density and bits/dim of images.
+    """Log-density `[N]` and bits/dim `[N]` of uint8 images.
 
-    All images get the same dequantisation noise: the result is a function of
-    the image alone, whatever else is in the batch.
-
-    Args:
-      images: uint8 `[N, H, W, C]`.
-      conditioning: What the images are conditioned on.
-
-    Returns:
-      `log_prob` `[N]`, nats per image of the data scaled by `2^-bits`;
-      `bits_per_dim` `[N]`.
+    All get the same dequantisation noise: the result is a function of the image
+    alone, whatever else is in the batch.
     """
     images, kwargs = self._checked(images=images, conditioning=conditioning)
     noise = flows.dequantization_noise(tf.shape(images)[1:], _NOISE_SEED)
@@ -133,29 +126,20 @@ class _ServedFlow:
     """The tensors, checked, and keyword arguments of methods of a bijector."""
     if conditioning is not None:
       tensors['conditioning'] = conditioning
-    checked = dict(
-        zip(
-            tensors,
-            request_checks.checked(
-                self._specs, tensors, ('num_samples', 'temperature')
-            ),
-            strict=True,
-        )
+    checked = request_checks.checked(
+        self._specs, tensors, ('num_samples', 'temperature')
     )
-    names = [name for name in checked if name == 'conditioning']
-    kwargs = {name: checked.pop(name) for name in names}
-    return *checked.values(), kwargs
+    if conditioning is None:
+      return *checked, {}
+    return *checked[:-1], {'conditioning': checked[-1]}
 
 
 def _check(distribution, bits):
   """Raises a `ValueError` for what cannot be exported."""
   arguments.check_int('bits', bits, least=1, most=8)
-  if (
-      # TFP makes instances of a private base class, too.
-      getattr(distribution, 'bijector', None) is None
-      or distribution.event_shape.rank != 3
-      or not distribution.event_shape.is_fully_defined()
-  ):
+  flow_of.check_transformed(distribution)
+  shape = distribution.event_shape
+  if shape.rank != 3 or not shape.is_fully_defined():
     raise ValueError(
         'Argument `distribution` must be a TransformedDistribution of images '
         f'[H, W, C], got {distribution}.'
@@ -186,22 +170,11 @@ def _check(distribution, bits):
       )
 
 
-def _variables_read_by(functions):
-  """The variables that concrete functions read, each once."""
-  variables = {
-      id(variable): variable
-      for function in functions
-      for variable in function.graph.variables
-  }
-  return list(variables.values())
-
-
 def save(distribution, path, bits=8):
   """Exports an image flow as a SavedModel that needs only TensorFlow.
 
   It holds what serving needs: the rescaled kernels of Lipschitz layers, and
   neither the trained ones nor the rescaling. The distribution is not changed.
-
   TensorFlow Serving takes `path` for a version of a model if its name is a
   number, and warms it up with the requests that are in it.
 
@@ -219,11 +192,10 @@ def save(distribution, path, bits=8):
   Those of a flow with `conditioning` have one more input of that name, int64
   labels `[N]` or float32 features; `sample` has it instead of `num_samples`.
 
-  Each checks in its graph what it is asked with, and fails with an
-  `InvalidArgumentError` that names the input: shapes other than these, another
-  `N` of `conditioning`, labels out of range, numbers that are not finite, and a
-  negative `temperature` or `num_samples`. (XLA leaves out all checks but those
-  of shapes.)
+  Each fails with an `InvalidArgumentError` that names the input for shapes
+  other than these, another `N` of `conditioning`, labels out of range, numbers
+  that are not finite, and a negative `temperature` or `num_samples`. (XLA
+  leaves out all checks but those of shapes.)
 
   #### Example
 
@@ -245,9 +217,9 @@ def save(distribution, path, bits=8):
 
   Raises:
     TypeError: If `path` is no path.
-    ValueError: If `distribution` is of another kind, not initialised, not
-      float32, on another base than a standard normal, or if its weights are not
-      finite, if `bits` is out of range, or if `path` holds something already.
+    ValueError: If `distribution` is of another kind, type or base, not
+      initialised or not finite, if `bits` is out of range, or if `path` holds
+      something already.
     OSError: If `path` cannot be written.
   """
   _check(distribution, bits)
@@ -266,7 +238,10 @@ def save(distribution, path, bits=8):
           for name, specs in served.inputs.items()
       }
       # Functions do not keep variables; the frozen kernels have no other owner.
-      root.weights = _variables_read_by(signatures.values())
+      variables = itertools.chain.from_iterable(
+          function.graph.variables for function in signatures.values()
+      )
+      root.weights = list({id(v): v for v in variables}.values())
     tf.saved_model.save(root, str(unfinished), signatures=signatures)
     warmup_requests.write_requests(unfinished, served.inputs)
   return os.path.abspath(path)

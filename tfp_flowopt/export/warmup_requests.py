@@ -1,8 +1,7 @@
 """Warm-up requests for TensorFlow Serving.
 
-The first request to a model is slow: TensorFlow then lays out its memory and
-picks its kernels. Serving replays the requests of a file beside a model before
-it lets others in.
+The first request to a model is slow, so Serving replays those of a file beside
+a model before it lets others in.
 """
 
 import tensorflow as tf
@@ -21,13 +20,10 @@ _MAP_KEY, _MAP_VALUE = 1, 2
 
 
 def write_requests(path, signatures):
-  """Writes one request for each signature into a SavedModel.
+  """Writes a request for each signature into a SavedModel.
 
-  Args:
-    path: `pathlib.Path` of the SavedModel.
-    signatures: Dictionary from names to lists of `tf.TensorSpec`s, whose names
-      are those of the inputs. A request has zeros, one of what there may be any
-      number of, and 1 for a scalar.
+  Of zeros, one of what there may be any number of, and 1 for a scalar.
+  `signatures` are lists of `tf.TensorSpec`s, named as the inputs.
   """
   folder = path / _FOLDER
   folder.mkdir()
@@ -44,9 +40,7 @@ def _value(spec):
 
 def _prediction_log(signature, values):
   """The bytes of a `PredictionLog` that asks for one prediction."""
-  request = _field(
-      _MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode())
-  )
+  request = _field(_MODEL_SPEC, _field(_SIGNATURE_NAME, signature.encode()))
   for key, value in values.items():
     tensor = tf.make_tensor_proto(value).SerializeToString()
     entry = _field(_MAP_KEY, key.encode()) + _field(_MAP_VALUE, tensor)
@@ -55,11 +49,8 @@ def _prediction_log(signature, values):
 
 
 def _field(number, payload):
-  """A field of bytes in the wire format of protocol buffers."""
-  length_delimited = 2
-  return (
-      _varint(number << 3 | length_delimited) + _varint(len(payload)) + payload
-  )
+  """A field of bytes (wire type 2) as protocol buffers encode it."""
+  return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 
 def _varint(value):

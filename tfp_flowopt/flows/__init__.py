@@ -6,7 +6,7 @@ from tfp_flowopt.data.quantization import quantize
 from tfp_flowopt.flows.initialize import initialize_act_norm
 from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
-from tfp_flowopt.flows.sampling import sample_at_temperature
+from tfp_flowopt.flows.models import sample_at_temperature
 
 __all__ = [
     'dequantization_noise',

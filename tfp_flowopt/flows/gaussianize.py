@@ -16,17 +16,11 @@ _OUTSIDE = 0.01
 
 
 def gaussianized(flow, dataset, bits):
-  """The curves that are the optimum for the values of data.
+  """A new `MarginalGaussianization`, the optimum for the values of data.
 
-  Args:
-    flow: `ImageFlow`; it is not changed.
-    dataset: `tf.data.Dataset` of batches of images in `[-1/2, 1/2)`; values
-      beyond are counted at the ends.
-    bits: Number of bits of a value: there are `2**bits` bins.
-
-  Returns:
-    A new `MarginalGaussianization`; `None` if the flow has none. A `ValueError`
-    if there are no data, or more bins than the curves have pieces.
+  `None` if the flow has none; the flow is not changed. The values of the images
+  of `dataset` are counted in `2**bits` bins of `[-1/2, 1/2)`, those beyond at
+  the ends.
   """
   if flow.marginals is None:
     return None

@@ -8,12 +8,14 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
-from tfp_flowopt.flows import fresh
 from tfp_flowopt.flows import gaussianize as marginals_lib
-from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import whitening
+from tfp_flowopt.internal import arguments
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
+
+# Of the batches of an array.
+_BATCH_SIZE = 256
 
 
 def initialize_at_optimum(
@@ -32,10 +34,9 @@ def initialize_at_optimum(
   That is the optimum over all linear maps there with singular values in
   `[m, M]`. (In directions in which the data are constant `s_i` is smaller, so
   that the rounding errors of latents stay below 0.01.) Directions with large
-  eigenvalues come first and travel on to the next level, which sees whether
-  neighbours still resemble each other; those with small ones are factored out.
-  Couplings start as the identity, so the
-  likelihood of the initialised flow is known in closed form, and is returned:
+  eigenvalues travel on to the next level, which sees whether neighbours still
+  resemble each other; those with small ones are factored out. Couplings start
+  as the identity, so the likelihood of the initialised flow is known:
 
   ```none
   log p = sum_levels M (sum_i log s_i - sum_(i factored out) s_i^2 l_i / 2)
@@ -43,22 +44,19 @@ def initialize_at_optimum(
   ```
 
   With `gaussianize_marginals`, the curves are set first, from histograms of the
-  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), and all
-  else is for the data that have passed them; the mean of the logarithm of their
-  slopes is added.
+  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), with a
+  warning unless the values fill that; the mean of the logarithm of their slopes
+  is added.
 
   In the scope of a `tf.distribute.Strategy`, batches are spread over the
-  replicas and their moments summed; each process reads all of `data`, and gets
-  the same flow.
+  replicas; each process reads all of `data`, and gets the same flow.
 
   Args:
     distribution: `tfd.TransformedDistribution` of a standard normal by an
       `ImageFlow`, as `image_flow` makes it, not initialised yet.
     data: Preprocessed images, dequantisation noise included: an array
-      `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches, of which
-      those without images are passed over. It is read once for each level, and
-      twice more for `gaussianize_marginals`, which warns unless the values fill
-      `[-1/2, 1/2)`.
+      `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches, which is
+      read once for each level, and twice more for `gaussianize_marginals`.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
@@ -66,8 +64,8 @@ def initialize_at_optimum(
     bits: Number of bits of the data before scaling by `2**-bits`.
 
   Returns:
-    Python `float`: the bits/dim that the closed form predicts for the
-    initialised flow on `data`; right to 1e-3, however few images there are.
+    Python `float`: the bits/dim of the initialised flow on `data`, by the
+    closed form; right to 1e-3, however few images there are.
 
   Raises:
     ValueError: If an argument has a wrong value, or if the flow is
@@ -76,8 +74,8 @@ def initialize_at_optimum(
       shape. The flow is unchanged after an error.
   """
   flow = _uninitialized_flow(distribution, bits)
-  fresh.check_fresh(flow)
-  dataset = image_batches.image_batches(data, flow, 'data')
+  flow_of.check_fresh(flow)
+  dataset = _image_batches(data, flow, 'data', _BATCH_SIZE)
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
   marginals = marginals_lib.gaussianized(flow, dataset, bits)
   # Images are given exactly; curves round.
@@ -136,9 +134,7 @@ def initialize_act_norm(distribution, images, bits=8):
   """
   flow = _uninitialized_flow(distribution, bits)
   images = np.asarray(images)
-  dataset = image_batches.image_batches(
-      images, flow, 'images', batch_size=max(1, images.size)
-  )
+  dataset = _image_batches(images, flow, 'images', max(1, images.size))
   marginals = marginals_lib.gaussianized(flow, dataset, bits)
   (x,) = dataset
   if marginals is not None:
@@ -170,8 +166,7 @@ def initialize_act_norm(distribution, images, bits=8):
 
 
 def _uninitialized_flow(distribution, bits):
-  if type(bits) is not int or bits < 1:
-    raise ValueError(f'Argument `bits` must be a positive int, got {bits!r}.')
+  arguments.check_int('bits', bits)
   flow = flow_of.flow_of(distribution)
   flow_of.check_base(distribution)
   if flow.initialized.numpy():
@@ -180,6 +175,54 @@ def _uninitialized_flow(distribution, bits):
         'would be lost; make a new one to start again.'
     )
   return flow
+
+
+def _image_batches(data, flow, name, batch_size):
+  """A finite data set of batches of images of the flow's shape and type.
+
+  A data set that does not know its shape is checked when it is read, with an
+  `InvalidArgumentError`.
+  """
+  if not isinstance(data, tf.data.Dataset):
+    data = np.asarray(data)
+    if data.ndim != 4 or not len(data):
+      raise ValueError(
+          f'Argument `{name}` must have shape [N] + '
+          f'{flow.event_shape.as_list()}, N > 0, got {list(data.shape)}.'
+      )
+    data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+  spec = data.element_spec
+  shape = tf.TensorShape([None]).concatenate(flow.event_shape)
+  if not isinstance(spec, tf.TensorSpec) or not shape.is_compatible_with(
+      spec.shape
+  ):
+    raise ValueError(
+        f'Argument `{name}` must hold batches of shape {shape}, got {spec}.'
+    )
+  if not spec.dtype.is_floating:
+    raise ValueError(
+        f'Argument `{name}` must be preprocessed (floating-point, noise '
+        f'included), got {spec.dtype.name}.'
+    )
+  if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+    raise ValueError(
+        f'Argument `{name}` is an infinite dataset; use `take(n)`.'
+    )
+
+  # To translate it takes longer than to trace it.
+  @tf.autograph.experimental.do_not_convert
+  def checked(x):
+    wrong = f'Argument `{name}` must hold batches of shape {shape}, got another'
+    with tf.control_dependencies([
+        tf.debugging.assert_rank(x, shape.rank, message=wrong)
+    ]):
+      sizes = tf.shape(x)[1:]
+    with tf.control_dependencies([
+        tf.debugging.assert_equal(sizes, flow.event_shape, message=wrong)
+    ]):
+      return tf.ensure_shape(tf.cast(x, flow.dtype), shape)
+
+  return data.map(checked).filter(lambda x: tf.size(x) > 0)
 
 
 def _moments_at(level, levels, maps, dataset):

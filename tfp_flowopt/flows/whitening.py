@@ -52,18 +52,9 @@ def whitening_map(moments, lipschitz, noise, num_steps, dtype):
   (1e3 twice is more than the digits of float32), and their likelihood would be
   anything.
 
-  Args:
-    moments: `Moments` of the vectors that arrive.
-    lipschitz: `(m, M)`, see `initialize_at_optimum`.
-    noise: `[C]`, variances of the rounding errors that arrive.
-    num_steps: Number of steps that rotate the latents afterwards.
-    dtype: Type that the flow computes in.
-
-  Returns:
-    `WhiteningMap`.
-
-  Raises:
-    ValueError: If no scale in `[m, M]` will do.
+  `noise` `[C]` are variances of the rounding errors that arrive, `num_steps`
+  steps rotate the latents afterwards. A `ValueError` if no scale in `lipschitz`
+  will do.
   """
   eigenvalues, eigenvectors = (x.numpy() for x in moments.eigh())
   # An eigenvector has two signs, and rounding would choose: on replicas or

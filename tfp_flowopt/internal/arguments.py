@@ -18,6 +18,7 @@ __all__ = [
     'check_image_shape',
     'check_instance',
     'check_int',
+    'check_integers',
     'check_ints',
     'check_number',
     'check_path',
@@ -30,11 +31,12 @@ __all__ = [
 ]
 
 
-def check_int(name, value, least=1, most=None):
-  """A Python `int` from an `int`, or one of NumPy's, in `least..most`.
+def _error(name, wanted, got):
+  return ValueError(f'Argument `{name}` must be {wanted}, got {got}.')
 
-  `None` is no limit. A `bool`, `float` or `Tensor` is no `int`.
-  """
+
+def check_int(name, value, least=1, most=None):
+  """A Python `int` from an integer in `least..most`; `None` is no limit."""
   if (
       isinstance(value, bool)
       or not isinstance(value, numbers.Integral)
@@ -45,15 +47,13 @@ def check_int(name, value, least=1, most=None):
       wanted = f'an int in {least}..{most}'
     else:
       wanted = 'an int' if least is None else f'an int of at least {least}'
-    raise ValueError(f'Argument `{name}` must be {wanted}, got {value!r}.')
+    raise _error(name, wanted, repr(value))
   return int(value)
 
 
 def check_ints(name, values, least=1):
   """A tuple of Python `int`s, each of at least `least`, from an iterable."""
-  error = ValueError(
-      f'Argument `{name}` must be ints of at least {least}, got {values!r}.'
-  )
+  error = _error(name, f'ints of at least {least}', repr(values))
   if tf.is_tensor(values):
     raise error
   try:
@@ -63,20 +63,13 @@ def check_ints(name, values, least=1):
 
 
 def check_number(name, value, accepts, wanted):
-  """A Python `float` from a Python or NumPy number; no `bool`, no `Tensor`.
-
-  Args:
-    name: See above.
-    value: See above.
-    accepts: Function from a `float` to whether it may be that.
-    wanted: What it must be, for the message.
-  """
+  """A Python `float` that a function accepts, from any number, no `bool`."""
   if (
       isinstance(value, bool)
       or not isinstance(value, numbers.Real)
       or not accepts(float(value))
   ):
-    raise ValueError(f'Argument `{name}` must be {wanted}, got {value!r}.')
+    raise _error(name, wanted, repr(value))
   return float(value)
 
 
@@ -85,20 +78,16 @@ def check_path(name, value):
   try:
     return pathlib.Path(value)
   except TypeError as e:
-    raise ValueError(
-        f'Argument `{name}` must be a path, got {value!r}.'
-    ) from e
+    raise _error(name, 'a path', repr(value)) from e
 
 
 def check_positive(name, value, or_infinite=False):
   """A positive Python `float`, finite unless it may be infinite."""
   if or_infinite:
-    return check_number(
-        name, value, lambda v: v > 0, 'a positive number or inf'
-    )
-  return check_number(
-      name, value, lambda v: 0 < v < math.inf, 'a positive, finite number'
-  )
+    accepts, wanted = lambda v: v > 0, 'a positive number or inf'
+  else:
+    accepts, wanted = lambda v: 0 < v < math.inf, 'a positive, finite number'
+  return check_number(name, value, accepts, wanted)
 
 
 def check_range(name, values):
@@ -109,10 +98,7 @@ def check_range(name, values):
   except (TypeError, ValueError):
     ascend = False
   if not ascend:
-    raise ValueError(
-        f'Argument `{name}` must be two positive numbers in ascending order, '
-        f'got {values!r}.'
-    )
+    raise _error(name, 'two positive numbers in ascending order', repr(values))
 
 
 def check_choice(name, value, choices):
@@ -121,9 +107,7 @@ def check_choice(name, value, choices):
   try:
     return choices[choices.index(value)]
   except Exception as e:  # Arrays and Tensors cannot all be compared.
-    raise ValueError(
-        f'Argument `{name}` must be one of {choices}, got {value!r}.'
-    ) from e
+    raise _error(name, f'one of {choices}', repr(value)) from e
 
 
 def check_dtype(name, value, choices=()):
@@ -132,20 +116,15 @@ def check_dtype(name, value, choices=()):
     dtype = tf.as_dtype(value)
   except TypeError:
     dtype = None
-  if dtype is None or not dtype.is_floating or (
-      choices and dtype not in choices
-  ):
-    wanted = ' or '.join(t.name for t in choices) or 'a floating-point type'
-    raise ValueError(f'Argument `{name}` must be {wanted}, got {value!r}.')
+  if dtype is None or not _is_one_of(dtype, choices):
+    raise _error(name, _names(choices) or 'a floating-point type', repr(value))
   return dtype
 
 
 def check_instance(name, value, classes, wanted):
   """Checks that a value is of a class; `wanted` is what the message says."""
   if not isinstance(value, classes):
-    raise ValueError(
-        f'Argument `{name}` must be {wanted}, got {_short(value)}.'
-    )
+    raise _error(name, wanted, _short(value))
 
 
 def check_tensor(name, value, choices=()):
@@ -153,32 +132,38 @@ def check_tensor(name, value, choices=()):
   try:
     tensor = tf.convert_to_tensor(value, name=name)
   except (TypeError, ValueError) as e:
-    raise ValueError(
-        f'Argument `{name}` must be a Tensor, got {_short(value)}.'
-    ) from e
-  if not tensor.dtype.is_floating or (choices and tensor.dtype not in choices):
-    wanted = ' or '.join(t.name for t in choices) or 'floating-point'
-    raise ValueError(
-        f'Argument `{name}` must be {wanted}, got {tensor.dtype.name}.'
-    )
+    raise _error(name, 'a Tensor', _short(value)) from e
+  if not _is_one_of(tensor.dtype, choices):
+    raise _error(name, _names(choices) or 'floating-point', tensor.dtype.name)
+  return tensor
+
+
+def _is_one_of(dtype, choices):
+  return dtype.is_floating and (not choices or dtype in choices)
+
+
+def _names(dtypes):
+  return ' or '.join(dtype.name for dtype in dtypes)
+
+
+def check_integers(name, value, wanted='integers', shapes=(None,)):
+  """An integer `Tensor` of one of some shapes; `wanted` is for the message."""
+  try:
+    tensor = tf.convert_to_tensor(value, name=name)
+  except (TypeError, ValueError):
+    tensor = None
+  if (
+      tensor is None
+      or not tensor.dtype.is_integer
+      or not any(tensor.shape.is_compatible_with(shape) for shape in shapes)
+  ):
+    raise _error(name, wanted, _short(value))
   return tensor
 
 
 def check_seed(name, value):
   """A stateless seed: an integer `Tensor` `[2]`."""
-  try:
-    seed = tf.convert_to_tensor(value, name=name)
-  except (TypeError, ValueError):
-    seed = None
-  if (
-      seed is None
-      or not seed.dtype.is_integer
-      or not seed.shape.is_compatible_with([2])
-  ):
-    raise ValueError(
-        f'Argument `{name}` must be two integers, got {_short(value)}.'
-    )
-  return seed
+  return check_integers(name, value, 'two integers', [[2]])
 
 
 def check_scalar(name, value):
@@ -187,7 +172,7 @@ def check_scalar(name, value):
       value.shape if tf.is_tensor(value) else np.shape(value)
   )
   if not shape.is_compatible_with([]):
-    raise ValueError(f'Argument `{name}` must be a scalar, got shape {shape}.')
+    raise _error(name, 'a scalar', f'shape {shape}')
 
 
 def not_negative(name, tensor):
@@ -210,15 +195,13 @@ def check_image_shape(name, value):
       or not shape.is_fully_defined()
       or min(shape.as_list()) < 1
   ):
-    raise ValueError(
-        f'Argument `{name}` must be [H, W, C], positive and fully known, got '
-        f'{value!r}.'
-    )
+    raise _error(name, '[H, W, C], positive and fully known', repr(value))
   return shape
 
 
 def _short(value):
-  """A value, for a message; of a `Tensor` its shape."""
-  if tf.is_tensor(value):
-    return f'a Tensor of shape {value.shape}'
+  """A value, for a message; of a `Tensor` or an array its type and shape."""
+  if tf.is_tensor(value) or isinstance(value, np.ndarray):
+    kind = 'a Tensor' if tf.is_tensor(value) else 'an array'
+    return f'{kind} of {value.dtype.name}, shape {value.shape}'
   return f'{value!r} ({type(value).__name__})'

@@ -1,5 +1,6 @@
 """Files of a run that are never left half-written."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,27 +18,23 @@ __all__ = [
 CHECKPOINTS = 'checkpoints'
 
 
-class atomic_path:
+@contextlib.contextmanager
+def atomic_path(path):
   """Context of a temporary path that replaces `path` when all went well.
 
   `path` holds the old content or the new, also after `kill -9`.
   """
-
-  def __init__(self, path):
-    self._path = pathlib.Path(path)
-    # The suffix stays last: writers of pictures choose the format by it.
-    self._temporary = self._path.with_name(f'.tmp-{self._path.name}')
-
-  def __enter__(self):
-    return self._temporary
-
-  def __exit__(self, exception_type, exception, traceback):
-    if exception_type is None:
-      with self._temporary.open('rb') as f:
-        os.fsync(f.fileno())
-      self._temporary.replace(self._path)
-    else:
-      self._temporary.unlink(missing_ok=True)
+  path = pathlib.Path(path)
+  # The suffix stays last: writers of pictures choose the format by it.
+  temporary = path.with_name(f'.tmp-{path.name}')
+  try:
+    yield temporary
+    with temporary.open('rb') as f:
+      os.fsync(f.fileno())
+    temporary.replace(path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
 
 
 def write_json(path, value):
@@ -51,11 +48,7 @@ def _text(value):
 
 
 def read_json(path, is_whole=lambda value: isinstance(value, dict)):
-  """The value of a JSON file; `None` if it is lost or torn.
-
-  Torn is what is no JSON, or not `is_whole`, a function of the value; of that
-  it warns.
-  """
+  """The value of a JSON file; `None` if it is lost, or torn (it warns)."""
   path = pathlib.Path(path)
   try:
     value = json.loads(path.read_text(encoding='utf-8'))
@@ -70,14 +63,9 @@ def read_json(path, is_whole=lambda value: isinstance(value, dict)):
 
 
 class TwiceKept:
-  """A JSON file of a run of which a copy lies beside its checkpoints.
-
-  So a run whose checkpoints are whole knows what it is when the file in its
-  directory is lost or torn.
-  """
+  """A JSON file of a run, and a copy of it beside the run's checkpoints."""
 
   def __init__(self, workdir, name, is_whole):
-    """Names both files, in directory `workdir` of the run."""
     workdir = pathlib.Path(workdir)
     self._paths = workdir / name, workdir / CHECKPOINTS / name
     self._is_whole = is_whole

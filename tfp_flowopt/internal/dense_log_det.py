@@ -15,15 +15,12 @@ def log_abs_det(matrix):
 
   def gradient(upstream):
     # From the argument again, so that this can be differentiated, too.
-    inverse = tf.linalg.inv(matrix)
-    return upstream[..., tf.newaxis, tf.newaxis] * tf.linalg.matrix_transpose(
-        inverse
-    )
+    inverse = tf.linalg.matrix_transpose(tf.linalg.inv(matrix))
+    return upstream[..., tf.newaxis, tf.newaxis] * inverse
 
   return log_det, gradient
 
 
 def log_det_spd(matrix):
   """`log det A` of symmetric positive definite matrices, by Cholesky."""
-  diagonal = tf.linalg.diag_part(tf.linalg.cholesky(matrix))
-  return 2.0 * tf.reduce_sum(tf.math.log(diagonal), axis=-1)
+  return tf.linalg.logdet(matrix)

@@ -21,18 +21,10 @@ def solve(residual, start, contraction, target, max_iterations):
   `|T(y) - T(T(y))| <= q |y - T(y)|`. So `k` steps shrink the residual by `q^k`
   for certain, and the error is at most `|residual(y)| / (1 - q)`.
 
-  Samples do not see one another. One that has met its target stays as it is.
-
-  Args:
-    residual: Maps `[N, D]` to `[N, D]`.
-    start: Pair of the first iterate `[N, D]` and its residual.
-    contraction: Python `float` in [0, 1), the `q` above.
-    target: `[N]`, the Euclidean norm of the residual at which a sample is done.
-    max_iterations: Python `int`, the most steps to take.
-
-  Returns:
-    The best iterate `[N, D]`, the norm of its residual `[N]`, and the number
-    of steps.
+  Samples, the rows of `[N, D]`, do not see one another. `start` is the first
+  iterate and its residual; a sample whose residual has the norm `target` `[N]`
+  stays as it is. Returns the best iterate, the norm of its residual `[N]`, and
+  the number of steps.
   """
   norm = _norm(start[1])
   # What plain steps alone would need, from here; a proposal that is refused
@@ -103,10 +95,7 @@ def _residual_part(pair):
 
 
 def _unit(change, smallest):
-  """A change of (iterate, residual) `[..., 2, D]` per unit of residual.
-
-  Changes of a residual below `smallest`, a Python `float`, become 0.
-  """
+  """A change of (iterate, residual) per unit of residual; 0 if too small."""
   square = tf.reduce_sum(
       change * _residual_part(change), axis=[-2, -1], keepdims=True
   )
@@ -117,19 +106,12 @@ def _unit(change, smallest):
 
 
 def _anderson(pair, history):
-  """The step from the combination of the last iterates of least residual.
+  """The step `[N, D]` from the combination of last iterates of least residual.
 
   Gram-Schmidt, the newest change first: each direction is taken out of the
   residual, and the iterate moves along. What the newer ones span up to rounding
-  is left out.
-
-  Args:
-    pair: `[N, 2, D]`, iterate and residual.
-    history: `[N, MEMORY, 2, D]`, their last changes, per unit of residual; 0
-      where there is none yet.
-
-  Returns:
-    `[N, D]`.
+  is left out. `pair` is iterate and residual, `[N, 2, D]`; `history`
+  `[N, MEMORY, 2, D]` their last changes, as `_unit` gives them, or 0.
   """
   smallest = 1e-5 if pair.dtype == tf.float32 else 1e-12
   vectors = tf.concat([history, tf.expand_dims(pair, 1)], axis=1)

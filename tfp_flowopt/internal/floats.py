@@ -19,9 +19,8 @@ def as_floats(value, dtype, name):
 def refuse_integers(value, name):
   """Raises a `ValueError` for a `Tensor` or arrays of integers or booleans.
 
-  Where TensorFlow knows what type it needs it makes floats of an array of
-  integers, but not of a `Tensor`: images of bytes would be read as values from
-  0 to 255.
+  Where TensorFlow knows what type it needs it would make floats of an array:
+  images of bytes would be read as values from 0 to 255.
   """
   found = integer_type(value)
   if found is not None:
@@ -33,10 +32,9 @@ def refuse_integers(value, name):
 
 
 def integer_type(value):
-  """The name of the type of a `Tensor` or arrays of integers or booleans.
+  """The names of the types in `value`, if all are integers or booleans.
 
-  `None` if something in `value` is of another type, or nothing has one. (In a
-  structure labels may stand beside images.)
+  Else `None`: labels may stand beside images.
   """
   types = {_type_of(leaf) for leaf in tf.nest.flatten(value)} - {None}
   if not types or not all(t.is_integer or t.is_bool for t in types):

@@ -1,5 +1,6 @@
 """Lanczos' method: log-determinants and the largest singular values."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import flat_events
@@ -23,16 +24,9 @@ def log_quadrature(
   (Ubaru, Chen & Saad 2017), and the mean over probes of covariance `I` is
   `log det A`. The second is what conjugate gradients find.
 
-  Args:
-    matvec: Maps `v`, like the probes, to `A v`; each event has its own `A`.
-    probes: `[num_probes, batch..., event]`, the `v` above, not zero.
-    event_ndims: Number of dimensions of an event.
-    num_steps: Python `int`, the `m` above.
-    smallest: Positive Python `float` that no eigenvalue is below, by theorem.
-    largest: Python `float` that no eigenvalue is above.
-
-  Returns:
-    `[num_probes, batch...]`, and a `Tensor` like the probes.
+  `matvec` maps `v`, like the probes, to `A v`; each event has its own `A`, with
+  eigenvalues from `smallest > 0` to `largest` by theorem. Probes, not zero, are
+  `[num_probes, batch..., event]`, as is the second result.
   """
 
   def products(rows):
@@ -56,17 +50,10 @@ def log_quadrature(
 
 
 def largest_singular_value(products, start, num_steps, output_size):
-  """Largest singular values of matrices `J`, from below.
+  """Largest singular values `[N]` of matrices `J`, from below.
 
-  Args:
-    products: Maps `v` `[N, D]` to `J v` `[N, K]` and `J^T J v`; each row has
-      its own `J`.
-    start: `[N, D]`, not zero.
-    num_steps: Python `int`.
-    output_size: `K`.
-
-  Returns:
-    `[N]`.
+  `products` maps `v` `[N, D]` to `J v` `[N, output_size]` and `J^T J v`, each
+  row with its own `J`; `start` is `[N, D]`, not zero.
   """
   start, _ = _normalized(start, 0.0)
   basis, images, _, vectors = tridiagonal(
@@ -81,22 +68,18 @@ def largest_singular_value(products, start, num_steps, output_size):
 def tridiagonal(products, start, num_steps, kept_size=0):
   """Lanczos' method on symmetric matrices `A`, with full reorthogonalisation.
 
-  Args:
-    products: Maps `v` `[N, D]` to what is to be kept of it, `[N, kept_size]`
-      or `None`, and `A v`; each row has its own `A`.
-    start: `[N, D]`, unit vectors.
-    num_steps: Python `int`, the `m` below.
-    kept_size: As above.
+  `products` maps `v` `[N, D]` to what is to be kept of it, `[N, kept_size]` or
+  `None`, and `A v`, each row with its own `A`. It starts with unit vectors.
 
-  Returns:
-    The basis `[m, N, D]`, rows of 0 where its space is exhausted; what was kept
-    `[m, N, kept_size]`; and eigenvalues `[N, m]`, ascending, and eigenvectors
-    (columns) of the matrix in that basis.
+  Returns the basis `[m, N, D]` after `m` steps, rows of 0 where its space is
+  exhausted; what was kept `[m, N, kept_size]`; and eigenvalues `[N, m]`,
+  ascending, and eigenvectors (columns) of the matrix in that basis.
   """
   num_events = tf.shape(start)[0]
   zeros = tf.zeros([num_steps, num_events], start.dtype)
   basis = tf.zeros([num_steps, num_events, tf.shape(start)[1]], start.dtype)
   kept = tf.zeros([num_steps, num_events, kept_size], start.dtype)
+  rounding = 100.0 * float(np.finfo(start.dtype.as_numpy_dtype).eps)
 
   def step(i, v, basis, kept, diagonal, off_diagonal, scale):
     def written(rows, row):
@@ -115,16 +98,10 @@ def tridiagonal(products, start, num_steps, kept_size=0):
       w -= tf.einsum('mnd,mn->nd', basis, overlap)
     scale = tf.maximum(scale, tf.abs(alpha))
     # What is left of rounding alone is no direction: the space is exhausted.
-    v, beta = _normalized(w, 100.0 * _epsilon(start.dtype) * scale)
-    return (
-        i + 1,
-        v,
-        basis,
-        kept,
-        written(diagonal, alpha),
-        written(off_diagonal, beta),
-        scale,
-    )
+    v, beta = _normalized(w, rounding * scale)
+    diagonal = written(diagonal, alpha)
+    off_diagonal = written(off_diagonal, beta)
+    return i + 1, v, basis, kept, diagonal, off_diagonal, scale
 
   _, _, basis, kept, diagonal, off_diagonal, _ = tf.while_loop(
       lambda i, *_: i < num_steps,
@@ -148,7 +125,3 @@ def _normalized(v, smallest):
   keep = length > smallest
   inverse = tf.where(keep, 1.0 / tf.where(keep, length, 1.0), 0.0)
   return v * inverse[:, tf.newaxis], tf.where(keep, length, 0.0)
-
-
-def _epsilon(dtype):
-  return 2.0**-23 if dtype == tf.float32 else 2.0**-52

@@ -8,20 +8,11 @@ __all__ = ['Linearization', 'value_and_jacobian', 'without_gradient']
 class Linearization:
   """A map at a point: its value, and products with its Jacobian `J`.
 
-  The map is evaluated once. Products may be taken in loops.
-
-  Attributes:
-    value: `function(x)`; differentiable, as the products are.
+  The map, of the shape of its argument, must act on each element of the batch
+  alone. It is evaluated once; products may be taken in loops.
   """
 
   def __init__(self, function, x):
-    """Evaluates the map.
-
-    Args:
-      function: Maps a `Tensor` to one of the same shape. It must act on each
-        element of the batch alone.
-      x: `Tensor`.
-    """
     # A tensor of its own: the tape must see nothing but this evaluation.
     self._x = tf.identity(x)
     self._tape = tf.GradientTape(persistent=True)
@@ -37,42 +28,28 @@ class Linearization:
 
   def vjp(self, u):
     """Returns `J^T u`."""
-    return self._tape.gradient(
-        self.value,
-        self._x,
-        output_gradients=u,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
+    return _gradient(self._tape, self.value, self._x, u)
 
   def jvp(self, v):
     """Returns `J v`."""
-    return self._dual_tape.gradient(
-        self._dual,
-        self._dummy,
-        output_gradients=v,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
+    return _gradient(self._dual_tape, self._dual, self._dummy, v)
+
+
+def _gradient(tape, target, source, upstream):
+  return tape.gradient(
+      target,
+      source,
+      output_gradients=upstream,
+      unconnected_gradients=tf.UnconnectedGradients.ZERO,
+  )
 
 
 def value_and_jacobian(function, x, event_ndims):
-  """A map and its Jacobian, dense, in one evaluation.
+  """A map and its Jacobian `[batch..., D, D]`, `d value_i / d x_j`, together.
 
-  The map sees as many copies of the batch as an event has numbers; one
-  backward pass then gives all rows. Nothing but plain operations: it compiles
-  with XLA and can be differentiated again.
-
-  Args:
-    function: Maps `[..., event]` to the same shape, for any number of batch
-      dimensions.
-    x: `Tensor` `[batch..., event]`; the shape of an event is known.
-    event_ndims: Number of dimensions of an event.
-
-  Returns:
-    The value, and `[batch..., D, D]` of entries `d value_i / d x_j` for events
-    flattened to size `D`.
-
-  Raises:
-    ValueError: If the shape of an event is not known.
+  The map sees as many copies of the batch as an event of known shape has
+  numbers, as a further dimension; one backward pass gives all rows. Nothing but
+  plain operations: it compiles with XLA and can be differentiated again.
   """
   event_shape = x.shape[x.shape.rank - event_ndims :]
   if not event_shape.is_fully_defined():
@@ -81,44 +58,28 @@ def value_and_jacobian(function, x, event_ndims):
         f'shape, got {event_shape}.'
     )
   size = event_shape.num_elements()
-  batch_shape = tf.shape(x)[: x.shape.rank - event_ndims]
   batch_ndims = x.shape.rank - event_ndims
   copies = tf.tile(x[tf.newaxis], [size, *[1] * x.shape.rank])
   with tf.GradientTape() as tape:
     tape.watch(copies)
     values = function(copies)
   basis = tf.reshape(
-      tf.eye(size, dtype=x.dtype),
-      [size, *[1] * batch_ndims, *event_shape],
+      tf.eye(size, dtype=x.dtype), [size, *[1] * batch_ndims, *event_shape]
   )
-  rows = tape.gradient(
-      values,
-      copies,
-      output_gradients=basis + tf.zeros_like(values),
-      unconnected_gradients=tf.UnconnectedGradients.ZERO,
-  )
-  rows = tf.reshape(rows, tf.concat([[size], batch_shape, [size]], axis=0))
+  rows = _gradient(tape, values, copies, basis + tf.zeros_like(values))
+  shape = tf.concat([[size], tf.shape(x)[:batch_ndims], [size]], axis=0)
   order = [*range(1, batch_ndims + 1), 0, batch_ndims + 1]
-  jacobian = tf.transpose(rows, order)
-  jacobian = tf.ensure_shape(
+  jacobian = tf.transpose(tf.reshape(rows, shape), order)
+  return values[0], tf.ensure_shape(
       jacobian, [*x.shape[:batch_ndims], size, size]
   )
-  return values[0], jacobian
 
 
 def without_gradient(function, x):
   """`function(x)` as a constant, of which no tape keeps the intermediates.
 
   `tf.stop_gradient` alone lets an outer tape record all that happens in an
-  eager loop.
-
-  Args:
-    function: Maps a `Tensor`, or a structure of them, to a structure of
-      `Tensor`s.
-    x: `Tensor` or structure.
-
-  Returns:
-    `function(x)`.
+  eager loop. `x` and the value may be structures.
   """
   flat = tf.nest.flatten(x)
 

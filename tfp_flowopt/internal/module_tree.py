@@ -53,10 +53,7 @@ def leaves(tree, stop=()):
 
 
 def with_leaves(tree, old, new):
-  """A copy of a tree with leaves `new` for `old`; everything else is shared.
-
-  Modules in it are of the same class, but were not constructed.
-  """
+  """A copy of a tree, not constructed anew, with leaves `new` for `old`."""
   # The copy of each object, so that what is shared stays shared.
   copies = {id(a): b for a, b in zip(old, new, strict=True)}
 
@@ -86,16 +83,9 @@ def with_leaves(tree, old, new):
 
 
 def differences(a, b, path='', seen=None):
-  """The first difference of two trees but for the values of their leaves.
+  """The first difference of two trees but for their leaves' values, or `None`.
 
-  Args:
-    a: As for `leaves`.
-    b: The same.
-    path: Name of both, for the answer.
-    seen: Pairs that are being compared: modules may know of one another.
-
-  Returns:
-    Its description, or `None`.
+  `path` names both; `seen` has pairs being compared: modules may form circles.
   """
   if _is_tensor(a) and _is_tensor(b):
     if a.shape != b.shape or a.dtype != b.dtype:

@@ -15,21 +15,15 @@ def new_folder(path, last):
   Nothing is left after an error, and nothing that is there is changed, whatever
   its name is. Two at once for one path do not mix: one of them is an error.
 
-  Args:
-    path: Of the folder, which must not exist or be empty; it may be a link to
-      such a one. Missing parents are made.
-    last: Name of the file in it without which no reader takes it for whole.
-
-  Yields:
-    `pathlib.Path` of the unfinished folder, which does not exist yet.
-
-  Raises:
-    TypeError: If `path` is no path.
-    ValueError: If something is at `path` already, or comes to be meanwhile.
-    OSError: If it cannot be written.
+  `path` must not exist or be empty; it may be a link to such a folder. Missing
+  parents are made. `last` is the file in it without which no reader takes it
+  for whole. The context gives the `pathlib.Path` of the unfinished folder,
+  which does not exist yet.
   """
   target = _checked(path)
-  made = _make_parents(target)
+  made = [parent for parent in target.parents if not parent.exists()]
+  for parent in reversed(made):
+    parent.mkdir(exist_ok=True)
   # An empty folder stays the one that it is: it may be mounted, or be where a
   # program stands, or lie where nothing else can be written.
   into = target.is_dir()
@@ -43,11 +37,18 @@ def new_folder(path, last):
       yield unfinished
       _check_free(target, path, temporary)
       if into:
-        _move_contents(unfinished, target, last)
-      else:
-        _rename(unfinished, target, path)
+        # What is needed to read it comes last.
+        for entry in sorted(unfinished.iterdir(), key=lambda e: e.name == last):
+          entry.rename(target / entry.name)
+        return
+      try:
+        unfinished.rename(target)
+      except OSError as e:
+        if target.exists():  # since the last look
+          raise _occupied(path) from e
+        raise
   except BaseException:
-    for parent in reversed(made):
+    for parent in made:
       # Another program may use it by now.
       with contextlib.suppress(OSError):
         parent.rmdir()
@@ -74,37 +75,14 @@ def _checked(path):
   return target
 
 
-def _check_free(target, path, temporary=None):
+def _check_free(target, path, temporary=''):
   """A `ValueError` if anything but `temporary` is at, or in, `target`."""
-  own = [] if temporary is None else [pathlib.Path(temporary)]
   if target.exists() and (
-      not target.is_dir() or any(p not in own for p in target.iterdir())
+      not target.is_dir()
+      or any(entry != pathlib.Path(temporary) for entry in target.iterdir())
   ):
     raise _occupied(path)
 
 
 def _occupied(path):
   return ValueError(f'Argument `path`: {path} exists and is not empty.')
-
-
-def _make_parents(target):
-  """Makes missing parents; returns them, the outermost first."""
-  made = [parent for parent in target.parents if not parent.exists()][::-1]
-  for parent in made:
-    parent.mkdir(exist_ok=True)
-  return made
-
-
-def _rename(source, target, path):
-  try:
-    source.rename(target)
-  except OSError as e:
-    if target.exists():  # since the last look
-      raise _occupied(path) from e
-    raise
-
-
-def _move_contents(source, target, last):
-  """Moves what is in a folder; what is needed to read it comes last."""
-  for entry in sorted(source.iterdir(), key=lambda entry: entry.name == last):
-    entry.rename(target / entry.name)

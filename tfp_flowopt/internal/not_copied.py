@@ -4,10 +4,7 @@ __all__ = ['NotCopied']
 
 
 class NotCopied:
-  """An object that `copy` and `pickle` refuse, with what to do instead.
-
-  Subclasses say it in `_instead`: a sentence without its end.
-  """
+  """An object that `copy` and `pickle` refuse; `_instead` says what to do."""
 
   _instead = 'make a new one'
 

@@ -12,16 +12,8 @@ __all__ = ['THREADS', 'map_in_threads', 'ordered_map']
 THREADS = min(os.cpu_count() or 1, 16)
 
 
-def map_in_threads(dataset, function):
-  """Maps a `tf.data.Dataset` in parallel, in its order.
-
-  Args:
-    dataset: `tf.data.Dataset`.
-    function: As `tf.data.Dataset.map` takes it.
-
-  Returns:
-    `tf.data.Dataset`.
-  """
+def map_in_threads(dataset, function, num_threads=THREADS):
+  """Maps a `tf.data.Dataset` in parallel, in its order."""
   # Fused with the making of batches, it would read 16 batches ahead.
   options = tf.data.Options()
   options.experimental_optimization.map_and_batch_fusion = False
@@ -29,16 +21,13 @@ def map_in_threads(dataset, function):
   return dataset.with_options(options).map(
       # To translate it takes longer than to trace it.
       tf.autograph.experimental.do_not_convert(function),
-      num_parallel_calls=THREADS,
+      num_parallel_calls=num_threads,
       deterministic=True,
   )
 
 
 def ordered_map(function, indices, num_threads):
-  """Yields `function(index)` for each index, in order, computed in threads.
-
-  Twice as many results as threads at most are ahead of those taken.
-  """
+  """Yields `function(index)` in order, computed in threads, some ahead."""
   waiting = collections.deque()
   with futures.ThreadPoolExecutor(num_threads) as pool:
     try:

@@ -18,18 +18,9 @@ def power_series(linear, probes, event_ndims, num_terms, weight):
   ```
 
   with the weight of term `k` in both, so that the second gives the gradient of
-  the first.
-
-  Args:
-    linear: `Linearization` of the residual branch.
-    probes: `[num_probes, batch..., event]`, the `v` above.
-    event_ndims: Number of dimensions of an event.
-    num_terms: Python `int` or scalar integer `Tensor`.
-    weight: Maps the float `k` to the weight.
-
-  Returns:
-    The log-determinants `[num_probes, batch...]`, and vectors of the shape of
-    the probes.
+  the first. `linear` is the `Linearization` of the residual branch; the probes
+  `v` are `[num_probes, batch..., event]`; `weight` maps the float `k` to the
+  weight. Returns `[num_probes, batch...]`, and a `Tensor` like the probes.
   """
 
   def term(k, power, log_det, inverse):
@@ -64,12 +55,12 @@ def num_roulette_terms(num_exact, stop_probability, seed):
 def series_bias_bound(event_size, lipschitz, num_terms):
   """Bound of the terms beyond the first `n` of a power series, in nats.
 
-  For `D` dimensions and a Lipschitz constant `L < 1` of the residual branch:
-
   ```none
   |sum_{k>n} (-1)^(k+1) tr(J^k) / k| <= D sum_{k>n} L^k / k
                                      <= D L^(n+1) / ((n+1) (1-L))
   ```
+
+  for `D` dimensions and a Lipschitz constant `L < 1` of the residual branch.
   """
   return (
       event_size

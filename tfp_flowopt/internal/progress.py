@@ -18,25 +18,16 @@ def _duration(seconds):
   )
 
 
-def _rounded(speed):
-  return f'{speed:.0f}' if speed >= 10 else f'{speed:.2g}'
-
-
 class Progress(not_copied.NotCopied):
-  """Shows steps done, speed, time left and a few numbers.
+  """Shows steps done of `total`, speed, time left and a few numbers.
 
-  On a terminal one line is redrawn; elsewhere a line is printed now and then.
-  The clock starts at the first update: before it lies the compilation.
+  A step is of `images_per_step` images, and `stream` is a text stream, by
+  default `sys.stdout`. On a terminal one line is redrawn; elsewhere a line is
+  printed now and then. The clock starts at the first update: before it lies the
+  compilation.
   """
 
   def __init__(self, total, images_per_step, stream=None):
-    """Creates the bar, without showing it.
-
-    Args:
-      total: Number of steps of the run.
-      images_per_step: Images in a step.
-      stream: Text stream, by default `sys.stdout`.
-    """
     self._total = total
     self._images_per_step = images_per_step
     self._stream = sys.stdout if stream is None else stream
@@ -55,6 +46,7 @@ class Progress(not_copied.NotCopied):
       return
     self._shown = now
     speed = (done - self._first) / max(now - self._start, 1e-9)
+    rate = speed * self._images_per_step
     filled = _WIDTH * done // max(self._total, 1)
     remaining = (self._total - done) / speed if speed > 0 else 0.0
     fields = [
@@ -64,7 +56,7 @@ class Progress(not_copied.NotCopied):
             f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
             for name, value in values.items()
         ),
-        f'{_rounded(speed * self._images_per_step)} images/s',
+        f'{rate:.0f} images/s' if rate >= 10 else f'{rate:.2g} images/s',
         f'ETA {_duration(remaining)}',
     ]
     line = '  '.join(fields)

@@ -11,15 +11,8 @@ __all__ = ['recomputed']
 def recomputed(function, input_signature):
   """A graph that many calls share, and whose gradient keeps only its inputs.
 
+  `function` makes a tuple of `Tensor`s from `Tensor`s, without variables.
   `tf.recompute_grad` has neither a shared graph nor gradients of gradients.
-
-  Args:
-    function: From `Tensor`s to a tuple of floating-point `Tensor`s, without
-      variables.
-    input_signature: List of `tf.TensorSpec`s of its arguments.
-
-  Returns:
-    Callable with the arguments and values of `function`.
   """
   num_inputs = len(input_signature)
 

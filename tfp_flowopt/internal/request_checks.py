@@ -13,16 +13,11 @@ def checked(specs, tensors, not_negative=()):
   are operations of the graph, so they are served with it. (XLA leaves out all
   but that of shapes.)
 
-  Args:
-    specs: Dictionary of `tf.TensorSpec`s by name. Axes of unknown size come
-      first, and are all of one size, the `N` of the messages.
-    tensors: Dictionary of `Tensor`s, some of these names.
-    not_negative: Names of those that must not be negative.
-
-  Returns:
-    List of `Tensor`s, in the order of `tensors`. Using one raises an
-    `InvalidArgumentError` if any has a wrong shape or holds what is not finite,
-    or negative where it must not be.
+  `specs` are `tf.TensorSpec`s by name, `tensors` the `Tensor`s of some of these
+  names, in the order of the list that is returned. Axes of unknown size come
+  first, and are all of one size, the `N` of the messages. Using a result is an
+  `InvalidArgumentError` if any tensor has a wrong shape, is not finite, or is
+  negative and named in `not_negative`.
   """
   result, assertions, batch_sizes = [], [], []
   for name, tensor in tensors.items():
@@ -72,10 +67,8 @@ def _assert_shape(shape, spec):
   rank = len(sizes)
   # As many as wanted, whatever the rank is.
   filled = tf.concat([shape, tf.zeros([rank], tf.int32)], axis=0)[:rank]
-  known = [i for i, size in enumerate(sizes) if size is not None]
-  fits = tf.reduce_all(
-      tf.equal(tf.gather(filled, known), [sizes[i] for i in known])
-  ) if known else tf.constant(True)
+  known = tf.constant([-1 if n is None else n for n in sizes], tf.int32)
+  fits = tf.reduce_all(tf.equal(filled, known) | (known < 0))
   wanted = ', '.join('N' if size is None else str(size) for size in sizes)
   return tf.debugging.Assert(
       tf.logical_and(tf.equal(tf.size(shape), rank), fits),

@@ -12,15 +12,7 @@ def pair(seed):
 
 
 def fold_in(seed, number):
-  """Another seed, the same one on all devices, XLA's included.
-
-  Args:
-    seed: `[2]` integer `Tensor`.
-    number: Scalar integer.
-
-  Returns:
-    `Tensor` like `seed`.
-  """
+  """Another seed like `seed` `[2]`, the same on all devices, XLA's included."""
   return tf.random.experimental.stateless_fold_in(
       seed, tf.cast(number, tf.int64), alg='philox'
   )

@@ -2,27 +2,19 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import linearization
 
 __all__ = ['event_sum', 'rademacher', 'seed_tensor', 'value_and_log_det']
 
 
 def seed_tensor(seed):
-  """A stateless seed, int32 `[2]`, from an integer or a pair of integers.
-
-  Anything else is a `ValueError`.
-  """
-  try:
-    result = tf.convert_to_tensor(seed)
-  except (TypeError, ValueError) as e:
-    raise ValueError(f'Argument `seed` must be integers, got {seed!r}.') from e
-  if not result.dtype.is_integer or result.shape.as_list() not in ([], [2]):
-    raise ValueError(
-        'Argument `seed` must be an integer or a pair of integers, got '
-        f'{seed!r}.'
-    )
-  result = tf.cast(result, tf.int32)
-  return result if result.shape.rank else tf.stack([0, result])
+  """A stateless seed, int32 `[2]`, from an integer or a pair of integers."""
+  seed = arguments.check_integers(
+      'seed', seed, 'an integer or a pair of integers', [[], [2]]
+  )
+  seed = tf.cast(seed, tf.int32)
+  return seed if seed.shape.rank else tf.stack([0, seed])
 
 
 def rademacher(num_probes, x, seed):
@@ -52,26 +44,17 @@ def value_and_log_det(function, x, event_ndims, probes, estimator):
   ```
 
   (Chen et al. 2019, Residual Flows), one backward pass through one evaluation,
-  however many terms the estimator took: what it computed is not kept. The value
-  is the estimate. All is elementwise over the batch, so any upstream weights
-  are right. First derivatives only: `w` is constant to the second.
+  however many terms the estimator took: what it computed is not kept. All is
+  elementwise over the batch, so any upstream weights are right. First
+  derivatives only: `w` is constant to the second.
 
-  Args:
-    function: Maps `[..., event]` to the same shape, for any number of batch
-      dimensions.
-    x: `[batch..., event]`.
-    event_ndims: Number of dimensions of an event.
-    probes: `[num_probes, batch..., event]`, of covariance `I`; the mean over
-      them is taken.
-    estimator: Maps a `Linearization` and the probes to the log-determinants
-      `[num_probes, batch...]` and `w`, of the shape of the probes.
-
-  Returns:
-    `function(x)`, and the log-determinants `[batch...]`.
+  `function` maps `[..., event]` to the same shape, for any number of batch
+  dimensions; the probes, of covariance `I`, are `[num_probes, batch...,
+  event]`. `estimator` maps a `Linearization` and these to the log-determinants,
+  whose mean over the probes is taken, and `w`. Returns `function(x)` and
+  `[batch...]`.
   """
-  copies = tf.tile(
-      x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank]
-  )
+  copies = tf.tile(x[tf.newaxis], [probes.shape[0], *[1] * x.shape.rank])
   linear = linearization.Linearization(function, copies)
   log_det, w = linearization.without_gradient(
       lambda v: estimator(linear, v), probes

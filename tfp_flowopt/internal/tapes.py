@@ -11,13 +11,8 @@ _NONE, _ONE = 0, 1
 def recorded_alike(variables, value):
   """Whether each open tape that records `variables` has recorded `value` too.
 
-  Args:
-    variables: List of trainable variables.
-    value: `Tensor`, computed from them before, perhaps when other tapes were
-      open.
-
-  Returns:
-    Python `bool`; `False` also if it cannot be known.
+  `value` was computed from these trainable variables before, perhaps when other
+  tapes were open. `False` also if it cannot be known.
   """
   # There is no public way to ask. 0: no tape records the tensor; 1: one does;
   # 2: several, or one whose gradient may be recorded itself. All tapes that

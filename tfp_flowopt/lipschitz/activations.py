@@ -4,12 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 
-__all__ = [
-    'ACTIVATIONS',
-    'activation_function',
-    'max_min',
-    'smooth_max_min',
-]
+__all__ = ['ACTIVATIONS', 'activation_function', 'max_min', 'smooth_max_min']
 
 # Half the width of the corner that `smooth_max_min` rounds.
 _CORNER = 0.1
@@ -24,10 +19,7 @@ def max_min(x):
   gradient norm.
 
   Args:
-    x: `Tensor` `[..., C]`, `C` even; channel `i` is paired with `i + C/2`.
-
-  Returns:
-    `Tensor` of the same shape.
+    x: `Tensor` `[..., C]`, as the result; channel `i` is paired with `i + C/2`.
 
   Raises:
     ValueError: If `C` is odd.
@@ -64,16 +56,12 @@ def smooth_max_min(x):
   """MaxMin with its corner rounded: 1-Lipschitz, and smooth.
 
   MaxMin maps the half-difference `d` of a pair to `|d|` and keeps its mean;
-  here it becomes `sqrt(d^2 + c^2) - c`, `c = 0.1`, whose slope lies in
-  `(-1, 1)`. So the Jacobian stays orthogonal but for `|d|` of about `c` and
-  below, and is continuous: a density that contains its log-determinant has no
-  jumps.
+  here it becomes `sqrt(d^2 + c^2) - c`, `c = 0.1`, of slope in `(-1, 1)`. The
+  Jacobian is continuous, so a density with its log-determinant has no jumps,
+  and orthogonal but for `|d|` of about `c` and below.
 
   Args:
-    x: `Tensor` `[..., C]`, `C` even; channel `i` is paired with `i + C/2`.
-
-  Returns:
-    `Tensor` of the same shape.
+    x: `Tensor` `[..., C]`, as the result; channel `i` is paired with `i + C/2`.
 
   Raises:
     ValueError: If `C` is odd.
@@ -94,27 +82,16 @@ def smooth_max_min(x):
 
 # Functions of the last axis with Lipschitz constant 1.
 ACTIVATIONS = {
-    'max_min': max_min,
-    'relu': tf.nn.relu,
-    'smooth_max_min': smooth_max_min,
+    'max_min': max_min, 'relu': tf.nn.relu, 'smooth_max_min': smooth_max_min
 }
 _PAIRING = ('max_min', 'smooth_max_min')
 
 
 def activation_function(name, width, argument):
-  """The 1-Lipschitz activation of a name, for layers of some width.
+  """The 1-Lipschitz activation of a name, for layers of `width` channels.
 
-  Args:
-    name: `'max_min'`, `'relu'` or `'smooth_max_min'`.
-    width: Number of channels that it will act on.
-    argument: Name of the argument that `width` comes from, for the message.
-
-  Returns:
-    Function of a `Tensor` `[..., width]` that keeps its shape.
-
-  Raises:
-    ValueError: If there is no such activation, or `width` is not positive, or
-      odd for an activation that pairs channels.
+  A `ValueError` if there is none, or if it pairs channels and `width`, called
+  `argument`, is odd.
   """
   arguments.check_choice('activation', name, ACTIVATIONS)
   width = arguments.check_int(argument, width)

@@ -35,8 +35,7 @@ def almost_orthogonal(kernel):
     `Tensor` of the same shape.
 
   Raises:
-    ValueError: If `kernel` is not floating-point, or has none of the ranks 2,
-      4 and 5.
+    ValueError: If `kernel` is not floating-point, or has another rank.
   """
   kernel = arguments.check_tensor('kernel', kernel)
   if kernel.shape.rank == 2:

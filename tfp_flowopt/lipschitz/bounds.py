@@ -62,40 +62,34 @@ class LipschitzBounds(NamedTuple):
     Returns:
       `LipschitzBounds`: times 1 + 1e-4 for float32 (1 + 2e-3 where a GPU may
       use TensorFloat-32), 1 + 2e-13 for float64, 1.004 for float16 and 1.03 for
-      bfloat16, or more for more operations. What is beyond the range of the
-      type is infinite.
+      bfloat16, or more for more operations; infinite beyond the type's range.
     """
     return LipschitzBounds(
         *(rounding.rounded_up(bound, dtype, operations) for bound in self)
     )
 
   def log_det_range(self, event_size):
-    """Range of `inverse_log_det_jacobian` that the bounds leave.
+    """Range of `inverse_log_det_jacobian` that the bounds leave, in nats.
 
-    Every singular value of the Jacobian of `inverse`, at every input, lies in
-    `[1 / forward, inverse]`, and the determinant is the product of `D` of them:
+    Every singular value of the Jacobian of `inverse` lies in
+    `[1 / forward, inverse]`, and the determinant is the product of `D` of them,
+    `D` the `event_size` (`H W C` for images):
 
     ```none
     -D log forward <= log|det d inverse / dy| <= D log inverse
     ```
 
-    It holds for the function as such; a log-determinant that float32 computes
-    has a rounding error on top.
-
-    Args:
-      event_size: Number of dimensions `D` of an event, `H W C` for images.
+    A log-determinant that float32 computes has a rounding error on top.
 
     Returns:
-      Pair of Python `float`s, in nats per event; infinite where a bound is.
+      Pair of Python `float`s; infinite where a bound is.
 
     Raises:
-      ValueError: If `event_size` is not a positive integer, or a bound is
-        negative or NaN.
+      ValueError: If `event_size` is not positive, or a bound negative or NaN.
     """
-    size = _checked_size(event_size)
-    return -size * log_constant(self.forward), size * log_constant(
-        self.inverse
-    )
+    size = arguments.check_int('event_size', event_size)
+    forward, inverse = map(log_constant, self)
+    return -size * forward, size * inverse
 
   def max_log_likelihood(self, event_size):
     """The largest log-density that any event can have, standard normal base.
@@ -105,34 +99,20 @@ class LipschitzBounds(NamedTuple):
              <= D (log inverse - 1/2 log(2 pi)),   z = inverse(x)
     ```
 
-    So a flow with a finite bound cannot collapse to infinite likelihood, on
-    whatever data: the negative log-likelihood is at least minus this.
-
-    Args:
-      event_size: Number of dimensions `D` of an event, `H W C` for images.
-
-    Returns:
-      Python `float`, nats per event; infinite if `inverse` is.
+    with `D` the `event_size`, in nats; infinite if `inverse` is. So a flow with
+    a finite bound cannot collapse to infinite likelihood, on whatever data.
 
     Raises:
-      ValueError: If `event_size` is not a positive integer, or a bound is
-        negative or NaN.
+      ValueError: As `log_det_range`.
     """
     _, largest = self.log_det_range(event_size)
     return largest - 0.5 * event_size * math.log(2.0 * math.pi)
 
 
 def log_constant(bound):
-  """Logarithm of a bound; of 0, which collapses space, minus infinity.
+  """Logarithm of a bound; a `ValueError` if it is negative or NaN.
 
-  Args:
-    bound: Python `float`.
-
-  Returns:
-    Python `float`.
-
-  Raises:
-    ValueError: If `bound` is negative or NaN.
+  Of 0, which collapses space, it is minus infinity.
   """
   if not bound >= 0:
     raise ValueError(
@@ -141,23 +121,15 @@ def log_constant(bound):
   return math.log(bound) if bound > 0 else -math.inf
 
 
-def _checked_size(event_size):
-  """A positive integer, or a `ValueError`."""
-  return arguments.check_int('event_size', event_size)
-
-
 ISOMETRY = LipschitzBounds(1.0, 1.0)
 
 
 def bounds_of_log_scales(log_scales, dtype=None):
-  """Bounds of a linear bijector whose `inverse` has these singular values.
+  """`LipschitzBounds` of a linear `inverse` with these singular values.
 
   Args:
     log_scales: `Tensor`, the logarithms of the singular values.
     dtype: Type that their exponentials are computed in; by default theirs.
-
-  Returns:
-    `LipschitzBounds`, with the safety factor of the type.
   """
   values = np.asarray(tf.cast(log_scales, tf.float64))
   return LipschitzBounds(
@@ -167,14 +139,7 @@ def bounds_of_log_scales(log_scales, dtype=None):
 
 
 def largest_singular_value(matrix):
-  """The spectral norm of a matrix, from above.
-
-  Args:
-    matrix: Real `Tensor` `[n, m]` of any floating-point type.
-
-  Returns:
-    Python `float`; infinite where an entry overflows.
-  """
+  """The spectral norm of a real matrix, from above; infinite on overflow."""
   matrix = np.asarray(tf.cast(matrix, tf.float64))
   if not np.all(np.isfinite(matrix)):
     return math.inf
@@ -190,13 +155,6 @@ def coupling_norm(c, d):
   ```
 
   half of the sum and the difference of the two singular values.
-
-  Args:
-    c: Bound of the spectral norm of the lower left block.
-    d: Bound of the (diagonal) lower right block.
-
-  Returns:
-    Python `float`.
   """
   if c == 0:
     return max(1.0, d)
@@ -214,15 +172,11 @@ def lipschitz_bounds(bijector):
   """Certified Lipschitz constants of a bijector and of its inverse.
 
   They are theorems about the weights as they are at the call (run it eagerly):
-  no input of any size does worse in exact arithmetic. What is computed from
-  weights alone is rounded, and a safety factor covers that. So is each value
-  that the map computes, which no constant covers: two values beside a large
-  one are off by its rounding, however close they are
-  (`reconstruction_error_bound` says how far). In float16 and bfloat16, whose
-  rounding anyone sees, bounds are also enlarged by eight roundings, 0.4 % and 3
-  %: a value beside an exact one keeps to them. Euclidean norms over events,
-  real ones for maps that are not linear. A class joins by registering a
-  function:
+  no input of any size does worse in exact arithmetic, in Euclidean norms over
+  events, real ones for maps that are not linear. A safety factor covers the
+  rounding of what is computed from weights alone, and in float16 and bfloat16
+  of a value beside an exact one; `reconstruction_error_bound` says how far
+  other values are off. A class joins by registering a function:
 
   ```python
   @fo.lipschitz.lipschitz_bounds.register
@@ -265,10 +219,9 @@ def lipschitz_bounds(bijector):
 
 def bounds_of_parts(bijectors):
   """`LipschitzBounds` of bijectors that are applied in turn."""
-  result = ISOMETRY
-  for part in bijectors:
-    result = result.then(lipschitz_bounds(part))
-  return result
+  return functools.reduce(
+      LipschitzBounds.then, map(lipschitz_bounds, bijectors), ISOMETRY
+  )
 
 
 def check_registered(bijector):

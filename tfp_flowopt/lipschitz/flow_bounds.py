@@ -11,6 +11,7 @@ __all__ = [
     'bounds_of_parts',
     'linear',
     'nonlinear',
+    'register_parts',
 ]
 
 
@@ -19,14 +20,14 @@ class FlowBounds(NamedTuple):
 
   A flow is a product of linear and non-linear maps in turn; each part has the
   product of the constants of its maps, the larger one where maps act side by
-  side. A scaling that stretches by up to `p` and shrinks by up to `q` is
-  counted as one by at most `sqrt(p q)` both ways, times the scalar
-  `sqrt(p / q)`, which is a linear map.
+  side. A scaling that stretches by up to `p` and shrinks by up to `q` counts as
+  one by at most `sqrt(p q)` both ways, times the scalar `sqrt(p / q)`, which is
+  a linear map.
 
   Attributes:
     linear: `LipschitzBounds` of the linear part: chosen by the data, trained
-      within their ranges. The curves of `MarginalGaussianization`, chosen by
-      the data alone, are counted here, too.
+      within their ranges. So are the curves of `MarginalGaussianization`, which
+      the data alone choose.
     nonlinear: `LipschitzBounds` of the non-linear part: what
       `lipschitz_budget` bounds.
   """
@@ -49,20 +50,11 @@ def _rules(bijector):
 
 
 def bounds_by_part(bijector):
-  """Certified constants of the linear and of the non-linear part.
+  """`FlowBounds` of a bijector.
 
   A class states its share with `@bounds_by_part.register`, beside its
-  `lipschitz_bounds`. One that states none is counted as non-linear, as is a
-  subclass: it may compute something else.
-
-  Args:
-    bijector: Bijector.
-
-  Returns:
-    `FlowBounds`.
-
-  Raises:
-    TypeError: If the class is not registered with `lipschitz_bounds`.
+  `lipschitz_bounds`, without which there is a `TypeError`. One that states none
+  is counted as non-linear, as is a subclass: it may compute something else.
   """
   bounds.check_registered(bijector)
   return _rules.registry.get(type(bijector), nonlinear)(bijector)
@@ -73,10 +65,21 @@ bounds_by_part.register = _rules.register
 
 def bounds_of_parts(bijectors):
   """`FlowBounds` of bijectors that are applied in turn."""
-  result = FlowBounds(bounds.ISOMETRY, bounds.ISOMETRY)
-  for part in bijectors:
-    result = result.then(bounds_by_part(part))
-  return result
+  return functools.reduce(
+      FlowBounds.then,
+      map(bounds_by_part, bijectors),
+      FlowBounds(bounds.ISOMETRY, bounds.ISOMETRY),
+  )
+
+
+def register_parts(cls, parts):
+  """Registers a class that applies the bijectors `parts(bijector)` in turn."""
+  bounds.lipschitz_bounds.register(
+      cls, lambda bijector: bounds.bounds_of_parts(parts(bijector))
+  )
+  bounds_by_part.register(
+      cls, lambda bijector: bounds_of_parts(parts(bijector))
+  )
 
 
 def linear(bijector):

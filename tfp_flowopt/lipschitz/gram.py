@@ -10,16 +10,9 @@ _MANY_TAPS = 25
 
 
 def as_convolution(kernel):
-  """Views a dense kernel `[in, out]` as a 1x1 convolution.
+  """Views a dense kernel `[in, out]` as a 1x1 convolution `[1, 1, in, out]`.
 
-  Args:
-    kernel: `[in, out]` or `[kh, kw, in, out]`.
-
-  Returns:
-    `[kh, kw, in, out]`.
-
-  Raises:
-    ValueError: If `kernel` has another rank.
+  A convolution stays as it is; another rank is a `ValueError`.
   """
   if kernel.shape.rank == 2:
     return kernel[tf.newaxis, tf.newaxis]
@@ -38,14 +31,8 @@ def gram_kernel(kernel):
   G[lag, i, j] = sum_{p,o} K[p, i, o] K[p + lag, j, o]
   ```
 
-  the kernel of `K^T K` for the convolution of infinite images.
-
-  Args:
-    kernel: `[kh, kw, in, out]`, or a stack of them, `[K, kh, kw, in, out]`.
-
-  Returns:
-    `[2 kh - 1, 2 kw - 1, in, in]`, lags in ascending order; of a stack,
-    `[K, 2 kh - 1, 2 kw - 1, in, in]`.
+  the kernel `[2 kh - 1, 2 kw - 1, in, in]` of `K^T K` for the convolution `K`
+  `[kh, kw, in, out]` of infinite images. A stack `[K, ...]` gives a stack.
   """
   stack, (height, width, inputs, outputs) = kernel.shape[:-4], kernel.shape[-4:]
   taps = height * width

@@ -28,31 +28,10 @@ def _initial_kernel(shape, dtype, seed):
   return tf.cast(kernel, dtype)
 
 
-def _checked_lipschitz(lipschitz, normalization):
-  """The constant of a layer; raises a `ValueError` for a wrong one."""
-  if normalization is None:
-    if lipschitz not in (None, math.inf):
-      raise ValueError(
-          'Argument `lipschitz` must be inf (or None) with '
-          f'`normalization=None`, which bounds nothing, got {lipschitz}.'
-      )
-    return math.inf
-  if lipschitz is None:
-    return 1.0
-  return arguments.check_number(
-      'lipschitz',
-      lipschitz,
-      lambda v: 0 < v < math.inf,
-      'a positive number (for no bound, give `normalization=None`)',
-  )
-
-
 class LipschitzLinear(tf.Module):
   """A kernel that is rescaled to a bounded operator norm, and a bias.
 
-  The base of the layers. Subclasses implement `__call__` with
-  `_check_input`, `effective_kernel` and `_add_bias`, and state the constants
-  again.
+  Subclasses implement `__call__`, and state the constants again.
   """
 
   def __init__(
@@ -70,21 +49,8 @@ class LipschitzLinear(tf.Module):
   ):
     """Creates the variables.
 
-    Args:
-      kernel_shape: Pairs of the name of an argument and a size, in the order of
-        the axes of the kernel.
-      lipschitz: As `LipschitzConv2D` takes it, like all others.
-      normalization: The same.
-      use_bias: The same.
-      zero_initial: The same.
-      dtype: The same.
-      seed: The same.
-      name: The same.
-      compute_dtype: The same.
-      rate: The same.
-
-    Raises:
-      ValueError: If an argument has a wrong value.
+    `kernel_shape` pairs the names of arguments and sizes, axis by axis; all
+    else is as in `LipschitzConv2D`.
     """
     super().__init__(name=name)
     shape = [arguments.check_int(name, size) for name, size in kernel_shape]
@@ -92,14 +58,28 @@ class LipschitzLinear(tf.Module):
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     seed = arguments.check_int('seed', seed, least=0)
     rate = arguments.check_positive('rate', rate)
-    if normalization is not None:
-      arguments.check_choice('normalization', normalization, ('aol', 'gram'))
-    if normalization is None and rate != 1.0:
-      raise ValueError(
-          'Argument `rate` must be 1 with `normalization=None`, which uses the '
-          f'kernel as it is, got {rate}.'
+    if normalization is None:
+      if rate != 1.0:
+        raise ValueError(
+            'Argument `rate` must be 1 with `normalization=None`, which uses '
+            f'the kernel as it is, got {rate}.'
+        )
+      if lipschitz not in (None, math.inf):
+        raise ValueError(
+            'Argument `lipschitz` must be inf (or None) with '
+            f'`normalization=None`, which bounds nothing, got {lipschitz}.'
+        )
+      self._lipschitz = math.inf
+    else:
+      arguments.check_choice(
+          'normalization', normalization, rescaled_kernel.NORMALIZATIONS
       )
-    self._lipschitz = _checked_lipschitz(lipschitz, normalization)
+      self._lipschitz = arguments.check_number(
+          'lipschitz',
+          1.0 if lipschitz is None else lipschitz,
+          lambda v: 0 < v < math.inf,
+          'a positive number (for no bound, give `normalization=None`)',
+      )
     self._normalization = normalization
     self._dtype = dtype
     self._compute_dtype = arguments.check_dtype(
@@ -109,30 +89,25 @@ class LipschitzLinear(tf.Module):
         shape, self._lipschitz, dtype, self._compute_dtype
     )
     self._in_channels = shape[-2]
-    kernel = (
-        tf.zeros(shape, dtype)
-        if zero_initial
-        else _initial_kernel(shape, dtype, seed)
-    )
-    self._kernel = (
-        tf.Variable(kernel, name='kernel')
-        if normalization is None
-        else rescaled_kernel.RescaledKernel(
-            kernel, normalization, self._lipschitz, rate
-        )
-    )
-    self._bias = (
-        tf.Variable(tf.zeros(shape[-1:], dtype), name='bias')
-        if use_bias
-        else None
-    )
+    if zero_initial:
+      kernel = tf.zeros(shape, dtype)
+    else:
+      kernel = _initial_kernel(shape, dtype, seed)
+    if normalization is None:
+      self._kernel = tf.Variable(kernel, name='kernel')
+    else:
+      self._kernel = rescaled_kernel.RescaledKernel(
+          kernel, normalization, self._lipschitz, rate
+      )
+    self._bias = None
+    if use_bias:
+      self._bias = tf.Variable(tf.zeros(shape[-1:], dtype), name='bias')
 
   @property
   def lipschitz(self):
     """The certified Lipschitz constant, whatever the weights are.
 
-    With the safety factor of the types (`rounding.kernel_inflation`); infinite
-    without normalisation.
+    With the safety factor of the types; infinite without normalisation.
     """
     return self._lipschitz * self._inflation
 
@@ -154,11 +129,7 @@ class LipschitzLinear(tf.Module):
     return self._compute_dtype
 
   def effective_kernel(self):
-    """The rescaled kernel, of operator norm at most `lipschitz`.
-
-    Inside `parameters.cached` it is computed once, inside `frozen` it is the
-    frozen one.
-    """
+    """The rescaled kernel: in `cached` computed once, in `frozen` frozen."""
     if self._normalization is None:
       return tf.convert_to_tensor(self._kernel)
     return self._kernel()
@@ -215,10 +186,9 @@ class LipschitzDense(LipschitzLinear):
       zero_initial: Whether the kernel starts at zero instead of orthonormal.
       lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
         without normalisation.
-      normalization: `'aol'`: a scale for each channel (see
-        `almost_orthogonal`); `'gram'`: one scale, 1 over the certified
-        `operator_norm_bound`; `None`: the kernel is used as it is, and has no
-        constant.
+      normalization: `'aol'`: a scale for each channel (`almost_orthogonal`);
+        `'gram'`: one scale, 1 over the certified `operator_norm_bound`; `None`:
+        the kernel is used as it is, and has no constant.
       use_bias: Whether there is a bias `b`.
       dtype: Type of the variables, float32 or float64.
       seed: Python `int`, of the initial kernel.
@@ -276,12 +246,11 @@ class LipschitzConv2D(LipschitzLinear):
       in_channels: Size of the last axis of the input.
       out_channels: Size of the last axis of the output.
       kernel_size: Side of the square kernel.
-      zero_initial: Whether the kernel starts at zero instead of orthonormal.
-      lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`
-        without normalisation.
-      normalization: `'aol'`, `'gram'` or `None`, as for `LipschitzDense`.
-      use_bias: Whether there is a bias `b`.
-      dtype: Type of the variables, float32 or float64.
+      zero_initial: As for `LipschitzDense`.
+      lipschitz: As for `LipschitzDense`.
+      normalization: As for `LipschitzDense`.
+      use_bias: As for `LipschitzDense`.
+      dtype: As for `LipschitzDense`.
       compute_dtype: Type of the convolution and its result, such as
         `tf.bfloat16`; by default `dtype`. `lipschitz` allows for the rounding
         of the kernel.

@@ -11,7 +11,6 @@ from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['operator_norm_bound']
 
-_PADDINGS = ('SAME', 'VALID', 'CIRCULAR')
 # Kernels with at most this many channels on the thinner side are cheap enough
 # for a fine grid.
 _THIN = 128
@@ -37,20 +36,20 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   `'gram'` bounds that from a grid of `N x N` frequencies: as `u^* K(w) v` is a
   trigonometric polynomial of degree `k - 1` in each axis, its supremum is at
   most `1 / cos((k - 1) pi / (2 N))` times its largest value on the grid, for
-  each axis (Ehlich & Zeller 1964). On the grid, `t` Gram matrices in a row
+  each axis (Ehlich & Zeller 1964). There `t` Gram matrices in a row
   (`W -> W^* W`) give the Schatten norm
 
   ```none
   sigma <= |W_t|_F^(2^-t) <= c^(2^-(t+1)) sigma,   c the smaller side of K(w)
   ```
 
-  (Delattre et al. 2023). `N` and `t` are chosen so that the bound is at most
-  1.02 times the supremum for kernels up to 128 channels on the thinner side,
-  and at most 1.12 times for wider 3x3 kernels. It is deterministic and
-  differentiable; the gradient is that of the largest frequency.
+  (Delattre et al. 2023). The bound is at most 1.02 times the supremum for
+  kernels up to 128 channels on the thinner side, and at most 1.12 times for
+  wider 3x3 kernels. It is deterministic and differentiable; the gradient is
+  that of the largest frequency.
 
-  `'power'` is power iteration on the same grid. It is an **estimate from
-  below**, for diagnostics, and certifies nothing.
+  `'power'` is power iteration on the same grid: an **estimate from below**, for
+  diagnostics, that certifies nothing.
 
   Args:
     kernel: float32 or float64 `Tensor`, dense `[in, out]` or convolution
@@ -72,7 +71,7 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
         'Argument `kernel` must have known sizes that are positive, got shape '
         f'{kernel.shape}.'
     )
-  arguments.check_choice('padding', padding, _PADDINGS)
+  arguments.check_choice('padding', padding, ('SAME', 'VALID', 'CIRCULAR'))
   arguments.check_choice('method', method, ('gram', 'power'))
   kernel = gram.as_convolution(kernel)
   if kernel.shape[2] > kernel.shape[3]:
@@ -82,7 +81,9 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
   # A scale of 1 keeps the powers in range; a zero kernel has norm 0.
   scale = tf.reduce_max(tf.abs(kernel))
   kernel /= tf.where(scale > 0, scale, tf.ones_like(scale))
-  grid = _grid_sizes(kernel.shape)
+  # Frequencies for each axis; one is enough for one tap.
+  fineness = 16 if kernel.shape[2] <= _THIN else 5
+  grid = [max(1, fineness * (k - 1)) for k in kernel.shape[:2]]
   lags = gram.gram_kernel(kernel)
   if method == 'power':
     return scale * _largest_on_grid(lags, grid, _power_iteration)[0]
@@ -96,30 +97,15 @@ def operator_norm_bound(kernel, padding='SAME', method='gram'):
       1.0 / math.cos((k - 1) * math.pi / (2 * n))
       for k, n in zip(kernel.shape[:2], grid, strict=True)
   )
-  return (
-      scale
-      * tf.exp(log_norm[0])
-      * (correction * rounding.inflation(kernel.dtype) * _ROUNDING)
-  )
-
-
-def _grid_sizes(shape):
-  """Frequencies for each axis of a kernel; one is enough for one tap."""
-  fineness = 16 if shape[2] <= _THIN else 5
-  return [max(1, fineness * (k - 1)) for k in shape[:2]]
+  correction = correction * rounding.inflation(kernel.dtype) * _ROUNDING
+  return scale * tf.exp(log_norm[0]) * correction
 
 
 def _largest_on_grid(lags, grid, norms):
-  """The largest norm on the grid, and where, a few rows at a time.
+  """The largest norm on the grid, and its row and column, `[1]`.
 
-  Args:
-    lags: Gram kernel, `[2 kh - 1, 2 kw - 1, in, in]`.
-    grid: Numbers of frequencies of each axis.
-    norms: Maps matrices `[frequencies, in, in]` to norms `[frequencies]`.
-
-  Returns:
-    Scalar norm, its row and its column, `[1]`. Frequencies `w` and `-w` have
-    the same norm: half of the columns are enough.
+  A few rows at a time. Frequencies `w` and `-w` have the same norm: half of the
+  columns are enough. `norms` maps matrices `[frequencies, in, in]` to norms.
   """
   num_rows, num_columns = grid[0], grid[1] // 2 + 1
   columns = tf.range(num_columns)
@@ -159,14 +145,7 @@ def _largest_on_grid(lags, grid, norms):
 def _gram_symbols(lags, grid, rows, columns):
   """`K(w) K(w)^*` at some rows and columns of the grid, Hermitian.
 
-  Args:
-    lags: Gram kernel, `[2 kh - 1, 2 kw - 1, in, in]`.
-    grid: Numbers of frequencies of each axis.
-    rows: Indices of frequencies of the first axis.
-    columns: Indices of frequencies of the second axis.
-
-  Returns:
-    `[rows * columns, in, in]`, real for a 1x1 kernel, else complex.
+  `[rows * columns, in, in]`, real for a 1x1 kernel, else complex.
   """
   height, width, channels = lags.shape[:3]
   if height == width == 1:
@@ -188,14 +167,7 @@ def _phases(period, num_lags):
 
 
 def _log_gram_bound(matrices):
-  """Log of the Gram bound of the spectral norm, `[frequencies]`.
-
-  Args:
-    matrices: `[frequencies, c, c]`, the first Gram matrices.
-
-  Returns:
-    Real `Tensor`.
-  """
+  """Log of the Gram bound of the spectral norm, of matrices `[N, c, c]`."""
   channels = matrices.shape[-1]
   # c^(2^-(t+1)) <= 1.005.
   num_grams = max(

@@ -19,11 +19,10 @@ __all__ = [
 
 
 class _Type(NamedTuple):
-  """Properties of a floating-point type.
+  """A type's unit round-off, and its smallest positive number.
 
-  Attributes:
-    unit: Unit round-off, the largest relative error of rounding to nearest.
-    smallest: The smallest positive number, which rounding near 0 may add.
+  The one is the largest relative error of rounding to nearest; the other may
+  be added by rounding near 0.
   """
 
   unit: float
@@ -47,17 +46,7 @@ _SUMS = 1e-4 * 2.0**24
 
 
 def properties(dtype):
-  """How a type rounds.
-
-  Args:
-    dtype: Floating-point type, real or complex.
-
-  Returns:
-    `unit` and `smallest`, a `_Type`.
-
-  Raises:
-    ValueError: If the type is another one.
-  """
+  """The `_Type` of a real or complex type; a `ValueError` for others."""
   result = _TYPES.get(tf.as_dtype(dtype).real_dtype)
   if result is None:
     raise ValueError(
@@ -71,20 +60,11 @@ def inflation(dtype, operations=0):
   """Safety factor for constants that rest on weights of a type.
 
   What is computed from weights (a rescaled kernel, an orthogonal matrix, the
-  exponential of a log-scale) is exact up to rounding only.
-
-  Args:
-    dtype: Type of the weights.
-    operations: Number of roundings in a row, if it may be large.
-
-  Returns:
-    Python `float`: 1 plus the unit round-off times the number of operations, at
-    least 8 in half precision, which holds no sums of products, and 1,700 in
-    float32 and float64 (1e-4 and 2e-13); 1 + 2e-3 or more for float32 where a
-    GPU may use TensorFloat-32.
-
-  Raises:
-    ValueError: If the type is no floating-point type with known rounding.
+  exponential of a log-scale) is exact up to rounding only. The factor is 1 plus
+  the unit round-off times the number of roundings in a row, which `operations`
+  says if it may be large: at least 8 in half precision, which holds no sums of
+  products, and 1,700 in float32 and float64 (1e-4 and 2e-13); 1 + 2e-3 or more
+  for float32 where a GPU may use TensorFloat-32.
   """
   dtype = tf.as_dtype(dtype).real_dtype
   least = _ELEMENTWISE if dtype in HALF_PRECISION else _SUMS
@@ -101,20 +81,12 @@ def inflation(dtype, operations=0):
 def kernel_inflation(shape, lipschitz, dtype, compute_dtype):
   """Safety factor of a rescaled kernel, rounded to the type to compute with.
 
+  Of the kernel, `[..., in, out]` and of norm at most `L`, and of the output.
   Rounding adds at most `u |K|`, entry by entry. Each input channel of `K` has a
   norm of at most `L`, and so has each output channel. A sum over `n` absolute
   values is at most `sqrt(n)` times their norm. The operator norm of `|K|` is at
   most the geometric mean of its largest row and column sum, so at most
   `L sqrt(taps sqrt(in out))`.
-
-  Args:
-    shape: Of the kernel, `[..., in, out]`.
-    lipschitz: Python `float`, the `L` above, of its operator norm.
-    dtype: Type that it is rescaled in.
-    compute_dtype: Type that it is rounded to.
-
-  Returns:
-    Python `float`, of rounding the output as well.
   """
   factor = inflation(dtype)
   unit, smallest = properties(compute_dtype)
@@ -131,14 +103,8 @@ def kernel_inflation(shape, lipschitz, dtype, compute_dtype):
 def rounded_up(constant, dtype, operations=0):
   """A constant of weights of a type, with all that rounding may add.
 
-  Args:
-    constant: Python `float`, not negative.
-    dtype: Type of the weights.
-    operations: See `inflation`.
-
-  Returns:
-    Python `float`; infinite beyond the range of the type, where the values that
-    the map computes are, too. 0, which no rounding makes, stays 0.
+  Infinite beyond the range of the type, where the values that the map computes
+  are, too. 0, which no rounding makes, stays 0.
   """
   dtype = tf.as_dtype(dtype).real_dtype
   if constant == 0:
@@ -150,14 +116,7 @@ def rounded_up(constant, dtype, operations=0):
 
 
 def exponential(x):
-  """`e^x`, rounded up: infinite where it overflows, never 0.
-
-  Args:
-    x: Python `float`.
-
-  Returns:
-    Python `float`.
-  """
+  """`e^x`, rounded up: infinite where it overflows, never 0."""
   try:
     return math.nextafter(math.exp(x), math.inf)
   except OverflowError:
@@ -165,15 +124,7 @@ def exponential(x):
 
 
 def product(a, b):
-  """`a b`, rounded up: infinite if a factor is, also times 0.
-
-  Args:
-    a: Python `float`, not negative.
-    b: The same.
-
-  Returns:
-    Python `float`.
-  """
+  """`a b`, not negative, rounded up: infinite if a factor is, also times 0."""
   if math.inf in (a, b):
     return math.inf
   result = a * b
@@ -185,14 +136,7 @@ def product(a, b):
 
 
 def reciprocal(x):
-  """`1 / x`, rounded up; infinite for 0.
-
-  Args:
-    x: Python `float`, not negative.
-
-  Returns:
-    Python `float`.
-  """
+  """`1 / x` of a number that is not negative, rounded up; infinite for 0."""
   result = 1.0 / x if x else math.inf
   if math.isfinite(result) and 0 < x < math.inf and (
       fractions.Fraction(result) * fractions.Fraction(x) < 1

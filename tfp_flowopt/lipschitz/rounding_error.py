@@ -16,8 +16,8 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
   """Bounds the error of recomputing the input of layers from their output.
 
   Layers `1..n` map a value `x_0` to `x_n`, each by its `inverse`, `x_k =
-  f_k(x_(k-1))`; then each `forward`, `g_k`, in turn maps back, to `y_0`. In
-  exact arithmetic `y_0 = x_0`. In floating point with unit round-off `u`,
+  f_k(x_(k-1))`; then each `forward`, `g_k`, in turn maps back, to `y_0`, which
+  is `x_0` in exact arithmetic. In floating point with unit round-off `u`,
   **if** each layer is mixed stable with constant `c` in both directions (its
   computed value is the exact value at an input that is off by at most `c u`,
   itself off by at most `c u`, relative and in the Euclidean norm of an event):
@@ -35,15 +35,11 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
   e_(k-1) <= a_k + c u (G_k (|x_k| + e_k) + |x_(k-1)| + a_k),    e_n = 0.
   ```
 
-  The first line also bounds `|f_k(x_(k-1))|` by `|x_k| + d_k`, the last one
-  `|g_k(y_k)|` by `|x_(k-1)| + a_k`; nothing of higher order is left out. To
-  first order it is the sum over `k` of rounding errors at `x_k`, amplified by
-  `G_1 ... G_k`. The constants of the layers are certificates; **`c` is an
-  assumption** about arithmetic. Summing `m` products in any order has `c <= m`
-  in the worst case, and about `sqrt(m)` as a rule (Higham 2002, ch. 3). The
-  default covers this library's layers on CPU up to 64 channels or so. Numbers
-  inside a layer that are much larger than its input and output (a shift that
-  nearly cancels, say) need a larger one.
+  The constants of the layers are certificates; **`c` is an assumption** about
+  arithmetic. Summing `m` products in any order has `c <= m` in the worst case,
+  and about `sqrt(m)` as a rule (Higham 2002, ch. 3). The default covers this
+  library's layers on CPU up to 64 channels or so. Numbers inside a layer that
+  are much larger than its input and output need a larger one.
 
   Args:
     layers: List of bijectors or `LipschitzBounds`, in the order of direction
@@ -69,7 +65,14 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
       lambda v: 0 < v * unit < 0.5,
       f'positive and less than half of 1/u = {1 / unit:g}',
   )
-  _check_layers(layers)
+  kinds = (bounds.LipschitzBounds, tfp.bijectors.Bijector)
+  if not isinstance(layers, (list, tuple)) or not all(
+      isinstance(layer, kinds) for layer in layers
+  ):
+    raise ValueError(
+        'Argument `layers` must be a list of bijectors or LipschitzBounds, got '
+        f'{layers!r}.'
+    )
   try:
     norms = np.asarray(norms, np.float64)
   except (TypeError, ValueError) as e:
@@ -91,30 +94,17 @@ def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
       for layer in layers
   ]
   total = np.zeros(norms.shape[1:])
+  # What overflows is infinite, and so is 0 times that.
+  with np.errstate(over='ignore', invalid='ignore'):
+    for k in reversed(range(len(layers))):
+      forward, inverse = constants[k]
+      before, after = norms[k], norms[k + 1]
+      rounded = error * (inverse * before + after) / (1.0 - error)
+      amplified = forward * (total + rounded)
+      total = amplified + error * (
+          forward * (after + total) + before + amplified
+      )
   if not np.all(np.isfinite(constants)):
     total += math.inf
-  else:
-    # What overflows is infinite, and so is 0 times that.
-    with np.errstate(over='ignore', invalid='ignore'):
-      for k in reversed(range(len(layers))):
-        forward, inverse = constants[k]
-        before, after = norms[k], norms[k + 1]
-        rounded = error * (inverse * before + after) / (1.0 - error)
-        amplified = forward * (total + rounded)
-        total = amplified + error * (
-            forward * (after + total) + before + amplified
-        )
-    total = np.where(np.isnan(total), math.inf, total)
+  total = np.where(np.isnan(total), math.inf, total)
   return total if total.ndim else float(total)
-
-
-def _check_layers(layers):
-  """Raises a `ValueError` unless it is a list of bijectors or bounds."""
-  kinds = (bounds.LipschitzBounds, tfp.bijectors.Bijector)
-  if not isinstance(layers, (list, tuple)) or not all(
-      isinstance(layer, kinds) for layer in layers
-  ):
-    raise ValueError(
-        'Argument `layers` must be a list of bijectors or LipschitzBounds, got '
-        f'{layers!r}.'
-    )

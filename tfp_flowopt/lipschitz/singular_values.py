@@ -1,6 +1,7 @@
 """Bounds of the singular values of matrices and linear operators."""
 
 import functools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -19,16 +20,9 @@ _EPSILON = 2.0**-52
 
 
 def exact_values(x):
-  """Numbers in double precision, where no type that is real or complex loses.
+  """Numbers as a float64 or complex128 array, which loses nothing.
 
-  Args:
-    x: `Tensor`.
-
-  Returns:
-    float64 or complex128 array.
-
-  Raises:
-    ValueError: If a number is not finite.
+  A `ValueError` if one is not finite.
   """
   x = tf.convert_to_tensor(x)
   wide = tf.complex128 if x.dtype.is_complex else tf.float64
@@ -39,40 +33,23 @@ def exact_values(x):
 
 
 def bounds_of_scales(scales):
-  """Bounds of a `forward` that multiplies each value by its own number.
-
-  Args:
-    scales: `Tensor`, real or complex.
-
-  Returns:
-    `LipschitzBounds`.
-  """
+  """Bounds of a `forward` that multiplies each value by its own number."""
   scales = exact_values(scales)
   sizes = np.abs(scales)
   smallest, largest = float(sizes.min()), float(sizes.max())
   if np.iscomplexobj(scales):
     # Roots are rounded. Near 0 the lower bound becomes 0.
-    smallest, largest = np.nextafter(smallest, 0.0), np.nextafter(
-        largest, np.inf
-    )
-  return bounds.LipschitzBounds(
-      float(largest), rounding.reciprocal(float(smallest))
-  )
+    smallest = math.nextafter(smallest, 0.0)
+    largest = math.nextafter(largest, math.inf)
+  return bounds.LipschitzBounds(largest, rounding.reciprocal(smallest))
 
 
 def _bounds_of_matrices(matrices, error=0.0, inverse=np.inf):
   """Bounds of matrices `[..., n, n]`, the worst one of a batch.
 
   LAPACK's singular values are off by some `eps` of the largest one: far more
-  than the smallest one of an ill-conditioned matrix.
-
-  Args:
-    matrices: Array.
-    error: Bound of the spectral norm of what `matrices` are off by, `[...]`.
-    inverse: Another bound of the norm of the inverse, `[...]`.
-
-  Returns:
-    `LipschitzBounds`.
+  than the smallest one of an ill-conditioned matrix. `error` bounds the norm of
+  what `matrices` are off by; `inverse` is another bound of that of the inverse.
   """
   values = np.linalg.svd(matrices, compute_uv=False)
   largest = values[..., 0]
@@ -90,13 +67,8 @@ def _inverse_of_triangular(lower):
 
   With `M` the matrix of `|t_ii|` and `-|t_ij|`, `|T^-1| <= M^-1` entry by entry
   (Higham 2002, ch. 8). All terms of that have one sign, so each is right to the
-  last digits, however ill-conditioned `T` is.
-
-  Args:
-    lower: Array `[..., n, n]`; what is above the diagonal is not looked at.
-
-  Returns:
-    Array `[...]`; infinite where a matrix is singular.
+  last digits, however ill-conditioned `T` is. What is above the diagonal is not
+  looked at; infinite where a matrix is singular.
   """
   size = lower.shape[-1]
   sizes = np.abs(lower)
@@ -116,12 +88,7 @@ def _inverse_of_triangular(lower):
 def bounds_of_lu(lower_upper, dtype):
   """Bounds of `P L U`, as `tf.linalg.lu` returns its factors.
 
-  Args:
-    lower_upper: `Tensor` `[..., n, n]`.
-    dtype: Type that the product is computed in; the inverse has no product.
-
-  Returns:
-    `LipschitzBounds`.
+  `dtype` is the type of the product; the inverse has none.
   """
   lower_upper = exact_values(lower_upper)
   size = lower_upper.shape[-1]
@@ -142,18 +109,10 @@ def bounds_of_lu(lower_upper, dtype):
 
 
 def bounds_of_operator(operator):
-  """Bounds of multiplication by a linear operator.
+  """`LipschitzBounds` of `matvec` and `solvevec` of a `LinearOperator`.
 
-  Args:
-    operator: `tf.linalg.LinearOperator` of a class that is known here: of a
-      subclass nothing is known.
-
-  Returns:
-    `LipschitzBounds` of `matvec` and `solvevec`.
-
-  Raises:
-    TypeError: If its class is not known.
-    ValueError: If a weight is not finite.
+  A `TypeError` for another class than those that are known here, as for a
+  subclass, of which nothing is known.
   """
   return _OPERATORS.get(type(operator), _unknown)(operator)
 
@@ -171,9 +130,7 @@ def _dense(operator):
 
 def _triangular(operator):
   matrices = exact_values(operator.to_dense())
-  return _bounds_of_matrices(
-      matrices, inverse=_inverse_of_triangular(matrices)
-  )
+  return _bounds_of_matrices(matrices, inverse=_inverse_of_triangular(matrices))
 
 
 def _isometry(operator):

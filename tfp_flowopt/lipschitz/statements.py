@@ -8,24 +8,14 @@ __all__ = ['current_lipschitz', 'stated_lipschitz']
 def stated_lipschitz(network):
   """The constant that a network states for all its weights.
 
-  It states one as an attribute `lipschitz` of the object or of its very class.
-  A subclass states it again, for it may compute something else. Where it does
-  not, a line says so:
+  An attribute `lipschitz` of the object or of its very class; infinite without.
+  A subclass may compute something else, so it states it again, or there is a
+  `TypeError`:
 
   ```python
   class Mine(fo.networks.ConvConditioner):
     lipschitz = fo.networks.ConvConditioner.lipschitz
   ```
-
-  Args:
-    network: Callable.
-
-  Returns:
-    Python `float`; infinite if it states none.
-
-  Raises:
-    TypeError: If it inherits a statement and does not repeat it.
-    ValueError: If the constant is negative or NaN.
   """
   if not _states(network, 'lipschitz'):
     if hasattr(network, 'lipschitz'):
@@ -42,21 +32,9 @@ def stated_lipschitz(network):
 def current_lipschitz(network):
   """A constant of a network with its weights as they are.
 
-  A class whose norm can be told states it as `current_lipschitz`, again for
-  itself alone; of `LipschitzDense` and `LipschitzConv2D` it is the norm of the
-  kernel, which may be well below the constant for all kernels. For certificates
-  only: what is kept for later must hold for later weights, too
-  (`stated_lipschitz`).
-
-  Args:
-    network: Callable.
-
-  Returns:
-    Python `float`; infinite if no constant is known.
-
-  Raises:
-    TypeError: As `stated_lipschitz`.
-    ValueError: The same.
+  A class whose norm can be told states it as `current_lipschitz`, in the same
+  way; of `LipschitzDense` and `LipschitzConv2D` it is the norm of the kernel.
+  For certificates only: what is kept must hold for later weights, too.
   """
   stated = stated_lipschitz(network)
   if not _states(network, 'current_lipschitz'):
@@ -66,9 +44,7 @@ def current_lipschitz(network):
 
 def _states(network, name):
   """Whether an object or its very class has an attribute: not a base class."""
-  return name in vars(type(network)) or name in getattr(
-      network, '__dict__', {}
-  )
+  return name in vars(type(network)) or name in getattr(network, '__dict__', {})
 
 
 def _checked(network, name):

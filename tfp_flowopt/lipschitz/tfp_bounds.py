@@ -21,20 +21,20 @@ tfb = tfp.bijectors
 
 __all__ = []
 
+# Slopes in (0, 1], without a lower bound.
+_CONTRACTION = bounds.LipschitzBounds(1.0, math.inf)
 
-def _isometry(bijector):
-  del bijector
-  return bounds.ISOMETRY
-
-
-for _cls in (
-    tfb.Identity,
-    tfb.Reshape,
-    tfb.Shift,
-    tfb.Split,
-    tfb.Transpose,
-):
-  bounds.lipschitz_bounds.register(_cls, _isometry)
+for _constants, _classes in {
+    bounds.ISOMETRY: (
+        tfb.Identity, tfb.Reshape, tfb.Shift, tfb.Split, tfb.Transpose
+    ),
+    _CONTRACTION: (tfb.Softsign, tfb.Tanh),
+    bounds.LipschitzBounds(math.inf, math.inf): (tfb.Exp, tfb.Log),
+}.items():
+  for _cls in _classes:
+    bounds.lipschitz_bounds.register(
+        _cls, lambda _, constants=_constants: constants
+    )
 
 
 @bounds.lipschitz_bounds.register
@@ -61,18 +61,6 @@ def _(bijector: tfb.Scale):
   return bounds.ISOMETRY
 
 
-def _scale_matvec(bijector):
-  return singular_values.bounds_of_operator(bijector.scale)
-
-
-for _cls in (
-    tfb.ScaleMatvecDiag,
-    tfb.ScaleMatvecLinearOperator,
-    tfb.ScaleMatvecTriL,
-):
-  bounds.lipschitz_bounds.register(_cls, _scale_matvec)
-
-
 @bounds.lipschitz_bounds.register
 def _(bijector: tfb.ScaleMatvecLU):
   return singular_values.bounds_of_lu(bijector.lower_upper, bijector.dtype)
@@ -82,9 +70,7 @@ def _(bijector: tfb.ScaleMatvecLU):
 def _(bijector: tfb.Sigmoid):
   if bijector.low is None:
     return bounds.LipschitzBounds(0.25, math.inf)
-  low, high = map(
-      singular_values.exact_values, (bijector.low, bijector.high)
-  )
+  low, high = map(singular_values.exact_values, (bijector.low, bijector.high))
   # Where they are the wrong way round, it falls, as steeply.
   with np.errstate(over='ignore'):
     width = float(np.max(np.abs(high - low)))
@@ -102,39 +88,19 @@ def _(bijector: tfb.Softplus):
     raise ValueError(
         f'Argument `bijector`: `hinge_softness` of {bijector.name} is 0.'
     )
-  return _one_and_infinite(bijector)
+  return _CONTRACTION
 
 
-def _one_and_infinite(bijector):
-  """Slopes in (0, 1], without a lower bound."""
-  del bijector
-  return bounds.LipschitzBounds(1.0, math.inf)
+def _scale_matvec(bijector):
+  return singular_values.bounds_of_operator(bijector.scale)
 
 
-for _cls in (tfb.Softsign, tfb.Tanh):
-  bounds.lipschitz_bounds.register(_cls, _one_and_infinite)
-
-
-def _unbounded(bijector):
-  del bijector
-  return bounds.LipschitzBounds(math.inf, math.inf)
-
-
-for _cls in (tfb.Exp, tfb.Log):
-  bounds.lipschitz_bounds.register(_cls, _unbounded)
-
-
-# `tfb.Invert(...)` and `tfb.Chain(...)` may make instances of private bases.
 def _invert(bijector):
   return bounds.lipschitz_bounds(bijector.bijector).inverted()
 
 
 def _chain(bijector):
-  return functools.reduce(
-      bounds.LipschitzBounds.then,
-      map(bounds.lipschitz_bounds, bijector.bijectors),
-      bounds.ISOMETRY,
-  )
+  return bounds.bounds_of_parts(bijector.bijectors)
 
 
 def _parallel(bijector):
@@ -144,12 +110,16 @@ def _parallel(bijector):
   )
 
 
-for _public, _rule in (
-    (tfb.Invert, _invert),
-    (tfb.Chain, _chain),
-    (tfb.Blockwise, _parallel),
-    (tfb.JointMap, _parallel),
-):
+for _public, _rule in {
+    tfb.ScaleMatvecDiag: _scale_matvec,
+    tfb.ScaleMatvecLinearOperator: _scale_matvec,
+    tfb.ScaleMatvecTriL: _scale_matvec,
+    tfb.Invert: _invert,
+    tfb.Chain: _chain,
+    tfb.Blockwise: _parallel,
+    tfb.JointMap: _parallel,
+}.items():
+  # Some make instances of private bases, `_Chain` for `Chain(...)`.
   for _cls in _public.__mro__:
     if _cls.__name__.lstrip('_') == _public.__name__:
       bounds.lipschitz_bounds.register(_cls, _rule)

@@ -20,15 +20,13 @@ class ConvConditioner(tf.Module):
   y = L (K3 * act(K2 * act(K1 * x + b1) + b2) + b3)
   ```
 
-  The kernels are rescaled to operator norm 1, the activation is MaxMin or
-  another one with constant 1, so `L` is a Lipschitz constant for all weights
-  and every image size. The last kernel starts at zero: the output is zero, and
-  a coupling starts as the identity.
+  The kernels are rescaled to operator norm 1 and the activation has constant 1,
+  so `L` is a Lipschitz constant for all weights and every image size. The last
+  kernel starts at zero, so a coupling starts as the identity. `L = inf` takes
+  the kernels as they are, for comparisons.
 
   With conditioning `c` the first layer adds `E c`, a 1x1 convolution: `L` is
   the constant in `x`, for any `c`. It has none in `c`.
-
-  For comparisons, `L = inf` takes the kernels as they are.
 
   With `compute_dtype=tf.bfloat16` all but the variables, the input and the
   output is of that type. `L` is the constant before the kernels are rounded to
@@ -88,34 +86,22 @@ class ConvConditioner(tf.Module):
     self._middle = build(hidden_channels, hidden_channels, 1, seed=seed + 1)
     # Its kernel has the factor `L`, its bias has none.
     self._last = build(
-        hidden_channels,
-        out_channels,
-        3,
-        zero_initial=True,
-        lipschitz=lipschitz,
+        hidden_channels, out_channels, 3, zero_initial=True, lipschitz=lipschitz
     )
     self._dtype = tf.as_dtype(dtype)
     self._conditioning_channels = conditioning_channels
     self._embedding = None
     if conditioning_channels:
-      self._embedding = layers.LipschitzConv2D(
+      self._embedding = build(
           conditioning_channels,
           hidden_channels,
           1,
           normalization=None,
           use_bias=False,
-          dtype=dtype,
-          compute_dtype=compute_dtype,
           seed=seed + 2,
       )
-    self._inflation = inflation(
-        in_channels,
-        hidden_channels,
-        out_channels,
-        lipschitz,
-        dtype,
-        compute_dtype,
-    )
+    sizes = in_channels, hidden_channels, out_channels
+    self._inflation = inflation(sizes, lipschitz, dtype, compute_dtype)
 
   @property
   def dtype(self):
@@ -133,16 +119,10 @@ class ConvConditioner(tf.Module):
     return self._conditioning_channels
 
   def __call__(self, x, conditioning=None):
-    """Evaluates the network.
+    """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`.
 
-    Args:
-      x: `[..., H, W, in_channels]`.
-      conditioning: `[..., H, W, conditioning_channels]`, or
-        `[..., 1, 1, conditioning_channels]` for all positions; `None` for
-        zeros.
-
-    Returns:
-      `[..., H, W, out_channels]`.
+    `conditioning` is `[..., H, W, conditioning_channels]`, with 1 for `H` and
+    `W` for all positions alike, or `None` for zeros.
 
     Raises:
       ValueError: If channels do not fit.
@@ -160,29 +140,19 @@ class ConvConditioner(tf.Module):
     return tf.cast(self._last(x), self._dtype)
 
 
-def inflation(
-    in_channels, hidden_channels, out_channels, lipschitz, dtype, compute_dtype
-):
+def inflation(sizes, lipschitz, dtype, compute_dtype):
   """Safety factor of the constant that a `ConvConditioner` states.
 
-  Args:
-    in_channels: As it takes it, like all others.
-    hidden_channels: The same.
-    out_channels: The same.
-    lipschitz: The same.
-    dtype: The same.
-    compute_dtype: The same.
-
-  Returns:
-    Python `float`.
+  `sizes` are the channels of its input, between, and of its output.
   """
   if compute_dtype in (None, dtype):
     return rounding.inflation(dtype)
+  inputs, hidden, outputs = sizes
   return math.prod(
       rounding.kernel_inflation(shape, constant, dtype, compute_dtype)
       for shape, constant in (
-          ([3, 3, in_channels, hidden_channels], 1.0),
-          ([hidden_channels, hidden_channels], 1.0),
-          ([3, 3, hidden_channels, out_channels], lipschitz),
+          ([3, 3, inputs, hidden], 1.0),
+          ([hidden, hidden], 1.0),
+          ([3, 3, hidden, outputs], lipschitz),
       )
   )

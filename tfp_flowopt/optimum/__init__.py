@@ -1,14 +1,14 @@
 """Second moments of data and the closed-form optimum of linear flows."""
 
 from tfp_flowopt.optimum.auto_correlation import AutoCorrelation
-from tfp_flowopt.optimum.closed_form import LikelihoodOptimum
 from tfp_flowopt.optimum.gaussian_knots import gaussian_knots
 from tfp_flowopt.optimum.likelihood_optimum import likelihood_optimum
+from tfp_flowopt.optimum.linear_flow import LikelihoodOptimum
 from tfp_flowopt.optimum.linear_flow import LinearFlow
+from tfp_flowopt.optimum.linear_flow import bits_per_dim
 from tfp_flowopt.optimum.linear_flow import standard_error
 from tfp_flowopt.optimum.spectrum import optimal_log_scales
 from tfp_flowopt.optimum.spectrum import spectral_optimum
-from tfp_flowopt.optimum.units import bits_per_dim
 
 __all__ = [
     'AutoCorrelation',

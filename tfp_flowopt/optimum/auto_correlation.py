@@ -1,10 +1,12 @@
 """Second moments of data that arrive in batches."""
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
 from tfp_flowopt.optimum import constraint as constraint_lib
+from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import moment_variables
 from tfp_flowopt.optimum import structures
 
@@ -20,16 +22,12 @@ class AutoCorrelation(tf.Module):
   merged pairwise, so a mean far from zero costs no accuracy. A copy
   (`copy.deepcopy`, `pickle`) has seen what this has, and goes on by itself.
 
-  #### Examples
-
   ```python
   moments = fo.AutoCorrelation('pointwise', (32, 32, 3), block_size=2)
   for batch in dataset:          # [N, 32, 32, 3]
     moments.update(batch)
   moments.optimum(noise_variance=1 / (12 * 256**2)).log_likelihood
   ```
-
-  #### Many replicas
 
   Created in the scope of a `tf.distribute.Strategy`, each replica adds its
   batches to moments of its own; `all_reduce` adds those of all replicas to what
@@ -48,6 +46,9 @@ class AutoCorrelation(tf.Module):
       strategy.run(moments.update, args=(next(iterator),))
     strategy.run(moments.all_reduce)
   ```
+
+  Attributes:
+    event_shape: Shape of one event, a `TensorShape`.
   """
 
   def __init__(
@@ -65,16 +66,16 @@ class AutoCorrelation(tf.Module):
     """Creates an empty accumulator.
 
     Args:
-      structure: See `likelihood_optimum`.
+      structure: See `likelihood_optimum`, also for `centered`, `block_size`.
       event_shape: Shape of one event, `[D]` or `[H, W, C]`, fully known.
       centered: Whether the mean is removed.
-      block_size: Side of the blocks that make a vector, see
-        `likelihood_optimum`.
+      block_size: Side of the blocks that make a vector.
       rank: For `'individual'` only, where each image's optimum is found as it
-        arrives; for other structures it is an argument of `optimum`.
-      lipschitz: As `rank`.
-      noise_variance: As `rank`.
-      bias_correction: As `rank`.
+        arrives, as are `lipschitz`, `noise_variance` and `bias_correction`; for
+        other structures they are arguments of `optimum`.
+      lipschitz: See `rank`.
+      noise_variance: See `rank`.
+      bias_correction: See `rank`.
       name: Python `str`.
 
     Raises:
@@ -82,40 +83,39 @@ class AutoCorrelation(tf.Module):
         than the memory of this machine.
     """
     super().__init__(name=name)
-    self._event_shape = tf.TensorShape(
+    self.event_shape = tf.TensorShape(
         [event_shape] if isinstance(event_shape, int) else event_shape
     )
-    if not self._event_shape.is_fully_defined():
+    if not self.event_shape.is_fully_defined():
       raise ValueError(
-          'Argument `event_shape` must be fully known, got '
-          f'{self._event_shape}.'
+          f'Argument `event_shape` must be fully known, got {event_shape}.'
       )
     self._structure = structures.structure_of(structure, block_size)
-    self._structure.check_event(self._event_shape)
+    self._structure.check_event(self.event_shape)
     self._centered = centered
     self._constraint = constraint_lib.Constraint(
         rank, lipschitz, noise_variance, bias_correction
     )
     if self._structure.has_flow:
-      self._constraint.check_default(
-          f'structure "{self._structure.name}"', 'optimum'
-      )
-    self._state = moment_variables.MomentVariables(
-        *self._structure.empty_moments(self._event_shape.as_list(), centered),
-        self.name,
-    )
+      self._constraint.check_default(self._structure.name, 'optimum')
+    empty = self._structure.empty_moments(self.event_shape.as_list(), centered)
+    self._state = moment_variables.MomentVariables(*empty, self.name)
     # What a checkpoint holds.
     self._variables = self._state.variables
 
   def __reduce__(self):
     arguments = {
         'structure': self._structure,
-        'event_shape': self._event_shape.as_list(),
+        'event_shape': self.event_shape.as_list(),
         'centered': self._centered,
         **vars(self._constraint),
         'name': self.name,
     }
-    return _restored, (type(self), arguments, self._state.read())
+    empty = functools.partial(type(self), **arguments)
+    return empty, (), self._state.read()
+
+  def __setstate__(self, data_moments):
+    self._state.add(data_moments)
 
   # As with `likelihood_optimum`.
   @tf.autograph.experimental.do_not_convert
@@ -133,24 +133,21 @@ class AutoCorrelation(tf.Module):
         moments are unchanged then. Under XLA, which drops such checks, they
         become NaN or infinite.
     """
-    x = self._structure.checked(x, self._event_shape)
+    x = self._structure.checked(x, self.event_shape)
     batch = self._structure.moments(x, self._centered, self._constraint)
     self._state.add(batch.checked())
 
   def merge(self, other):
-    """Adds what another accumulator has seen, and leaves that as it is.
+    """Adds what another `AutoCorrelation` has seen, and leaves that as it is.
 
-    Args:
-      other: `AutoCorrelation` made with the same arguments.
-
-    Raises:
-      ValueError: If `other` was made with other arguments.
+    A `ValueError` if `other` was made with other arguments.
     """
-    for name in ('structure', 'event_shape', 'centered', 'constraint'):
-      mine, its = (getattr(x, f'_{name}', None) for x in (self, other))
+    for name in ('_structure', 'event_shape', '_centered', '_constraint'):
+      mine, its = (getattr(x, name, None) for x in (self, other))
       if mine != its:
         raise ValueError(
-            f'Argument `other` must have the same {name}, {mine}, got {its}.'
+            f'Argument `other` must have the same {name.strip("_")}, {mine}, '
+            f'got {its}.'
         )
     self._state.add(other._state.read())
 
@@ -159,25 +156,15 @@ class AutoCorrelation(tf.Module):
 
     In replica context (`strategy.run(moments.all_reduce)`); called outside,
     it does that itself. On one replica there is nothing to do. May be called
-    again after more updates.
-
-    Raises:
-      ValueError: On one of many replicas if this object was not created in
-        the strategy's scope.
+    again after more updates. Errors are those of `update` on many replicas.
     """
     self._state.all_reduce()
 
   @property
-  def event_shape(self):
-    """Shape of one event, a `TensorShape`."""
-    return self._event_shape
-
-  @property
   def count(self):
     """Number of events seen (and shared), a float64 scalar."""
-    return self._structure.num_events(
-        self._state.read().count, self._event_shape.as_list()
-    )
+    count = self._state.read().count
+    return self._structure.num_events(count, self.event_shape.as_list())
 
   def moments(self):
     """The moments of the data seen so far.
@@ -214,13 +201,7 @@ class AutoCorrelation(tf.Module):
   ):
     """The optimum of the likelihood for the data seen so far.
 
-    Args:
-      rank: See `likelihood_optimum`.
-      lipschitz: See `likelihood_optimum`.
-      noise_variance: See `likelihood_optimum`.
-      frequency_pool: See `likelihood_optimum`.
-      bias_correction: See `likelihood_optimum`.
-      dtype: Type of log_*; eigenvalues are float64.
+    Arguments are those of `likelihood_optimum`; `dtype` is the type of log_*.
 
     Returns:
       `LikelihoodOptimum`, log_* in nats per event, scalars. For `'individual'`
@@ -239,44 +220,24 @@ class AutoCorrelation(tf.Module):
         rank, lipschitz, noise_variance, bias_correction
     )
     if not structure.has_flow:
-      constraint.check_default(
-          f'structure "{structure.name}"', 'the constructor'
-      )
+      constraint.check_default(structure.name, 'the constructor')
     return structure.optimum_of_stream(
-        self.moments(), self._event_shape.as_list(), constraint, dtype
+        self.moments(), self.event_shape.as_list(), constraint, dtype
     )
 
   def linear_flow(
       self, lipschitz=None, noise_variance=0.0, frequency_pool=None
   ):
-    """The flow that reaches the optimum, to evaluate on other data.
+    """The `LinearFlow` that reaches the optimum, to evaluate on other data.
 
-    Args:
-      lipschitz: See `likelihood_optimum`.
-      noise_variance: See `likelihood_optimum`.
-      frequency_pool: See `likelihood_optimum`.
-
-    Returns:
-      `LinearFlow`.
-
-    Raises:
-      ValueError: If an argument is out of range, or for `'individual'`, which
-        has no flow for new data.
-      InvalidArgumentError: As `optimum`.
+    Arguments and errors are those of `optimum`; for `'individual'`, which has
+    no flow for new data, a `ValueError`.
     """
-    return structures.structure_of(
-        self._structure, frequency_pool=frequency_pool
-    ).linear_flow(
+    return linear_flow.LinearFlow(
+        structures.structure_of(self._structure, frequency_pool=frequency_pool),
         self.moments(),
-        self._event_shape,
+        self.event_shape,
         constraint_lib.Constraint(
             lipschitz=lipschitz, noise_variance=noise_variance
         ),
     )
-
-
-def _restored(cls, arguments, data_moments):
-  """An accumulator that has seen what `data_moments` are of."""
-  stream = cls(**arguments)
-  stream._state.add(data_moments)  # pylint: disable=protected-access
-  return stream

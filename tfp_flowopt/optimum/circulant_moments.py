@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt.optimum import finite_samples
 from tfp_flowopt.optimum import moments
 
 __all__ = ['CirculantMoments']
@@ -22,17 +21,14 @@ class CirculantMoments(moments.SummedMoments):
   """The cross-spectral matrices `S(w) = E[x^(w) x^(w)^H]` of images.
 
   `x^` is the orthonormal 2-D Fourier transform, a vector in `C^C` for each
-  frequency `w`; the blocks of the block-circulant matrix nearest to the
-  images' second moments are diagonalised by it.
-
-  A Hermitian matrix is `C^2` real numbers: real parts on and below the
-  diagonal, imaginary parts above it. The frequencies are those of a real
-  transform, half of the plane; the others are conjugates.
+  frequency `w`; they are the blocks of the block-circulant matrix nearest to
+  the images' second moments. Each is packed into `C^2` real numbers: real parts
+  on and below the diagonal, imaginary parts above it. The frequencies are those
+  of a real transform, half of the plane; the others are conjugates.
 
   Attributes:
     count: The number of images.
-    mean: `[C]`, of each channel over all positions, as the bias of a
-      convolution; zeros when not centred.
+    mean: `[C]`, of each channel over all positions; zeros when not centred.
     within: `[C, C, H, W // 2 + 1]` float64 `Tensor`: sums over the images, less
       the mean of their batch, of products of the transform without its factor
       `(H W)^(-1/2)`, as above.
@@ -58,9 +54,7 @@ class CirculantMoments(moments.SummedMoments):
       images = images - rest
       mean = tf.reduce_sum(start + rest, axis=[0, 2, 3])
     count = tf.cast(tf.shape(images)[0], tf.float64)
-    width = images.shape[3]
-    if width is None:
-      width = tf.shape(images)[3]
+    width = images.shape[3] or tf.shape(images)[3]
     between = tf.zeros([tf.size(mean), tf.size(mean)], tf.float64)
     products = _packed_products(*_spectra(images))
     return cls(count, mean, products, centered, between, width)
@@ -71,21 +65,22 @@ class CirculantMoments(moments.SummedMoments):
   @property
   def matrix(self):
     """`S(w)`, packed as above, `[C, C, H, W // 2 + 1]`."""
-    height, half_width = tf.unstack(tf.shape(self.within)[2:])
-    positions = self._positions()
+    positions = self._positions
     # A constant is at frequency zero alone, and real there.
     between = positions**2 * tf.linalg.band_part(self.between, -1, 0)
     between = tf.pad(
         between[..., tf.newaxis, tf.newaxis],
-        [[0, 0], [0, 0], [0, height - 1], [0, half_width - 1]],
+        [[0, 0], [0, 0], [0, self._height - 1], [0, self.width // 2]],
     )
     return (self.within + between) / (positions * self.count)
 
-  def _positions(self):
-    return tf.cast(self._height() * self.width, tf.float64)
-
+  @property
   def _height(self):
     return tf.shape(self.within)[2]
+
+  @property
+  def _positions(self):
+    return tf.cast(self._height * self.width, tf.float64)
 
   def eigh(self):
     """Raises an error: there is a basis for each frequency."""
@@ -102,17 +97,12 @@ class CirculantMoments(moments.SummedMoments):
     return count, channels
 
   def blocks(self):
-    """The symmetric blocks.
+    """The symmetric blocks, `[H, W // 2 + 1, 2 C, 2 C]` without pools.
 
-    Without pools `[H, W // 2 + 1, 2 C, 2 C]`: with `S = A + i B`
-
-    ```none
-    [[A, -B], [B, A]]
-    ```
-
-    has each eigenvalue of `S` twice. (XLA's eigenvalues of complex matrices
-    are wrong on CPU in TensorFlow 2.21.) With pools `[G, C, C]`: the mean of
-    `S` over a cell and its mirror images, which is real.
+    For `S = A + i B` it is `[[A, -B], [B, A]]`, which has each eigenvalue of
+    `S` twice. (XLA's eigenvalues of complex matrices are wrong on CPU in
+    TensorFlow 2.21.) With pools `[G, C, C]`: the mean of `S` over a cell and
+    its mirror images, which is real.
     """
     packed = tf.transpose(self.matrix, [2, 3, 0, 1])
     lower = tf.linalg.band_part(packed, -1, 0)
@@ -121,30 +111,18 @@ class CirculantMoments(moments.SummedMoments):
         lower + tf.linalg.matrix_transpose(lower), diagonal
     )
     if self.frequency_pool is not None:
-      cells, weights = self._cells(), self._column_weights()
-      weighted = real * weights[:, tf.newaxis, tf.newaxis]
-      size = tf.shape(real)[-1]
-      return tf.math.unsorted_segment_sum(
-          tf.reshape(weighted, [-1, size, size]),
-          tf.reshape(cells, [-1]),
-          tf.reduce_prod(self._num_cells()),
-      ) / self._cell_sizes()[:, tf.newaxis, tf.newaxis]
+      weighted = real * self._column_weights()[:, tf.newaxis, tf.newaxis]
+      sums = self._summed_by_cell(weighted)
+      return sums / self._cell_sizes()[:, tf.newaxis, tf.newaxis]
     upper = packed - lower
     imaginary = upper - tf.linalg.matrix_transpose(upper)
-    return tf.concat(
-        [
-            tf.concat([real, -imaginary], axis=-1),
-            tf.concat([imaginary, real], axis=-1),
-        ],
-        axis=-2,
-    )
+    rows = [real, -imaginary], [imaginary, real]
+    return tf.concat([tf.concat(row, axis=-1) for row in rows], axis=-2)
 
   def rounding(self, largest, size):
     """As for any blocks; and a coefficient is known to eps of the largest."""
-    return tf.maximum(
-        super().rounding(largest, size),
-        _ROUNDING**2 * tf.reduce_max(largest),
-    )
+    least = _ROUNDING**2 * tf.reduce_max(largest)
+    return tf.maximum(super().rounding(largest, size), least)
 
   def variance_rounding(self, variances):
     """As for any; and each channel's coefficients, as in `rounding`."""
@@ -158,16 +136,15 @@ class CirculantMoments(moments.SummedMoments):
   def pooled(self, values):
     """Eigenvalues of the blocks as those of all frequencies, `[H W C]`."""
     if self.frequency_pool is not None:
-      height = self._height()
-      cells = self._cells(tf.range(height), tf.range(self.width))
+      cells = self._cells(tf.range(self.width))
       return tf.reshape(tf.gather(values, cells), [-1])
     # A folded column stands for two frequencies, which have the eigenvalues
     # of `S` once each; in the others one of each pair is too many.
-    folded, single = self._split_columns(values)
+    num_folded = (self.width - 1) // 2
+    folded = values[:, 1 : num_folded + 1]
+    single = tf.concat([values[:, :1], values[:, num_folded + 1 :]], axis=1)
     single = 0.5 * (single[..., 0::2] + single[..., 1::2])
-    return tf.concat(
-        [tf.reshape(folded, [-1]), tf.reshape(single, [-1])], axis=0
-    )
+    return tf.concat([tf.reshape(x, [-1]) for x in (folded, single)], axis=0)
 
   def summed(self, values):
     """The sum of one value of each block over all frequencies."""
@@ -178,11 +155,9 @@ class CirculantMoments(moments.SummedMoments):
 
   def squares(self, images, precision):
     """`sum_w x^(w)^H P(w) x^(w)` of images `[N, H, W, C]`, `[N]`."""
+    images = _channels_first(images) - self.mean[:, tf.newaxis, tf.newaxis]
     real, imaginary = (
-        tf.transpose(part, [0, 2, 3, 1])
-        for part in _spectra(
-            _channels_first(images) - self.mean[:, tf.newaxis, tf.newaxis]
-        )
+        tf.transpose(part, [0, 2, 3, 1]) for part in _spectra(images)
     )
     if self.frequency_pool is not None:
       # A real matrix acts on both parts alike.
@@ -194,25 +169,23 @@ class CirculantMoments(moments.SummedMoments):
         vectors * tf.linalg.matmul(precision, vectors), axis=[-2, -1]
     )
     total = tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
-    return total / self._positions()
+    return total / self._positions
 
   def log_det_bias(self):
     """The bias of `log_det()` for stationary Gaussian images, in nats."""
-    height, channels = self._height(), tf.size(self.mean)
+    height, channels = self._height, tf.size(self.mean)
 
     def real_bias(count, centered):
-      return finite_samples.wishart_log_det_bias(count, channels, centered)
+      return moments.wishart_log_det_bias(count, channels, centered)
 
     if self.frequency_pool is not None:
       # A cell of m frequencies has m real vectors for each image.
       sizes = self._cell_sizes()
       counts = sizes * self.count
-      biases = [
-          # The mean is at frequency zero, in the first cell.
-          real_bias(counts[:1], self.centered),
-          real_bias(counts[1:], False),
-      ]
-      return tf.reduce_sum(sizes * tf.concat(biases, axis=0))
+      # The mean is at frequency zero, in the first cell.
+      first = real_bias(counts[:1], self.centered)
+      biases = tf.concat([first, real_bias(counts[1:], False)], axis=0)
+      return tf.reduce_sum(sizes * biases)
     # Self-conjugate frequencies have real coefficients.
     num_real = (2 - height % 2) * (2 - self.width % 2)
     num_complex = tf.cast(height * self.width - num_real, tf.float64)
@@ -220,15 +193,7 @@ class CirculantMoments(moments.SummedMoments):
         real_bias(self.count, self.centered)
         + tf.cast(num_real - 1, tf.float64) * real_bias(self.count, False)
         + num_complex
-        * finite_samples.complex_wishart_log_det_bias(self.count, channels)
-    )
-
-  def _split_columns(self, x):
-    """`x` `[H, W // 2 + 1, ...]` as folded columns, and the one or two not."""
-    num_folded = (self.width - 1) // 2
-    return (
-        x[:, 1 : num_folded + 1],
-        tf.concat([x[:, :1], x[:, num_folded + 1 :]], axis=1),
+        * moments.complex_wishart_log_det_bias(self.count, channels)
     )
 
   def _column_weights(self):
@@ -239,36 +204,35 @@ class CirculantMoments(moments.SummedMoments):
 
   def _num_cells(self):
     """Rows and columns of cells; the last ones hold what is left over."""
-    height = self._height()
     return [
         tf.maximum((size // 2 + 1) // self.frequency_pool, 1)
-        for size in (height, self.width)
+        for size in (self._height, self.width)
     ]
 
-  def _cells(self, rows=None, columns=None):
-    """The cell of each frequency, counted row by row."""
-    height, width = self._height(), self.width
-    if rows is None:
-      rows, columns = tf.range(height), tf.range(width // 2 + 1)
+  def _cells(self, columns=None):
+    """The cell of each frequency, of half of the columns by default."""
+    if columns is None:
+      columns = tf.range(self.width // 2 + 1)
     num_rows, num_columns = self._num_cells()
     row, column = (
         tf.minimum(tf.minimum(x, size - x) // self.frequency_pool, num - 1)
         for x, size, num in (
-            (rows, height, num_rows),
-            (columns, width, num_columns),
+            (tf.range(self._height), self._height, num_rows),
+            (columns, self.width, num_columns),
         )
     )
     return row[:, tf.newaxis] * num_columns + column
 
+  def _summed_by_cell(self, values):
+    """Sums `[G, ...]` of `[H, W // 2 + 1, ...]`."""
+    return tf.math.unsorted_segment_sum(
+        values, self._cells(), tf.reduce_prod(self._num_cells())
+    )
+
   def _cell_sizes(self):
     """The number of frequencies of the whole plane in each cell, `[G]`."""
-    cells = self._cells()
-    weights = tf.broadcast_to(self._column_weights(), tf.shape(cells))
-    return tf.math.unsorted_segment_sum(
-        tf.reshape(weights, [-1]),
-        tf.reshape(cells, [-1]),
-        tf.reduce_prod(self._num_cells()),
-    )
+    weights = tf.broadcast_to(self._column_weights(), tf.shape(self._cells()))
+    return self._summed_by_cell(weights)
 
 
 def _channels_first(images):
@@ -283,11 +247,7 @@ def _spectra(planes):
 
 
 def _packed_products(real, imaginary):
-  """The sum over images of `x_i conj(x_j)`, packed: `[C, C, H, W // 2 + 1]`.
-
-  Real parts for `i >= j`, imaginary for `i < j`; arguments are
-  `[N, C, H, W // 2 + 1]`.
-  """
+  """The sum over images of `x_i conj(x_j)`, packed as in `CirculantMoments`."""
   channels = real.shape[1]
   if channels is None or channels > _MANY_CHANNELS:
     return _all_products(real, imaginary)
@@ -307,12 +267,9 @@ def _all_products(real, imaginary):
   a, b = real[:, :, tf.newaxis], imaginary[:, :, tf.newaxis]
   channels = tf.range(tf.shape(real)[1])
   lower = channels[:, tf.newaxis] >= channels
+  c, d = real[:, tf.newaxis], imaginary[:, tf.newaxis]
   return tf.where(
       lower[..., tf.newaxis, tf.newaxis],
-      tf.reduce_sum(
-          a * real[:, tf.newaxis] + b * imaginary[:, tf.newaxis], axis=0
-      ),
-      tf.reduce_sum(
-          b * real[:, tf.newaxis] - a * imaginary[:, tf.newaxis], axis=0
-      ),
+      tf.reduce_sum(a * c + b * d, axis=0),
+      tf.reduce_sum(b * c - a * d, axis=0),
   )

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -21,10 +20,9 @@ _REMEDY = (
 
 @dataclasses.dataclass(frozen=True)
 class Constraint:
-  """The arguments of `likelihood_optimum` of these names.
+  """The arguments of `likelihood_optimum` of these names, checked.
 
-  Raises a `ValueError` when made with bounds or a noise variance out of range;
-  `rank` waits for the dimension.
+  Only `rank` waits for the dimension.
   """
 
   rank: int | None = None
@@ -42,45 +40,38 @@ class Constraint:
       )
     spectrum.check_bounds(self.lipschitz)
 
-  def check_default(self, where, place):
-    """Raises a `ValueError` unless nothing is constrained.
+  @property
+  def bounds(self):
+    """The pair `(m, M)` of floats."""
+    return spectrum.check_bounds(self.lipschitz)
 
-    It says that it is for `where`, and to be given to `place`.
-    """
+  @property
+  def _is_noisy(self):
+    return tf.is_tensor(self.noise_variance) or self.noise_variance > 0
+
+  def check_default(self, structure, place):
+    """A `ValueError` that names the place of what is constrained, if it is."""
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      is_default = value is None or value is False or (
-          field.name == 'noise_variance'
-          and not tf.is_tensor(value)
-          and value == 0
-      )
+      if field.name == 'noise_variance':
+        is_default = not self._is_noisy
+      else:
+        is_default = value is None or value is False
       if not is_default:
         raise ValueError(
-            f'Argument `{field.name}` is to be given to {place} for {where}, '
-            f'got {value!r}.'
+            f'Argument `{field.name}` is to be given to {place} for structure '
+            f'"{structure}", got {value!r}.'
         )
 
   def is_free(self, dimension):
     """Whether all matrices are allowed; `dimension` may be `None`."""
-    return self.free_rank(dimension) is None and spectrum.check_bounds(
-        self.lipschitz
-    ) == (0.0, math.inf)
+    return self.free_rank(dimension) is None and self.bounds == (0.0, math.inf)
 
   def free_rank(self, dimension):
-    """The rank, or `None` where it ties no directions.
-
-    A `ValueError` if it is no `int` in `1..dimension` (`None`: not known).
-    """
-    rank = self.rank
-    if rank is None:
+    """The rank, at most the dimension, if known; `None` if it ties nothing."""
+    if self.rank is None:
       return None
-    if not isinstance(rank, (int, np.integer)):
-      raise ValueError(f'Argument `rank` must be a Python int, got {rank!r}.')
-    if rank < 1 or (dimension is not None and rank > dimension):
-      raise ValueError(
-          f'Argument `rank` must be in 1..{dimension or "D"}, the dimension of '
-          f'the linear map, got {rank}.'
-      )
+    rank = arguments.check_int('rank', self.rank, 1, dimension)
     # One direction beyond the rank shares its scale with none.
     if dimension is not None and rank >= dimension - 1:
       return None
@@ -101,7 +92,7 @@ class Constraint:
           'Argument `bias_correction` is known for the free optimum only, not '
           'with a `rank` or with `lipschitz` bounds.'
       )
-    if tf.is_tensor(self.noise_variance) or self.noise_variance > 0:
+    if self._is_noisy:
       raise ValueError(
           'Argument `bias_correction` needs noise that was drawn and is part '
           'of the data: `noise_variance` must be 0, got '
@@ -109,43 +100,30 @@ class Constraint:
       )
 
   def enough_vectors(self, count, size, centered):
-    """Assertions, a list, that the optimum has as many vectors as it needs.
-
-    Args:
-      count: Number of vectors.
-      size: Their dimension, of the type of `count`.
-      centered: Whether their mean is removed.
-    """
-    _, upper = spectrum.check_bounds(self.lipschitz)
-    noisy = tf.is_tensor(self.noise_variance) or self.noise_variance > 0
-    if upper < math.inf or noisy or self.rank is not None:
+    """Assertions, a list, that the optimum has as many vectors as it needs."""
+    if self.bounds[1] < math.inf or self._is_noisy or self.rank is not None:
       return []
-    check = tf.debugging.assert_greater_equal(
-        count - tf.cast(centered, count.dtype),
-        size,
-        message=(
-            'Argument `x` has too few vectors (N) for their dimension (D), '
-            f'need N {">" if centered else ">="} D. {_REMEDY}'
-        ),
-        summarize=1,
-    )
-    # An eager assertion that holds is None.
-    return [] if check is None else [check]
+    return [
+        tf.debugging.assert_greater_equal(
+            count - tf.cast(centered, count.dtype),
+            size,
+            message=(
+                'Argument `x` has too few vectors (N) for their dimension (D), '
+                f'need N {">" if centered else ">="} D. {_REMEDY}'
+            ),
+            summarize=1,
+        )
+    ]
 
-  def well_posed(self, values, moments, noise):
-    """Eigenvalues with the noise floor, and whether the optimum is finite.
+  def well_posed(self, eigenvalues, rounding, moments, noise):
+    """Eigenvalues of `Moments` with the noise floor, and assertions, a list.
 
-    Args:
-      values: `Spectrum` of the data.
-      moments: The `Moments` behind it.
-      noise: As `checked_noise` returns it.
-
-    Returns:
-      Eigenvalues `[..., D]`, descending, and a list of assertions.
+    The latter say that the optimum is finite; `noise` is that of
+    `checked_noise`.
     """
     # Rounding can leave a zero eigenvalue slightly negative.
-    eigenvalues = tf.maximum(values.eigenvalues, 0.0) + noise
-    lower, upper = spectrum.check_bounds(self.lipschitz)
+    eigenvalues = tf.maximum(eigenvalues, 0.0) + noise
+    lower, upper = self.bounds
     if upper < math.inf:
       return eigenvalues, []
     message = (
@@ -160,19 +138,20 @@ class Constraint:
     if dependence is None:
       check = tf.debugging.assert_greater(
           spectrum.tie_smallest(eigenvalues, rank),
-          spectrum.tie_smallest(values.rounding, rank),
+          spectrum.tie_smallest(rounding, rank),
           message=f'{message} {_REMEDY}',
           summarize=3,
       )
     else:
+      is_singular, dimension, inflation = dependence
       check = tf.debugging.Assert(
-          tf.logical_not(dependence.is_singular),
+          tf.logical_not(is_singular),
           [
               f'{message} Constant, or a linear function of others: dimension',
-              dependence.dimension,
+              dimension,
               'Condition number of the correlations, at least:',
-              dependence.inflation,
+              inflation,
               _REMEDY,
           ],
       )
-    return eigenvalues, [] if check is None else [check]
+    return eigenvalues, [check]

@@ -5,31 +5,12 @@ and changes nothing else, so whether a covariance is singular is a question to
 its correlations.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['Dependence', 'condition', 'dependence', 'inverse', 'log_det']
+__all__ = ['condition', 'dependence', 'inverse', 'log_det']
 
 _EPS = np.finfo(np.float64).eps
-
-
-class Dependence(NamedTuple):
-  """How near the dimensions of vectors are to linear dependence.
-
-  Attributes:
-    is_singular: Scalar boolean `Tensor`: whether rounding alone may keep some
-      correlation matrix from being singular.
-    dimension: Scalar integer `Tensor`, the dimension concerned most.
-    inflation: Scalar `Tensor`, its variance inflation factor: its variance over
-      what the other dimensions do not explain of it. The condition number of
-      the correlations is that at least.
-  """
-
-  is_singular: tf.Tensor
-  dimension: tf.Tensor
-  inflation: tf.Tensor
 
 
 def _scaled(blocks, noise_variance):
@@ -47,18 +28,17 @@ def _scaled(blocks, noise_variance):
   return variances, tf.linalg.set_diag(correlations, tf.ones_like(variances))
 
 
+def _identity(blocks):
+  shape = tf.shape(blocks)
+  return tf.eye(shape[-1], batch_shape=shape[:-2], dtype=blocks.dtype)
+
+
 def log_det(blocks, noise_variance=0.0):
-  """`log det(R + v I)`, by Cholesky of the correlations.
+  """`log det(R + v I)` `[...]` of float64 `[..., K, K]`, in nats.
 
-  Not from eigenvalues: XLA finds those to 1e-6 of the largest only, and those
-  that coincide have eigenvectors without gradient.
-
-  Args:
-    blocks: float64 `Tensor` `[..., K, K]`, covariances `R`.
-    noise_variance: Number or scalar float64 `Tensor`, the `v` above.
-
-  Returns:
-    float64 `Tensor` `[...]`, in nats.
+  By Cholesky of the correlations, not from eigenvalues: XLA finds those to 1e-6
+  of the largest only, and those that coincide have eigenvectors without
+  gradient.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   factor = tf.linalg.cholesky(correlations)
@@ -70,24 +50,16 @@ def log_det(blocks, noise_variance=0.0):
 
 
 def inverse(blocks, noise_variance=0.0):
-  """`(R + v I)^-1`, `[..., K, K]`; arguments as for `log_det`."""
+  """`(R + v I)^-1`, `[..., K, K]`."""
   variances, correlations = _scaled(blocks, noise_variance)
   factor = tf.linalg.cholesky(correlations)
-  identity = tf.eye(
-      tf.shape(blocks)[-1],
-      batch_shape=tf.shape(blocks)[:-2],
-      dtype=blocks.dtype,
-  )
   deviations = tf.sqrt(variances)
-  result = tf.linalg.cholesky_solve(factor, identity)
+  result = tf.linalg.cholesky_solve(factor, _identity(blocks))
   return result / deviations[..., tf.newaxis] / deviations[..., tf.newaxis, :]
 
 
 def condition(blocks, noise_variance=0.0):
-  """Condition numbers of the correlations of `R + v I`, `[...]`.
-
-  Infinite where a dimension is constant; arguments as for `log_det`.
-  """
+  """Condition numbers of correlations `[...]`, infinite of what is constant."""
   variances, correlations = _scaled(blocks, noise_variance)
   values = tf.linalg.eigvalsh(correlations)
   smallest = tf.where(
@@ -99,15 +71,15 @@ def condition(blocks, noise_variance=0.0):
 
 
 def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
-  """The `Dependence` of the dimensions of all blocks together.
+  """How near the dimensions of all blocks `R + v I` are to linear dependence.
 
-  Args:
-    blocks: As for `log_det`.
-    noise_variance: As for `log_det`.
-    variance_rounding: Broadcasts against `[..., K]`: what rounding may have
-      made of a variance of 0.
-    num_dimensions: Scalar integer; row `k` of a block is about dimension
-      `k % num_dimensions`.
+  `variance_rounding`, which broadcasts against `[..., K]`, is what rounding may
+  have made of a variance of 0. Row `k` of a block is about dimension
+  `k % num_dimensions`.
+
+  Three scalars: whether rounding alone may keep some correlation matrix from
+  being singular; the dimension concerned most; and its variance over what the
+  others do not explain of it, which the condition number is no less than.
   """
   variances, correlations = _scaled(blocks, noise_variance)
   size = tf.shape(blocks)[-1]
@@ -117,19 +89,14 @@ def dependence(blocks, noise_variance, variance_rounding, num_dimensions):
   factor = tf.linalg.cholesky(
       tf.linalg.set_diag(correlations, tf.ones_like(variances) + slack)
   )
-  identity = tf.eye(
-      size, batch_shape=tf.shape(blocks)[:-2], dtype=blocks.dtype
-  )
   # The diagonal of the inverse; its sum is 1 / (smallest eigenvalue), up to a
   # factor of K.
   inflation = tf.reduce_sum(
-      tf.linalg.triangular_solve(factor, identity) ** 2, axis=-2
+      tf.linalg.triangular_solve(factor, _identity(blocks)) ** 2, axis=-2
   )
-  inflation = tf.where(
-      variances > variance_rounding, inflation, 1.0 / slack
-  )
+  inflation = tf.where(variances > variance_rounding, inflation, 1.0 / slack)
   worst = tf.argmax(tf.reshape(inflation, [-1]), output_type=tf.int32)
-  return Dependence(
+  return (
       tf.reduce_any(tf.reduce_sum(inflation, axis=-1) >= 0.5 / slack),
       worst % size % num_dimensions,
       tf.reduce_max(inflation),

@@ -27,16 +27,15 @@ def gaussian_knots(counts, num_knots):
   With `F` the distribution function of the histogram, linear in each bin (as
   uniform dequantisation noise makes it), and `Phi` the normal one, the curve is
   `g = Phi^-1 o F`, and linear between knots: the edges of all bins, and points
-  within those that become the widest.
-
-  For a standard normal base, `g` is the optimum of the likelihood over all
-  increasing functions of a value, up to the linear pieces and the parts of the
-  distribution that keep it bounded. With 64 knots or more beside the edges that
-  costs 0.02 bits/dim at most, with fewer of them up to 1:
+  within those that become the widest. For a standard normal base it is the
+  optimum of the likelihood over all increasing functions of a value,
 
   ```none
   p(x) = phi(g(x)) g'(x),   E log p = -h(X), h: differential entropy
   ```
+
+  up to 0.02 bits/dim with 64 knots or more beside the edges, and up to 1 with
+  fewer.
 
   Args:
     counts: `[B]`, numbers of values in `B` equal bins of `[-1/2, 1/2)`.
@@ -50,14 +49,10 @@ def gaussian_knots(counts, num_knots):
     ValueError: If there are too few knots, or too many for pieces of at least a
       five-hundredth of a bin; or if there is no count.
   """
-  num_knots = arguments.check_int('num_knots', num_knots)
   counts = np.asarray(counts, np.float64)
   num_bins = counts.size
-  if num_knots < num_bins + 1:
-    raise ValueError(
-        f'Argument `num_knots` must be at least {num_bins + 1}, for as many '
-        f'edges of bins, got {num_knots}.'
-    )
+  # Knots for the edges of bins, at least.
+  num_knots = arguments.check_int('num_knots', num_knots, num_bins + 1)
   if not counts.sum() > 0:
     raise ValueError(f'Argument `counts` must not be zero, got {counts}.')
   frequencies = (1.0 - _UNIFORM) * counts / counts.sum() + _UNIFORM / num_bins

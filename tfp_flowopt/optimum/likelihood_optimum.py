@@ -50,24 +50,18 @@ def likelihood_optimum(
   * `'circulant'`: any convolution with circular padding and kernels of any
     size, at full resolution: one `C x C` matrix for each frequency of the 2-D
     Fourier transform. It is the `'dense'` optimum of the images in all their
-    circular shifts, without a matrix of `H W C` rows; `b` is one number for
-    each channel.
+    circular shifts; `b` is one number for each channel.
 
   On the same images `pointwise (block_size 1) <= circulant <= dense`.
 
   It is differentiable in `x` (also where eigenvalues coincide) and works in a
   `tf.function` with unknown shapes, under XLA, and in a SavedModel. Computed in
   float64. XLA finds eigenvalues, and what depends on a `rank` or on `lipschitz`
-  bounds, to about 1e-6 of the largest one only; the free optimum needs none
-  and is exact there too.
+  bounds, to about 1e-6 of the largest one only; the free optimum needs none.
 
-  **How many data are enough?** `L*` is that of the sample, and better than what
-  the same flow reaches on new data. For Gaussian vectors `bias_correction`
-  removes the bias of `L*`; it is about `D^2 / (4 N)` nats for one `D x D`
-  matrix, so with `N < 10 D` vectors it is `D / 40` nats at least: distrust
-  `L*` there, and compare with `LinearFlow.log_prob` of held-out data.
-
-  #### Examples
+  `L*` is that of the sample, and better than what the same flow reaches on new
+  data. With fewer than ten vectors for each dimension distrust it, and compare
+  with `LinearFlow.log_prob` of held-out data.
 
   ```python
   x = tf.random.stateless_normal([1000, 5], seed=[0, 1], dtype=tf.float64)
@@ -129,7 +123,7 @@ def likelihood_optimum(
     x = structure.checked(x)
     return structure.optimum(
         structure.moments_at_once(x, centered, within).checked(),
-        structure.num_vectors(tf.unstack(tf.shape(x))),
+        tf.unstack(tf.shape(x)),
         within,
         x.dtype,
     )

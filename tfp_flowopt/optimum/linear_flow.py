@@ -1,14 +1,33 @@
-"""Linear flow at the optimum of some data: its density of others."""
+"""What the best linear flow reaches, and its density of other data."""
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import closed_form
 from tfp_flowopt.optimum import spectrum
 
-__all__ = ['LinearFlow', 'standard_error']
+__all__ = ['LikelihoodOptimum', 'LinearFlow', 'bits_per_dim', 'standard_error']
+
+
+class LikelihoodOptimum(NamedTuple):
+  """What the best linear flow of a structure reaches.
+
+  Attributes:
+    log_likelihood: `[B...]`, the mean log-likelihood at the optimum, in nats
+      per event (an image: all its positions together).
+    log_det: `[B...]`, log|det A| of the optimal normalising map, in nats per
+      event.
+    eigenvalues: `[B..., D]` float64, those of the auto-correlation matrix
+      (noise floor included), descending; for `'circulant'` `[H W C]`, those of
+      all frequencies. They are right to rounding of the largest one at least;
+      log_* of the free optimum do not need them.
+  """
+
+  log_likelihood: tf.Tensor
+  log_det: tf.Tensor
+  eigenvalues: tf.Tensor
 
 
 class LinearFlow:
@@ -21,8 +40,6 @@ class LinearFlow:
   Its mean over the data that it was fitted to is their optimum `L*`; over
   held-out data it says what the best linear flow really reaches there.
 
-  #### Examples
-
   ```python
   moments = fo.AutoCorrelation('circulant', (64, 64, 3))
   moments.update(train_images)
@@ -30,6 +47,9 @@ class LinearFlow:
   values = flow.log_prob(test_images)             # [N], nats
   tf.reduce_mean(values), fo.optimum.standard_error(values)
   ```
+
+  Attributes:
+    log_det: `log|det A*|`, a float64 scalar, in nats per event.
   """
 
   def __init__(self, structure, moments, event_shape, constraint):
@@ -41,14 +61,16 @@ class LinearFlow:
       event_shape: `TensorShape` of an event.
       constraint: `Constraint` without a rank.
     """
+    if not structure.has_flow:
+      raise ValueError(
+          f'Structure "{structure.name}" has a matrix for each image, and no '
+          'flow for other images.'
+      )
     self._structure = structure
-    self._moments = moments
+    self._moments = moments = structure.pooled(moments)
     self._event_shape = event_shape
-    self._log_det = closed_form.optimum_of_moments(
-        moments,
-        structure.num_vectors(event_shape.as_list()),
-        constraint,
-        tf.float64,
+    self.log_det = structure.optimum_of_stream(
+        moments, event_shape.as_list(), constraint, tf.float64
     ).log_det
     noise = self._noise = constraint.checked_noise()
     # A^T A, block by block.
@@ -65,24 +87,16 @@ class LinearFlow:
         transpose_b=True,
     )
 
-  @property
-  def log_det(self):
-    """`log|det A*|`, a float64 scalar, in nats per event."""
-    return self._log_det
-
   def log_prob(self, x):
     """Log-likelihood of each event, the mean over the noise not drawn yet.
 
     Args:
       x: float32 or float64 `Tensor`, `[N, D]` for `'dense'`, else
-        `[N, H, W, C]`.
+        `[N, H, W, C]`; else a `ValueError`, and empty or not finite an
+        `InvalidArgumentError`.
 
     Returns:
       float64 `Tensor` `[N]`, nats per event.
-
-    Raises:
-      ValueError: If `x` has the wrong type or shape.
-      InvalidArgumentError: If `x` is empty or not finite.
     """
     x = self._structure.checked(x, self._event_shape)
     vectors = self._structure.vectors(x)
@@ -95,18 +109,15 @@ class LinearFlow:
     # The positions of an image together.
     squares = tf.reduce_sum(tf.reshape(squares, [-1, count]), axis=-1)
     size = tf.cast(tf.size(x[0]), tf.float64)
-    return self._log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
+    return self.log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
 
 
 def standard_error(log_prob):
   """Standard error of a mean log-likelihood.
 
   Of `LinearFlow.log_prob` of the data that the flow was fitted to, it is the
-  standard error of the optimum `L*`: `L*` is stationary in the flow, so with
-  other data it moves, to first order, as the mean of a fixed flow does. It is
-  right for any distribution and for images whose positions depend on each
-  other; Gaussian data `[N, D]` have `sqrt(D / (2 N))`. It says nothing of the
-  bias (`bias_correction`).
+  standard error of the optimum `L*`, which is stationary in the flow. Right for
+  any distribution; it says nothing of the bias (`bias_correction`).
 
   Args:
     log_prob: Floating-point `Tensor` `[N]` of independent events, `N > 1`.
@@ -118,3 +129,32 @@ def standard_error(log_prob):
   count = tf.cast(tf.size(log_prob), log_prob.dtype)
   variance = tf.math.reduce_variance(log_prob)
   return tf.sqrt(variance / (count - 1.0))
+
+
+def bits_per_dim(log_likelihood, event_size, bits=8):
+  """Converts a log-likelihood in nats per event to bits per dimension.
+
+  That of `bits`-bit data scaled by `2**-bits`, so that one quantisation bin has
+  the width `2**-bits` (shifts do not matter):
+
+  ```none
+  bits_per_dim = -log_likelihood / (event_size ln 2) + bits
+  ```
+
+  Args:
+    log_likelihood: Floating-point `Tensor` or number, of any shape.
+    event_size: Number of dimensions of an event, `H * W * C` for an image.
+    bits: Number of bits of the data before scaling; `0` for data that were
+      never quantised.
+
+  Returns:
+    Bits per dimension, of the shape and type of `log_likelihood`.
+
+  Raises:
+    ValueError: If `event_size` is not positive or `bits` is negative.
+  """
+  event_size = arguments.check_positive('event_size', event_size)
+  bits = arguments.check_number(
+      'bits', bits, lambda v: 0 <= v < math.inf, 'finite and not negative'
+  )
+  return -log_likelihood / (event_size * math.log(2.0)) + bits

@@ -12,25 +12,16 @@ _FIELDS = ('count', 'mean', 'within', 'between')
 
 
 class MomentVariables:
-  """Moments that all replicas share, and each one's own since then.
+  """Moments that all replicas share, and each one's own since then, if many.
 
-  On one replica there are the shared ones only.
-
-  Attributes:
-    variables: Those of the shared moments, by name: the state to save.
+  `variables` are those of the shared moments, by name: the state to save.
   """
 
   def __init__(self, template, shapes, name):
     """Creates variables for no data, for the strategy whose scope this is in.
 
-    Args:
-      template: `Moments` whose further fields are kept; its tensors do not
-        matter.
-      shapes: Of `mean`, `within` and `between`.
-      name: For error messages.
-
-    Raises:
-      ValueError: If this machine has less memory than they take.
+    `template` is `Moments` whose further fields are kept, `shapes` those of
+    `mean`, `within` and `between`; `name` is for messages.
     """
     _check_memory(shapes)
     self._name = name
@@ -72,7 +63,6 @@ class MomentVariables:
     """The shared `Moments`, behind a check that they are all there is."""
     if self._own is None:
       return self._shared.read()
-
     counts = [self._own.variables['count']]
     if not self._on_one_of_many():
       # Each replica's own: no worker waits for another one here.
@@ -86,7 +76,7 @@ class MomentVariables:
             '`AutoCorrelation.all_reduce` first.'
         ),
     )
-    with tf.control_dependencies([] if check is None else [check]):
+    with tf.control_dependencies([check]):
       return self._shared.read()
 
   def _on_one_of_many(self):
@@ -106,12 +96,10 @@ class MomentVariables:
 class _OneSet:
   """The variables of one `Moments`, of any kind.
 
-  Not a `tf.Module`: the owner decides what a checkpoint holds, by tracking
-  `variables` or not.
+  Not a `tf.Module`: the owner decides what a checkpoint holds.
   """
 
   def __init__(self, template, shapes, **options):
-    """Creates variables for no data, with options of `tf.Variable`."""
     self._template = template
     self.variables = {
         name: tf.Variable(
@@ -121,7 +109,6 @@ class _OneSet:
     }
 
   def read(self):
-    """The `Moments`."""
     return dataclasses.replace(
         self._template,
         **{name: tf.identity(v) for name, v in self.variables.items()},
@@ -139,13 +126,12 @@ class _OneSet:
         self.variables[name].assign(value)
 
   def clear(self):
-    """Back to no data."""
     for variable in self.variables.values():
       variable.assign(tf.zeros_like(variable))
 
 
 def _check_memory(shapes):
-  """Raises a `ValueError` for variables that no memory here could hold."""
+  """Refuses variables that no memory here could hold."""
   size = 8 * sum(math.prod(shape) for shape in shapes)
   try:
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')

@@ -5,31 +5,22 @@ Everything is accumulated in float64: the small eigenvalues of photographs are
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.optimum import correlations
-from tfp_flowopt.optimum import finite_samples
 
-__all__ = ['Moments', 'Spectrum', 'SummedMoments']
+__all__ = [
+    'Moments',
+    'SummedMoments',
+    'complex_wishart_log_det_bias',
+    'wishart_log_det_bias',
+]
 
 _EPS = np.finfo(np.float64).eps
 # Of sums of squares; their differences and products stay finite, too.
 _LARGEST = 1e290
-
-
-class Spectrum(NamedTuple):
-  """The eigenvalues of an auto-correlation matrix.
-
-  Attributes:
-    eigenvalues: `[..., D]`, in descending order.
-    rounding: `[..., D]`, what rounding may have made of an eigenvalue of 0.
-  """
-
-  eigenvalues: tf.Tensor
-  rounding: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +45,16 @@ class Moments:
 
   def checked(self):
     """The same, behind a check that no square has overflowed."""
-    checks = [
+    with tf.control_dependencies([
         tf.debugging.assert_less(
             squares,
             tf.constant(_LARGEST, tf.float64),
-            message=(
-                'Argument `x` has entries whose squares overflow; they must be '
-                'below about 1e145.'
-            ),
+            'Argument `x` has entries whose squares overflow; they must be '
+            'below about 1e145.',
             summarize=3,
         )
         for squares in (self._sums_of_squares(), self.mean**2)
-    ]
-    # An eager assertion that holds is None.
-    with tf.control_dependencies([c for c in checks if c is not None]):
+    ]):
       return dataclasses.replace(self, within=tf.identity(self.within))
 
   def _sums_of_squares(self):
@@ -91,36 +78,30 @@ class Moments:
     return values
 
   def rounding(self, largest, size):
-    """Error of the eigenvalues of blocks of `size` rows, `[..., 1]`.
-
-    `largest` is the largest eigenvalue of each block, `[..., 1]`.
-    """
+    """Error of eigenvalues, given the largest of each block, `[..., 1]`."""
     # A symmetric eigenvalue is known up to eps |R|.
     return _EPS * tf.cast(size, largest.dtype) * largest
 
   def spectrum(self):
-    """The `Spectrum` of the auto-correlation matrix."""
+    """Eigenvalues `[..., D]`, descending, and what rounding makes of a 0."""
     values = tf.linalg.eigvalsh(_graded(self.blocks()))
-    rounding = tf.broadcast_to(
-        self.rounding(values[..., -1:], tf.shape(values)[-1]), tf.shape(values)
-    )
-    values, rounding = self.pooled(values), self.pooled(rounding)
+    shape = tf.shape(values)
+    rounding = self.rounding(values[..., -1:], shape[-1])
+    rounding = self.pooled(tf.broadcast_to(rounding, shape))
+    values = self.pooled(values)
     order = tf.argsort(values, direction='DESCENDING')
-    return Spectrum(
-        *(tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
-          for x in (values, rounding))
+    return tuple(
+        tf.gather(x, order, axis=-1, batch_dims=order.shape.rank - 1)
+        for x in (values, rounding)
     )
 
   def dependence(self, noise_variance):
-    """The `Dependence` of the dimensions.
-
-    `None`: eigenvalues have to say it.
-    """
+    """See `correlations.dependence`; `None`: eigenvalues have to say it."""
     del noise_variance
 
   def log_det_bias(self):
     """The bias of `log_det()` for Gaussian data, in nats."""
-    return finite_samples.wishart_log_det_bias(
+    return wishart_log_det_bias(
         self.count, tf.shape(self.mean)[-1], self.centered
     )
 
@@ -129,24 +110,17 @@ class Moments:
 class SummedMoments(Moments):
   """Moments as sums of products of dimensions, which can be added to.
 
-  Sums, not means: a stream then adds a batch in place. The part of the means
-  is apart, so that no large numbers are ever subtracted.
-
-  Attributes:
-    within: `[..., D, D]` float64 `Tensor`, the sum of `(x - b) (x - b)^T`, `b`
-      the mean of the batch that `x` came with; zero when not centred.
-    between: `[..., D, D]` float64 `Tensor`, what the batches' means differing
-      adds to that sum.
+  Sums, not means: a stream then adds a batch in place. `within` is the sum of
+  `(x - b) (x - b)^T`, `b` the mean of the batch that `x` came with, or zero;
+  `between`, what the batches' means differing adds to that, is apart, so that
+  no large numbers are ever subtracted.
   """
 
   between: tf.Tensor
 
   @property
   def matrix(self):
-    """Mean of `(x - mean) (x - mean)^T`, `[..., D, D]`.
-
-    The covariance when centred, else the auto-correlation matrix.
-    """
+    """The covariance `[..., D, D]`; the auto-correlation if not centred."""
     return (self.within + self.between) / self.count
 
   def merged_means(self, other):
@@ -159,12 +133,11 @@ class SummedMoments(Moments):
     # Of two empty sets: nothing.
     weight = tf.math.divide_no_nan(other.count, count)
     shift = other.mean - self.mean
+    between = self.between + other.between
     return {
         'count': count,
         'mean': self.mean + weight * shift,
-        'between': self.between
-        + other.between
-        + weight * self.count * _outer(shift),
+        'between': between + weight * self.count * _outer(shift),
     }
 
   def all_reduce(self):
@@ -186,30 +159,20 @@ class SummedMoments(Moments):
     )
 
   def condition(self, noise_variance=0.0):
-    """Condition number of the correlations, the largest of all blocks.
+    """Condition number of the correlations, the largest of all blocks, float64.
 
     Other than that of the covariance, it does not depend on the units of the
-    dimensions. The free optimum is known to as many digits less as it has, and
-    refused from about 1e14 on.
-
-    Args:
-      noise_variance: See `likelihood_optimum`.
-
-    Returns:
-      float64 scalar; infinite where a dimension is constant.
+    dimensions, and is infinite where one is constant. The free optimum is known
+    to as many digits less as it has, and refused from about 1e14 on.
     """
-    return tf.reduce_max(
-        correlations.condition(self.blocks(), noise_variance)
-    )
+    return tf.reduce_max(correlations.condition(self.blocks(), noise_variance))
 
   def dependence(self, noise_variance):
     """See `Moments.dependence`."""
     blocks = self.blocks()
+    rounding = self.variance_rounding(tf.linalg.diag_part(blocks))
     return correlations.dependence(
-        blocks,
-        noise_variance,
-        self.variance_rounding(tf.linalg.diag_part(blocks)),
-        tf.shape(self.mean)[-1],
+        blocks, noise_variance, rounding, tf.shape(self.mean)[-1]
     )
 
   def summed(self, values):
@@ -217,10 +180,7 @@ class SummedMoments(Moments):
     return values
 
   def variance_rounding(self, variances):
-    """What rounding may have made of a variance of 0 in `[..., K]`.
-
-    It broadcasts against `variances`, the diagonals of the blocks.
-    """
+    """What rounding may have made of a variance of 0 in a block."""
     del variances
     # Of a constant dimension, the mean is off by its last digit at most.
     return (4.0 * _EPS * self.mean) ** 2
@@ -251,3 +211,49 @@ def _graded(blocks):
 def _outer(x):
   """`x x^T` of vectors `[..., D]`."""
   return x[..., :, tf.newaxis] * x[..., tf.newaxis, :]
+
+
+def wishart_log_det_bias(count, dimension, centered):
+  """Bias of the log-determinant of the second moments of Gaussian vectors.
+
+  With `R^` the mean of `(x - b) (x - b)^T` over `N` independent vectors of
+  `N(mu, R)`, `b = mu` (`n = N` degrees of freedom) or their mean (`n = N - 1`),
+
+  ```none
+  E log det R^ - log det R = sum_(i=1..D) psi((n + 1 - i) / 2) + D log(2 / N)
+  ```
+
+  for `N > D`, and it is negative: few samples make linear flows look better
+  than they are (expectation of a Wishart log-determinant, as in Bishop 2006,
+  B.81).
+  """
+  count, terms = _falling(count, dimension, centered)
+  dimension = tf.cast(dimension, count.dtype)
+  return tf.reduce_sum(
+      tf.math.digamma(0.5 * terms), axis=-1
+  ) + dimension * tf.math.log(2.0 / count)
+
+
+def complex_wishart_log_det_bias(count, dimension):
+  """The same for `N` circular complex Gaussian vectors `[C]` with mean zero.
+
+  ```none
+  E log det S^ - log det S = sum_(i=0..C-1) psi(N - i) - C log N
+  ```
+
+  (Goodman 1963), for `C <= N`.
+  """
+  count, terms = _falling(count, dimension, False)
+  dimension = tf.cast(dimension, count.dtype)
+  return tf.reduce_sum(
+      tf.math.digamma(terms), axis=-1
+  ) - dimension * tf.math.log(count)
+
+
+def _falling(count, dimension, centered):
+  """`count`, and `[..., D]`: the degrees of freedom n, n - 1, ..."""
+  count = tf.convert_to_tensor(count)
+  degrees = count - 1.0 if centered else count
+  return count, degrees[..., tf.newaxis] - tf.cast(
+      tf.range(dimension), count.dtype
+  )

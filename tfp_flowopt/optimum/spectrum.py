@@ -17,23 +17,18 @@ __all__ = [
 
 
 def check_bounds(lipschitz):
-  """The pair `(m, M)` of floats, `(0., inf)` for `None`.
-
-  Raises a `ValueError` unless it is a pair of numbers, `0 <= m <= M`, `M > 0`.
-  """
+  """The floats `(m, M)`, `0 <= m <= M`, `M > 0`; `(0., inf)` for `None`."""
   if lipschitz is None:
     return 0.0, math.inf
   try:
     lower, upper = (float(bound) for bound in lipschitz)
-  except (TypeError, ValueError) as e:
+    is_range = 0 <= lower <= upper and upper > 0 and lower < math.inf
+  except (TypeError, ValueError):
+    is_range = False
+  if not is_range:
     raise ValueError(
-        'Argument `lipschitz` must be a pair of numbers (m, M), got '
-        f'{lipschitz!r}.'
-    ) from e
-  if not (0 <= lower <= upper and upper > 0 and lower < math.inf):
-    raise ValueError(
-        'Argument `lipschitz` must be a pair (m, M) with 0 <= m <= M and '
-        f'M > 0, got ({lower}, {upper}).'
+        'Argument `lipschitz` must be a pair of numbers (m, M) with '
+        f'0 <= m <= M and M > 0, got {lipschitz!r}.'
     )
   # Beyond this the squares in the formulas overflow; no data is meant.
   return lower, upper if upper < 1e100 else math.inf
@@ -43,12 +38,13 @@ def tie_smallest(eigenvalues, rank):
   """Replaces all but the `rank` largest eigenvalues by their mean."""
   if rank is None or rank == eigenvalues.shape[-1]:
     return eigenvalues
-  assertion = tf.debugging.assert_less_equal(
-      rank,
-      tf.shape(eigenvalues)[-1],
-      message='Argument `rank` must be in 1..D, the dimension.',
-  )
-  with tf.control_dependencies([] if assertion is None else [assertion]):
+  with tf.control_dependencies([
+      tf.debugging.assert_less_equal(
+          rank,
+          tf.shape(eigenvalues)[-1],
+          message='Argument `rank` must be in 1..D, the dimension.',
+      )
+  ]):
     tail = eigenvalues[..., rank:]
   mean = tf.reduce_mean(tail, axis=-1, keepdims=True)
   return tf.concat(
@@ -73,8 +69,7 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
     lipschitz: `None` or `(m, M)`, the singular values allowed.
 
   Returns:
-    `Tensor` of the shape of `eigenvalues`; infinite where an eigenvalue is 0
-    and `M` is infinite.
+    `Tensor` like `eigenvalues`; infinite where one is 0 and `M` is infinite.
   """
   lower, upper = check_bounds(lipschitz)
   eigenvalues = tie_smallest(tf.convert_to_tensor(eigenvalues), rank)
@@ -96,10 +91,9 @@ def spectral_optimum(eigenvalues, rank=None, lipschitz=None):
   ```
 
   Args:
-    eigenvalues: Floating-point `Tensor` `[..., D]`, descending, of the
-      auto-correlation matrices, noise floor included.
-    rank: `None` or Python `int`, see `likelihood_optimum`.
-    lipschitz: `None` or `(m, M)`, see `likelihood_optimum`.
+    eigenvalues: As for `optimal_log_scales`, noise floor included.
+    rank: Likewise.
+    lipschitz: Likewise.
 
   Returns:
     log_likelihood: `[...]`, nats per vector.

@@ -42,9 +42,6 @@ class GramMoments(moments.Moments):
   `X X^T / N`, `[N, N]`, has the eigenvalues of `X^T X / N`, `[D, D]`, other
   than `D - N` zeros. Of few long vectors it is all that the optimum needs, in
   `N D` numbers rather than `D^2`. They cannot be added to.
-
-  Attributes:
-    within: `[..., N, N]` float64 `Tensor`, the inner products of `x - mean`.
   """
 
   @classmethod
@@ -64,23 +61,16 @@ class GramMoments(moments.Moments):
   def log_det(self, noise_variance=0.0):
     """`log det(R + v I) = (D - N) log v + log det(X X^T / N + v I)`."""
     size = tf.shape(self.mean)[-1] - tf.shape(self.within)[-1]
-    factor = tf.linalg.cholesky(
-        tf.linalg.set_diag(
-            self.matrix, tf.linalg.diag_part(self.matrix) + noise_variance
-        )
+    noisy = tf.linalg.set_diag(
+        self.matrix, tf.linalg.diag_part(self.matrix) + noise_variance
     )
     return tf.cast(size, tf.float64) * tf.math.log(
         tf.convert_to_tensor(noise_variance, tf.float64)
-    ) + 2.0 * tf.reduce_sum(
-        tf.math.log(tf.linalg.diag_part(factor)), axis=-1
-    )
+    ) + tf.linalg.logdet(noisy)
 
 
 def _centered(vectors, centered):
-  """The number of vectors `[..., N, D]`, their mean, and they less that.
-
-  In float64; the mean, `[..., D]`, is 0 where it is not to be subtracted.
-  """
+  """Number of vectors, their mean (or 0), and they less that, in float64."""
   vectors = tf.cast(vectors, tf.float64)
   count = tf.cast(tf.shape(vectors)[-2], tf.float64)
   if not centered:
@@ -116,6 +106,4 @@ def _gram(vectors):
     rows.append(tf.pad(row, left))
   upper = tf.linalg.band_part(tf.concat(rows, axis=-2), 0, -1)
   diagonal = tf.linalg.diag_part(upper)
-  return tf.linalg.set_diag(
-      upper + tf.linalg.matrix_transpose(upper), diagonal
-  )
+  return tf.linalg.set_diag(upper + tf.linalg.matrix_transpose(upper), diagonal)

@@ -16,9 +16,7 @@ class AnchoredLogScale(parametrization.Parametrization):
   ```
 
   The anchor is set from data (the closed-form optimum, say) and not trained;
-  the offset is trained, and starts at zero where the slope is `rate`. So
-  however training goes, the scales stay within `e^r` of where the data put
-  them.
+  the offset is trained, and starts at zero, where the slope is `rate`.
   """
 
   def __init__(
@@ -38,7 +36,7 @@ class AnchoredLogScale(parametrization.Parametrization):
       dtype: Type of the variables.
       trainable: Python `bool`; if not, the scales are at their anchor.
       rate: Positive Python `float`: how far the scales move for a step of the
-        offset, in the formula above.
+        offset.
       name: Python `str`.
 
     Raises:

@@ -1,6 +1,5 @@
 """A bound for all the log-slopes of a flow together."""
 
-
 import numpy as np
 import tensorflow as tf
 
@@ -19,9 +18,8 @@ class LipschitzBudget(parametrization.Parametrization):
 
   Maps with the slopes `e^(s_1), ..., e^(s_J)`, each between 1 and `e^(s_j)`,
   stretch and shrink by at most `exp(sum_j |s_j| / 2)` around the scalar
-  `exp(sum_j s_j / 2)`. In a multi-scale flow what is factored out early takes
-  no part in what comes later, so there is one path for each level, and for the
-  flow only the worst one counts:
+  `exp(sum_j s_j / 2)`. In a multi-scale flow there is one path for each level,
+  where channels are factored out, and only the worst one counts:
 
   ```none
   fixed_p + factor sum_(j on p) |s_j| / 2 <= beta,   for each path p
@@ -29,16 +27,12 @@ class LipschitzBudget(parametrization.Parametrization):
   ```
 
   `fixed_p` is what maps with constants of their own need. All slopes are
-  multiplied by `factor`, so the bound holds whatever training does, and
-  training decides which slopes get how much of it.
+  multiplied by `factor`: the bound holds whatever training does, and training
+  decides which slopes get how much of it.
   """
 
   def __init__(self, log_lipschitz, name='lipschitz_budget'):
-    """Creates a budget that nothing has joined.
-
-    Args:
-      log_lipschitz: Positive Python `float`, the `beta` above, in nats.
-      name: Python `str`.
+    """Creates a budget of `log_lipschitz` nats, the `beta` above.
 
     Raises:
       ValueError: If `log_lipschitz` is not a positive number.
@@ -56,8 +50,7 @@ class LipschitzBudget(parametrization.Parametrization):
 
     Args:
       log_slopes: List of `LogSlopes`; each may be on several paths.
-      fixed: Python `float`, logarithm of the constants of the other maps of
-        the path.
+      fixed: Python `float`, logarithm of the constants of the other maps.
 
     Raises:
       ValueError: If `fixed` leaves nothing of the budget.

@@ -4,6 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.parameters import parametrization
 
@@ -13,12 +14,11 @@ __all__ = ['FrozenKernels', 'computed_once', 'frozen']
 class FrozenKernels(not_copied.NotCopied):
   """The rescaled kernels of the layers of a module, in variables of their own.
 
-  And all other `Parametrization`s: orthogonal matrices, for example, which take
-  a linear solve. While they are in use, the layers read them instead of
-  rescaling their trained kernels. The trained kernels stay as they are, and so
-  do the module, its variables and its checkpoints. (Rescaling them in place
-  would not even be the same map: almost-orthogonal rescaling is not
-  idempotent.)
+  And all other `Parametrization`s, such as orthogonal matrices. While they are
+  in use, the layers read them instead of rescaling their trained kernels. The
+  module, its variables and its checkpoints stay as they are. (Rescaling the
+  trained kernels in place would be another map: almost-orthogonal rescaling is
+  not idempotent.)
 
   A function that was traced while they were in use reads them ever after, so
   they must be kept as long as it is. `update` brings them up to date.
@@ -43,19 +43,12 @@ class FrozenKernels(not_copied.NotCopied):
   _instead = 'copy the module that it froze, and freeze the copy'
 
   def __init__(self, module):
-    """Freezes the kernels as they are now.
-
-    Args:
-      module: `tf.Module`, such as a layer, a network, a bijector or a
-        distribution.
+    """Freezes the kernels of a `module`, a `tf.Module`, as they are now.
 
     Raises:
-      ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
+      ValueError: If `module` is another object, or inside a `tf.function`.
     """
-    if not isinstance(module, tf.Module):
-      raise ValueError(
-          f'Argument `module` must be a tf.Module, got {type(module).__name__}.'
-      )
+    arguments.check_instance('module', module, tf.Module, 'a tf.Module')
     if tf.inside_function():
       raise ValueError(
           'Argument `module` cannot be frozen inside a tf.function: that makes '
@@ -77,12 +70,9 @@ class FrozenKernels(not_copied.NotCopied):
       variable.assign(derived.compute())
 
   def in_use(self):
-    """Context in which the layers use these kernels, in this thread.
+    """Context manager in which the layers use these kernels, in this thread.
 
     They are not trained there: their gradients are `None`.
-
-    Returns:
-      Context manager.
     """
     return parametrization.using_frozen(self._kernels)
 
@@ -91,8 +81,9 @@ class FrozenKernels(not_copied.NotCopied):
 def frozen(module):
   """Context in which the layers of a module use their rescaled kernels frozen.
 
+  It yields the `FrozenKernels`; keep them as long as functions traced here.
   Values are the same, and graphs traced in it contain no rescaling. Training
-  inside has no effect on the kernels in use; see `FrozenKernels`.
+  inside does not change the kernels in use.
 
   ```python
   with fo.lipschitz.frozen(distribution) as kernels:
@@ -101,9 +92,6 @@ def frozen(module):
 
   Args:
     module: `tf.Module`.
-
-  Yields:
-    The `FrozenKernels`; keep them as long as functions traced here.
 
   Raises:
     ValueError: If `module` is not a `tf.Module`, or inside a `tf.function`.
@@ -114,17 +102,11 @@ def frozen(module):
 
 
 def computed_once(module):
-  """Context in which what a module computes from its weights is computed once.
+  """Context manager in which a module computes what its weights give once.
 
-  For functions of the data alone that evaluate a module many times, in loops
-  say. Unlike `frozen` it makes no variables, so it may be used in any graph;
-  what is traced inside cannot be used outside of that graph.
-
-  Args:
-    module: `tf.Module`.
-
-  Returns:
-    Context manager.
+  For functions of the data that evaluate a module many times. Unlike `frozen`
+  it makes no variables, so it works in any graph; what is traced inside cannot
+  be used outside of that graph.
   """
   return parametrization.using_frozen(_computed(module))
 

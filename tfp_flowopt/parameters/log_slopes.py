@@ -21,10 +21,8 @@ class LogSlopes(tf.Module):
   s_j = factor() 10 v_j                 within a LipschitzBudget
   ```
 
-  They start at zero. A budget's `factor` holds a sum over many of them, so none
-  needs a bound of its own; one would end the competition for the budget as soon
-  as all have reached it. (Beyond the root of the largest number of the type,
-  1e19 in float32, a `10 v_j` counts as that.)
+  They start at zero. A budget's `factor` holds a sum over many of them; a bound
+  of each would end their competition as soon as all have reached it.
   """
 
   def __init__(
@@ -59,11 +57,7 @@ class LogSlopes(tf.Module):
     return self._raw.shape[-1]
 
   def join(self, budget):
-    """Takes the common factor from a budget.
-
-    Args:
-      budget: `LipschitzBudget`.
-    """
+    """Takes the common factor from a `LipschitzBudget`; `add_path` calls it."""
     self._budget = budget
 
   def __call__(self):
@@ -74,14 +68,7 @@ class LogSlopes(tf.Module):
 
 
 def unscaled(modules):
-  """The slopes of modules before the common factor of their budget.
-
-  Args:
-    modules: List of `LogSlopes`.
-
-  Returns:
-    `Tensor` of all their slopes, one after the other.
-  """
+  """The slopes of all modules side by side, without their budget's factor."""
   raw = [module._raw for module in modules]  # pylint: disable=protected-access
   raw = tf.concat(raw, axis=-1)  # steps that are stacked are in front
   # Their sum is a divisor: were it infinite, the slopes would be NaN.

@@ -14,16 +14,9 @@ _BOUND = 10.0
 
 
 def check_orthogonal(matrix, size, name):
-  """Raises a `ValueError` unless `matrix` is orthogonal up to rounding.
+  """Raises a `ValueError` unless `matrix` is orthogonal, `[size, size]`.
 
-  Args:
-    matrix: `[size, size]`.
-    size: Number of rows and columns it must have.
-    name: Of the argument, for the message.
-
-  Raises:
-    ValueError: If the shape is wrong, or if an entry of `Q^T Q - I` is 1e-4 or
-      more, or NaN.
+  Up to rounding: no entry of `Q^T Q - I` may be 1e-4 or more, or NaN.
   """
   matrix = np.asarray(matrix, np.float64)
   if matrix.shape != (size, size):
@@ -48,35 +41,28 @@ class Orthogonal(parametrization.Parametrization):
   ```
 
   with `W` strictly lower triangular and trained, `Q_0` orthogonal and set from
-  data. `I + S` has singular values of at least 1, so the inverse always
-  exists; `L` is bounded for floating-point numbers, in which `I` would vanish
-  beside a large `S`. `W = 0` gives `Q_0`. Unlike Gram-Schmidt it is smooth,
-  and unlike `expm` its gradient compiles with XLA. The square root is there for
-  optimisers that move each weight as far as any other, such as Adam: a row of
-  `S` then moves by as much, however long it is.
+  data; `W = 0` gives `Q_0`. `I + S` has singular values of at least 1, so the
+  inverse always exists; `L` is bounded as `I` would vanish beside a large `S`.
+  Unlike Gram-Schmidt it is smooth, and unlike `expm` its gradient compiles with
+  XLA. The square root is for optimisers that move each weight as far as any
+  other, such as Adam: a row of `S` moves by as much, however long it is.
   """
 
   def __init__(
-      self,
-      size,
-      dtype=tf.float32,
-      trainable=True,
-      rate=1.0,
-      name='orthogonal',
+      self, size, dtype=tf.float32, trainable=True, rate=1.0, name='orthogonal'
   ):
     """Creates the identity.
 
     Args:
       size: Number of rows and columns.
-      dtype: Type of the variables.
+      dtype: Type of the variables, not bfloat16 if it is trained.
       trainable: Python `bool`; if not, the matrix is `Q_0`.
       rate: Positive Python `float`: how far the matrix moves for a step of the
-        weights, in the formula above.
+        weights.
       name: Python `str`.
 
     Raises:
-      ValueError: If an argument has a wrong value, or if `dtype` is bfloat16
-        for what is trained.
+      ValueError: If an argument has a wrong value.
     """
     super().__init__(name=name)
     self._size = size = arguments.check_int('size', size)
@@ -110,13 +96,10 @@ class Orthogonal(parametrization.Parametrization):
     return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
 
   def assign(self, matrix):
-    """Puts the base at an orthogonal `matrix` and `W` at zero.
-
-    Args:
-      matrix: `[size, size]`.
+    """Puts the base at an orthogonal `matrix` `[size, size]` and `W` at zero.
 
     Raises:
-      ValueError: If `matrix` has the wrong shape or is not orthogonal up to
+      ValueError: If `matrix` has another shape, or is not orthogonal up to
         rounding.
     """
     check_orthogonal(matrix, self._size, 'matrix')

@@ -18,13 +18,7 @@ __all__ = [
 
 
 class _Scopes(threading.local):
-  """The scopes that are open in this thread.
-
-  Attributes:
-    frozen: Stack of dictionaries from `Parametrization`s to their values.
-    cached: Dictionary from `Parametrization` and graph to values; `None`
-      outside of `cached`.
-  """
+  """The stack of frozen values and the cache that are open in this thread."""
 
   def __init__(self):
     super().__init__()
@@ -38,9 +32,9 @@ _scopes = _Scopes()
 class Parametrization(tf.Module, metaclass=abc.ABCMeta):
   """A `Tensor` that is computed from variables alone.
 
-  A kernel rescaled to norm 1, say, or an orthogonal matrix. It does not depend
-  on the data, so a training step computes it once (`cached`), and a model in
-  use not at all (`frozen`). Subclasses implement `compute`; users of it call
+  A kernel rescaled to norm 1, say, or an orthogonal matrix. As it does not
+  depend on the data, a training step computes it once (`cached`), and a model
+  in use not at all (`frozen`). Subclasses implement `compute`; users of it call
   `value`.
   """
 
@@ -88,9 +82,9 @@ class GivenWeights(tf.Module):
 def cached():
   """Context in which each `Parametrization` is computed once.
 
-  For a training step: what the layers compute from their weights alone, the
-  rescaling of kernels above all, is the same in `inverse`, `forward` and
-  log-determinants. The weights must not change inside the context.
+  For a training step: the rescaling of kernels above all is the same in
+  `inverse`, `forward` and log-determinants. The weights must not change inside
+  the context.
 
   ```python
   with tf.GradientTape() as tape, fo.parameters.cached():
@@ -98,15 +92,10 @@ def cached():
   gradients = tape.gradient(loss, distribution.trainable_variables)
   ```
 
-  Values and gradients are those without the context. So a kernel is rescaled
-  anew in the graph of another `tf.function`, of a branch or of a loop (tensors
-  never leave the graph that they were made in); for a gradient tape that was
-  opened after it was rescaled; and under nested or persistent tapes. Contexts
+  Values and gradients are those without the context: what another graph, or a
+  gradient tape that was opened later, would not see is computed anew. Contexts
   inside another one join it. Threads (replicas of a `tf.distribute.Strategy`,
   say) do not see each other's contexts.
-
-  Yields:
-    Nothing.
   """
   if _scopes.cached is not None:
     yield
@@ -125,14 +114,7 @@ def frozen_in_use():
 
 @contextlib.contextmanager
 def using_frozen(values):
-  """Context in which parametrisations are not computed, but given.
-
-  Args:
-    values: Dictionary from `Parametrization`s to `Tensor`s or variables.
-
-  Yields:
-    Nothing.
-  """
+  """Context in which `Parametrization`s have the values of a dictionary."""
   _scopes.frozen.append(values)
   try:
     yield

@@ -5,8 +5,8 @@ from tfp_flowopt.data.convert import convert_images
 from tfp_flowopt.data.image_crops import ImageCrops
 from tfp_flowopt.data.image_crops import split_columns
 from tfp_flowopt.data.image_dataset import ImageDataset
-from tfp_flowopt.data.image_source import ImageSource
-from tfp_flowopt.data.image_source import load_images
+from tfp_flowopt.data.sources.open_source import ImageSource
+from tfp_flowopt.data.sources.open_source import load_images
 from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 from tfp_flowopt.internal.progress import Progress

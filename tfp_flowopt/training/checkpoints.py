@@ -17,6 +17,9 @@ __all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
 
 # Directories of the latest ones and of the best one.
 _LATEST, _BEST = atomic_files.CHECKPOINTS, 'best'
+# Number of checkpoints, the newest ones, that processes tell each other of.
+_AGREED = 100
+
 
 class WorkdirError(OSError):
   """The working directory cannot be written to; what is saved is untouched."""
@@ -24,17 +27,7 @@ class WorkdirError(OSError):
 
 @contextlib.contextmanager
 def writing(workdir):
-  """Context in which errors of writing say what is safe.
-
-  Args:
-    workdir: The directory of a run.
-
-  Yields:
-    Nothing.
-
-  Raises:
-    WorkdirError: If the disk is full, for example, or read-only.
-  """
+  """Context in which a `WorkdirError` says what of a run is safe."""
   try:
     yield
   except (WorkdirError, *interruption.OF_WORKERS):
@@ -53,6 +46,9 @@ def writing(workdir):
 class RunCheckpoints:
   """The latest checkpoints, and the best one by held-out bits/dim.
 
+  `objects` is the state: trackables by name, and `step`, an int64 variable,
+  among them.
+
   They are numbered by their steps and known by their files alone, so a lost or
   torn `checkpoint` file, TensorFlow's list of them, loses nothing. All
   processes save, as a value may be a sum over all of them; those of others than
@@ -60,15 +56,6 @@ class RunCheckpoints:
   """
 
   def __init__(self, workdir, replicas, max_to_keep, objects):
-    """Finds the checkpoints there are.
-
-    Args:
-      workdir: Directory of the run.
-      replicas: `Replicas`.
-      max_to_keep: Number of latest ones to keep.
-      objects: Dictionary of trackable objects, the state; `step`, an int64
-        variable, among them.
-    """
     self._workdir = pathlib.Path(workdir)
     self._replicas = replicas
     self._step = objects['step']
@@ -84,7 +71,7 @@ class RunCheckpoints:
     # Whether it was read elsewhere how good the best one is.
     self._value_lost = False
     # The step whose checkpoint is what the state is now.
-    self._saved_step = None
+    self.saved_step = None
 
   @property
   def steps(self):
@@ -97,14 +84,10 @@ class RunCheckpoints:
     return bool(_steps(self._workdir / _BEST))
 
   def best_value(self, evaluated):
-    """Bits/dim of the best checkpoint.
+    """Bits/dim of the best checkpoint; infinite if there is none, or unknown.
 
-    Args:
-      evaluated: Function without arguments, from which bits/dim by step are
-        known where the file that holds those of the best one is lost.
-
-    Returns:
-      Python `float`, infinite if there is no checkpoint or nobody knows.
+    `evaluated` is a function of nothing: bits/dim by step, from elsewhere, for
+    where the file that holds those of the best one is lost.
     """
     steps = _steps(self._workdir / _BEST)
     if not steps:
@@ -119,26 +102,18 @@ class RunCheckpoints:
   def save(self):
     """Saves the state, unless it is saved: that stays untouched."""
     step = int(self._step.numpy())
-    if self._saved_step != step:
+    if self.saved_step != step:
       self._write(_LATEST)
-      self._saved_step = step
+      self.saved_step = step
 
   def save_best(self, bits_per_dim):
-    """Saves the state as the best one, in place of the one before.
-
-    Args:
-      bits_per_dim: Of held-out images.
-    """
+    """Saves the state as the best one, in place of the one before."""
     self._write(_BEST)
     if self._replicas.is_chief:
       self._note_best(int(self._step.numpy()), bits_per_dim)
 
   def repair_best(self, bits_per_dim):
-    """Writes again which checkpoint is the best one, if that is lost.
-
-    Args:
-      bits_per_dim: `best_value`.
-    """
+    """Writes again which checkpoint is the best one, if that is lost."""
     steps = _steps(self._workdir / _BEST)
     if self._value_lost and steps:
       self._note_best(steps[-1], bits_per_dim)
@@ -150,29 +125,22 @@ class RunCheckpoints:
         {'step': step, 'held_out_bits_per_dim': bits_per_dim},
     )
 
-  @property
-  def saved_step(self):
-    """Step of the newest checkpoint of this process or that it began with."""
-    return self._saved_step
-
   def restore_newest(self, before=None):
     """Restores the newest checkpoint that all processes can read.
 
-    Args:
-      before: If there are checkpoints of steps before this one, only those.
-
-    Raises:
-      ValueError: If there is none.
+    If there are any of steps below `before`, it is one of these. A `ValueError`
+    if none can be read.
     """
-    count, *steps = self._replicas.broadcast(
-        [len(self.steps), *self._padded_steps()]
-    ).astype(int)
-    steps = steps[: min(count, len(steps))]
+    # The last ones, as many numbers in every process.
+    steps = self.steps[-_AGREED:]
+    padded = [-1] * (_AGREED - len(steps)) + steps
+    padded = self._replicas.broadcast(padded).astype(int)
+    steps = [step for step in padded if step >= 0]
     if before is not None:
       steps = [step for step in steps if step < before] or steps
     for step in reversed(steps):
       if self._restore(self._workdir / _LATEST / f'ckpt-{step}'):
-        self._saved_step = int(self._step.numpy())
+        self.saved_step = int(self._step.numpy())
         return
     raise ValueError(
         f'Argument `workdir`: no checkpoint in {self._workdir} can be read. '
@@ -189,13 +157,9 @@ class RunCheckpoints:
             path.unlink()
 
   def restore_best(self):
-    """Restores the best checkpoint.
-
-    Raises:
-      ValueError: If there is none that can be read.
-    """
+    """Restores the best checkpoint; a `ValueError` if it cannot be read."""
     directory = self._workdir / _BEST
-    self._saved_step = None
+    self.saved_step = None
     for step in reversed(_steps(directory)):
       if self._restore(directory / f'ckpt-{step}'):
         return
@@ -207,11 +171,6 @@ class RunCheckpoints:
   @property
   def _best_path(self):
     return self._workdir / _BEST / 'best.json'
-
-  def _padded_steps(self):
-    """The last steps, as many numbers in every process."""
-    steps = self.steps[-100:]
-    return steps + [0] * (100 - len(steps))
 
   def _restore(self, path):
     """Whether all processes could restore a checkpoint."""
@@ -231,9 +190,9 @@ class RunCheckpoints:
     return not problems
 
   def _write(self, name):
-    manager = self._managers.get(name)
-    if manager is None:
-      manager = self._managers[name] = self._manager(name)
+    if name not in self._managers:
+      self._managers[name] = self._manager(name)
+    manager = self._managers[name]
     directory = pathlib.Path(manager.directory)
     try:
       manager.save(checkpoint_number=int(self._step.numpy()))

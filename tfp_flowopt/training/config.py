@@ -9,6 +9,19 @@ from tfp_flowopt.internal import arguments
 
 __all__ = ['TrainConfig']
 
+# Smallest and largest ints, where the smallest is not 0.
+_RANGES = {
+    'batch_size': [1],
+    'accumulation': [1],
+    'eval_every': [1],
+    'eval_images': [2],
+    'checkpoint_every': [1],
+    'checkpoints_to_keep': [1],
+    'max_skipped': [1],
+    'init_images': [2],
+    'bits': [1, 8],
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -70,55 +83,17 @@ class TrainConfig:
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
+      name, value = field.name, getattr(self, field.name)
       if isinstance(value, np.generic):  # JSON has none of NumPy's numbers
-        object.__setattr__(self, field.name, value.item())
-      if field.type is float:
-        arguments.check_number(field.name, value, lambda _: True, 'a number')
-    positive = (
-        'batch_size',
-        'accumulation',
-        'learning_rate',
-        'clip_norm',
-        'eval_every',
-        'eval_images',
-        'checkpoint_every',
-        'checkpoints_to_keep',
-        'init_images',
-        'max_skipped',
+        value = value.item()
+        object.__setattr__(self, name, value)
+      if field.type is int:
+        arguments.check_int(name, value, *_RANGES.get(name, [0]))
+      elif field.type is bool:
+        arguments.check_instance(name, value, bool, 'a bool')
+    for name in ('learning_rate', 'clip_norm'):
+      arguments.check_positive(name, getattr(self, name))
+    arguments.check_number(
+        'ema_decay', self.ema_decay, lambda v: 0 <= v < 1, 'in [0, 1)'
     )
-    for name in ('eval_images', 'init_images'):
-      if getattr(self, name) < 2:
-        raise ValueError(
-            f'Argument `{name}` must be at least 2, got {getattr(self, name)}.'
-        )
-    if self.schedule not in ('constant', 'cosine'):
-      raise ValueError(
-          "Argument `schedule` must be 'constant' or 'cosine', got "
-          f'{self.schedule!r}.'
-      )
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      if field.name == 'schedule':
-        continue
-      if field.type in (bool, int) and not isinstance(value, field.type):
-        raise ValueError(
-            f'Argument `{field.name}` must be of type {field.type.__name__}, '
-            f'got {value!r}.'
-        )
-      # `not (value > 0)`: NaN is out of range, too.
-      if field.name in positive and not value > 0:
-        raise ValueError(
-            f'Argument `{field.name}` must be positive, got {value}.'
-        )
-      if not value >= 0 or value == float('inf'):
-        raise ValueError(
-            f'Argument `{field.name}` must be a finite number that is not '
-            f'negative, got {value}.'
-        )
-    if not self.ema_decay < 1:
-      raise ValueError(
-          f'Argument `ema_decay` must be below 1, got {self.ema_decay}.'
-      )
-    if not 1 <= self.bits <= 8:
-      raise ValueError(f'Argument `bits` must be in 1..8, got {self.bits}.')
+    arguments.check_choice('schedule', self.schedule, ('constant', 'cosine'))

@@ -19,17 +19,10 @@ class FlowEvaluator:
   """Evaluates a distribution on sets of images, on all replicas.
 
   The kernels of Lipschitz layers are rescaled once an evaluation, not once a
-  batch, and kept beside the trained ones.
+  batch, and kept beside the trained ones. Made in the scope of the strategy.
   """
 
   def __init__(self, distribution, bits, replicas):
-    """Creates the evaluator, inside the scope of the strategy.
-
-    Args:
-      distribution: A distribution of preprocessed images.
-      bits: Number of bits of an image value.
-      replicas: `Replicas`.
-    """
     self._event_size = distribution.event_shape.num_elements()
     self._bijector = distribution.bijector
     self._bits = bits
@@ -63,15 +56,9 @@ class FlowEvaluator:
       )
 
   def log_prob(self, x, bijector_kwargs=None):
-    """Log-likelihoods of a batch of preprocessed images, in nats.
+    """Log-likelihoods `[N]` in nats of preprocessed images `[N, H, W, C]`.
 
-    Args:
-      x: float32 `Tensor` `[N, H, W, C]`.
-      bijector_kwargs: As `distribution.log_prob` takes it.
-
-    Returns:
-      `Tensor` `[N]`, with the kernels of the last `update`; computed in this
-      process alone.
+    With the kernels of the last `update`; computed in this process alone.
     """
     if bijector_kwargs:
       kwargs = conditioning_lib.of_each_event(
@@ -85,52 +72,37 @@ class FlowEvaluator:
     self._kernels.update()
 
   def bits_per_dim(self, examples):
-    """Mean bits/dim; the same number in all processes.
-
-    Args:
-      examples: `ExampleBatches`.
-
-    Returns:
-      Python `float`.
-    """
+    """Mean bits/dim of `ExampleBatches`; the same number in all processes."""
     return self.mean_and_error(examples)[0]
 
   def mean_and_error(self, examples):
     """Mean bits/dim, and its standard error over independent images.
 
-    Args:
-      examples: `ExampleBatches`.
-
-    Returns:
-      Two Python `float`s, the same in all processes; the error of a single
-      image is NaN.
+    The same in all processes; the error of a single image is NaN.
     """
     self.update()
     replicas = self._replicas
-    bits_per_dim = []
-    for round_ in _rounds(examples, replicas.count):
-      # In the last round a replica may be out of work: it repeats some.
-      batches = {
-          number: round_[number] if number < len(round_) else round_[0]
-          for number in replicas.own
-      }
-      values = self._on_replicas(
+    log_likelihoods = []
+    iterator = iter(examples)
+    while batches := list(itertools.islice(iterator, replicas.count)):
+      # In the last round a replica may be out of work: it repeats the first.
+      missing = replicas.count - len(batches)
+      round_ = batches + [batches[0]] * missing
+      results = self._on_replicas(
           replicas.distributed(
-              lambda number, batches=batches: self._prepared(
-                  *batches[number], examples
+              lambda number, round_=round_: self._prepared(
+                  *round_[number], examples
               )
           )
       )
-      for number, x in zip(replicas.own, replicas.local(values), strict=True):
-        if number < len(round_):
-          count = len(labelled.split(round_[number][1])[0])
-          log_likelihoods = x.numpy()[:count].astype(np.float64)
-          bits_per_dim.append(
-              optimum.bits_per_dim(
-                  log_likelihoods, self._event_size, self._bits
-              )
-          )
-    values = np.concatenate([*bits_per_dim, []])
+      for number, x in zip(replicas.own, replicas.local(results), strict=True):
+        if number < len(batches):
+          count = len(labelled.split(batches[number][1])[0])
+          log_likelihoods.append(x.numpy()[:count])
+    # The empty list is of float64.
+    values = optimum.bits_per_dim(
+        np.concatenate([*log_likelihoods, []]), self._event_size, self._bits
+    )
     (total,) = replicas.host_sum([np.sum(values)])
     mean = total / examples.num
     (squares,) = replicas.host_sum([np.sum((values - mean) ** 2)])
@@ -147,10 +119,3 @@ class FlowEvaluator:
     return tf.nest.map_structure(
         lambda t: tf.pad(t, [[0, missing]] + [[0, 0]] * (t.shape.rank - 1)), x
     )
-
-
-def _rounds(examples, count):
-  """Lists of `count` batches; the last one may be shorter."""
-  iterator = iter(examples)
-  while round_ := list(itertools.islice(iterator, count)):
-    yield round_

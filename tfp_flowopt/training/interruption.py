@@ -50,19 +50,10 @@ class WorkerLostError(RuntimeError):
 
 @contextlib.contextmanager
 def noticing_lost_workers(num_processes):
-  """Context in which errors of others are told from one's own.
+  """Context in which an error of another worker is a `WorkerLostError`.
 
   TensorFlow's workers listen to each other, and abort what waits for one that
   is gone, within seconds.
-
-  Args:
-    num_processes: Number of workers.
-
-  Yields:
-    Nothing.
-
-  Raises:
-    WorkerLostError: If an operation fails that waits for another worker.
   """
   try:
     yield

@@ -11,73 +11,55 @@ __all__ = ['best_block_size', 'completed', 'pointwise_optima']
 
 
 def pointwise_optima(examples, held_out, bits):
-  """The best pointwise linear flow of each block size for training images.
+  """Bits/dim of the best pointwise linear flow of each block size.
 
-  They are those of `diagnostics.optimum_report`, on the same images: fitted to
-  training images, and evaluated on both.
-
-  Args:
-    examples: `ExampleBatches` to train on.
-    held_out: `ExampleBatches`.
-    bits: Number of bits of an image value.
-
-  Returns:
-    Dictionary with `train_optimum` and `held_out_optimum`, bits/dim, and
-    `vectors_per_dim`; each a dictionary by block size, a string: those of 1, 2,
-    4, 8 of which the training images have `ENOUGH_VECTORS`.
+  Those of `diagnostics.optimum_report`: fitted to the `ExampleBatches` of
+  training images `examples`, and evaluated on both. `train_optimum`,
+  `held_out_optimum` and `vectors_per_dim` are each a dictionary by block size,
+  a string: those of 1, 2, 4, 8 of which there are `ENOUGH_VECTORS`.
   """
   shape = examples.event_shape
+  counts = linear_baselines.vectors_by_block_size(examples.num_disjoint, shape)
   vectors = {
-      k: count
-      for k, count in linear_baselines.vectors_by_block_size(
-          examples.num_disjoint, shape
-      ).items()
+      str(k): count
+      for k, count in counts.items()
       if count >= linear_baselines.ENOUGH_VECTORS
   }
-  streams = {
-      k: optimum.AutoCorrelation('pointwise', shape, block_size=k)
+  streams = [
+      optimum.AutoCorrelation('pointwise', shape, block_size=int(k))
       for k in vectors
-  }
-  train = held = {}
+  ]
+  train = held = []
   if streams:
     for x in examples.reported(bits):
-      for stream in streams.values():
+      for stream in streams:
         stream.update(x)
-    train = {k: s.optimum().log_likelihood for k, s in streams.items()}
-    linear_flows = {k: stream.linear_flow() for k, stream in streams.items()}
+    train = [stream.optimum().log_likelihood for stream in streams]
+    linear_flows = [stream.linear_flow() for stream in streams]
     values = [
-        [flow.log_prob(x) for flow in linear_flows.values()]
+        [flow.log_prob(x) for flow in linear_flows]
         for x in held_out.reported(bits)
     ]
-    held = dict(
-        zip(streams, np.concatenate(values, axis=-1).mean(-1), strict=True)
-    )
+    held = np.concatenate(values, axis=-1).mean(-1)
 
   def in_bits(optima):
     return {
-        str(k): float(optimum.bits_per_dim(nats, math.prod(shape), bits))
-        for k, nats in optima.items()
+        k: float(optimum.bits_per_dim(nats, math.prod(shape), bits))
+        for k, nats in zip(vectors, optima, strict=True)
     }
 
   return {
       'train_optimum': in_bits(train),
       'held_out_optimum': in_bits(held),
-      'vectors_per_dim': {str(k): count for k, count in vectors.items()},
+      'vectors_per_dim': vectors,
   }
 
 
 def completed(start, examples, held_out, bits):
   """What was known before training, with the `pointwise_optima`.
 
-  Args:
-    start: Dictionary of that. Where it has no `vectors_per_dim`, its optima
-      are missing, or of an older version: fitted to the held-out images.
-    examples: See `pointwise_optima`.
-    held_out: See `pointwise_optima`.
-    bits: See `pointwise_optima`.
-
-  Returns:
-    Dictionary.
+  Without `vectors_per_dim` they are missing, or of an older version: fitted to
+  the held-out images.
   """
   if 'vectors_per_dim' in start:
     return start
@@ -85,13 +67,6 @@ def completed(start, examples, held_out, bits):
 
 
 def best_block_size(start):
-  """The block size whose linear flow is best on held-out images.
-
-  Args:
-    start: Dictionary that holds the `pointwise_optima`.
-
-  Returns:
-    A key of these; `None` if the training images determine none.
-  """
+  """The key of the optima that is best on held-out images; `None` of none."""
   optima = start['held_out_optimum']
   return min(optima, key=optima.get, default=None)

@@ -13,7 +13,7 @@ class Replicas:
   from numbers that are the same everywhere; only the chief writes files.
 
   Attributes:
-    strategy: The strategy.
+    strategy: By default that in whose scope this is made.
     count: Number of replicas, those of other processes included.
     own: Their numbers in this process, ascending.
     num_processes: Number of processes.
@@ -21,11 +21,6 @@ class Replicas:
   """
 
   def __init__(self, strategy=None):
-    """Looks at a strategy.
-
-    Args:
-      strategy: By default the one in whose scope this is called.
-    """
     self.strategy = strategy or tf.distribute.get_strategy()
     self.count = self.strategy.num_replicas_in_sync
     self.own = []
@@ -33,20 +28,8 @@ class Replicas:
     self.num_processes = self.count // len(self.own)
     self.is_chief = 0 in self.own
 
-  def scope(self):
-    """Context in which variables belong to the strategy."""
-    return self.strategy.scope()
-
   def distributed(self, function):
-    """A value for each replica of this process.
-
-    Args:
-      function: From the number of a replica to a `Tensor` or nested structure.
-
-    Returns:
-      An argument for functions that `strategy.run`s; on one replica the value
-      itself.
-    """
+    """What `strategy.run` takes: the function's values at replica numbers."""
     if self.count == 1:
       return function(0)
     return self.strategy.experimental_distribute_values_from_function(
@@ -58,28 +41,14 @@ class Replicas:
     return self.strategy.experimental_local_results(values)
 
   def all_sum(self, tensors):
-    """Sums over replicas, in replica context.
-
-    Args:
-      tensors: List of `Tensor`s.
-
-    Returns:
-      List of `Tensor`s, the same on all replicas.
-    """
+    """Sums of each `Tensor` of a list over replicas, in replica context."""
     if self.count == 1:
       return tensors
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
   def host_sum(self, values):
-    """Sums over processes of numbers that each has computed.
-
-    Args:
-      values: Array-like of float64.
-
-    Returns:
-      Array of float64, the same in all processes.
-    """
+    """Sums over processes of numbers that each has computed, in float64."""
     values = np.asarray(values, np.float64)
     if self.num_processes == 1:
       return values
@@ -101,14 +70,11 @@ class Replicas:
     return self.host_sum(values if self.is_chief else np.zeros_like(values))
 
   def broadcast_variables(self, variables):
-    """Gives all processes the chief's values, to the last bit.
+    """Gives floating-point variables the chief's values, to the last bit.
 
     What each has computed for itself may differ: processors have kernels, and
-    eigenvectors signs, of their own.
-
-    Args:
-      variables: List of variables; those of whole numbers, and those that each
-        replica has for itself, are left alone.
+    eigenvectors signs, of their own. Variables that each replica has for itself
+    are left alone.
     """
     if self.num_processes == 1:
       return
@@ -128,11 +94,7 @@ class Replicas:
       )
 
   def check_identical(self, variables):
-    """Raises a `RuntimeError` unless all replicas hold the same bits.
-
-    Args:
-      variables: List of float32 variables.
-    """
+    """Raises a `RuntimeError` unless all hold the same bits (float32)."""
     if self.count == 1:
       return
     checksums = [
@@ -144,10 +106,10 @@ class Replicas:
     for number, value in zip(self.own, checksums, strict=True):
       mine[number] = divmod(value, 2**32)
     everyone = self.host_sum(mine)
-    if np.any(everyone != everyone[0]):
-      different = np.any(everyone != everyone[0], axis=1).nonzero()[0]
+    different = np.flatnonzero(np.any(everyone != everyone[0], axis=1)).tolist()
+    if different:
       raise RuntimeError(
-          f'The weights of replicas {different.tolist()} are not those of '
+          f'The weights of replicas {different} are not those of '
           'replica 0: training is not what it should be. Start again from the '
           'latest checkpoint.'
       )

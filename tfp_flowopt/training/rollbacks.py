@@ -17,50 +17,28 @@ class Rollbacks:
   """
 
   def __init__(self, workdir, config, replicas):
-    """Reads the roll-backs so far.
-
-    Args:
-      workdir: Directory of the run.
-      config: `TrainConfig`.
-      replicas: `Replicas`.
-    """
     self._file = atomic_files.TwiceKept(workdir, 'rollbacks.json', _is_events)
     self._config = config
     self._replicas = replicas
     self._events = self._file.read() or []
-    self._streak = 0
+    # Number of skipped steps in a row.
+    self.streak = 0
 
   @property
   def scale(self):
     """What the learning rate is to be multiplied by."""
     return 0.5 ** len(self._events)
 
-  @property
-  def streak(self):
-    """Number of skipped steps in a row."""
-    return self._streak
-
   def count(self, skipped):
-    """Notes whether a step was skipped.
-
-    Args:
-      skipped: Whether it was.
-
-    Returns:
-      Whether it is time to go back.
-    """
-    self._streak = self._streak + 1 if skipped else 0
-    return self._streak >= self._config.max_skipped
+    """Notes whether a step was skipped; whether it is time to go back."""
+    self.streak = self.streak + 1 if skipped else 0
+    return self.streak >= self._config.max_skipped
 
   def check(self, step):
-    """Raises a `DivergedError` if the run went back too often already.
-
-    Args:
-      step: Number of steps done.
-    """
+    """Raises a `DivergedError` if the run went back too often by this step."""
     if len(self._events) >= self._config.max_rollbacks:
       raise DivergedError(
-          f'Loss or gradient of {self._streak} steps up to step {step} was not '
+          f'Loss or gradient of {self.streak} steps up to step {step} was not '
           f'finite, after {len(self._events)} roll-backs that each halved the '
           f'learning rate, to {self._config.learning_rate * self.scale:.2g}. '
           'The checkpoints are finite. Look at the data and the learning rate, '
@@ -68,18 +46,13 @@ class Rollbacks:
       )
 
   def record(self, step, to_step):
-    """Notes that the run went back.
-
-    Args:
-      step: Number of steps done before.
-      to_step: Step of the checkpoint.
-    """
+    """Notes that the run went back from a step to that of a checkpoint."""
     self._events.append({
         'step': step,
         'to_step': to_step,
         'learning_rate_scale': 0.5 * self.scale,
     })
-    self._streak = 0
+    self.streak = 0
     if self._replicas.is_chief:
       self._file.write(self._events)
 

@@ -1,5 +1,6 @@
 """The state of a run on disk: log, checkpoints, and how it went back."""
 
+import contextlib
 import pathlib
 import warnings
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
+from tfp_flowopt.training import interruption
 from tfp_flowopt.training import rollbacks
 from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
@@ -35,27 +37,20 @@ class RunFiles:
   The chief writes; all processes call the same methods, those that write in
   the context of `lock`. Of files that are lost or torn, but for checkpoints, a
   run is mended as it goes on.
+
+  Attributes:
+    workdir: `pathlib.Path` of the directory.
+    rollbacks: `Rollbacks`.
+    found: Whether there was a run.
+    board: The `TensorBoardWriter` during training; `None` if nobody wants it.
   """
 
   def __init__(self, workdir, state, config, replicas):
-    """Finds what there is; makes the directory if it is missing.
-
-    Args:
-      workdir: The directory.
-      state: `TrainState`.
-      config: `TrainConfig`.
-      replicas: `Replicas`.
-
-    Raises:
-      ValueError: If workers see different directories, or all checkpoints but
-        the best one are lost.
-      WorkdirError: If it cannot be made or written to.
-    """
     self.workdir = pathlib.Path(workdir)
+    self.board = None
     self._state = state
     self._config = config
     self._replicas = replicas
-    self._board = None
     self._start_values = None
     # Rows up to this step were given to the log.
     self._next_row = 0
@@ -74,8 +69,12 @@ class RunFiles:
           state.to_save,
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
-    self._best = self._checkpoints.best_value(self._evaluated)
-    self._lock = run_lock.AgreedLock(self.workdir, replicas, self._on_disk)
+    self._best = self._checkpoints.best_value(
+        lambda: training_log.column(self._log.rows(), 'held_out_bits_per_dim')
+    )
+    self._lock = run_lock.RunLock(self.workdir)
+    self._locked = False
+    self._seen = self._on_disk()
     self.found = bool(self._checkpoints.steps)
     if not self.found and self._checkpoints.has_best:
       raise ValueError(
@@ -86,13 +85,58 @@ class RunFiles:
     state.schedule.scale.assign(self.rollbacks.scale)
     self._check_shared([self.found, self.rollbacks.scale, self._best])
 
+  @property
+  def _step(self):
+    """Number of steps done."""
+    return int(self._state.step.numpy())
+
   def writing(self):
     """Context in which errors of writing say what is safe."""
     return checkpoints.writing(self.workdir)
 
+  @contextlib.contextmanager
   def lock(self):
-    """Context in which nobody else writes; see `run_lock.AgreedLock`."""
-    return self._lock.context()
+    """Context in which nobody else writes; inside of itself it does nothing.
+
+    If another process writes, or went on with the run, all processes raise a
+    `WorkdirInUseError`; if the chief cannot write, a `WorkdirError`.
+    """
+    if self._locked:
+      yield
+      return
+    try:
+      self._acquire_lock()
+      self._locked = True
+      try:
+        yield
+      finally:
+        self._locked = False
+        self._seen = self._on_disk()
+    finally:
+      self._lock.release()
+
+  def _acquire_lock(self):
+    """Takes the lock in the chief; its errors are those of all processes."""
+    problem = None
+    if self._replicas.is_chief:
+      try:
+        with self.writing():
+          self._lock.acquire()
+        if self._on_disk() != self._seen:
+          problem = run_lock.WorkdirInUseError(
+              'Argument `workdir`: another process went on with the run in '
+              f'{self.workdir} after this `Trainer` was made. Make a new one: '
+              'it goes on from the latest checkpoint.'
+          )
+      except checkpoints.WorkdirError as e:
+        problem = e
+    with interruption.noticing_lost_workers(self._replicas.num_processes):
+      (failed,) = self._replicas.broadcast([problem is not None])
+    if failed:
+      raise problem or run_lock.WorkdirInUseError(
+          f'Argument `workdir`: the chief cannot write to {self.workdir}, and '
+          'says why.'
+      )
 
   def _on_disk(self):
     """What changes when a run goes on: newest step, and last roll-back."""
@@ -103,15 +147,7 @@ class RunFiles:
     )
 
   def start(self, values):
-    """Begins a run.
-
-    Args:
-      values: Dictionary, what is known before training.
-
-    Raises:
-      ValueError: If workers see different directories.
-      WorkdirError: If the directory cannot be written to.
-    """
+    """Begins a run, of which `values` are known before training."""
     self._start_values = values
     if self._replicas.is_chief:
       with self.writing():
@@ -123,17 +159,10 @@ class RunFiles:
     self._check_shared([(self.workdir / 'start.json').exists()])
 
   def resume(self, settings):
-    """Goes on with a run, from its newest checkpoint.
+    """Goes on with a run from its newest checkpoint; what `start` was given.
 
-    Args:
-      settings: Dictionary of `run_settings`, which must be those of the run.
-
-    Returns:
-      What `start` was given, with the settings that it has not heard of.
-
-    Raises:
-      OtherRunError: If the settings are others.
-      ValueError: If no checkpoint can be read.
+    With the settings that it has not heard of. An `OtherRunError` if others are
+    not those given now.
     """
     values = self._start_file.read()
     if values is None:
@@ -151,33 +180,22 @@ class RunFiles:
       values['settings'] = {**settings, **values['settings']}
     self._start_values = values
     self._checkpoints.restore_newest()
-    self._next_row = int(self._state.step.numpy())
+    self._next_row = self._step
     return values
 
-  @property
-  def board(self):
-    """The `TensorBoardWriter` during training; `None` if nobody wants it."""
-    return self._board
-
   def append(self, step, held_out_bits_per_dim=None, **row):
-    """Adds a row to the log, and its numbers to TensorBoard's charts.
-
-    Args:
-      step: Of the row.
-      held_out_bits_per_dim: If it was evaluated.
-      **row: Further columns.
-    """
+    """Adds a row to the log, and its numbers to TensorBoard's charts."""
     self._next_row = step + 1
     if not self._replicas.is_chief:
       return
     self._log.append(
         step=step, held_out_bits_per_dim=held_out_bits_per_dim, **row
     )
-    if self._board is not None:
+    if self.board is not None:
       # One name for what belongs into one chart.
       row['bits_per_dim'] = row.pop('train_bits_per_dim', None)
-      self._board.scalars(step, **row)
-      self._board.scalars(
+      self.board.scalars(step, **row)
+      self.board.scalars(
           step, run='held_out', bits_per_dim=held_out_bits_per_dim
       )
 
@@ -188,20 +206,17 @@ class RunFiles:
 
   def seconds(self):
     """Seconds of training up to the last row of a step done."""
-    step = int(self._state.step.numpy())
-    rows = [row for row in self._log.rows() if int(row['step']) < step]
-    return float(rows[-1]['seconds']) if rows else 0.0
+    seconds = training_log.column(self._log.rows(), 'seconds')
+    done = [value for step, value in seconds.items() if step < self._step]
+    return done[-1] if done else 0.0
 
   def prepare(self):
     """Makes log and files of the run fit for the steps still to be taken.
 
     Not earlier: to load a run, to look at it, must not touch it. Rows of these
     steps are dropped, files that were lost or torn are written again.
-
-    Raises:
-      RuntimeError: If a step was taken, and its row was not written.
     """
-    step = int(self._state.step.numpy())
+    step = self._step
     if self._next_row < step:
       raise RuntimeError(
           'The log does not hold every step: training was interrupted. Make a '
@@ -233,44 +248,33 @@ class RunFiles:
       self._checkpoints.save()
 
   def keep_best(self, bits_per_dim):
-    """Saves the state as the best one, if it is.
-
-    Args:
-      bits_per_dim: Of held-out images.
-    """
+    """Saves the state as the best one, if it is on held-out images."""
     if bits_per_dim < self._best:
       self._best = bits_per_dim
       with self.writing():
         self._checkpoints.save_best(bits_per_dim)
 
   def restore_best(self):
-    """Restores the best checkpoint, to look at; the log stays as it is.
-
-    Raises:
-      ValueError: If there is none that can be read.
-    """
+    """Restores the best checkpoint, to look at; the log stays as it is."""
     self._checkpoints.restore_best()
-    self._next_row = int(self._state.step.numpy())
+    self._next_row = self._step
 
   def go_back(self):
     """Restores the state before the skipped steps, and halves the rate.
 
     A checkpoint at the first of them holds the weights that failed, so one
-    before it is taken, if there is any; later ones are deleted.
-
-    Raises:
-      DivergedError: If it went back too often already.
-      ValueError: If no checkpoint can be read.
+    before it is taken, if there is any; later ones are deleted. A
+    `DivergedError` if the run went back too often already.
     """
     self._flush()
-    step = int(self._state.step.numpy())
+    step = self._step
     self.rollbacks.check(step)
     self._checkpoints.restore_newest(before=step - self.rollbacks.streak)
     with self.writing():
       self._checkpoints.drop_newer()
-      self.rollbacks.record(step, int(self._state.step.numpy()))
+      self.rollbacks.record(step, self._step)
     self._truncate()
-    self._next_row = int(self._state.step.numpy())
+    self._next_row = self._step
     self._state.schedule.scale.assign(self.rollbacks.scale)
 
   @property
@@ -281,15 +285,9 @@ class RunFiles:
   def close(self):
     """Writes what is left."""
     self._flush()
-    if self._board is not None:
-      self._board.close()
-      self._board = None
-
-  def _evaluated(self):
-    """Held-out bits/dim by step, as the log has them."""
-    name = 'held_out_bits_per_dim'
-    rows = self._log.rows()
-    return {int(r['step']): float(r[name]) for r in rows if r.get(name)}
+    if self.board is not None:
+      self.board.close()
+      self.board = None
 
   def _check_shared(self, seen):
     """Raises a `ValueError` unless this process sees what the chief sees."""
@@ -303,12 +301,12 @@ class RunFiles:
     """Drops what is written of steps that will be taken (again)."""
     if not self._replicas.is_chief:
       return
-    step = int(self._state.step.numpy())
+    step = self._step
     with self.writing():
       self.close()
       self._log.truncate(step)
       if self._config.tensorboard:
-        self._board = tensorboard.TensorBoardWriter(
+        self.board = tensorboard.TensorBoardWriter(
             self.workdir / 'tensorboard', step
         )
 
@@ -317,5 +315,5 @@ class RunFiles:
       return
     with self.writing():
       self._log.flush()
-      if self._board is not None:
-        self._board.flush()
+      if self.board is not None:
+        self.board.flush()

@@ -1,6 +1,5 @@
 """The right to write to the directory of a run, one process at a time."""
 
-import contextlib
 import datetime
 import errno
 import json
@@ -11,22 +10,16 @@ import warnings
 import weakref
 
 from tfp_flowopt.training import checkpoints
-from tfp_flowopt.training import interruption
 
 try:
   import fcntl
 except ImportError:  # not on Windows
   fcntl = None
 
-__all__ = ['AgreedLock', 'RunLock', 'WorkdirInUseError']
+__all__ = ['RunLock', 'WorkdirInUseError']
 
 # What file systems answer that have no locks; some of networks are such.
-_NO_LOCKS = (
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _HELD = weakref.WeakSet()
 
 
@@ -42,11 +35,6 @@ class RunLock:
   """
 
   def __init__(self, workdir):
-    """Names the file; locks nothing yet.
-
-    Args:
-      workdir: An existing directory.
-    """
     self._workdir = workdir
     self._path = pathlib.Path(workdir) / 'lock.json'
     self._descriptor = None
@@ -57,15 +45,17 @@ class RunLock:
     return self._descriptor is not None
 
   def acquire(self):
-    """Takes the lock.
-
-    Raises:
-      WorkdirInUseError: If another one holds it; the message says who.
-      OSError: If the file cannot be written.
-    """
-    descriptor = None
-    while descriptor is None:
-      descriptor = self._try()
+    """Takes it, or raises a `WorkdirInUseError` that says who holds it."""
+    while True:
+      descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+      try:
+        # Else it was deleted in the meantime.
+        if not self._locks(descriptor) or self._is_at_path(descriptor):
+          break
+      except BaseException:
+        os.close(descriptor)
+        raise
+      os.close(descriptor)
     self._descriptor = descriptor
     _HELD.add(self)
     holder = {
@@ -91,18 +81,6 @@ class RunLock:
     os.close(self._descriptor)
     self._descriptor = None
     _HELD.discard(self)
-
-  def _try(self):
-    """The locked file; `None` if it was deleted in the meantime."""
-    descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-      if self._locks(descriptor) and not self._is_at_path(descriptor):
-        os.close(descriptor)
-        return None
-    except BaseException:
-      os.close(descriptor)
-      raise
-    return descriptor
 
   def _locks(self, descriptor):
     """Whether there are locks; raises if another one has this one."""
@@ -143,84 +121,6 @@ class RunLock:
       )
     except (OSError, ValueError, TypeError, KeyError):
       return 'another process writes there'  # it has not said yet
-
-
-class AgreedLock:
-  """A `RunLock` of the chief that all processes agree on.
-
-  It is refused, too, when the run went on since it was last seen.
-  """
-
-  def __init__(self, workdir, replicas, on_disk):
-    """Looks at the run; locks nothing yet.
-
-    Args:
-      workdir: An existing directory.
-      replicas: `Replicas`.
-      on_disk: Function without arguments: what changes when a run goes on.
-    """
-    self._workdir = workdir
-    self._replicas = replicas
-    self._on_disk = on_disk
-    self._seen = on_disk()
-    self._lock = RunLock(workdir)
-    self._inside = False
-
-  @contextlib.contextmanager
-  def context(self):
-    """Context in which nobody else writes; inside of itself it does nothing.
-
-    Yields:
-      Nothing.
-
-    Raises:
-      WorkdirInUseError: If another process writes, or went on with the run
-        since this one looked at it; in all processes.
-      WorkdirError: If the lock cannot be written.
-    """
-    if self._inside:
-      yield
-      return
-    try:
-      self._agree()
-      self._inside = True
-      yield
-    finally:
-      self._leave()
-
-  def _agree(self):
-    """Takes the lock in the chief; its errors are those of all processes."""
-    problem = None
-    if self._replicas.is_chief:
-      try:
-        self._acquire()
-      except checkpoints.WorkdirError as e:
-        problem = e
-    with interruption.noticing_lost_workers(self._replicas.num_processes):
-      (failed,) = self._replicas.broadcast([problem is not None])
-    if failed:
-      raise problem or WorkdirInUseError(
-          f'Argument `workdir`: the chief cannot write to {self._workdir}, and '
-          'says why.'
-      )
-
-  def _acquire(self):
-    with checkpoints.writing(self._workdir):
-      self._lock.acquire()
-    if self._on_disk() != self._seen:
-      raise WorkdirInUseError(
-          'Argument `workdir`: another process went on with the run in '
-          f'{self._workdir} after this `Trainer` was made. Make a new one: it '
-          'goes on from the latest checkpoint.'
-      )
-
-  def _leave(self):
-    try:
-      if self._inside:
-        self._seen = self._on_disk()
-    finally:
-      self._inside = False
-      self._lock.release()
 
 
 def _close_in_child():

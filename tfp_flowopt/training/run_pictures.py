@@ -1,7 +1,7 @@
 """The pictures of a run."""
 
+import contextlib
 import gc
-import math
 import pathlib
 
 import tensorflow as tf
@@ -11,6 +11,7 @@ from tfp_flowopt import flows
 from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import linear_optima
+from tfp_flowopt.training import training_log
 
 __all__ = ['RunPictures']
 
@@ -21,20 +22,12 @@ NUM_SAMPLES = 10
 class RunPictures:
   """Draws pictures as PNG files, if matplotlib is installed.
 
-  And for TensorBoard, which needs it for the samples least of all.
+  And for TensorBoard, which needs it for the samples least of all. `data` are
+  uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples, or a pair of
+  these and labels, which the samples have, too.
   """
 
   def __init__(self, workdir, distribution, data, bits, seed):
-    """Prepares the pictures.
-
-    Args:
-      workdir: Directory to write to.
-      distribution: The flow to sample from.
-      data: uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples, or
-        a pair of these and labels, which the samples have, too.
-      bits: Number of bits of an image value.
-      seed: `[2]` integers; the samples have the same latents each time.
-    """
     self._workdir = pathlib.Path(workdir)
     self._distribution = distribution
     self._data, self._kwargs = labelled.split(data)
@@ -43,6 +36,7 @@ class RunPictures:
 
   @tf.function(autograph=False)
   def _sample(self, temperature):
+    # The same latents each time.
     x = flows.sample_at_temperature(
         self._distribution,
         NUM_SAMPLES,
@@ -53,11 +47,9 @@ class RunPictures:
     return flows.quantize(x, self._bits)
 
   def samples(self):
-    """Rows of images: data, and samples at each temperature.
+    """Pairs (name, uint8 images): data, and samples at each temperature.
 
-    Returns:
-      List of pairs (name, uint8 images); empty if they have no colours that a
-      picture could show.
+    None if they have no colours that a picture could show.
     """
     if self._data.shape[-1] not in (1, 3, 4):
       return []
@@ -66,22 +58,11 @@ class RunPictures:
         for temperature in _TEMPERATURES
     ]
 
-  def draw(
-      self,
-      samples,
-      step,
-      board,
-      log_rows,
-      start,
-  ):
-    """Draws `curve.png` and `samples.png` anew.
+  def draw(self, samples, step, board, log_rows, start):
+    """Draws `curve.png` and `samples.png` anew, after `step` steps.
 
-    Args:
-      samples: What `samples` returned.
-      step: Number of steps done.
-      board: `TensorBoardWriter`, or `None`.
-      log_rows: Rows of the training log.
-      start: What was known before training, `linear_optima` included.
+    `samples` are those of the method, `board` is a `TensorBoardWriter` or
+    `None`, `start` is that of the `Trainer`.
     """
     block_size = linear_optima.best_block_size(start)
     train_optimum, held_out_optimum = (
@@ -91,12 +72,11 @@ class RunPictures:
     if board is not None:
       board.samples(step, samples)
       board.optimum(step, bits_per_dim=train_optimum)
-      board.optimum(
-          step, run='optimum_held_out', bits_per_dim=held_out_optimum
-      )
-    train = _finite_pairs(log_rows, 'train_bits_per_dim')
-    held_out = _finite_pairs(log_rows, 'held_out_bits_per_dim')
-    try:
+      board.optimum(step, run='optimum_held_out', bits_per_dim=held_out_optimum)
+    train = training_log.column(log_rows, 'train_bits_per_dim')
+    held_out = training_log.column(log_rows, 'held_out_bits_per_dim')
+    # Pictures are an extra; the numbers are in the log.
+    with contextlib.suppress(ImportError):
       if samples:
         with atomic_files.atomic_path(self._workdir / 'samples.png') as path:
           diagnostics.plot_samples(path, samples)
@@ -104,39 +84,22 @@ class RunPictures:
         with atomic_files.atomic_path(self._workdir / 'curve.png') as path:
           diagnostics.plot_training_curve(
               path,
-              train,
-              held_out,
+              list(train.items()),
+              list(held_out.items()),
               train_optimum,
               held_out_optimum,
               f'best linear flow, pointwise {block_size}x{block_size}',
           )
-    except ImportError:
-      pass  # Pictures are an extra; the numbers are in the log.
     # A figure is 20,000 objects in cycles, for which Python is slow to look.
     gc.collect()
 
   def draw_layers(self, step, board, layers):
-    """Draws `layers.png`.
-
-    Args:
-      step: Number of steps done.
-      board: `TensorBoardWriter`, or `None`.
-      layers: List of `diagnostics.LayerReport`; nothing is drawn of none.
-    """
+    """Draws `layers.png` of `LayerReport`s, if there are any."""
     if not layers:
       return
-    try:
-      path = self._workdir / 'layers.png'
+    path = self._workdir / 'layers.png'
+    with contextlib.suppress(ImportError):
       with atomic_files.atomic_path(path) as temporary:
         diagnostics.plot_layers(temporary, layers)
       if board is not None:
         board.picture(step, 'layers', path)
-    except ImportError:
-      pass
-
-
-def _finite_pairs(rows, column):
-  """Pairs (step, value); skipped steps have no finite loss."""
-  given = [row for row in rows if row[column]]
-  pairs = [(int(row['step']), float(row[column])) for row in given]
-  return [pair for pair in pairs if math.isfinite(pair[1])]

@@ -1,4 +1,4 @@
-"""What is known of a flow at the end of a run, or of training."""
+"""What is known of a flow at the end of a run."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import atomic_files
 
-__all__ = ['RunResults', 'optimum_report']
+__all__ = ['RunResults']
 
 # Images of the report on recomputed inputs.
 _RECONSTRUCTED = 8
@@ -16,35 +16,8 @@ _RECONSTRUCTED = 8
 _LAYER_IMAGES, _LARGEST_LOCAL = 4, 128 * 128 * 3
 
 
-def optimum_report(distribution, evaluator, examples, held_out, bits):
-  """The flow beside the best linear flows; see `diagnostics.optimum_report`.
-
-  Args:
-    distribution: The flow.
-    evaluator: `FlowEvaluator` of it, up to date.
-    examples: `ExampleBatches` that the linear flows are fitted to.
-    held_out: `ExampleBatches`.
-    bits: Number of bits of an image value.
-
-  Returns:
-    `diagnostics.OptimumReport`; of large sets, about the first images.
-  """
-  data, _ = examples.array(bits)
-  x, kwargs = held_out.array(bits)
-  return diagnostics.optimum_report(
-      distribution,
-      data,
-      x,
-      bits,
-      log_prob=evaluator.log_prob,
-      num_data=min(len(data), examples.num_disjoint),
-      num_held_out=min(len(x), held_out.num_independent),
-      **kwargs,
-  )
-
-
 class RunResults:
-  """What is found out about a flow at the end of its run.
+  """What is found out about a flow, and its `diagnostics.OptimumReport`.
 
   Attributes:
     layers: List of `diagnostics.LayerReport`; empty for a flow of another kind
@@ -53,14 +26,6 @@ class RunResults:
   """
 
   def __init__(self, distribution, report, held_out, config):
-    """Looks at the flow.
-
-    Args:
-      distribution: The flow.
-      report: `diagnostics.OptimumReport`.
-      held_out: `ExampleBatches`.
-      config: `TrainConfig`.
-    """
     self._report = report
     self._reconstruction, self.layers = [], []
     if not isinstance(distribution.bijector, bijectors.ImageFlow):
@@ -79,14 +44,7 @@ class RunResults:
     )
 
   def summary(self, **results):
-    """All results as a dictionary that JSON can hold: `None` for NaN.
-
-    Args:
-      **results: What else is known of the run.
-
-    Returns:
-      Dictionary.
-    """
+    """All results, and others given, for JSON: `None` for NaN."""
     return {
         **results,
         'report': tf.nest.map_structure(
@@ -98,12 +56,7 @@ class RunResults:
     }
 
   def write(self, workdir, results):
-    """Writes `report.txt`, and `summary.json` last: then the run is complete.
-
-    Args:
-      workdir: `pathlib.Path` of the directory of the run.
-      results: The `summary`.
-    """
+    """Writes `report.txt`, and last `summary.json`: the run is complete."""
     with atomic_files.atomic_path(workdir / 'report.txt') as path:
       lines = (str(part) for part in (self._report, *self._reconstruction))
       path.write_text('\n'.join(lines) + '\n', encoding='utf-8')

@@ -2,13 +2,23 @@
 
 import collections
 import dataclasses
+import hashlib
 import json
+import numbers
 
 import numpy as np
+import tensorflow as tf
 
+from tfp_flowopt import bijectors
 from tfp_flowopt.data import examples
 
-__all__ = ['OtherRunError', 'check_same_run', 'is_start', 'run_settings']
+__all__ = [
+    'OtherRunError',
+    'check_same_run',
+    'is_start',
+    'model_settings',
+    'run_settings',
+]
 
 # What may differ when a run goes on: none of it changes how weights move, but
 # for rounding errors (`model.memory`). Initial weights are in checkpoints.
@@ -27,7 +37,19 @@ _MAY_CHANGE = (
 _NEW = ('model', 'base')
 _VARIABLES = 'model.variables'
 _IMAGES = ('train_images', 'held_out_images')
-_START = ('predicted', 'measured')
+# Arguments that change no number: names, checks, and how they are passed on.
+_NO_SETTINGS = (
+    'allow_nan_stats',
+    'kwargs_split_fn',
+    'name',
+    'parameters',
+    'validate_args',
+    'validate_event_size',
+)
+# Numbers of a constant that are shown; larger ones are there by a hash.
+_SHOWN = 16
+# Parts that an `ImageFlow` makes of its other arguments.
+_PARTS = ('top_level', 'initialized', 'monitor', 'marginals')
 
 
 class OtherRunError(ValueError):
@@ -39,18 +61,8 @@ def run_settings(
 ):
   """All settings of a run, as JSON gives them back.
 
-  Args:
-    config: `TrainConfig`.
-    description: Dictionary of further settings, or `None`.
-    train_images: `data.Examples`.
-    held_out_images: The same.
-    model: Dictionary of `model_settings`, or `None`.
-
-  Returns:
-    Dictionary.
-
-  Raises:
-    ValueError: If `description` repeats a setting or is not JSON.
+  `description` are further ones, `model` is of `model_settings`; both may be
+  `None`.
   """
   settings = {
       **dataclasses.asdict(config),
@@ -107,21 +119,12 @@ def is_start(value):
   return (
       isinstance(value, dict)
       and isinstance(value.get('settings'), dict)
-      and all(key in value for key in _START)
+      and {'predicted', 'measured'} <= value.keys()
   )
 
 
 def check_same_run(before, now, workdir):
-  """Refuses to go on with a run that was something else.
-
-  Args:
-    before: Settings that the run was started with.
-    now: Settings given now.
-    workdir: For the message.
-
-  Raises:
-    OtherRunError: If they differ; the message names each difference.
-  """
+  """Raises an `OtherRunError` that names what is not as it was before."""
   different = _different(before, now)
   if different:
     raise OtherRunError(
@@ -143,31 +146,114 @@ def _different(before, now):
   def differs(key):
     return not _same(before.get(key), now.get(key))
 
-  different = set()
-  for key in (set(before) | set(now)) - may_change:
+  def matters(key):
     of, _, what = key.partition('.')
     if (of in _NEW and what) or what == 'class_names':
       # Arguments come and go with versions; what others mean stays.
-      if key in before and key in now and differs(key):
-        different.add(key)
-    elif of in _IMAGES and what:
+      return key in before and key in now
+    if of in _IMAGES and what:
       # How images are made explains why they are others, and no more.
-      if differs(of) and differs(key):
-        different.add(key)
-    elif differs(key) and not _described(key, before, now):
-      different.add(key)
+      return differs(of)
+    # A run may have described by hand what its model says itself now.
+    model = f'model.{key}'
+    described = key not in now and model in now
+    return not (described and _same(before[key], now[model]))
+
+  keys = (before.keys() | now.keys()) - may_change
+  different = {key for key in keys if differs(key) and matters(key)}
   # What a model is made with explains its variables.
   if any(key.startswith('model.') for key in different - {_VARIABLES}):
     different.discard(_VARIABLES)
   return sorted(different)
 
 
-def _described(key, before, now):
-  """Whether a run has described by hand what its model says itself now."""
-  model = f'model.{key}'
-  return key not in now and model in now and _same(before[key], now[model])
-
-
 def _same(a, b):
   # NaN is not equal to itself, but its text is.
   return a == b or _json(a) == _json(b)
+
+
+def model_settings(distribution):
+  """The constructor arguments of a flow and of its base, as flat settings.
+
+  `model.class`, that of the bijector, and its arguments as `model.num_levels`
+  and so on, those of a bijector inside of it as `model.bijectors.0.shift`; the
+  same of the base distribution, as `base`; and `model.variables`, how many
+  there are of each type and shape. Large constants are there by a hash,
+  functions by their names, weights by type and shape.
+  """
+  settings = {}
+  for name, part in (
+      ('model', distribution.bijector),
+      ('base', distribution.distribution),
+  ):
+    _describe(name, part, settings)
+    settings[f'{name}.class'] = settings.pop(name)
+  kinds = collections.Counter(map(_kind, distribution.variables))
+  settings['model.variables'] = dict(sorted(kinds.items()))
+  return settings
+
+
+def _describe(name, value, settings):
+  """Adds what a value is, and under longer names what is inside of it."""
+  settings[name] = _summary(value)
+  for key, part in _inside(value).items():
+    longer = f'{name}.{key}'
+    _describe(longer, part, settings)
+    if isinstance(value, (list, tuple)):
+      del settings[longer]  # what the parts are is in the list
+
+
+def _inside(value):
+  """The parts of a value that say more than its summary, by their names."""
+  if isinstance(value, dict):
+    return value
+  if isinstance(value, (list, tuple)):
+    return {i: part for i, part in enumerate(value) if not _is_plain(part)}
+  # What a bijector or distribution was made with.
+  parameters = getattr(value, 'parameters', None)
+  if not isinstance(value, tf.Module) or not isinstance(
+      parameters, collections.abc.Mapping
+  ):
+    return {}
+  parts = _PARTS if isinstance(value, bijectors.ImageFlow) else ()
+  return {
+      k: v for k, v in parameters.items() if k not in (*_NO_SETTINGS, *parts)
+  }
+
+
+def _is_plain(value):
+  return value is None or isinstance(value, (bool, str, numbers.Real))
+
+
+def _summary(value):
+  """A value that JSON holds, the same in each process."""
+  if isinstance(value, np.generic):
+    value = value.item()
+  if _is_plain(value):
+    return value
+  if isinstance(value, (list, tuple)):
+    return [_summary(part) for part in value]
+  if isinstance(value, dict):
+    return sorted(map(str, value))
+  if isinstance(value, tf.TensorShape):
+    return None if value.rank is None else value.as_list()
+  if isinstance(value, (tf.DType, np.dtype)):
+    return value.name
+  if isinstance(value, tf.Variable):
+    return _kind(value)
+  if isinstance(value, np.ndarray) or (
+      tf.is_tensor(value) and not isinstance(value, tf.Module)
+  ):
+    array = np.asarray(value)
+    if array.size <= _SHOWN and array.dtype.kind in 'biuf':
+      return array.tolist()
+    digest = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:16]
+    return f'{_kind(array)} {digest}'
+  if callable(value) and hasattr(value, '__name__'):
+    return value.__name__
+  return type(value).__name__
+
+
+def _kind(array):
+  """Type and shape, of a `Tensor`, variable or array."""
+  return f'{tf.as_dtype(array.dtype).name} {list(array.shape)}'

@@ -1,47 +1,49 @@
-"""The beginning of a run: what is refused, and the step to the optimum."""
+"""The beginning of a run: what is refused, its images, and the optimum."""
 
 import os
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import flows
+from tfp_flowopt.data import example_batches
 from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
+from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import linear_optima
+from tfp_flowopt.training import run_pictures
 
-__all__ = ['check', 'start']
+__all__ = ['RunExamples', 'check', 'start']
+
+# Streams of random numbers that are not a training step's; steps count up
+# from 0, so negative numbers never meet them.
+_INIT, _HELD_OUT, _SAMPLE, _DRAWS = -1, -2, -3, -4
 
 
 def check(
     distribution, train_images, held_out_images, workdir, config, replicas
 ):
-  """Refuses what could not be trained, or not be gone on with.
-
-  Args:
-    distribution: The flow.
-    train_images: As `Trainer` takes them.
-    held_out_images: The same.
-    workdir: Directory of the run.
-    config: As `Trainer` takes it.
-    replicas: `Replicas`.
-
-  Raises:
-    ValueError: If an argument has a wrong value.
-  """
-  _check_types(distribution, workdir, config)
+  """Raises a `ValueError` for what could not be trained, or gone on with."""
+  flow_of.check_transformed(distribution)
+  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
+    raise ValueError(
+        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
+    )
+  arguments.check_instance(
+      'config', config, config_lib.TrainConfig, 'a `TrainConfig`'
+  )
   if distribution.dtype != tf.float32:
     raise ValueError(
         'Argument `distribution` must be of type float32, got '
         f'{distribution.dtype.name}.'
     )
-  shape = distribution.event_shape
-  examples_lib.check('train_images', train_images, shape)
-  examples_lib.check('held_out_images', held_out_images, shape)
-  labelled.check(distribution, train_images, 'train_images')
-  labelled.check(distribution, held_out_images, 'held_out_images')
+  for name, images in (
+      ('train_images', train_images), ('held_out_images', held_out_images)
+  ):
+    examples_lib.check(name, images, distribution.event_shape)
+    labelled.check(distribution, images, name)
   labelled.check_alike(train_images, held_out_images)
   extended = replicas.strategy.extended
   if not all(
@@ -58,39 +60,43 @@ def check(
     )
 
 
-def _check_types(distribution, workdir, config):
-  """Refuses what is no flow, no directory, or no configuration."""
-  if not (
-      isinstance(distribution, tfp.distributions.Distribution)
-      and hasattr(distribution, 'bijector')
-  ):
-    raise ValueError(
-        'Argument `distribution` must be a `TransformedDistribution`, as '
-        f'`image_flow` makes it, got {type(distribution).__name__}.'
+class RunExamples:
+  """The sets of images that a run looks at again and again.
+
+  Attributes:
+    init: `ExampleBatches` of training images, for the initialisation.
+    held_out: `ExampleBatches` of held-out images, for evaluations.
+    samples: `ExampleBatches` of training images, shown beside samples.
+  """
+
+  def __init__(self, train_images, held_out_images, config):
+    self._held_out_images = held_out_images
+    self._seed = config.seed
+    self.init, self.held_out, self.samples = (
+        example_batches.ExampleBatches(
+            images, num, tf.constant([config.seed, stream], tf.int64)
+        )
+        for images, num, stream in (
+            (train_images, config.init_images, _INIT),
+            (held_out_images, config.eval_images, _HELD_OUT),
+            (train_images, run_pictures.NUM_SAMPLES, _SAMPLE),
+        )
     )
-  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
-    raise ValueError(
-        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
-    )
-  if not isinstance(config, config_lib.TrainConfig):
-    raise ValueError(
-        f'Argument `config` must be a `TrainConfig`, got {config!r}.'
+
+  def draw(self, num_images, draw):
+    """Held-out images with other noise, that of number `draw` from 0 on."""
+    return example_batches.ExampleBatches(
+        self._held_out_images,
+        num_images,
+        self.held_out.seed,
+        tf.constant([self._seed, _DRAWS - draw], tf.int64),
     )
 
 
 def start(state, evaluator, examples, held_out, bits, replicas):
   """Initialises an `ImageFlow` at the optimum, the same on all replicas.
 
-  Args:
-    state: `TrainState`.
-    evaluator: `FlowEvaluator`.
-    examples: `ExampleBatches` to initialise with.
-    held_out: `ExampleBatches`.
-    bits: Number of bits of an image value.
-    replicas: `Replicas`.
-
-  Returns:
-    Dictionary of what is known before training, see `Trainer.start`.
+  Returns what is known before training, see `Trainer.start`.
   """
   distribution = state.distribution
   predicted = None
@@ -100,7 +106,7 @@ def start(state, evaluator, examples, held_out, bits, replicas):
       isinstance(bijector, bijectors.ImageFlow)
       and not bijector.initialized.numpy()
   ):
-    with replicas.scope():
+    with replicas.strategy.scope():
       predicted = flows.initialize_at_optimum(
           distribution, examples.dequantized(bits), bits=bits
       )

@@ -1,16 +1,18 @@
 """Everything that changes while a flow is trained."""
 
+import contextlib
+import math
+
 import tensorflow as tf
 import tf_keras
 
-from tfp_flowopt.training import averaging
-from tfp_flowopt.training import learning_rate
-
-__all__ = ['TrainState']
+__all__ = ['AveragedWeights', 'LearningRate', 'TrainState']
 
 
 class TrainState(tf.Module):
   """The flow, its optimiser, averages and counts: what a checkpoint holds.
+
+  Made in the scope of the strategy.
 
   Attributes:
     distribution: The flow.
@@ -23,46 +25,131 @@ class TrainState(tf.Module):
   """
 
   def __init__(self, distribution, config, name='train_state'):
-    """Creates the variables, inside the scope of the strategy.
-
-    Args:
-      distribution: The flow.
-      config: `TrainConfig`.
-      name: Python `str`.
-    """
     super().__init__(name=name)
     variables = distribution.trainable_variables
     self.distribution = distribution
-    self.schedule = learning_rate.LearningRate(config)
+    self.schedule = LearningRate(config)
     # Its update is one fused kernel; Keras' new Adam makes 40 operations of it,
     # for each variable.
     self.optimizer = tf_keras.optimizers.legacy.Adam(self.schedule)
     # Else the first step would make the slots, and be traced twice.
     self.optimizer._create_all_weights(variables)  # pylint: disable=protected-access
-    self.average = averaging.AveragedWeights(
+    self.average = AveragedWeights(
         variables, config.ema_decay, self.optimizer.iterations
     )
-    self.step = _counter('step')
-    self.skipped = _counter('skipped')
-    self.fallbacks = _counter('fallbacks')
+    self.step, self.skipped, self.fallbacks = (
+        _host_variable(0, tf.int64, name)
+        for name in ('step', 'skipped', 'fallbacks')
+    )
 
   @property
   def to_save(self):
     """Dictionary of what a checkpoint holds."""
-    return {
-        'distribution': self.distribution,
-        'optimizer': self.optimizer,
-        'average': self.average,
-        'step': self.step,
-        'skipped': self.skipped,
-        'fallbacks': self.fallbacks,
-    }
+    names = (
+        'distribution', 'optimizer', 'average', 'step', 'skipped', 'fallbacks'
+    )
+    return {name: getattr(self, name) for name in names}
 
 
-def _counter(name):
+class LearningRate(tf_keras.optimizers.schedules.LearningRateSchedule):
+  """A linear warm-up, then a constant or half a cosine, times a scale.
+
+  ```none
+  rate(n) = scale * peak * warmup(n) * course(n),  n: updates made
+  warmup(n) = min(1, (n + 1) / warmup_steps)
+  course(n) = 1, or (1 + cos(pi min(1, n / train_steps))) / 2
+  ```
+  """
+
+  def __init__(self, config):
+    super().__init__()
+    self._config = config
+    # A variable, so that a roll-back need not trace the step again.
+    self.scale = _host_variable(1.0, tf.float32, 'scale')
+
+  def __call__(self, step):
+    """The rate of update number `step`."""
+    config = self._config
+    step = tf.cast(step, tf.float32)
+    rate = config.learning_rate * self.scale
+    if config.warmup_steps:
+      rate *= tf.minimum(1.0, (step + 1.0) / config.warmup_steps)
+    if config.schedule == 'cosine':
+      # Of the updates that are left: the last one is above 0.
+      part = tf.minimum(1.0, step / config.train_steps)
+      rate *= 0.5 * (1.0 + tf.cos(math.pi * part))
+    return rate
+
+  def get_config(self):
+    """The argument of the constructor; the scale is not part of it."""
+    return {'config': self._config}
+
+
+class AveragedWeights(tf.Module):
+  """Exponential moving averages of variables, to evaluate with.
+
+  After `n` updates, a variable, the decay in use is
+  `min(decay, (1 + n) / (10 + n))`.
+
+  Not `tf.train.ExponentialMovingAverage`, which sums the weights over the
+  replicas, at each step, although they are the same on all.
+  """
+
+  def __init__(self, variables, decay, num_updates, name='averaged_weights'):
+    super().__init__(name=name)
+    self._strategy = tf.distribute.get_strategy()
+    self._variables = variables
+    self._decay = decay
+    self._num_updates = num_updates
+    self._averages = [
+        tf.Variable(tf.identity(v), trainable=False, name='average')
+        for v in variables
+    ]
+
+  def update(self):
+    """Moves the averages towards the variables; not on a replica."""
+    num_updates = tf.cast(self._num_updates, tf.float32)
+    rate = 1.0 - tf.minimum(
+        self._decay, (1.0 + num_updates) / (10.0 + num_updates)
+    )
+    for variable, average in zip(self._variables, self._averages, strict=True):
+      self._strategy.extended.update(
+          average,
+          lambda average, value, rate: average.assign_sub(
+              rate * (average - value)
+          ),
+          args=(variable, rate),
+      )
+
+  @contextlib.contextmanager
+  def swapped_in(self):
+    """Context in which the variables hold their averages."""
+    trained = [tf.identity(v) for v in self._variables]
+    self.assign_to_variables()
+    try:
+      yield
+    finally:
+      _assign(self._variables, trained)
+
+  def assign_to_variables(self):
+    """Assigns the averages to the variables."""
+    _assign(self._variables, self._averages)
+
+  def restart(self):
+    """Puts the averages at the present values of the variables."""
+    _assign(self._averages, self._variables)
+
+
+def _assign(variables, values):
+  for variable, value in zip(variables, values, strict=True):
+    variable.assign(tf.identity(value))
+
+
+def _host_variable(value, dtype, name):
+  """A number that the host counts, the same on all replicas."""
   return tf.Variable(
-      0,
-      dtype=tf.int64,
+      value,
+      dtype=dtype,
       trainable=False,
       aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
       name=name,

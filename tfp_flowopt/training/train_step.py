@@ -46,16 +46,6 @@ class TrainStep:
   """
 
   def __init__(self, state, config, replicas):
-    """Prepares a step.
-
-    Args:
-      state: `TrainState`.
-      config: `TrainConfig`.
-      replicas: `Replicas`.
-
-    Raises:
-      ValueError: If the batch is not divisible among replicas and parts.
-    """
     parts = replicas.count * config.accumulation
     if config.batch_size % parts:
       raise ValueError(
@@ -80,33 +70,23 @@ class TrainStep:
       )
 
   def __call__(self, images, stop=False):
-    """Takes the step.
+    """The `StepResult` of a step; `stop`: this process was asked to end.
 
-    Args:
-      images: uint8 `[B / replicas, H, W, C]` of each replica
-        (`Replicas.distributed`), or pairs of these and labels.
-      stop: Whether this process was asked to end.
-
-    Returns:
-      `StepResult`.
+    Each replica has uint8 images `[B / replicas, H, W, C]`
+    (`Replicas.distributed`), or a pair of these and labels.
     """
-    loss, norm, error, fallbacks, skipped, stops = self._take(
-        images, tf.constant(stop)
-    ).numpy()
+    numbers = self._take(images, tf.constant(stop)).numpy()
+    loss, norm, error, fallbacks, skipped, stops = map(float, numbers)
     return StepResult(
-        float(loss),
-        float(norm),
-        float(error),
-        round(float(fallbacks)),
-        bool(skipped),
-        bool(stops),
+        loss, norm, error, round(fallbacks), bool(skipped), bool(stops)
     )
 
   @tf.function(autograph=False)
   def _take(self, images, stop):
     strategy = self._replicas.strategy
-    result = strategy.run(self._reduced, args=(images, self._state.step, stop))
-    numbers, gradients = result
+    numbers, gradients = strategy.run(
+        self._reduced, args=(images, self._state.step, stop)
+    )
     # The same on all replicas.
     numbers = self._replicas.local(numbers)[0]
     finite = tf.reduce_all(tf.math.is_finite(numbers[:2]))
@@ -136,13 +116,13 @@ class TrainStep:
         [tf.stack([loss, fallbacks, tf.cast(stop, tf.float32)]), errors], 0
     )
     numbers, *gradients = replicas.all_sum([numbers, *gradients])
-    gradients, norm = tf.clip_by_global_norm(
-        gradients, self._config.clip_norm
-    )
+    gradients, norm = tf.clip_by_global_norm(gradients, self._config.clip_norm)
     loss, fallbacks, stops = tf.unstack(numbers[:3])
-    return tf.stack([loss, norm, _largest(numbers[3:]), fallbacks, stops]), (
-        gradients
-    )
+    errors = numbers[3:]
+    # NaN, if there is one, on every device.
+    nan = tf.reduce_any(tf.math.is_nan(errors))
+    error = tf.where(nan, float('nan'), tf.reduce_max(errors))
+    return tf.stack([loss, norm, error, fallbacks, stops]), gradients
 
   def _gradients(self, images, seed, first):
     """Loss, error, fall-backs and gradients, summed over the parts."""
@@ -205,9 +185,3 @@ class TrainStep:
         zip(gradients, self._variables, strict=True),
         experimental_aggregate_gradients=False,
     )
-
-
-def _largest(errors):
-  """The largest; NaN, if there is one, on every device."""
-  nan = tf.reduce_any(tf.math.is_nan(errors))
-  return tf.where(nan, float('nan'), tf.reduce_max(errors))

@@ -1,12 +1,11 @@
 """Training runs."""
 
+from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
-from tfp_flowopt.training import model_settings
 from tfp_flowopt.training import replicas as replicas_lib
-from tfp_flowopt.training import run_examples
 from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_results
 from tfp_flowopt.training import run_settings
@@ -30,17 +29,16 @@ class Trainer(not_copied.NotCopied):
 
   Everything random depends on the seed and the step alone, and all state is in
   atomic checkpoints. So a run that is killed at any moment and started again
-  goes on where it was, with the same numbers as an uninterrupted run; to the
-  last bit, if `tf.config.experimental.enable_op_determinism` was called. At
-  SIGTERM or Ctrl-C it saves the step that it is at, and ends. A checkpoint that
-  cannot be read is passed over, with a warning, for the one before.
+  goes on with the same numbers as an uninterrupted run; to the last bit, if
+  `tf.config.experimental.enable_op_determinism` was called. SIGTERM or Ctrl-C
+  saves the step and ends the run. A checkpoint that cannot be read is passed
+  over, with a warning, for the one before.
 
   It trains any `TransformedDistribution`. What only an `ImageFlow` has (the
   step to the optimum, recomputed inputs, constants of its layers) is left out
   for others, which start as they are.
 
-  The constructor only describes a run. `train` begins it, or goes on with it,
-  and so does `start_or_resume`, for what else is to be done with a run.
+  What is in the working directory is listed in docs/training.md.
 
   #### Many devices
 
@@ -59,9 +57,6 @@ class Trainer(not_copied.NotCopied):
     )
   trainer.train()
   ```
-
-  What is in the working directory is listed in the guide to training
-  (docs/training.md): checkpoints, a log, pictures, a report.
   """
 
   _instead = (
@@ -78,7 +73,7 @@ class Trainer(not_copied.NotCopied):
       description=None,
       profile_steps=0,
   ):
-    """Describes a run; nothing is read, written or initialised.
+    """Describes a run; `train` or `start_or_resume` begins it, or goes on.
 
     Args:
       distribution: `tfd.TransformedDistribution` of float32 images, as
@@ -100,29 +95,19 @@ class Trainer(not_copied.NotCopied):
         shared among the replicas, or if `workdir` has `*`, `?` or `[` in its
         name.
     """
+    images = train_images, held_out_images
     self._replicas = replicas_lib.Replicas()
-    run_start.check(
-        distribution,
-        train_images,
-        held_out_images,
-        workdir,
-        config,
-        self._replicas,
-    )
+    run_start.check(distribution, *images, workdir, config, self._replicas)
     self._distribution = distribution
-    self._train_images = train_images
-    self._held_out_images = held_out_images
+    self._images = images
     self._workdir = workdir
     self._config = config
     self._profile_steps = profile_steps
+    model = run_settings.model_settings(distribution)
     self._settings = run_settings.run_settings(
-        config,
-        description,
-        train_images,
-        held_out_images,
-        model_settings.model_settings(distribution),
+        config, description, *images, model
     )
-    with self._replicas.scope():
+    with self._replicas.strategy.scope():
       self._state = train_state.TrainState(distribution, config)
       self._train_step = train_step.TrainStep(
           self._state, config, self._replicas
@@ -137,7 +122,7 @@ class Trainer(not_copied.NotCopied):
 
     A new run initialises the flow at the optimum, unless it is initialised
     already or of another kind, and saves that; a resumed one loads its newest
-    checkpoint and initialises nothing. A second call does nothing.
+    checkpoint. A second call does nothing.
 
     Returns:
       This `Trainer`.
@@ -149,16 +134,13 @@ class Trainer(not_copied.NotCopied):
       WorkdirError: If `workdir` cannot be written to.
     """
     if self._loop is None:
-      with self._replicas.scope():
+      with self._replicas.strategy.scope():
         self._begin()
     return self
 
   def _begin(self):
-    """Finds the run in the working directory, or begins it."""
     config = self._config
-    examples = self._examples = run_examples.RunExamples(
-        self._train_images, self._held_out_images, config
-    )
+    examples = self._examples = run_start.RunExamples(*self._images, config)
     files = run_files.RunFiles(
         self._workdir, self._state, config, self._replicas
     )
@@ -177,7 +159,7 @@ class Trainer(not_copied.NotCopied):
     self._files, self._start_values = files, start
     self._loop = training_loop.TrainingLoop(
         config,
-        self._train_images,
+        self._images[0],
         self._state,
         self._train_step,
         self._evaluate,
@@ -189,7 +171,6 @@ class Trainer(not_copied.NotCopied):
     )
 
   def _started(self):
-    """The loop; an error before there is a run."""
     if self._loop is None:
       raise RuntimeError('No run yet: call `start_or_resume()` first.')
     return self._loop
@@ -220,26 +201,19 @@ class Trainer(not_copied.NotCopied):
   def lock(self):
     """Context in which no other process can write to the working directory.
 
-    `train` takes the lock itself; this is for what else you write there. The
-    system takes it back when the process ends, by `kill -9` too; `lock.json`
-    says who holds it.
-
-    Returns:
-      Context manager.
+    `train` takes the lock itself; this is for what else you write there. It is
+    gone when the process ends, by `kill -9` too; `lock.json` says who holds it.
 
     Raises:
       WorkdirInUseError: On entry, if another process writes there, or has gone
         on with the run since this `Trainer` was made.
-      WorkdirError: The same, if the directory cannot be written to.
+      WorkdirError: On entry, if the directory cannot be written to.
     """
     self._started()
     return self._files.lock()
 
   def evaluate(self):
-    """Bits/dim of the held-out images, with averaged weights.
-
-    Returns:
-      Python `float`, the same in all processes.
+    """Bits/dim of the held-out images, with averaged weights: a `float`.
 
     Raises:
       RuntimeError: If the weights of the replicas are not the same bits.
@@ -294,25 +268,29 @@ class Trainer(not_copied.NotCopied):
       return self._finish(self._loop.run(stop))
 
   def report(self):
-    """The flow, with averaged weights, beside the best linear flows.
+    """A `diagnostics.OptimumReport` of the flow, with averaged weights.
 
-    Returns:
-      `diagnostics.OptimumReport`; the linear flows are fitted to the images
-      that the flow was initialised with.
+    Linear flows are fitted to the images that the flow was initialised with.
     """
     self._started()
     with self._state.average.swapped_in():
       self._evaluator.update()
-      return run_results.optimum_report(
+      # Of large sets, about the first images.
+      bits, held_out = self._config.bits, self._examples.held_out
+      data, _ = self._examples.init.array(bits)
+      x, kwargs = held_out.array(bits)
+      return diagnostics.optimum_report(
           self._distribution,
-          self._evaluator,
-          self._examples.init,
-          self._examples.held_out,
-          self._config.bits,
+          data,
+          x,
+          bits,
+          log_prob=self._evaluator.log_prob,
+          num_data=min(len(data), self._examples.init.num_disjoint),
+          num_held_out=min(len(x), held_out.num_independent),
+          **kwargs,
       )
 
   def _finish(self, held_out):
-    """What comes of the run; written last: then it is complete."""
     report = self.report()
     with self._state.average.swapped_in():
       found = run_results.RunResults(

@@ -2,12 +2,13 @@
 
 import csv
 import io
+import math
 import os
 import pathlib
 
 from tfp_flowopt.internal import atomic_files
 
-__all__ = ['TrainingLog']
+__all__ = ['TrainingLog', 'column']
 
 
 class TrainingLog:
@@ -18,16 +19,10 @@ class TrainingLog:
   again. So the file never lacks or repeats a step.
 
   What is not a row in a damaged file is passed over; of rows of one step the
-  last one counts.
+  last one counts. The first column is the step.
   """
 
   def __init__(self, path, columns):
-    """Opens a log, or starts one.
-
-    Args:
-      path: Of the CSV file.
-      columns: Names of the columns; the first one is the step.
-    """
     self._path = pathlib.Path(path)
     self._columns = columns
     self._buffer = []
@@ -80,6 +75,13 @@ class TrainingLog:
       writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def column(rows, name):
+  """The finite numbers of a column, by step."""
+  given = (row for row in rows if row.get(name))
+  numbers = {int(row['step']): float(row[name]) for row in given}
+  return {step: x for step, x in numbers.items() if math.isfinite(x)}
 
 
 def _is_row(values):

@@ -1,18 +1,25 @@
 """The steps of a run: each taken, written down, and saved when it is due."""
 
+import math
 import time
 
+import tensorflow as tf
+
+from tfp_flowopt.internal import progress
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
-from tfp_flowopt.training import loss_progress
-from tfp_flowopt.training import profiling
 from tfp_flowopt.training import run_pictures
 
-__all__ = ['TrainingLoop']
+__all__ = ['LossProgress', 'TrainingLoop']
+
+# The first steps trace graphs and fill caches, so they are not profiled.
+_FIRST_PROFILED = 5
 
 
 class TrainingLoop:
   """Takes the steps of a run that has begun.
+
+  `evaluate` is a function of nothing: bits/dim of the held-out images.
 
   Attributes:
     train_step: The step, a function of a batch and of whether to stop.
@@ -32,20 +39,6 @@ class TrainingLoop:
       start,
       profile_steps,
   ):
-    """Prepares the loop.
-
-    Args:
-      config: `TrainConfig`.
-      train_images: As `Trainer` takes them.
-      state: `TrainState`.
-      train_step: `TrainStep`.
-      evaluate: Function of nothing: bits/dim of the held-out images.
-      replicas: `Replicas`.
-      files: `RunFiles` of a run that has begun.
-      samples: `ExampleBatches` that are shown beside samples.
-      start: What was known before training, see `Trainer.start`.
-      profile_steps: Number of steps to profile.
-    """
     self._config = config
     self._train_images = train_images
     self._state = state
@@ -60,7 +53,7 @@ class TrainingLoop:
         config.bits,
         samples.seed,
     )
-    self._profiler = profiling.StepProfiler(
+    self._profiler = _StepProfiler(
         files.workdir / 'profile', profile_steps if replicas.is_chief else 0
     )
     self._start = start
@@ -74,21 +67,11 @@ class TrainingLoop:
     return int(self._state.step.numpy())
 
   def run(self, stop):
-    """Takes all steps still to be taken, and evaluates the last.
+    """Takes all steps still to be taken, until the `StopSignal` is received.
 
-    Args:
-      stop: `interruption.StopSignal`.
-
-    Returns:
-      Python `float`, bits/dim of the held-out images.
-
-    Raises:
-      DivergedError: If it diverged again after all roll-backs.
-      TrainingInterrupted: At SIGTERM or Ctrl-C, after the step is saved.
-      WorkerLostError: If another worker ended or does not answer.
-      WorkdirError: If the working directory cannot be written to any more.
+    Returns bits/dim of the held-out images after the last one.
     """
-    bar = loss_progress.LossProgress(
+    bar = LossProgress(
         self._config.train_steps,
         self._config.batch_size,
         self._start['train_optimum'].get(
@@ -99,10 +82,15 @@ class TrainingLoop:
     # Once, and once more each time the run went back.
     while self.step < self._config.train_steps:
       self._train(stop, bar)
-    self._profiler.close()
+    self._profiler.trace(False)
     bar.close()
     bar.print('Evaluating, and writing checkpoint, report and pictures ...')
-    return self._finish()
+    held_out = self._evaluate()
+    self._files.keep_best(held_out)
+    self._append(self.step, held_out_bits_per_dim=held_out)
+    self._files.save()
+    self._draw_pictures()
+    return held_out
 
   def _batches(self):
     """Batches from the present step on, for the replicas of this process."""
@@ -125,18 +113,15 @@ class TrainingLoop:
     batches = self._batches()
     while self.step < config.train_steps:
       step = self.step
-      row = {'step': step}
-      evaluated = step % config.eval_every == 0
-      if evaluated:
-        row['held_out_bits_per_dim'] = self._evaluate()
-        self._files.keep_best(row['held_out_bits_per_dim'])
+      held_out = None
+      if step % config.eval_every == 0:
+        held_out = self._evaluate()
+        self._files.keep_best(held_out)
       self._profiler.step()
       result = self.train_step(next(batches), stop.received)
-      self._note(result, row, bar)
-      if evaluated:
-        bar.print(
-            f'step {step}: held-out {row["held_out_bits_per_dim"]:.3f} bits/dim'
-        )
+      self._note(step, result, held_out, bar)
+      if held_out is not None:
+        bar.print(f'step {step}: held-out {held_out:.3f} bits/dim')
         self._draw_pictures()
       if self._files.rollbacks.count(result.skipped):
         self._files.go_back()
@@ -159,7 +144,7 @@ class TrainingLoop:
         self._files.close()
         raise interruption.TrainingInterrupted(self._files.saved_step)
 
-  def _note(self, result, row, bar):
+  def _note(self, step, result, held_out, bar):
     """Writes down what a step has met, and shows it."""
     state = self._state
     if result.skipped:
@@ -167,43 +152,35 @@ class TrainingLoop:
     if result.fallbacks:
       if not state.fallbacks.numpy():
         bar.print(
-            f'step {row["step"]}: inputs were recomputed with an error of '
+            f'step {step}: inputs were recomputed with an error of '
             f'{result.error:.1e} (tolerance {self._monitor.tolerance:.0e}), so '
             'gradients were computed from kept inputs. The column `fallbacks` '
             "counts that; if it is often, memory='stored' is faster."
         )
       state.fallbacks.assign_add(result.fallbacks)
+    row = {}
     if self._monitor is not None:
-      row.update(
-          reconstruction_error=result.error,
-          fallbacks=int(state.fallbacks.numpy()),
-      )
-    self._files.append(
-        **row,
+      row = {
+          'reconstruction_error': result.error,
+          'fallbacks': int(state.fallbacks.numpy()),
+      }
+    self._append(
+        step,
+        held_out_bits_per_dim=held_out,
         train_bits_per_dim=result.loss,
         gradient_norm=result.gradient_norm,
-        skipped_steps=int(state.skipped.numpy()),
-        seconds=self._seconds(),
+        **row,
     )
-    bar.update(row['step'] + 1, result.loss)
+    bar.update(step + 1, result.loss)
 
-  def _finish(self):
-    """Last evaluation, checkpoint and pictures."""
-    held_out = self._evaluate()
-    self._files.keep_best(held_out)
+  def _append(self, step, **row):
+    """Adds a row to the log; its seconds include those of earlier processes."""
     self._files.append(
-        step=self.step,
-        held_out_bits_per_dim=held_out,
+        step=step,
+        **row,
         skipped_steps=int(self._state.skipped.numpy()),
-        seconds=self._seconds(),
+        seconds=round(self._seconds_before + time.monotonic() - self._began, 2),
     )
-    self._files.save()
-    self._draw_pictures()
-    return held_out
-
-  def _seconds(self):
-    """Seconds of training, those of earlier processes included."""
-    return round(self._seconds_before + time.monotonic() - self._began, 2)
 
   def _draw_pictures(self):
     """Draws curve and samples, with averaged weights."""
@@ -219,3 +196,62 @@ class TrainingLoop:
           self._files.rows(),
           self._start,
       )
+
+
+class LossProgress:
+  """Shows the loss as a running mean, and its gain over a linear flow.
+
+  The gain is positive where the flow is better, as in the report. `optimum` is
+  bits/dim of that flow on training images, `None` if it is not known.
+  """
+
+  def __init__(self, total, images_per_step, optimum, quiet):
+    self._bar = None if quiet else progress.Progress(total, images_per_step)
+    self._optimum = optimum
+    # Single batches vary more than they improve.
+    self._shown = math.nan
+
+  def update(self, done, loss):
+    """Shows the state after a step, whose loss may be NaN."""
+    if math.isfinite(loss):
+      first = math.isnan(self._shown)
+      self._shown = loss if first else 0.95 * self._shown + 0.05 * loss
+    if self._bar is not None:
+      numbers = {'bits/dim': self._shown}
+      if self._optimum is not None:
+        numbers['best linear'] = self._optimum
+        numbers['gain'] = self._optimum - self._shown
+      self._bar.update(done, **numbers)
+
+  def print(self, text):
+    """Prints a line above the bar."""
+    if self._bar is not None:
+      self._bar.print(text)
+
+  def close(self):
+    """Ends the line of the bar."""
+    if self._bar is not None:
+      self._bar.close()
+
+
+class _StepProfiler:
+  """Writes a trace of some steps of this process."""
+
+  def __init__(self, directory, num_steps):
+    self._directory = str(directory)
+    self._traced = range(_FIRST_PROFILED, _FIRST_PROFILED + num_steps)
+    self._seen = 0
+    self._tracing = False
+
+  def step(self):
+    """To be called before each step."""
+    self.trace(self._seen in self._traced)
+    self._seen += 1
+
+  def trace(self, tracing):
+    """Starts a trace or ends it, unless that is how it is."""
+    if tracing and not self._tracing:
+      tf.profiler.experimental.start(self._directory)
+    elif self._tracing and not tracing:
+      tf.profiler.experimental.stop()
+    self._tracing = tracing

@@ -9,13 +9,15 @@ from tfp_flowopt.bijectors import additive_coupling
 from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import scaling_cascade
-from tfp_flowopt.bijectors.multiscale import budget_shares
 from tfp_flowopt.bijectors.multiscale import factor_out
 from tfp_flowopt.bijectors.multiscale import flow_couplings
 from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.parameters import budget as budget_lib
+from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
 __all__ = ['build_levels']
 
@@ -26,166 +28,199 @@ _STEPS_AT_FULL_RATE = 8
 # The linear couplings; a filter that predicts one half of the channels from
 # the other needs no more.
 _LINEAR_LIPSCHITZ = 1.0
+# What the couplings get of a budget, and how much less at each coarser level;
+# the rest goes to the scaling cascades. Chosen by measurement: see
+# docs/lipschitz.md.
+_COUPLING_SHARE = 0.3
+_SHARE_RATIO = 1.0 / 3.0
+# No coupling gets more, in nats, however few there are to share a budget: a
+# network of constant 4 needs no more, one of 1e5 would only be hard to train.
+_LARGEST_COUPLING = 2.25
 
 
 def build_levels(config, event_shape, conditioning_channels, monitor):
-  """Builds all levels of a flow.
+  """The finest `FlowLevel` of a flow, which holds the others.
 
-  Args:
-    config: `ImageFlowConfig`.
-    event_shape: Shape of an image, a list `[H, W, C]`.
-    conditioning_channels: Number of features of the conditioning, or 0.
-    monitor: `ReconstructionMonitor` of the steps.
-
-  Returns:
-    The finest `FlowLevel`, which holds the others.
-
-  Raises:
-    ValueError: If the budget is too small for the rounding alone, or if a
-      coupling of the user's does not keep to its share.
+  `event_shape` is a list `[H, W, C]`, `conditioning_channels` 0 for none, and
+  `monitor` the `ReconstructionMonitor` of the steps. A `ValueError` if the
+  budget is too small for the rounding alone, or if a coupling of the user's
+  does not keep to its share.
   """
-  builder = _Builder(config, event_shape)
+  # Of each level: the shape of its squeezed images, how many of their channels
+  # are factored out, and the cascades of what arrives and of what leaves.
+  shapes, factored, cascades, arriving = [], [], [], None
+  height, width, travelling = event_shape
+  for index in range(config.num_levels):
+    height, width, channels = height // 2, width // 2, 4 * travelling
+    travelling = channels // 2 if index + 1 < config.num_levels else 0
+    shapes.append([height, width, channels])
+    factored.append(channels - travelling)
+    leaving = _cascade(config, height, width, factored[-1])
+    cascades.append((arriving, leaving))
+    arriving = _cascade(config, height, width, travelling)
+  shares = [None] * config.num_levels
+  log_slopes = [(None, None)] * config.num_levels
+  if config.lipschitz_budget is not None:
+    shares, log_slopes = _shared_budget(config, cascades)
+
   rng = np.random.default_rng(config.seed)
   couplings = flow_couplings.FlowCouplings(config, conditioning_channels, rng)
-  parts = [
-      builder.linear_parts_and_steps(index, couplings, rng)
-      for index in range(config.num_levels)
+  steps = [
+      _steps(config, shape, share, couplings, rng)
+      for shape, share in zip(shapes, shares, strict=True)
   ]
   level = None
   for index in reversed(range(config.num_levels)):
-    level = builder.level(index, *parts[index], level, monitor)
-  return level
-
-
-class _Builder:
-  """Builds the parts of each level."""
-
-  def __init__(self, config, event_shape):
-    self._config = config
-    self._rate = min(1.0, _STEPS_AT_FULL_RATE / config.num_steps)
-    # Shapes of the squeezed images of each level.
-    self._shapes = []
-    height, width, channels = event_shape
-    for _ in range(config.num_levels):
-      height, width, channels = height // 2, width // 2, 4 * channels
-      self._shapes.append([height, width, channels])
-      channels //= 2
-    self._shares = None
-    if config.lipschitz_budget is not None:
-      self._shares = budget_shares.BudgetShares(
-          config,
-          [
-              (self._cascade(index, False), self._cascade(index, True))
-              for index in range(config.num_levels)
-              if config.tile_sizes
-          ],
-      )
-
-  def linear_parts_and_steps(self, index, couplings, rng):
-    """The parts of a level that are drawn at random, and what undoes them."""
-    shape = self._shapes[index]
-    channels = shape[-1]
-    log_lipschitz = self._shares and self._shares.of_coupling[index]
-    steps, rotation = [], np.eye(channels)
-    for _ in range(self._config.num_steps):
-      linear = self._linear(channels, 'rotation')
-      linear.initialize(left=_random_rotation(rng, channels))
-      rotation = linear.left.numpy() @ rotation
-      steps.append([
-          act_norm.ActNorm(
-              channels,
-              self._config.log_range,
-              rate=self._rate,
-              dtype=self._config.dtype,
-          ),
-          linear,
-          self._linear_coupling(channels),
-          couplings.make(shape, log_lipschitz),
-      ])
-    restore = self._linear(channels, 'restore', trainable=False)
-    restore.initialize(left=rotation.T)
-    return steps, restore
-
-  def level(self, index, steps, restore, next_level, monitor):
-    """Puts the parts of a level together."""
-    channels = self._shapes[index][-1]
-    config = self._config
+    own_steps, restore = steps[index]
+    scaling_of_arriving, scaling_of_leaving = (
+        cascade
+        and scaling_cascade.ScalingCascade(
+            *cascade,
+            log_slopes=own_slopes,
+            log_range=config.log_range,
+            dtype=config.dtype,
+        )
+        for cascade, own_slopes in zip(
+            cascades[index], log_slopes[index], strict=True
+        )
+    )
     if config.coupling_fn or config.conditioner_fn:
-      repeated = separate_steps.SeparateSteps(steps)
+      repeated = separate_steps.SeparateSteps(own_steps)
     else:
       repeated = repeated_steps.RepeatedSteps(
-          steps, memory=config.memory, monitor=monitor
+          own_steps, memory=config.memory, monitor=monitor
       )
-    return flow_level.FlowLevel(
+    level = flow_level.FlowLevel(
         depth_to_space.DepthToSpace(2),
-        self._linear(channels, 'whiten', trainable=False),
+        _linear(config, shapes[index], 'whiten', trainable=False),
         repeated,
         restore,
         factor_out.FactorOut(
-            self._shapes[index],
-            self._num_factored(index),
-            next_level,
-            self._scaling(index, leaving=True),
+            shapes[index], factored[index], level, scaling_of_leaving
         ),
-        self._scaling(index, leaving=False),
+        scaling_of_arriving,
     )
+  return level
 
-  def _num_factored(self, index):
-    channels = self._shapes[index][-1]
-    is_last = index + 1 == self._config.num_levels
-    return channels if is_last else channels - channels // 2
 
-  def _cascade(self, index, leaving):
-    """Channels and tile sizes of a cascade, or `None` where there is none."""
-    if not self._config.tile_sizes or (index == 0 and not leaving):
-      return None
-    height, width, channels = self._shapes[index if leaving else index - 1]
-    channels = self._num_factored(index) if leaving else channels // 2
-    side = math.gcd(height, width)
-    sizes = [math.gcd(side, size) for size in self._config.tile_sizes]
-    return channels, tuple(dict.fromkeys(sizes))
+def _shared_budget(config, cascades):
+  """What each coupling of a flow may use of its budget, and what is left.
 
-  def _scaling(self, index, leaving):
-    """The `ScalingCascade` of what arrives at a level or leaves it, if any."""
-    cascade = self._cascade(index, leaving)
-    if cascade is None:
-      return None
-    log_slopes = None
-    if self._shares is not None:
-      shares = self._shares
-      log_slopes = (shares.leaving if leaving else shares.arriving)[index]
-    return scaling_cascade.ScalingCascade(
-        *cascade,
-        log_slopes=log_slopes,
-        log_range=self._config.log_range,
-        dtype=self._config.dtype,
+  Couplings have fixed shares, which fall from level to level. The rest is one
+  `LipschitzBudget` of the log-slopes of all cascades: training shares it out,
+  along each path through the levels. A `ValueError` if nothing is left.
+
+  Args:
+    config: `ImageFlowConfig` with a budget.
+    cascades: For each level, a pair of the channels and tile sizes of the
+      cascade of what arrives there (`None` at the first), and of that of what
+      is factored out. Not looked at in a flow without cascades.
+
+  Returns:
+    For each level, the logarithm of the Lipschitz constants that one coupling
+    may have; and a pair of the `LogSlopes` of its cascades, or `None`.
+  """
+  weights = _SHARE_RATIO ** np.arange(config.num_levels)
+  share = _COUPLING_SHARE if config.tile_sizes else 1.0
+  of_coupling = [
+      min(
+          config.lipschitz_budget * share * weight / config.num_steps,
+          _LARGEST_COUPLING,
+      )
+      for weight in (weights / weights.sum()).tolist()
+  ]
+  if not config.tile_sizes:
+    return of_coupling, [(None, None)] * config.num_levels
+  budget = budget_lib.LipschitzBudget(config.lipschitz_budget)
+  log_slopes, fixed, passed, num_passed = [], 0.0, [], 0
+  for (arriving, leaving), log_lipschitz in zip(
+      cascades, of_coupling, strict=True
+  ):
+    fixed += config.num_steps * log_lipschitz
+    slopes = tuple(
+        cascade and log_slopes_lib.LogSlopes(
+            scaling_cascade.num_log_slopes(*cascade), dtype=config.dtype
+        )
+        for cascade in (arriving, leaving)
     )
-
-  def _linear(self, channels, name, trainable=True):
-    return invertible_conv1x1.InvertibleConv1x1(
-        channels,
-        self._config.log_range,
-        trainable=trainable,
-        rate=self._rate,
-        dtype=self._config.dtype,
-        name=name,
+    log_slopes.append(slopes)
+    if arriving is not None:
+      passed.append(slopes[0])
+      num_passed += scaling_cascade.num_scalings(*arriving)
+    # The certificate of each scaling has the safety factor.
+    num_scalings = num_passed + scaling_cascade.num_scalings(*leaving)
+    fixed_and_safety = fixed + num_scalings * math.log(
+        rounding.inflation(config.dtype)
     )
+    if not fixed_and_safety < config.lipschitz_budget:
+      raise ValueError(
+          'Argument `lipschitz_budget` must be more: couplings and rounding '
+          f'take {fixed_and_safety:.3g}, got {config.lipschitz_budget}.'
+      )
+    budget.add_path([*passed, slopes[1]], fixed_and_safety)
+  return of_coupling, log_slopes
 
-  def _linear_coupling(self, channels):
-    """A coupling that predicts linearly, at first the identity."""
-    first, second = channels // 2, channels - channels // 2
-    return additive_coupling.AdditiveCoupling(
-        layers.LipschitzConv2D(
-            first,
-            second,
-            zero_initial=True,
-            lipschitz=_LINEAR_LIPSCHITZ,
-            use_bias=False,
-            rate=self._rate,
-            dtype=self._config.dtype,
+
+def _steps(config, shape, log_lipschitz, couplings, rng):
+  """The steps of a level, and the linear map that undoes their rotations."""
+  channels = shape[-1]
+  steps, rotation = [], np.eye(channels)
+  for _ in range(config.num_steps):
+    linear = _linear(config, shape, 'rotation')
+    linear.initialize(left=_random_rotation(rng, channels))
+    rotation = linear.left.numpy() @ rotation
+    steps.append([
+        act_norm.ActNorm(
+            channels, config.log_range, rate=_rate(config), dtype=config.dtype
         ),
-        name='linear_coupling',
-    )
+        linear,
+        _linear_coupling(config, channels),
+        couplings.make(shape, log_lipschitz),
+    ])
+  restore = _linear(config, shape, 'restore', trainable=False)
+  restore.initialize(left=rotation.T)
+  return steps, restore
+
+
+def _rate(config):
+  return min(1.0, _STEPS_AT_FULL_RATE / config.num_steps)
+
+
+def _cascade(config, height, width, channels):
+  """Channels and tile sizes of a cascade; `None` for a flow without."""
+  if not config.tile_sizes:
+    return None
+  side = math.gcd(height, width)
+  sizes = [math.gcd(side, size) for size in config.tile_sizes]
+  return channels, tuple(dict.fromkeys(sizes))
+
+
+def _linear(config, shape, name, trainable=True):
+  return invertible_conv1x1.InvertibleConv1x1(
+      shape[-1],
+      config.log_range,
+      trainable=trainable,
+      rate=_rate(config),
+      dtype=config.dtype,
+      name=name,
+  )
+
+
+def _linear_coupling(config, channels):
+  """A coupling that predicts linearly, at first the identity."""
+  first, second = channels // 2, channels - channels // 2
+  return additive_coupling.AdditiveCoupling(
+      layers.LipschitzConv2D(
+          first,
+          second,
+          zero_initial=True,
+          lipschitz=_LINEAR_LIPSCHITZ,
+          use_bias=False,
+          rate=_rate(config),
+          dtype=config.dtype,
+      ),
+      name='linear_coupling',
+  )
 
 
 def _random_rotation(rng, size):

@@ -5,9 +5,8 @@ import numbers
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.internal import image_batch
 
-__all__ = ['Conditioning', 'halved', 'of_each_event', 'of_some_events', 'rows']
+__all__ = ['Conditioning', 'of_each_event', 'of_some_events', 'rows']
 
 
 class Conditioning:
@@ -18,16 +17,7 @@ class Conditioning:
   """
 
   def __init__(self, spec, event_shape):
-    """Creates it.
-
-    Args:
-      spec: Number of classes, an `int`, for integer labels `[...]`; or a shape:
-        `[F]` for vectors `[..., F]`, `[H, W, F]` for feature maps.
-      event_shape: `TensorShape` of an image, `[H, W, C]`.
-
-    Raises:
-      ValueError: If `spec` is none of these.
-    """
+    """Takes the `conditioning` of `ImageFlowConfig`, or is a `ValueError`."""
     self._is_labels = isinstance(spec, numbers.Integral)
     try:
       shape = arguments.check_ints(
@@ -62,20 +52,11 @@ class Conditioning:
     return self._shape[-1]
 
   def __call__(self, value, dtype, batch_shape=None):
-    """Maps `[..., h, w, F]`.
+    """Maps `[..., h, w, F]` of labels, vectors or feature maps.
 
-    Args:
-      value: Labels, vectors or feature maps.
-      dtype: Type of the result.
-      batch_shape: `TensorShape` of the images, to which that of `value` must
-        broadcast; by default it is not checked.
-
-    Returns:
-      `Tensor`.
-
-    Raises:
-      ValueError: If `value` is `None` or has a wrong type or shape.
-      InvalidArgumentError: If a label is out of range.
+    Their batch must broadcast to `batch_shape`, if it is given. A `ValueError`
+    if `value` is `None` or has a wrong type or shape; an `InvalidArgumentError`
+    if a label is out of range.
     """
     if value is None:
       raise ValueError(
@@ -134,39 +115,12 @@ class Conditioning:
     return f'features of shape [..., {sizes}]'
 
 
-def halved(maps):
-  """Feature maps at half the resolution, by averages; `None` stays `None`.
-
-  Args:
-    maps: `[..., h, w, F]`, even or, for what is the same everywhere, 1.
-
-  Returns:
-    `[..., h / 2, w / 2, F]`; maps of one position as they are.
-  """
-  if maps is None or maps.shape[-2] == 1:
-    return maps
-  return image_batch.on_image_batch(
-      lambda x: tf.nn.avg_pool2d(x, 2, 2, 'VALID'), maps
-  )
-
-
 def of_each_event(bijector, kwargs, num_events):
   """Keyword arguments with conditioning for each event of a batch.
 
   Whatever `log_prob` broadcasts, one for all events or one for each, has an
-  axis of events then, and can be divided as they are.
-
-  Args:
-    bijector: Any `tfb.Bijector`, such as a `tfb.Chain` of some.
-    kwargs: Further arguments of its methods: a dictionary, for a chain one of
-      dictionaries; or `None`.
-    num_events: Number of events, `N`; may be a `Tensor`.
-
-  Returns:
-    Dictionary like `kwargs`, with `rows` in the place of conditioning.
-
-  Raises:
-    ValueError: If there are neither one nor `N`.
+  axis of `num_events` then, and can be divided as they are. For a `tfb.Chain`,
+  `kwargs` are a dictionary of dictionaries.
   """
   parts = getattr(bijector, 'bijectors', None)  # of a chain, ...
   if parts is not None:
@@ -188,19 +142,11 @@ def of_each_event(bijector, kwargs, num_events):
 
 
 def rows(value, event_ndims, num_events):
-  """One row of conditioning for each event.
+  """One row of conditioning for each event: `[N] + shape of a single one`.
 
-  Args:
-    value: Labels or features, one for all events or one for each.
-    event_ndims: Number of dimensions of a single one; `None` if it is not
-      known, and then the first dimension counts events if it fits.
-    num_events: Number of events, `N`; may be a `Tensor`.
-
-  Returns:
-    `Tensor` `[N] + shape of a single one`.
-
-  Raises:
-    ValueError: If there are neither one nor `N`, or their rank is not known.
+  `event_ndims` are the dimensions of a single one; with `None` the first
+  dimension counts events if it fits. A `ValueError` unless there are one or
+  `num_events` of them.
   """
   value = tf.convert_to_tensor(value, name='conditioning')
   shape = value.shape
@@ -227,14 +173,9 @@ def rows(value, event_ndims, num_events):
 
 
 def of_some_events(kwargs, index):
-  """Keyword arguments for some of the events.
+  """Arguments of `of_each_event` for some of the events.
 
-  Args:
-    kwargs: From `of_each_event`.
-    index: Integers `[M]`, or a `slice`: which events.
-
-  Returns:
-    The same structure; what is no conditioning is for all events.
+  `index` is integers `[M]`, or a `slice`. What is no conditioning is for all.
   """
   result = {}
   for key, value in kwargs.items():

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors.multiscale import flat_latents
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
@@ -13,21 +14,21 @@ from tfp_flowopt.lipschitz import flow_bounds
 __all__ = ['FactorOut']
 
 
-class FactorOut(base.JointBijector):
+class FactorOut(flat_latents.FlatLatents):
   """Lets some channels of an image travel on, and makes the others latent.
 
   ```none
-  inverse(y) = concat(travel.inverse(y[..., :C - F]), flatten(y[..., C - F:]))
+  inverse(y) = concat(next_level.inverse(y[..., :C - F]),
+                      flatten(scaling.inverse(y[..., C - F:])))
   ```
 
   The building block of multi-scale flows (Dinh, Sohl-Dickstein & Bengio 2017):
   `forward` maps a flat latent `[..., H W C]` to an image `[..., H, W, C]`,
-  where `travel` is a flow of the same kind on `C - F` channels. The first part
-  of the latent is what travelled furthest.
+  where `next_level` is a flow of the same kind on `C - F` channels, which
+  `conditioning` is for. The first part of the latent is what travelled
+  furthest.
 
-  `conditioning` is for `travel`.
-
-  Lipschitz constants: the larger of those of `scaling` and of `travel`, for
+  Lipschitz constants: the larger of those of `scaling` and of `next_level`, for
   they act side by side.
   """
 
@@ -35,7 +36,7 @@ class FactorOut(base.JointBijector):
       self,
       event_shape,
       num_factored=None,
-      travel=None,
+      next_level=None,
       scaling=None,
       validate_args=False,
       name='factor_out',
@@ -46,7 +47,7 @@ class FactorOut(base.JointBijector):
       event_shape: `[H, W, C]`, known.
       num_factored: Number of channels to factor out, the `F` above, the last
         ones. By default all.
-      travel: A bijector that maps `[..., H W (C - F)]` to
+      next_level: A bijector that maps `[..., H W (C - F)]` to
         `[..., H, W, C - F]`; `None` if all channels are factored out.
       scaling: A bijector of images `[..., H, W, F]` that the factored channels
         pass last in direction `inverse`; by default none.
@@ -62,34 +63,26 @@ class FactorOut(base.JointBijector):
     channels = self._event_shape[-1]
     if num_factored is None:
       num_factored = channels
-    # The number of channels at most.
-    num_factored = arguments.check_int(
+    self._num_factored = arguments.check_int(
         'num_factored', num_factored, most=channels
     )
-    for key, value in (('travel', travel), ('scaling', scaling)):
+    for key, value in (('next_level', next_level), ('scaling', scaling)):
       if value is not None:
         arguments.check_instance(
             key, value, tfp.bijectors.Bijector, 'a bijector'
         )
-    if (travel is None) != (num_factored == channels):
+    if (next_level is None) != (num_factored == channels):
       raise ValueError(
-          'Argument `travel` must be given if, and only if, some channels '
-          f'travel on; got {travel} for {channels - num_factored} channels.'
+          'Argument `next_level` must be given if, and only if, some channels '
+          f'travel on; got {next_level} for {channels - num_factored} channels.'
       )
     with tf.name_scope(name) as name:
-      self._num_factored = num_factored
-      self._travel = travel
-      self._scaling = scaling
-      super().__init__(
-          forward_min_event_ndims=1,
-          inverse_min_event_ndims=3,
-          dtype=None if travel is None else travel.dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
-
-  _is_conditional = True
+      self._travel = next_level  # checkpoints know it by this name
+      # The other name puts its weights first, as they were when `next_level`
+      # had another one: optimisers keep their state, and sum, in that order.
+      self._factored_scaling = self._scaling = scaling
+      dtype = None if next_level is None else next_level.dtype
+      super().__init__(dtype, parameters, name)
 
   @property
   def event_shape(self):
@@ -97,7 +90,7 @@ class FactorOut(base.JointBijector):
     return self._event_shape
 
   @property
-  def travel(self):
+  def next_level(self):
     """The bijector of the channels that travel on, or `None`."""
     return self._travel
 
@@ -112,10 +105,7 @@ class FactorOut(base.JointBijector):
     return self._num_factored
 
   def split(self, y):
-    """Splits images into what travels on and what is factored out.
-
-    Args:
-      y: `[..., H, W, C]`.
+    """Splits images `[..., H, W, C]` into what travels on and what does not.
 
     Returns:
       `[..., H, W, C - F]` and `[..., H, W, F]`.
@@ -124,81 +114,57 @@ class FactorOut(base.JointBijector):
         y, [y.shape[-1] - self._num_factored, self._num_factored], axis=-1
     )
 
-  def _forward_and_log_det(self, x, conditioning=None):
-    x = base.check_event(x, [self._event_shape.num_elements()], self.name)
-    height, width, channels = self._event_shape.as_list()
-    size = height * width * self._num_factored
-    travelling, factored = x[..., :-size], x[..., -size:]
-    factored = tf.reshape(
-        factored,
-        tf.concat([tf.shape(x)[:-1], [height, width, self._num_factored]], 0),
-    )
+  def _scaled(self, evaluate, factored):
     scalings = [] if self._scaling is None else [self._scaling]
-    factored, log_det = base.compose(
-        base.forward_and_log_det, scalings, factored
+    return base.compose(evaluate, scalings, factored)
+
+  def _forward_and_log_det(self, x, conditioning=None):
+    x = base.check_event(x, [self.event_size], self.name)
+    image = [*self._event_shape[:2], self._num_factored]
+    size = math.prod(image)
+    factored = tf.reshape(
+        x[..., -size:], tf.concat([tf.shape(x)[:-1], image], axis=0)
     )
+    factored, log_det = self._scaled(base.forward_and_log_det, factored)
     if self._travel is None:
       return factored, log_det
-    travelling, travel_log_det = base.forward_and_log_det(
-        self._travel, travelling, conditioning
+    travelling, next_log_det = base.forward_and_log_det(
+        self._travel, x[..., :-size], conditioning
     )
     y = tf.concat([travelling, factored], axis=-1)
-    y = tf.ensure_shape(y, x.shape[:-1] + [height, width, channels])
-    return y, log_det + travel_log_det
+    y = tf.ensure_shape(y, x.shape[:-1].concatenate(self._event_shape))
+    return y, log_det + next_log_det
 
   def _inverse_and_log_det(self, y, conditioning=None):
     y = base.check_event(y, self._event_shape, self.name)
     travelling, factored = self.split(y)
-    scalings = [] if self._scaling is None else [self._scaling]
-    factored, log_det = base.compose(
-        base.inverse_and_log_det, scalings, factored
-    )
+    factored, log_det = self._scaled(base.inverse_and_log_det, factored)
     size = math.prod(self._event_shape[:2]) * self._num_factored
     factored = tf.reshape(
         factored, tf.concat([tf.shape(y)[:-3], [size]], axis=0)
     )
     if self._travel is None:
       return factored, log_det
-    travelling, travel_log_det = base.inverse_and_log_det(
+    travelling, next_log_det = base.inverse_and_log_det(
         self._travel, travelling, conditioning
     )
     x = tf.concat([travelling, factored], axis=-1)
-    return x, log_det + travel_log_det
-
-  def _forward_event_shape(self, input_shape):
-    _check_compatible(input_shape[-1:], [self._event_shape.num_elements()])
-    return input_shape[:-1].concatenate(self._event_shape)
-
-  def _inverse_event_shape(self, output_shape):
-    _check_compatible(output_shape[-3:], self._event_shape)
-    return output_shape[:-3].concatenate([self._event_shape.num_elements()])
-
-  def _forward_event_shape_tensor(self, input_shape):
-    return tf.concat([input_shape[:-1], self._event_shape], axis=0)
-
-  def _inverse_event_shape_tensor(self, output_shape):
-    size = self._event_shape.num_elements()
-    return tf.concat([output_shape[:-3], [size]], axis=0)
-
-
-def _check_compatible(shape, expected):
-  if not shape.is_compatible_with(expected):
-    raise ValueError(f'An event must have shape {expected}, got {shape}.')
+    return x, log_det + next_log_det
 
 
 @bounds.lipschitz_bounds.register
 def _(bijector: FactorOut):
   sides = [
       bounds.ISOMETRY if side is None else bounds.lipschitz_bounds(side)
-      for side in (bijector.scaling, bijector.travel)
+      for side in (bijector.scaling, bijector.next_level)
   ]
-  return sides[0] if bijector.travel is None else sides[0].beside(sides[1])
+  return sides[0] if bijector.next_level is None else sides[0].beside(sides[1])
 
 
 @flow_bounds.bounds_by_part.register
 def _(bijector: FactorOut):
-  scaling, travel = (
+  sides = [
       flow_bounds.bounds_of_parts([] if side is None else [side])
-      for side in (bijector.scaling, bijector.travel)
-  )
-  return scaling if bijector.travel is None else scaling.beside(travel)
+      for side in (bijector.scaling, bijector.next_level)
+  ]
+  return sides[0] if bijector.next_level is None else sides[0].beside(sides[1])

@@ -14,7 +14,9 @@ from tfp_flowopt.networks import conv_conditioner
 __all__ = ['FlowCouplings']
 
 # The constants of couplings without a budget, unless they are chosen.
-_SCALE_BOUND, _TAIL_BOUND, _LIPSCHITZ = 1.0, 3.0, 4.0
+_DEFAULTS = {
+    'scale_bound': 1.0, 'tail_bound': 3.0, 'conditioner_lipschitz': 4.0
+}
 # The tail bound of couplings within a budget.
 _TAIL_BOUND_IN_BUDGET = 1.0
 
@@ -23,43 +25,29 @@ class FlowCouplings:
   """Makes the couplings of a flow, each within its share of the budget."""
 
   def __init__(self, config, conditioning_channels, rng):
-    """Creates the maker.
-
-    Args:
-      config: `ImageFlowConfig`.
-      conditioning_channels: Number of features of the conditioning, or 0.
-      rng: NumPy `Generator`, of the seeds of the networks.
-    """
+    """Creates the maker; `rng` draws the seeds of the networks."""
     self._config = config
     self._conditioning_channels = conditioning_channels
     self._rng = rng
     self._warned = False
 
   def make(self, event_shape, log_lipschitz):
-    """Makes the next coupling.
+    """The next coupling of images `[H, W, C]`.
 
-    Args:
-      event_shape: Shape of what it transforms, a list `[H, W, C]`.
-      log_lipschitz: What the logarithms of its Lipschitz constants may be, or
-        `None` without a budget.
-
-    Returns:
-      `tfb.Bijector`.
-
-    Raises:
-      ValueError: If what the user's function returns is no bijector or network,
-        or has larger constants.
+    `log_lipschitz` is what the logarithms of its Lipschitz constants may be, or
+    `None` without a budget. A `ValueError` if what the user's function returns
+    is no bijector or network, or has larger constants.
     """
     config = self._config
-    if config.coupling_fn is not None:
+    if config.coupling_fn is None:
+      coupling = self._coupling(event_shape[-1], log_lipschitz)
+    else:
       coupling = config.coupling_fn(list(event_shape), log_lipschitz)
       if not isinstance(coupling, tfp.bijectors.Bijector):
         raise ValueError(
             'Argument `coupling_fn` must return a tfb.Bijector, got '
             f'{coupling!r}.'
         )
-    else:
-      coupling = self._coupling(event_shape[-1], log_lipschitz)
     if config.coupling_fn or config.conditioner_fn:
       self._check(coupling, log_lipschitz)
     return coupling
@@ -69,47 +57,42 @@ class FlowCouplings:
     config = self._config
     first, second = channels // 2, channels - channels // 2
     is_affine = config.coupling == 'affine'
-    scale_bound = _or_default(config.scale_bound, _SCALE_BOUND)
-    tail_bound = _or_default(config.tail_bound, _TAIL_BOUND)
-    lipschitz = _or_default(config.conditioner_lipschitz, _LIPSCHITZ)
-    if log_lipschitz is not None and is_affine:
+    outputs = 2 * second if is_affine else second
+    if log_lipschitz is None:
+      scale_bound, tail_bound, lipschitz = (
+          default if getattr(config, name) is None else getattr(config, name)
+          for name, default in _DEFAULTS.items()
+      )
+    elif is_affine:
       tail_bound = _TAIL_BOUND_IN_BUDGET
       scale_bound, lipschitz = affine_coupling.constants_within(
           log_lipschitz, tail_bound
       )
-    elif log_lipschitz is not None:
+    else:
       lipschitz = 2.0 * math.sinh(log_lipschitz)
-    outputs = 2 * second if is_affine else second
     if config.conditioner_fn is not None:
       conditioner = config.conditioner_fn(first, outputs, lipschitz)
     else:
-      conditioner = self._network(
-          first, outputs, lipschitz, log_lipschitz is not None
+      sizes = first, config.hidden_channels, outputs
+      if log_lipschitz is not None:
+        # The network states its constant with the safety factor, which is
+        # hardly larger for a smaller one: for half of it, it is for certain.
+        lipschitz /= conv_conditioner.inflation(
+            sizes, 0.5 * lipschitz, config.dtype, config.compute_dtype
+        )
+      conditioner = networks.ConvConditioner(
+          *sizes,
+          lipschitz=lipschitz,
+          conditioning_channels=self._conditioning_channels,
+          dtype=config.dtype,
+          compute_dtype=config.compute_dtype,
+          seed=int(self._rng.integers(2**31)),
       )
     if is_affine:
       return affine_coupling.AffineCoupling(
           conditioner, scale_bound, tail_bound
       )
     return additive_coupling.AdditiveCoupling(conditioner)
-
-  def _network(self, inputs, outputs, lipschitz, within_budget):
-    """A new network, at first zero."""
-    config = self._config
-    sizes = inputs, config.hidden_channels, outputs
-    if within_budget:
-      # The network states its constant with the safety factor, which is hardly
-      # larger for a smaller constant: for half of it, it is for certain.
-      lipschitz /= conv_conditioner.inflation(
-          *sizes, 0.5 * lipschitz, config.dtype, config.compute_dtype
-      )
-    return networks.ConvConditioner(
-        *sizes,
-        lipschitz=lipschitz,
-        conditioning_channels=self._conditioning_channels,
-        dtype=config.dtype,
-        compute_dtype=config.compute_dtype,
-        seed=int(self._rng.integers(2**31)),
-    )
 
   def _check(self, coupling, log_lipschitz):
     """Refuses what takes more than its share; warns of what is not known."""
@@ -132,7 +115,3 @@ class FlowCouplings:
           f'{log_lipschitz:.6g} nats, and the logarithm of the constants of '
           f'{coupling.name} is {math.log(max(constants)):.6g}.'
       )
-
-
-def _or_default(value, default):
-  return default if value is None else value

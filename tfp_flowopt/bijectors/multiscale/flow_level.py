@@ -4,15 +4,15 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
+from tfp_flowopt.bijectors.multiscale import flat_latents
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.internal import image_batch
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['FlowLevel']
 
 
-class FlowLevel(base.JointBijector):
+class FlowLevel(flat_latents.FlatLatents):
   """One resolution of a multi-scale flow.
 
   In direction `inverse`, from an image to a flat latent:
@@ -23,22 +23,19 @@ class FlowLevel(base.JointBijector):
   ```
 
   `scaling`, of the channels that came from a finer level, and that of
-  `factor_out`, of those that leave, scale them by their local energy.
-  `whiten` is the linear map that `initialize_at_optimum` puts at the
-  closed-form optimum. The steps rotate the channels between couplings;
-  `restore` undoes their rotations, so that the order of the whitened channels
-  (by eigenvalue) is known where they are factored out. What travels on is the
-  image that the next level (`factor_out.travel`) sees. So does `conditioning`,
-  `[..., H, W, F]` or `[..., 1, 1, F]`: the steps and the next level see it at
-  half the resolution.
+  `factor_out`, of those that leave, scale them by their local energy. `whiten`
+  is the linear map that `initialize_at_optimum` puts at the closed-form
+  optimum. The steps rotate the channels between couplings; `restore` undoes
+  their rotations, so that the order of the whitened channels (by eigenvalue) is
+  known where they are factored out. What travels on is the image that the next
+  level (`factor_out.next_level`) sees. So does `conditioning`,
+  `[..., H, W, F]` or `[..., 1, 1, F]`, at half the resolution.
 
-  `ImageFlow` trains neither `whiten` nor `restore`, but the ActNorm and the
-  linear map of each step, which come after whitening. In `A = U diag(s) V^T`
-  of images, `s` differs by factors of hundreds between directions: turning `V`
-  by a small angle `a` changes a latent of unit variance by up to
-  `a max(s) / min(s)`, and a small change `d` of the shift by `d max(s)`. After
-  whitening the same steps change all latents by about `a` and `d`, so that a
-  learning rate suits all of them.
+  `ImageFlow` trains neither `whiten` nor `restore`. In `A = U diag(s) V^T` of
+  images, `s` differs by factors of hundreds: turning `V` by an angle `a`
+  changes a latent of unit variance by up to `a max(s) / min(s)`. The steps come
+  after whitening, where it is about `a`, so one learning rate suits all of
+  them.
   """
 
   def __init__(
@@ -68,18 +65,12 @@ class FlowLevel(base.JointBijector):
       ValueError: If a part is no bijector.
     """
     parameters = dict(locals())
-    parts = {
-        'squeeze': squeeze,
-        'whiten': whiten,
-        'steps': steps,
-        'restore': restore,
-        'factor_out': factor_out,
-    }
+    names = ['squeeze', 'whiten', 'steps', 'restore', 'factor_out']
     if scaling is not None:
-      parts['scaling'] = scaling
-    for key, value in parts.items():
+      names.append('scaling')
+    for key in names:
       arguments.check_instance(
-          key, value, tfp.bijectors.Bijector, 'a bijector'
+          key, parameters[key], tfp.bijectors.Bijector, 'a bijector'
       )
     with tf.name_scope(name) as name:
       self._squeeze = squeeze
@@ -88,16 +79,12 @@ class FlowLevel(base.JointBijector):
       self._restore = restore
       self._factor_out = factor_out
       self._scaling = scaling
-      super().__init__(
-          forward_min_event_ndims=1,
-          inverse_min_event_ndims=3,
-          dtype=whiten.dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(whiten.dtype, parameters, name)
 
-  _is_conditional = True
+  @property
+  def event_shape(self):
+    """Shape of the images that arrive, `[H, W, C]`."""
+    return self._squeeze.forward_event_shape(self._factor_out.event_shape)
 
   @property
   def squeeze(self):
@@ -153,72 +140,33 @@ class FlowLevel(base.JointBijector):
     scaling = [] if self._scaling is None else [self._scaling]
     return [*scaling, self._squeeze, self._whiten]
 
-  @property
-  def _joint_parts(self):
-    """All bijectors in the order of direction `inverse`, the steps as one."""
-    return [
+  def halved(self, conditioning):
+    """Conditioning as the steps and the next level see it: means of 2 by 2.
+
+    What has one position, `[..., 1, 1, F]`, and `None` stay as they are.
+    """
+    if conditioning is None or conditioning.shape[-2] == 1:
+      return conditioning
+    return image_batch.on_image_batch(
+        lambda x: tf.nn.avg_pool2d(x, 2, 2, 'VALID'), conditioning
+    )
+
+  def _forward_and_log_det(self, x, conditioning=None):
+    return self._evaluate(base.forward_and_log_det, -1, x, conditioning)
+
+  def _inverse_and_log_det(self, y, conditioning=None):
+    return self._evaluate(base.inverse_and_log_det, 1, y, conditioning)
+
+  def _evaluate(self, evaluate, order, x, conditioning):
+    parts = [
         *self.parts_before_steps,
         self._repeated_steps,
         self._restore,
         self._factor_out,
     ]
-
-  def halved(self, conditioning):
-    """Conditioning as the steps and the next level see it.
-
-    Args:
-      conditioning: `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, or `None`.
-
-    Returns:
-      Means of 2 by 2 positions; the second kind, and `None`, as they are.
-    """
-    return conditioning_lib.halved(conditioning)
-
-  def _forward_and_log_det(self, x, conditioning=None):
-    return base.compose(
-        base.forward_and_log_det,
-        reversed(self._joint_parts),
-        x,
-        self.halved(conditioning),
-    )
-
-  def _inverse_and_log_det(self, y, conditioning=None):
-    return base.compose(
-        base.inverse_and_log_det,
-        self._joint_parts,
-        y,
-        self.halved(conditioning),
-    )
-
-  def _forward_event_shape(self, input_shape):
-    return self._squeeze.forward_event_shape(
-        self._factor_out.forward_event_shape(input_shape)
-    )
-
-  def _inverse_event_shape(self, output_shape):
-    return self._factor_out.inverse_event_shape(
-        self._squeeze.inverse_event_shape(output_shape)
-    )
-
-  def _forward_event_shape_tensor(self, input_shape):
-    return self._squeeze.forward_event_shape_tensor(
-        self._factor_out.forward_event_shape_tensor(input_shape)
-    )
-
-  def _inverse_event_shape_tensor(self, output_shape):
-    return self._factor_out.inverse_event_shape_tensor(
-        self._squeeze.inverse_event_shape_tensor(output_shape)
-    )
+    return base.compose(evaluate, parts[::order], x, self.halved(conditioning))
 
 
-@bounds.lipschitz_bounds.register
-def _(bijector: FlowLevel):
-  result = bounds.lipschitz_bounds(bijector.factor_out)
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
-
-
-@flow_bounds.bounds_by_part.register
-def _(bijector: FlowLevel):
-  return flow_bounds.bounds_of_parts([bijector.factor_out, *bijector.parts])
+flow_bounds.register_parts(
+    FlowLevel, lambda bijector: [bijector.factor_out, *bijector.parts]
+)

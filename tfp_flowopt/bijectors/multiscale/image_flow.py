@@ -9,37 +9,31 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
+from tfp_flowopt.bijectors.multiscale import flat_latents
 from tfp_flowopt.bijectors.multiscale import image_flow_config
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['ImageFlow']
 
 
-class ImageFlow(base.JointBijector):
+class ImageFlow(flat_latents.FlatLatents):
   """A multi-scale flow of images that can start at the closed-form optimum.
 
   `forward` maps a flat latent `[..., H W C]` to an image `[..., H, W, C]`, as
   `tfb.Glow` does, and can take its place. Each level (`FlowLevel`) squeezes the
   image, applies `num_steps` steps of ActNorm, 1x1 convolution and couplings,
   and factors out half of its channels. Both halves are then scaled by their
-  local energy (`ScalingCascade`).
+  local energy (`ScalingCascade`). A new flow only rearranges pixels;
+  `tfp_flowopt.initialize_at_optimum` puts the first linear map of each level at
+  the optimum for the data, which `initialized` keeps note of.
 
-  A new flow only rearranges pixels: `log_prob` works, and every coupling is the
-  identity. `tfp_flowopt.initialize_at_optimum` then puts the first linear map
-  of each level at the optimum for the data. That is an explicit call; whether
-  it was made is kept in `initialized`, which checkpoints save.
-
-  **Lipschitz constants.** The flow is made of linear maps, whose constants the
-  data choose, and of non-linear ones: couplings and scalings. With
-  `lipschitz_budget=beta` the non-linear part has a Lipschitz constant of at
-  most `e^beta`, and so has its inverse, whatever training does. The couplings
-  have fixed shares of `beta`; `LipschitzBudget` shares out the rest along each
-  path through the levels. `bounds_by_part` certifies both parts, and
-  `lipschitz_bounds` the whole flow.
+  **Lipschitz constants.** With `lipschitz_budget=beta` the non-linear part,
+  couplings and scalings, has a Lipschitz constant of at most `e^beta`, and so
+  has its inverse, whatever training does (`LipschitzBudget`). `bounds_by_part`
+  certifies both parts, and `lipschitz_bounds` the whole flow.
 
   **Couplings of your own.** `coupling_fn(event_shape, log_lipschitz)` makes any
   bijectors of images in the place of the couplings, as with `tfb.Glow`, and
@@ -51,11 +45,8 @@ class ImageFlow(base.JointBijector):
   **Conditioning.** With `conditioning` the networks of the couplings see class
   labels, vectors or feature maps, too, in their first layer: `inverse(y,
   conditioning=c)`, or `log_prob(y, bijector_kwargs={'conditioning': c})` of a
-  distribution. For each `c` it is a flow of its own, and all constants hold for
-  all of them, as a `c` only shifts what a hidden layer adds. A new one does not
-  depend on `c`; the closed-form optimum is that of all images together.
-
-  Each `log_prob` evaluates each network once.
+  distribution. All constants hold for each `c`. A new flow does not depend on
+  `c`; the closed-form optimum is that of all images together.
 
   #### Example
 
@@ -100,8 +91,7 @@ class ImageFlow(base.JointBijector):
           image_flow_config.ImageFlowConfig,
           'an ImageFlowConfig',
       )
-      names = (field.name for field in dataclasses.fields(config))
-      given = dict(zip(names, args, strict=False))
+      given = dict(zip(vars(config), args, strict=False))
       config = dataclasses.replace(config, **given, **kwargs)
     if math.gcd(*event_shape[:2]) % 2**config.num_levels:
       raise ValueError(
@@ -109,55 +99,38 @@ class ImageFlow(base.JointBijector):
           f'need a height and width divisible by {2**config.num_levels}, got '
           f'{event_shape}.'
       )
-    conditioning = None
-    if config.conditioning is not None:
-      conditioning = conditioning_lib.Conditioning(
-          config.conditioning, event_shape
-      )
     parameters = {
         'event_shape': event_shape,
-        **{
-            field.name: getattr(config, field.name)
-            for field in dataclasses.fields(config)
-        },
+        **vars(config),
         'validate_args': validate_args,
         'name': name,
     }
     with tf.name_scope(name) as name:
       self._config = config
-      self._conditioning = conditioning
+      self._conditioning, channels = None, 0
+      if config.conditioning is not None:
+        self._conditioning = conditioning_lib.Conditioning(
+            config.conditioning, event_shape
+        )
+        channels = self._conditioning.num_channels
       self._event_shape = event_shape
       self._monitor = reconstruction_monitor.ReconstructionMonitor(
           config.tolerance
       )
       self._top_level = builder.build_levels(
-          config,
-          event_shape.as_list(),
-          0 if conditioning is None else conditioning.num_channels,
-          self._monitor,
+          config, event_shape.as_list(), channels, self._monitor
       )
       self._marginals = None
       if config.gaussianize_marginals:
         self._marginals = marginal_gaussianization.MarginalGaussianization(
             event_shape[-1], config.marginal_knots, dtype=config.dtype
         )
-      self._initialized = tf.Variable(
-          False, trainable=False, name='initialized'
-      )
-      super().__init__(
-          forward_min_event_ndims=1,
-          inverse_min_event_ndims=3,
-          dtype=config.dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      self._initialized = tf.Variable(False, False, name='initialized')
+      super().__init__(config.dtype, parameters, name)
 
   def _configure(self, memory):
     self._config = dataclasses.replace(self._config, memory=memory)
     self._top_level = repeated_steps.with_memory(self._top_level, memory)
-
-  _is_conditional = True
 
   @property
   def _conditioning_ndims(self):
@@ -174,16 +147,11 @@ class ImageFlow(base.JointBijector):
     return self._event_shape
 
   @property
-  def event_size(self):
-    """Number of dimensions of an image, `H W C`."""
-    return self._event_shape.num_elements()
-
-  @property
   def levels(self):
     """The `FlowLevel`s, from the finest to the coarsest resolution."""
     levels = [self._top_level]
-    while levels[-1].factor_out.travel is not None:
-      levels.append(levels[-1].factor_out.travel)
+    while levels[-1].factor_out.next_level is not None:
+      levels.append(levels[-1].factor_out.next_level)
     return levels
 
   @property
@@ -207,14 +175,10 @@ class ImageFlow(base.JointBijector):
     return self._monitor
 
   def bounds_by_part(self):
-    """Certified constants of the linear and of the non-linear part.
-
-    Returns:
-      `FlowBounds`.
+    """The `FlowBounds`: certified constants of linear and non-linear part.
 
     Raises:
-      TypeError: If it is of a subclass that is not registered with
-        `lipschitz_bounds`: that may compute something else.
+      TypeError: If it is of a subclass without `lipschitz_bounds` of its own.
     """
     return flow_bounds.bounds_by_part(self)
 
@@ -230,31 +194,20 @@ class ImageFlow(base.JointBijector):
 
   def _forward_and_log_det(self, x, conditioning=None):
     x = base.check_event(x, [self.event_size], self.name)
-    return base.compose(
-        base.forward_and_log_det,
-        reversed(self.parts),
-        x,
-        self.conditioning_maps(conditioning, x.shape[:-1]),
-    )
+    maps = self.conditioning_maps(conditioning, x.shape[:-1])
+    parts = reversed(self.parts)
+    return base.compose(base.forward_and_log_det, parts, x, maps)
 
   def _inverse_and_log_det(self, y, conditioning=None):
     y = base.check_event(y, self._event_shape, self.name)
-    return base.compose(
-        base.inverse_and_log_det,
-        self.parts,
-        y,
-        self.conditioning_maps(conditioning, y.shape[:-3]),
-    )
+    maps = self.conditioning_maps(conditioning, y.shape[:-3])
+    return base.compose(base.inverse_and_log_det, self.parts, y, maps)
 
   def conditioning_maps(self, conditioning=None, batch_shape=None):
-    """Conditioning as the first `FlowLevel` takes it.
+    """Conditioning, as `inverse` takes it, as the first `FlowLevel` takes it.
 
-    Args:
-      conditioning: As `inverse` takes it.
-      batch_shape: `TensorShape` of the batch that it is for, if known.
-
-    Returns:
-      `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`; `None` for a flow without.
+    `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, for images of a `batch_shape`
+    if that is known; `None` for a flow without.
 
     Raises:
       ValueError: If it is missing, or does not fit.
@@ -262,29 +215,8 @@ class ImageFlow(base.JointBijector):
     if self._conditioning is not None:
       return self._conditioning(conditioning, self.dtype, batch_shape)
     if conditioning is not None:
-      raise ValueError(
-          'Argument `conditioning`: the flow was made without it.'
-      )
+      raise ValueError('Argument `conditioning`: the flow was made without it.')
     return None
 
-  def _forward_event_shape(self, input_shape):
-    return self._top_level.forward_event_shape(input_shape)
 
-  def _inverse_event_shape(self, output_shape):
-    return self._top_level.inverse_event_shape(output_shape)
-
-  def _forward_event_shape_tensor(self, input_shape):
-    return self._top_level.forward_event_shape_tensor(input_shape)
-
-  def _inverse_event_shape_tensor(self, output_shape):
-    return self._top_level.inverse_event_shape_tensor(output_shape)
-
-
-@bounds.lipschitz_bounds.register
-def _(bijector: ImageFlow):
-  return bounds.bounds_of_parts(bijector.parts)
-
-
-@flow_bounds.bounds_by_part.register
-def _(bijector: ImageFlow):
-  return flow_bounds.bounds_of_parts(bijector.parts[::-1])
+flow_bounds.register_parts(ImageFlow, lambda bijector: bijector.parts)

@@ -31,13 +31,11 @@ class ImageFlowConfig:
     coupling: Kind of the couplings, `'affine'` or `'additive'`.
     lipschitz_budget: Bound of the logarithm of the Lipschitz constants of the
       non-linear part and of its inverse, in nats, whatever training does;
-      `None` for no budget.
-    scale_bound: Bound of the log-slopes of an affine coupling. A budget
-      chooses it; without one, 1 by default.
-    tail_bound: Where the scaling of an affine coupling levels off. A budget
-      chooses it; without one, 3 by default.
-    conditioner_lipschitz: Lipschitz constant of each network. A budget
-      chooses it; without one, 4 by default, and `inf` for no bound.
+      `None` for no budget. It chooses the next three, which have the defaults
+      1, 3 and 4 without one.
+    scale_bound: Bound of the log-slopes of an affine coupling.
+    tail_bound: Where the scaling of an affine coupling levels off.
+    conditioner_lipschitz: Lipschitz constant of each network, `inf` for none.
     tile_sizes: Sides of the tiles of each `ScalingCascade`, in positions; where
       they do not divide an image, their greatest common divisor with its sides
       takes their place. Empty for no cascades.

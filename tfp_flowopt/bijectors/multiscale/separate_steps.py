@@ -10,7 +10,7 @@ __all__ = ['BijectorOfImages', 'SeparateSteps']
 
 
 class BijectorOfImages(base.JointBijector):
-  """Any bijector as one whose events are images.
+  """Any bijector that keeps shapes as one whose events are images.
 
   TFP's affect each position or value alone as a rule, and their
   log-determinants are those of one. Here they are those of an image.
@@ -19,18 +19,7 @@ class BijectorOfImages(base.JointBijector):
   def __init__(
       self, bijector, dtype, validate_args=False, name='bijector_of_images'
   ):
-    """Wraps a bijector.
-
-    Args:
-      bijector: `tfb.Bijector` that keeps the shape of images `[..., H, W, C]`.
-      dtype: Type of the images.
-      validate_args: Python `bool`.
-      name: Python `str`.
-
-    Raises:
-      ValueError: If its events have more dimensions than images, or others in
-        one direction than in the other.
-    """
+    """Wraps a bijector whose events have as many dimensions both ways."""
     parameters = dict(locals())
     ndims = bijector.forward_min_event_ndims, bijector.inverse_min_event_ndims
     if ndims[0] != ndims[1] or not ndims[0] <= 3:
@@ -40,13 +29,7 @@ class BijectorOfImages(base.JointBijector):
       )
     with tf.name_scope(name) as name:
       self._bijector = bijector
-      super().__init__(
-          forward_min_event_ndims=3,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name)
 
   @property
   def bijector(self):
@@ -58,40 +41,32 @@ class BijectorOfImages(base.JointBijector):
     return getattr(self._bijector, '_is_conditional', False)
 
   def _forward_and_log_det(self, x, conditioning=None):
-    y, log_det = base.forward_and_log_det(self._bijector, x, conditioning)
-    return y, self._of_image(log_det, x)
+    return self._evaluate(base.forward_and_log_det, x, conditioning)
 
   def _inverse_and_log_det(self, y, conditioning=None):
-    x, log_det = base.inverse_and_log_det(self._bijector, y, conditioning)
-    return x, self._of_image(log_det, y)
+    return self._evaluate(base.inverse_and_log_det, y, conditioning)
 
-  def _of_image(self, log_det, x):
-    """The sum over an image; a constant one need not have its dimensions."""
+  def _evaluate(self, evaluate, x, conditioning):
+    y, log_det = evaluate(self._bijector, x, conditioning)
+    # The sum over an image; a constant one need not have its dimensions.
     ndims = self._bijector.forward_min_event_ndims
     shape = base.shape_of(x)
     log_det = tf.broadcast_to(log_det, shape[: len(shape) - ndims])
-    return tf.reduce_sum(log_det, axis=list(range(ndims - 3, 0)))
+    return y, tf.reduce_sum(log_det, axis=list(range(ndims - 3, 0)))
 
 
 class SeparateSteps(base.JointBijector):
   """Steps of any bijectors, each with weights of its own, one after the other.
 
-  It takes the place of `RepeatedSteps` where a step holds what the user made: a
-  bijector of TFP's, a Keras network. Nothing is stacked and nothing recomputed,
-  so graph and memory grow with the number of steps.
+  In the place of `RepeatedSteps` where a step holds what the user made, such as
+  a bijector of TFP's or a Keras network. Nothing is stacked and nothing
+  recomputed, so graph and memory grow with the number of steps.
   """
 
   _is_conditional = True
 
   def __init__(self, steps, validate_args=False, name='separate_steps'):
-    """Creates the steps.
-
-    Args:
-      steps: List of lists of bijectors of images that keep their shape, in the
-        order of direction `inverse`.
-      validate_args: Python `bool`.
-      name: Python `str`.
-    """
+    """Creates the steps, lists of bijectors in the order of `inverse`."""
     parameters = dict(locals())
     with tf.name_scope(name) as name:
       dtype = steps[0][0].dtype
@@ -105,13 +80,7 @@ class SeparateSteps(base.JointBijector):
           ]
           for step in steps
       ]
-      super().__init__(
-          forward_min_event_ndims=3,
-          dtype=dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
-      )
+      super().__init__(3, dtype, parameters, name)
 
   @property
   def num_steps(self):
@@ -144,9 +113,7 @@ class SeparateSteps(base.JointBijector):
     )
 
   def _inverse_and_log_det(self, y, conditioning=None):
-    return base.compose(
-        base.inverse_and_log_det, self.parts, y, conditioning
-    )
+    return base.compose(base.inverse_and_log_det, self.parts, y, conditioning)
 
 
 @bounds.lipschitz_bounds.register
@@ -154,14 +121,4 @@ def _(bijector: BijectorOfImages):
   return bounds.known_bounds(bijector.bijector)
 
 
-@bounds.lipschitz_bounds.register
-def _(bijector: SeparateSteps):
-  result = bounds.ISOMETRY
-  for part in bijector.parts:
-    result = result.then(bounds.lipschitz_bounds(part))
-  return result
-
-
-@flow_bounds.bounds_by_part.register
-def _(bijector: SeparateSteps):
-  return flow_bounds.bounds_of_parts(bijector.parts)
+flow_bounds.register_parts(SeparateSteps, lambda bijector: bijector.parts)

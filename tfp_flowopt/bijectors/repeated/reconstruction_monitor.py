@@ -22,10 +22,8 @@ class ReconstructionMonitor(tf.Module):
   def __init__(self, tolerance=1e-4, name='reconstruction_monitor'):
     """Creates the account.
 
-    Args:
-      tolerance: Positive Python `float`: the largest error of an event,
-        relative to its norm, at which gradients are used.
-      name: Python `str`.
+    `tolerance` is the largest error of an event, relative to its norm, at which
+    gradients are used.
 
     Raises:
       ValueError: If `tolerance` is not positive.
@@ -69,10 +67,7 @@ class ReconstructionMonitor(tf.Module):
     self._error.assign(0.0)
 
   def record(self, error):
-    """Notes an error.
-
-    Args:
-      error: Scalar `Tensor`, may be NaN.
+    """Notes an error, a scalar that may be NaN.
 
     Returns:
       Boolean scalar `Tensor`, whether it is tolerable.

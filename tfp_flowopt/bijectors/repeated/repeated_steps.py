@@ -9,7 +9,6 @@ from tfp_flowopt.bijectors.repeated import reversible
 from tfp_flowopt.bijectors.repeated import stacked_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import module_tree
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['RepeatedSteps', 'with_memory']
@@ -29,24 +28,18 @@ class RepeatedSteps(base.JointBijector):
 
   Nor does the memory of gradients, with `memory='reversible'`: only input and
   output of the whole are kept, and the way back recomputes each step's input by
-  inverting the step (Gomez et al. 2017). The network of a coupling is evaluated
-  once for both, its inverse and its gradient.
-
-  Floating-point arithmetic does not invert exactly, and the inverses of earlier
-  steps amplify its errors. Bi-Lipschitz steps bound that before training:
-  `lipschitz.reconstruction_error_bound(repeated.parts, norms, dtype)`. And each
-  gradient measures it: the input is known, so when the way back arrives there,
-  the error is known exactly. Above a tolerance the gradient is computed from
-  the kept inputs of all steps instead, which costs time and memory, but is
-  exact; `monitor` counts that.
+  inverting the step (Gomez et al. 2017). Bi-Lipschitz steps bound the rounding
+  error of that before training: `lipschitz.reconstruction_error_bound(
+  repeated.parts, norms, dtype)`. And each gradient measures it, as the input is
+  known. Above a tolerance the gradient is computed from the kept inputs of all
+  steps instead, which costs time and memory, but is exact; `monitor` counts
+  that.
 
   Steps with couplings take `conditioning`, one for all of them: `forward(x,
-  conditioning=c)`, with gradients with respect to `c`.
-
-  Gradients of gradients are right, too; they take the memory of `'stored'`.
-  Forward-mode gradients (`tf.autodiff.ForwardAccumulator`) need `'stored'`.
-  Where nothing is trained, `copy(memory='stored')` has less to compute: the
-  reversible gradient always takes those with respect to the weights, too.
+  conditioning=c)`, with gradients with respect to `c`. Gradients of gradients
+  take the memory of `'stored'`; forward-mode gradients
+  (`tf.autodiff.ForwardAccumulator`) need `'stored'`. Where nothing is trained,
+  `copy(memory='stored')` has less to compute.
 
   #### Example
 
@@ -109,16 +102,11 @@ class RepeatedSteps(base.JointBijector):
       self._monitor = monitor
       first = self._stacked.step(0)
       super().__init__(
-          forward_min_event_ndims=max(
-              part.forward_min_event_ndims for part in first
-          ),
-          is_constant_jacobian=all(
-              part.is_constant_jacobian for part in first
-          ),
-          dtype=first[0].dtype,
-          validate_args=validate_args,
-          parameters=parameters,
-          name=name,
+          max(part.forward_min_event_ndims for part in first),
+          first[0].dtype,
+          parameters,
+          name,
+          is_constant_jacobian=all(part.is_constant_jacobian for part in first),
       )
 
   def _configure(self, memory):
@@ -152,14 +140,7 @@ class RepeatedSteps(base.JointBijector):
     return [self._stacked.step(k) for k in range(self.num_steps)]
 
   def step(self, index):
-    """One of `steps`.
-
-    Args:
-      index: Python `int`, or integer `Tensor`: one graph can serve all steps.
-
-    Returns:
-      List of bijectors, to look at.
-    """
+    """One of `steps`; with a `Tensor` as index one graph serves all of them."""
     return self._stacked.step(index)
 
   @property
@@ -168,15 +149,9 @@ class RepeatedSteps(base.JointBijector):
     return [part for step in self.steps for part in step]
 
   def trainable_step(self, index):
-    """A copy of one step with variables of its own.
+    """A copy of one step with variables of its own, a list of bijectors.
 
     To change one step: change the copy, then `assign` it.
-
-    Args:
-      index: Python `int`.
-
-    Returns:
-      List of bijectors.
     """
     return self._stacked.trainable_step(index)
 
@@ -185,10 +160,8 @@ class RepeatedSteps(base.JointBijector):
 
     Args:
       index: Python `int`.
-      step: Bijector or list of bijectors of the same structure.
-
-    Raises:
-      ValueError: If the structure differs.
+      step: Bijector or list of bijectors; a `ValueError` if their structure is
+        another one.
     """
     self._stacked.assign(index, _parts(step))
 
@@ -210,15 +183,7 @@ class RepeatedSteps(base.JointBijector):
 
 
 def with_memory(bijector, memory):
-  """A bijector whose `RepeatedSteps` compute their gradients in another way.
-
-  Args:
-    bijector: `tfb.Bijector`.
-    memory: As for `RepeatedSteps`.
-
-  Returns:
-    A copy that shares all weights, or `bijector` if nothing changes.
-  """
+  """A copy with the same weights, and this `memory` of the steps in it."""
   steps = [
       leaf
       for leaf in module_tree.leaves(bijector, stop=RepeatedSteps)
@@ -254,11 +219,4 @@ def _parts(step):
   return [part for one in step for part in _parts(one)]
 
 
-@bounds.lipschitz_bounds.register
-def _(bijector: RepeatedSteps):
-  return bounds.bounds_of_parts(bijector.parts)
-
-
-@flow_bounds.bounds_by_part.register
-def _(bijector: RepeatedSteps):
-  return flow_bounds.bounds_of_parts(bijector.parts)
+flow_bounds.register_parts(RepeatedSteps, lambda bijector: bijector.parts)

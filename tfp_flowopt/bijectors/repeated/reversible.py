@@ -10,54 +10,31 @@ __all__ = ['Walk']
 class Walk:
   """Applies stacked steps in one direction, in a loop.
 
-  Values and gradients are those of one step after the other. `stored` keeps
-  what TensorFlow's gradients need of each step. `reversible` keeps input and
-  output alone: its gradient recomputes each step's input from its output, on
-  the way back.
+  Values and gradients are those of one step after the other. `conditions` is a
+  list of one floating-point `Tensor` that all steps are conditioned on, or
+  none.
   """
 
   def __init__(self, steps, forward, event_ndims):
-    """Creates the walk.
-
-    Args:
-      steps: `StackedSteps`.
-      forward: Whether it goes in direction `forward`.
-      event_ndims: Number of dimensions of an event.
-    """
+    """Creates the walk through `StackedSteps`."""
     self._steps = steps
     self._forward = forward
     self._event_ndims = event_ndims
 
   def stored(self, x, weights, conditions):
-    """Walks with TensorFlow's own gradients.
+    """Walks with TensorFlow's own gradients, from `StackedSteps.weights`.
 
-    Args:
-      x: `Tensor`, the input of the first step in this direction.
-      weights: List of `Tensor`s, `StackedSteps.weights`.
-      conditions: List of one `Tensor`, of floating-point type, that all steps
-        are conditioned on; empty for none.
-
-    Returns:
-      The value, and the log-determinant, of the shape of the batch.
+    Returns the value, and the log-determinant, of the shape of the batch.
     """
-    y, log_det, _ = self._walk(x, _Arrays(weights), conditions)
+    y, log_det, _ = self._walk(x, _arrays(weights), conditions)
     return y, log_det
 
   def reversible(self, x, weights, conditions, monitor):
-    """Walks, and for gradients back by inverting the steps.
+    """The same, and for gradients back by inverting the steps.
 
     As the input is kept, the error of the way back is known exactly when it
     arrives there. It goes to the monitor; if it is too large, the steps are
     walked again, and the input of each is kept.
-
-    Args:
-      x: As for `stored`.
-      weights: As for `stored`.
-      conditions: As for `stored`.
-      monitor: `ReconstructionMonitor`.
-
-    Returns:
-      As `stored`.
     """
     num_weights = len(weights)
 
@@ -65,7 +42,7 @@ class Walk:
     def walk(x, *sources):
       weights = list(sources[:num_weights])
       conditions = list(sources[num_weights:])
-      y, log_det, _ = self._walk(x, _Slices(weights), conditions)
+      y, log_det, _ = self._walk(x, _slices(weights), conditions)
 
       def gradient(dy, d_log_det):
         walked, *gradients = self._walk_back(
@@ -102,34 +79,22 @@ class Walk:
     _check_same_shape(x, y)
     return tf.ensure_shape(y, x.shape), tf.broadcast_to(log_det, batch)
 
-  def _walk(self, x, weights, conditions, keep_inputs=False):
-    """Walks.
-
-    Args:
-      x: The input.
-      weights: `_Arrays` or `_Slices`.
-      conditions: As for `stored`.
-      keep_inputs: Whether to keep the inputs of all steps.
-
-    Returns:
-      Value, log-determinant, and the `TensorArray` of inputs if they are kept.
-    """
+  def _walk(self, x, weights_of, conditions, keep_inputs=False):
+    """The value, the log-determinant, and the inputs if they are kept."""
     num_steps = self._steps.num_steps
     batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
 
     def body(i, x, log_det, inputs):
       if keep_inputs:
         inputs = inputs.write(i, x)
-      own = weights.read(self._index(i))
+      own = weights_of(self._index(i))
       x, more = self._apply(own, x, conditions, batch)
       log_det = tf.ensure_shape(log_det + more, log_det.shape)
       return i + 1, x, log_det, inputs
 
-    inputs = (
-        tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)
-        if keep_inputs
-        else ()
-    )
+    inputs = ()
+    if keep_inputs:
+      inputs = tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)
     log_det = tf.zeros(batch, x.dtype)
     log_det.set_shape(x.shape[: x.shape.rank - self._event_ndims])
     _, y, log_det, inputs = tf.while_loop(
@@ -143,21 +108,13 @@ class Walk:
   def _walk_back(self, y, dy, d_log_det, weights, conditions):
     """Goes back to the input, and takes gradients on the way.
 
-    Args:
-      y: The value.
-      dy: Gradient with respect to it.
-      d_log_det: Gradient with respect to the log-determinant.
-      weights: List of stacked `Tensor`s.
-      conditions: As for `stored`.
-
-    Returns:
-      The input as recomputed, the gradient with respect to it, and those with
-      respect to the floating-point weights and the conditions.
+    Returns the input as recomputed, the gradient with respect to it, and those
+    with respect to the floating-point weights and the conditions.
     """
-    slices = _Slices(weights)
+    weights_of = _slices(weights)
 
     def back(i, y, dy):
-      own = slices.read(self._index(i))
+      own = weights_of(self._index(i))
       sources = _differentiable(own) + conditions
       totals = [None] * len(sources)
       for part in reversed(self._parts(own)):
@@ -188,11 +145,11 @@ class Walk:
   def _gradients_from_inputs(self, x, dy, d_log_det, weights, conditions):
     """Gradients by walking again and keeping the input of each step."""
     batch = tf.shape(d_log_det)
-    slices = _Slices(weights)
-    _, _, inputs = self._walk(x, slices, conditions, keep_inputs=True)
+    weights_of = _slices(weights)
+    _, _, inputs = self._walk(x, weights_of, conditions, keep_inputs=True)
 
     def back(i, _, dy):
-      own = slices.read(self._index(i))
+      own = weights_of(self._index(i))
       sources = _differentiable(own) + conditions
       x = inputs.read(i)
       with tf.GradientTape() as tape:
@@ -209,17 +166,10 @@ class Walk:
   def _loop_back(self, y, dy, weights, conditions, back):
     """Runs `back(i, y, dy)` for the last step first.
 
-    Args:
-      y: The value.
-      dy: Gradient with respect to it.
-      weights: List of stacked `Tensor`s.
-      conditions: As for `stored`.
-      back: Function that returns a step's input and the gradients with respect
-        to it and, as a list, to its weights and the conditions.
-
-    Returns:
-      The input of the walk and the gradients with respect to it, to the
-      weights, stacked, and to the conditions, summed.
+    It returns a step's input and the gradients with respect to it and, as a
+    list, to its weights and the conditions. The result is the input of the walk
+    and the gradients with respect to it, to the weights, stacked, and to the
+    conditions, summed.
     """
     num_steps = self._steps.num_steps
     stacked = [
@@ -259,35 +209,22 @@ class Walk:
     return x, dx, *(array.stack() for array in stacked), *summed
 
 
-class _Arrays:
-  """Stacked weights, step by step, with gradients that are arrays, too.
+def _arrays(weights):
+  """A function from the index of a step to its weights, a list of `Tensor`s.
 
-  The gradient of a slice in a loop would be a sum, over the steps, of stacks of
-  all steps.
+  Its gradients are arrays, too: the gradient of a slice in a loop would be a
+  sum, over the steps, of stacks of all steps.
   """
-
-  def __init__(self, weights):
-    self._arrays = [
-        tf.TensorArray(
-            w.dtype, w.shape[0], element_shape=w.shape[1:]
-        ).unstack(w)
-        for w in weights
-    ]
-
-  def read(self, index):
-    """The weights of one step, a list of `Tensor`s."""
-    return [array.read(index) for array in self._arrays]
+  arrays = [
+      tf.TensorArray(w.dtype, w.shape[0], element_shape=w.shape[1:]).unstack(w)
+      for w in weights
+  ]
+  return lambda index: [array.read(index) for array in arrays]
 
 
-class _Slices:
+def _slices(weights):
   """The same where no gradient is asked for: without a copy of all steps."""
-
-  def __init__(self, weights):
-    self._weights = weights
-
-  def read(self, index):
-    """The weights of one step, a list of `Tensor`s."""
-    return [w[index] for w in self._weights]
+  return lambda index: [w[index] for w in weights]
 
 
 def _plus(a, b):

@@ -15,15 +15,9 @@ class StackedSteps(tf.Module):
   """
 
   def __init__(self, steps, name='stacked_steps'):
-    """Stacks the weights.
+    """Stacks copies of the weights of steps, lists of bijectors.
 
-    Args:
-      steps: List of `K` steps, each a list of bijectors. Their weights are
-        copied.
-      name: Python `str`.
-
-    Raises:
-      ValueError: If the steps differ in more than their weights.
+    A `ValueError` if the steps differ in more than their weights.
     """
     super().__init__(name=name)
     for i, step in enumerate(steps):
@@ -48,9 +42,7 @@ class StackedSteps(tf.Module):
 
   def _leaves(self):
     """Variables and parametrisations, whose values the steps need."""
-    return module_tree.leaves(
-        self._parts, stop=parametrization.Parametrization
-    )
+    return module_tree.leaves(self._parts, stop=parametrization.Parametrization)
 
   def weights(self):
     """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
@@ -62,14 +54,7 @@ class StackedSteps(tf.Module):
     ]
 
   def with_weights(self, weights):
-    """One step.
-
-    Args:
-      weights: List as `weights` returns it, but of one step.
-
-    Returns:
-      List of bijectors that use these `Tensor`s.
-    """
+    """One step, bijectors with these `Tensor`s: `weights`, but of one step."""
     leaves = self._leaves()
     new = [
         parametrization.GivenWeights(weight)
@@ -80,14 +65,7 @@ class StackedSteps(tf.Module):
     return module_tree.with_leaves(self._parts, leaves, new)
 
   def step(self, index):
-    """One step, to look at.
-
-    Args:
-      index: Python `int`, or integer `Tensor`.
-
-    Returns:
-      List of bijectors whose weights are `Tensor`s, those of now.
-    """
+    """One step, to look at: its weights are `Tensor`s, those of now."""
     return self._copy(lambda leaf: leaf[index])
 
   def trainable_step(self, index):
@@ -105,15 +83,7 @@ class StackedSteps(tf.Module):
     )
 
   def assign(self, index, step):
-    """Replaces the weights of one step.
-
-    Args:
-      index: Python `int`.
-      step: List of bijectors of the same structure.
-
-    Raises:
-      ValueError: If the structure differs.
-    """
+    """Replaces the weights of one step by those of a list of bijectors."""
     found = module_tree.differences(self.step(index), step)
     if found:
       raise ValueError(f'Argument `step` has another structure: {found}.')

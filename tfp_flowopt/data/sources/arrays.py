@@ -12,7 +12,7 @@ import numpy as np
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.internal import arguments
 
-__all__ = ['Array', 'is_array', 'open_array', 'read_array']
+__all__ = ['Array', 'is_array', 'read_array']
 
 _IDX_NAME = re.compile(r'idx\d(-ubyte)?(\.gz)?$', re.IGNORECASE)
 # Behind two zeros: uint8, and then the number of dimensions.
@@ -86,20 +86,15 @@ def _read_idx(path):
 
 
 class Array(base.ImageStore):
-  """Images of an array, in memory or mapped."""
+  """Images `[N, H, W]` or `[N, H, W, C]` of a file, in memory or mapped."""
 
   encoded = False
 
-  def __init__(self, array, path):
-    """Checks the array.
-
-    Args:
-      array: uint8 `[N, H, W]` or `[N, H, W, C]`.
-      path: `pathlib.Path` of its file.
-
-    Raises:
-      ValueError: If the array has another type or shape, or no pixels.
-    """
+  def __init__(self, path):
+    try:
+      array = read_array(path)
+    except ValueError as e:
+      raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
     # Of images of no pixels, any number would fit into a small file.
     if (
         array.dtype != np.uint8
@@ -128,12 +123,3 @@ class Array(base.ImageStore):
   def files(self):
     """See base class."""
     return [self._path]
-
-
-def open_array(path):
-  """The images of a file; `ValueError` if it holds none, or is cut short."""
-  try:
-    array = read_array(path)
-  except ValueError as e:
-    raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
-  return Array(array, path)

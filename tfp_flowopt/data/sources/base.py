@@ -40,30 +40,17 @@ class ImageStore(abc.ABC):
 
   @abc.abstractmethod
   def read(self, index):
-    """Reads an image.
+    """Reads image number `index`, a Python `int`.
 
-    Args:
-      index: Python `int`.
-
-    Returns:
-      Bytes, or a uint8 array `[H, W, C]` unless `encoded`.
-
-    Raises:
-      OSError: If the file cannot be read.
-      ValueError: If it does not hold what it should.
+    Bytes, or a uint8 array `[H, W, C]` unless `encoded`. An `OSError` if the
+    file cannot be read, a `ValueError` if it does not hold what it should.
     """
 
   def read_in_graph(self, index):
-    """Reads an image as an operation of a graph, as input pipelines do.
+    """What `read` gives, as a `Tensor`, for `index` a scalar int64 `Tensor`.
 
     By default it calls `read`, one thread at a time. Where TensorFlow has an
     operation that reads, a subclass does better without Python.
-
-    Args:
-      index: Scalar int64 `Tensor`.
-
-    Returns:
-      What `read` gives, as a `Tensor`: a string, or uint8 `[H, W, C]`.
     """
     # TensorFlow keeps Python functions for ever. A dataset keeps the store, and
     # they must not.
@@ -90,25 +77,15 @@ class ImageStore(abc.ABC):
   def verify(self):
     """Reads checksums, where the format has them apart from the images.
 
-    Raises:
-      ValueError: If one is wrong; the message names the file.
+    A `ValueError` that names the file if one is wrong.
     """
     return
 
   def decoded(self, index, keep_grey=False):
-    """Reads an image and its pixels.
+    """What `read` gives, and the pixels and the orientation of it.
 
-    Args:
-      index: Python `int`.
-      keep_grey: Whether an image file that is stored as grey has one channel.
-
-    Returns:
-      value: What `read` gives.
-      image: uint8 `[H, W, C]`, as stored.
-      orientation: What turns it upright, see `orientation.turn`.
-
-    Raises:
-      OSError, ValueError, tf.errors.OpError: If the image is bad.
+    uint8 `[H, W, C]`, as stored, where `keep_grey` leaves grey image files one
+    channel; and what `orientation.turn` takes. Errors are those of `image`.
     """
     value = self.read(index)
     if not self.encoded:
@@ -116,16 +93,9 @@ class ImageStore(abc.ABC):
     return value, *decoding.decode_checked(value, keep_grey)
 
   def image(self, index):
-    """Reads the pixels of an image, upright.
+    """Reads the pixels of an image, upright, uint8 `[H, W, C]`.
 
-    Args:
-      index: Python `int`.
-
-    Returns:
-      uint8 array `[H, W, C]`.
-
-    Raises:
-      OSError, ValueError, tf.errors.OpError: If the image is bad.
+    If it is bad, an `OSError`, a `ValueError` or a `tf.errors.OpError`.
     """
     _, image, orientation = self.decoded(index)
     if orientation != orientation_lib.UPRIGHT:

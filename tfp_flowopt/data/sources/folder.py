@@ -15,15 +15,11 @@ class Folder(base.ImageStore):
   """Image files in a folder and its subfolders, in order of their names.
 
   Links are followed, to files and to folders: a file or a folder with two names
-  is there twice. What cannot be opened is a bad image.
+  is there twice. Names that begin with a dot are passed over; what cannot be
+  opened is a bad image.
   """
 
   def __init__(self, path):
-    """Lists the files; names that begin with a dot are passed over.
-
-    Args:
-      path: `pathlib.Path` of the folder.
-    """
     self.path = path
     entries = sorted(_entries(path))
     self._files = [file for file, _ in entries]
@@ -68,15 +64,10 @@ class Folder(base.ImageStore):
 
 
 def _entries(folder, above=frozenset()):
-  """What lies in a folder, at any depth.
+  """Paths in a folder, at any depth, each with why it cannot be read, or `''`.
 
-  Args:
-    folder: `pathlib.Path`.
-    above: Devices and numbers of the folders that it lies in: a link to one of
-      them leads to what is found already.
-
-  Yields:
-    Pairs of a path and why it cannot be read, or `''`.
+  `above` has devices and numbers of the folders that it lies in: a link to one
+  of them leads to what is found already.
   """
   try:
     found = folder.stat()

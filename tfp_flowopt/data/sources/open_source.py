@@ -1,8 +1,9 @@
-"""Which source of images a path is."""
+"""Which source of images a path is, and its images one after the other."""
 
 import glob
 import os
 
+from tfp_flowopt.data import decoding
 from tfp_flowopt.data.sources import arrays
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import folder as folder_lib
@@ -10,7 +11,7 @@ from tfp_flowopt.data.sources import records
 from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
 
-__all__ = ['open_images']
+__all__ = ['ImageSource', 'load_images', 'open_images']
 
 # Which may not lie beside TFRecord files: they would be passed over.
 _PICTURES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
@@ -46,14 +47,12 @@ def open_images(path, image_key='image/encoded'):
   if str(path).startswith(tfds.PREFIX):
     store = tfds.open_tfds(str(path))
   elif path.is_dir():
-    shards = _shards(path)
+    files = _shards(path)
     store = (
-        records.Records(shards, image_key)
-        if shards
-        else folder_lib.Folder(path)
+        records.Records(files, image_key) if files else folder_lib.Folder(path)
     )
   elif path.is_file() and arrays.is_array(path):
-    store = arrays.open_array(path)
+    store = arrays.Array(path)
   else:
     # A name may hold characters of patterns.
     names = [str(path)] if path.is_file() else glob.glob(str(path))
@@ -74,8 +73,10 @@ def _shards(folder):
       for file in folder.iterdir()
       if not file.name.startswith('.') and not file.is_dir()
   ]
-  shards = [file for file in files if file.suffix.lower() == '.tfrecord']
-  pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+  shards, pictures = (
+      [file for file in files if file.suffix.lower() in suffixes]
+      for suffixes in (('.tfrecord',), _PICTURES)
+  )
   if shards and pictures:
     raise ValueError(
         f'{folder} holds TFRecord files and images, such as '
@@ -91,3 +92,82 @@ def _opened(files):
     if not os.path.isfile(file):
       raise ValueError(f'A link that leads nowhere, or no file: {file}')
   return files
+
+
+class ImageSource:
+  """Reads uint8 images `[H, W, C]` one at a time, as often as asked.
+
+  Attributes:
+    bad: List of strings, a line for each image that the latest pass skipped.
+  """
+
+  def __init__(
+      self, path, smallest_side=1, skip_bad=False, image_key='image/encoded'
+  ):
+    """Finds the images, and decodes none.
+
+    Args:
+      path: Of the images, see `open_images`.
+      smallest_side: Images with a smaller height or width are bad.
+      skip_bad: Whether to pass over what is no image, or too small, instead of
+        stopping.
+      image_key: Of the feature that holds an encoded image (TFRecord).
+
+    Raises:
+      ValueError: As `open_images`, or if an argument is none of those above.
+    """
+    self._smallest_side = arguments.check_int('smallest_side', smallest_side)
+    self._skip_bad = arguments.check_choice('skip_bad', skip_bad, (False, True))
+    self._store = open_images(path, image_key)
+    self._store.verify()
+    self._path = path
+    self.bad = []
+
+  def __len__(self):
+    """Number of files or records, bad ones included."""
+    return len(self._store)
+
+  def __iter__(self):
+    """Reads the images, uint8 arrays `[H, W, C]`.
+
+    Raises:
+      ValueError: Unless `skip_bad`, at the first bad image, which it names; if
+        all were bad.
+    """
+    self.bad = []
+    for i in range(len(self._store)):
+      try:
+        image = self._store.image(i)
+        problem = decoding.too_small(image.shape, self._smallest_side)
+      except decoding.ERRORS as e:
+        problem = decoding.describe(e)
+      if problem is None:
+        yield image
+        continue
+      self.bad.append(f'{self._store.name(i)}: {problem}')
+      if not self._skip_bad:
+        raise ValueError(f'Bad image {self.bad[-1]}')
+    if len(self.bad) == len(self._store):
+      raise ValueError(f'No images in {self._path}')
+
+
+def load_images(folder, smallest_side=1, skip_bad=False):
+  """Reads all images of a folder and its subfolders, in order of their names.
+
+  Args:
+    folder: Its path.
+    smallest_side: As `ImageSource` takes it.
+    skip_bad: Likewise.
+
+  Returns:
+    images: List of uint8 arrays `[H, W, 3]`.
+    bad: List of strings, a line for each file passed over.
+
+  Raises:
+    ValueError: If the folder does not exist or holds no image, or, unless
+      `skip_bad`, if it holds a bad file; the message names it.
+  """
+  if not arguments.check_path('folder', folder).is_dir():
+    raise ValueError(f'No folder of images: {folder}')
+  source = ImageSource(folder, smallest_side, skip_bad)
+  return list(source), source.bad

@@ -3,7 +3,6 @@
 import functools
 import os
 import pathlib
-import struct
 
 from google.protobuf import message
 import numpy as np
@@ -22,30 +21,17 @@ class Records(base.ImageStore):
   """The records of TFRecord files, each a `tf.train.Example`."""
 
   def __init__(self, files, image_key, parts=None):
-    """Finds where the records begin, by their lengths alone.
-
-    Args:
-      files: List of names.
-      image_key: Name of the bytes feature that holds an encoded image.
-      parts: List of `slice`s, which records of each file; by default all.
-
-    Raises:
-      ValueError: If a file is cut short, or none of records.
-    """
+    """Finds where records begin; `parts` are slices of each file, or all."""
     self._files = files
     self._key = image_key
     parts = parts or [slice(None)] * len(files)
-    starts, lengths, places = [], [], []
+    starts, places = [], []
     for number, (file, part) in enumerate(zip(files, parts, strict=True)):
-      # One more than there are records: where the last one ends.
-      bounds = _record_starts(file)
-      starts.append(bounds[:-1][part])
-      lengths.append(np.diff(bounds)[part] - _HEADER - _FOOTER)
-      in_file = np.arange(len(bounds) - 1)[part]
+      found = _record_starts(file)
+      starts.append(found[part])
+      in_file = np.arange(len(found))[part]
       places.append(np.stack([np.full_like(in_file, number), in_file], axis=1))
-    self._starts, self._lengths, self._places = map(
-        np.concatenate, (starts, lengths, places)
-    )
+    self._starts, self._places = np.concatenate(starts), np.concatenate(places)
 
   def __len__(self):
     return len(self._starts)
@@ -56,10 +42,11 @@ class Records(base.ImageStore):
     return f'{self._files[file]}, record {record}'
 
   def record(self, index):
-    """The bytes of a record."""
+    """Its bytes."""
     with open(self._files[self._places[index, 0]], 'rb') as f:
-      f.seek(int(self._starts[index]) + _HEADER)
-      return f.read(int(self._lengths[index]))
+      f.seek(int(self._starts[index]))
+      length = int.from_bytes(f.read(_HEADER)[:8], 'little')
+      return f.read(length)
 
   def read(self, index):
     """See base class."""
@@ -108,19 +95,7 @@ class Records(base.ImageStore):
 
 
 def value_of(record, key, kind='bytes_list'):
-  """The one value of a feature.
-
-  Args:
-    record: Bytes of a `tf.train.Example`.
-    key: Name of the feature.
-    kind: `'bytes_list'` or `'int64_list'`.
-
-  Returns:
-    The value.
-
-  Raises:
-    ValueError: If it has no such feature, or not one value.
-  """
+  """The one value of a feature of a record, of a kind of `tf.train.Feature`."""
   try:
     features = tf.train.Example.FromString(record).features.feature
   except message.DecodeError as e:
@@ -137,31 +112,28 @@ def value_of(record, key, kind='bytes_list'):
 
 def count_records(file):
   """Number of records of a file, by their lengths alone."""
-  return len(_record_starts(file)) - 1
+  return len(_record_starts(file))
 
 
 # One graph for all files: TensorFlow keeps what `reduce` is given for ever.
-@tf.function(
-    autograph=False, input_signature=[tf.TensorSpec([], tf.string)]
-)
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
 def _read_all(file):
   """Reads the records of a file, and their checksums; returns their number."""
   return tf.data.TFRecordDataset(file).reduce(0, lambda n, _: n + 1)
 
 
 def _record_starts(file):
-  """Where the records of a file start, and where the last one ends."""
-  starts, start = [0], 0
+  """Where the records of a file start."""
+  starts, end = [], 0
   with open(file, 'rb') as f:
     size = os.fstat(f.fileno()).st_size
-    while start < size:
-      header = os.pread(f.fileno(), 8, start)
-      if len(header) < 8:
+    while end < size:
+      starts.append(end)
+      header = os.pread(f.fileno(), 8, end)
+      if len(header) == 8:
+        end += int.from_bytes(header, 'little') + _HEADER + _FOOTER
+      if len(header) < 8 or end > size:
         raise _no_records(file)
-      start += struct.unpack('<Q', header)[0] + _HEADER + _FOOTER
-      if start > size:
-        raise _no_records(file)
-      starts.append(start)
   return np.array(starts, np.int64)
 
 

@@ -20,77 +20,47 @@ _NAME = re.compile(
 
 
 class Tfds(base.ImageStore):
-  """The images of a split, which are read by index from their files."""
+  """The images of a split, in files of `tf.train.Example`s."""
 
-  def __init__(self, name, store, label_key, class_names):
-    """Creates the store.
-
-    Args:
-      name: Of data set and split.
-      store: `Records` or `_ArrayRecords`.
-      label_key: Of the feature that holds labels, or `None`.
-      class_names: List of strings, or `None`.
-    """
-    self._name = name
-    self._store = store
+  def __init__(self, split, label_key, class_names, *records):
+    super().__init__(*records)
+    self._split = split
     self._label_key = label_key
     self.class_names = class_names
 
-  def __len__(self):
-    return len(self._store)
-
   def name(self, index):
     """See base class."""
-    return f'{self._name}[{index}]'
-
-  def read(self, index):
-    """See base class."""
-    return self._store.read(index)
-
-  def read_in_graph(self, index):
-    """See base class."""
-    return self._store.read_in_graph(index)
-
-  def files(self):
-    """See base class."""
-    return self._store.files()
+    return f'{self._split}[{index}]'
 
   def stamps(self):
     """See base class."""
     # Splits may be parts of the same files.
-    return [[self._name, len(self), 0], *self._store.stamps()]
-
-  def verify(self):
-    """See base class."""
-    self._store.verify()
+    return [[self._split, len(self), 0], *super().stamps()]
 
   def labels(self):
-    """Reads the labels of all images.
-
-    Returns:
-      int64 array `[N]`.
-
-    Raises:
-      ValueError: If the data set has none.
-    """
+    """Labels of all images, int64 `[N]`; a `ValueError` if there are none."""
     if self._label_key is None:
       raise ValueError(
-          f"Argument `labels`: 'tfds' needs one ClassLabel, {self._name} has "
+          f"Argument `labels`: 'tfds' needs one ClassLabel, {self._split} has "
           'none, or several.'
       )
 
     def read(index):
-      record = self._store.record(index)
-      return records.value_of(record, self._label_key, 'int64_list')
+      return records.value_of(self.record(index), self._label_key, 'int64_list')
 
     labels = parallel.ordered_map(read, range(len(self)), parallel.THREADS)
     return np.array(list(labels), np.int64)
 
 
-class _ArrayRecords(base.ImageStore):
-  """The records of ArrayRecord files, each a `tf.train.Example`."""
+class _TfRecords(Tfds, records.Records):
+  """In TFRecord files."""
 
-  def __init__(self, instructions, image_key):
+
+class _ArrayRecords(Tfds):
+  """In ArrayRecord files."""
+
+  def __init__(self, split, label_key, class_names, instructions, image_key):
+    super().__init__(split, label_key, class_names)
     # It comes with tensorflow_datasets.
     from array_record.python import array_record_data_source
 
@@ -101,37 +71,18 @@ class _ArrayRecords(base.ImageStore):
   def __len__(self):
     return len(self._source)
 
-  def name(self, index):
-    """See base class."""
-    return f'record {index}'
-
   def record(self, index):
-    """The bytes of a record."""
     return self._source[index]
 
   def read(self, index):
-    """See base class."""
     return records.value_of(self.record(index), self._key)
 
   def files(self):
-    """See base class."""
     return self._files
 
 
 def open_tfds(path):
-  """Opens a prepared data set; downloads nothing.
-
-  Args:
-    path: `'tfds:NAME'` or `'tfds:NAME:SPLIT'`, see `open_images`.
-
-  Returns:
-    `Tfds`.
-
-  Raises:
-    ImportError: If tensorflow_datasets is not installed.
-    ValueError: If there is no such data set or split, or it is not prepared,
-      or has no images of 8 bits.
-  """
+  """The `Tfds` of `'tfds:NAME'` or `'tfds:NAME:SPLIT'`; downloads nothing."""
   found = _NAME.fullmatch(path.removeprefix(PREFIX))
   if not found:
     raise ValueError(
@@ -166,28 +117,27 @@ def open_tfds(path):
         f'{path} must have a split of {name}, which are {sorted(info.splits)}, '
         "or a part of one, such as 'train[:90%]'."
     ) from e
-  full_name = f'{PREFIX}{info.full_name}:{split}'
   image_key = _key(info, tfds.features.Image)
   if image_key is None or info.features[image_key].np_dtype != np.uint8:
     raise ValueError(
         f'{name} must have one feature of 8-bit images, got {info.features}.'
     )
+  label_key = _key(info, tfds.features.ClassLabel)
+  described = (
+      f'{PREFIX}{info.full_name}:{split}',
+      label_key,
+      list(info.features[label_key].names) if label_key else None,
+  )
   kind = info.file_format.value
   if kind == 'tfrecord':
-    store = records.Records(
-        [x.filename for x in instructions],
-        image_key,
-        [slice(x.skip, x.skip + x.take) for x in instructions],
-    )
-  elif kind == 'array_record':
-    store = _ArrayRecords(instructions, image_key)
-  else:
-    raise ValueError(
-        f'{name} must be prepared as tfrecord or array_record, got {kind}.'
-    )
-  label_key = _key(info, tfds.features.ClassLabel)
-  names = list(info.features[label_key].names) if label_key else None
-  return Tfds(full_name, store, label_key, names)
+    files = [x.filename for x in instructions]
+    parts = [slice(x.skip, x.skip + x.take) for x in instructions]
+    return _TfRecords(*described, files, image_key, parts)
+  if kind == 'array_record':
+    return _ArrayRecords(*described, instructions, image_key)
+  raise ValueError(
+      f'{name} must be prepared as tfrecord or array_record, got {kind}.'
+  )
 
 
 def _key(info, kind):

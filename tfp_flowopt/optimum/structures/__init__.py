@@ -5,9 +5,9 @@ import dataclasses
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum.structures.base import Structure
 from tfp_flowopt.optimum.structures.circulant import Circulant
-from tfp_flowopt.optimum.structures.dense import Dense
-from tfp_flowopt.optimum.structures.individual import Individual
-from tfp_flowopt.optimum.structures.pointwise import Pointwise
+from tfp_flowopt.optimum.structures.of_vectors import Dense
+from tfp_flowopt.optimum.structures.of_vectors import Individual
+from tfp_flowopt.optimum.structures.of_vectors import Pointwise
 
 __all__ = [
     'STRUCTURES',
@@ -20,13 +20,7 @@ __all__ = [
 ]
 
 STRUCTURES = {
-    cls.name: cls
-    for cls in (
-        Dense,
-        Pointwise,
-        Individual,
-        Circulant,
-    )
+    cls.name: cls for cls in (Dense, Pointwise, Individual, Circulant)
 }
 
 
@@ -38,14 +32,12 @@ def structure_of(structure, block_size=1, frequency_pool=None):
   if not isinstance(structure, Structure):
     name = arguments.check_choice('structure', structure, STRUCTURES)
     structure = STRUCTURES[name]()
-  block_size = arguments.check_int('block_size', block_size)
   given = {}
-  for option, value, default, is_given in (
-      ('block_size', block_size, 1, block_size != 1),
-      ('frequency_pool', frequency_pool, None, frequency_pool is not None),
-  ):
-    if not is_given:
-      continue
+  if arguments.check_int('block_size', block_size) != 1:
+    given['block_size'] = block_size
+  if frequency_pool is not None:
+    given['frequency_pool'] = frequency_pool
+  for option, value in given.items():
     if option not in _options(structure):
       takers = ' and '.join(
           f'"{name}"'
@@ -54,10 +46,10 @@ def structure_of(structure, block_size=1, frequency_pool=None):
       )
       raise ValueError(
           f'Argument `{option}` applies to {takers}; structure '
-          f'"{structure.name}" needs {option}={default}, got {value!r}.'
+          f'"{structure.name}" needs {option}={getattr(Structure, option)}, '
+          f'got {value!r}.'
       )
-    given[option] = value
-  return dataclasses.replace(structure, **given) if given else structure
+  return dataclasses.replace(structure, **given)
 
 
 def _options(structure):

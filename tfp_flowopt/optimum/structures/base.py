@@ -1,9 +1,12 @@
 """Structure: which matrices a linear flow may have."""
 
+import math
+
 import tensorflow as tf
 
-from tfp_flowopt.optimum import closed_form
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.optimum import linear_flow
+from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import vector_moments
 
 __all__ = ['Structure']
@@ -51,21 +54,12 @@ class Structure:
     return x.reshape(len(x), -1) if len(self.axes) == 1 else x
 
   def checked(self, x, event_shape=None):
-    """The data, behind checks of their type, shape and values.
+    """The data as a `Tensor`, behind checks of their type, shape and values.
 
-    Args:
-      x: See `likelihood_optimum`.
-      event_shape: `TensorShape` that each event must have, checked already;
-        then `x` has one batch axis. `None`: any.
-
-    Returns:
-      `x` as a `Tensor` of its type.
-
-    Raises:
-      ValueError: If `x` is not floating-point or has a wrong shape.
-      InvalidArgumentError: If `x` is empty, NaN or infinite.
+    `event_shape` is the `TensorShape` that each event must have, checked
+    already; then `x` has one batch axis. `None`: any.
     """
-    x = tf.convert_to_tensor(x, name='x')
+    x = arguments.check_tensor('x', x, (tf.float32, tf.float64))
     wanted = None
     if event_shape is not None:
       wanted = tf.TensorShape([None]).concatenate(event_shape)
@@ -73,11 +67,6 @@ class Structure:
         raise ValueError(
             f'Argument `x` must have shape [N] + {event_shape}, got {x.shape}.'
         )
-    if x.dtype not in (tf.float32, tf.float64):
-      raise ValueError(
-          'Argument `x` must be of type float32 or float64, got '
-          f'{x.dtype.name}.'
-      )
     ndims = len(self.axes)
     rank = x.shape.rank
     if rank is None or rank <= ndims or (
@@ -113,9 +102,9 @@ class Structure:
   # Data all at once.
 
   def moments_at_once(self, x, centered, constraint):
-    """The `Moments` of checked data that need not be added to.
+    """The `Moments` of checked data for the optimum under a `Constraint`.
 
-    For the optimum under a `Constraint`, which says how many vectors it needs.
+    They need not be added to.
     """
     vectors = self.vectors(x)
     size, dimension = vectors.shape[-2:]
@@ -129,19 +118,56 @@ class Structure:
       vectors = tf.identity(vectors)
     return vector_moments.VectorMoments.of(vectors, centered)
 
-  def optimum(self, moments, num_vectors, constraint, dtype):
-    """The `LikelihoodOptimum` of `Moments`, see `optimum_of_moments`."""
-    return closed_form.optimum_of_moments(
-        moments, num_vectors, constraint, dtype
+  def pooled(self, moments):
+    """The `Moments` that the optimum is of: all, unless some share a matrix."""
+    return moments
+
+  def optimum(self, moments, shape, constraint, dtype):
+    """The `LikelihoodOptimum` of `Moments` under a `Constraint`.
+
+    The shape of an event is the end of `shape`; `dtype` is the type of log_*. A
+    `ValueError` if the constraint does not suit the dimension, an
+    `InvalidArgumentError` if the optimum is infinite.
+    """
+    moments = self.pooled(moments)
+    # Before eigenvalues, which take long.
+    checks = constraint.enough_vectors(
+        *moments.fewest_vectors(), moments.centered
+    )
+    eigenvalues, rounding = moments.spectrum()
+    dimension = eigenvalues.shape[-1]
+    rank = constraint.free_rank(dimension)
+    noise = constraint.checked_noise()
+    if constraint.bias_correction:
+      constraint.check_correctable(dimension)
+    eigenvalues, regular = constraint.well_posed(
+        eigenvalues, rounding, moments, noise
+    )
+    with tf.control_dependencies([*checks, *regular]):
+      if constraint.is_free(dimension):
+        log_det = -0.5 * moments.log_det(noise)
+        if constraint.bias_correction:
+          log_det += 0.5 * moments.log_det_bias()
+        size = tf.cast(tf.shape(eigenvalues)[-1], tf.float64)
+        log_likelihood = log_det - 0.5 * size * math.log(2.0 * math.pi * math.e)
+      else:
+        log_likelihood, log_det = spectrum.spectral_optimum(
+            tf.identity(eigenvalues), rank=rank, lipschitz=constraint.lipschitz
+        )
+      eigenvalues = tf.identity(eigenvalues)
+    num_vectors = tf.cast(self.num_vectors(shape), tf.float64)
+    return linear_flow.LikelihoodOptimum(
+        tf.cast(num_vectors * log_likelihood, dtype),
+        tf.cast(num_vectors * log_det, dtype),
+        eigenvalues,
     )
 
   # A stream of data.
 
   def empty_moments(self, event_shape, centered):
-    """`SummedMoments` of no data, with `None` for tensors.
+    """`SummedMoments` of no data, with `None` for tensors, and their shapes.
 
-    And the shapes of `mean`, `within` and `between` for events of a shape, a
-    list of `int`s.
+    Those of `mean`, `within` and `between`, for events of a shape, a list.
     """
     size = self.dimension(event_shape)
     empty = vector_moments.VectorMoments(None, None, None, centered, None)
@@ -162,10 +188,4 @@ class Structure:
 
   def optimum_of_stream(self, moments, event_shape, constraint, dtype):
     """The `LikelihoodOptimum` of `SummedMoments`."""
-    return self.optimum(
-        moments, self.num_vectors(event_shape), constraint, dtype
-    )
-
-  def linear_flow(self, moments, event_shape, constraint):
-    """The `LinearFlow` at the optimum of `SummedMoments`."""
-    return linear_flow.LinearFlow(self, moments, event_shape, constraint)
+    return self.optimum(moments, event_shape, constraint, dtype)

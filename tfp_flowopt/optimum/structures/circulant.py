@@ -47,15 +47,6 @@ class Circulant(base.Structure):
         [channels, channels],
     )
 
-  def optimum(self, moments, num_vectors, constraint, dtype):
-    """That of the pooled frequencies."""
-    return super().optimum(
-        self._pooled(moments), num_vectors, constraint, dtype
-    )
-
-  def linear_flow(self, moments, event_shape, constraint):
-    """That of the pooled frequencies."""
-    return super().linear_flow(self._pooled(moments), event_shape, constraint)
-
-  def _pooled(self, moments):
+  def pooled(self, moments):
+    """Cells of frequencies share a matrix."""
     return dataclasses.replace(moments, frequency_pool=self.frequency_pool)
