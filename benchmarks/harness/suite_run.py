@@ -34,12 +34,6 @@ class Context(NamedTuple):
 def run_suite(name, overrides, output, context):
   """Measures what is missing.
 
-  Args:
-    name: Of the suite.
-    overrides: See `suites.cases`.
-    output: Folder of the results.
-    context: `Context`.
-
   Returns:
     The file of results, and a list of strings: what failed.
   """
@@ -57,11 +51,10 @@ def run_suite(name, overrides, output, context):
     seconds = time.monotonic() - began
     print(f'{seconds:7.0f} s  {name}: {_what_varies(case, cases)}', flush=True)
 
-  measures = {
-      m: importlib.import_module(f'measures.{m}')
-      for m in dict.fromkeys(case['measure'] for case in cases)
-  }
-  for measure, module in measures.items():
+  measures = {}
+  for measure in dict.fromkeys(case['measure'] for case in cases):
+    module = importlib.import_module(f'measures.{measure}')
+    measures[measure] = module
     own = [case for case in cases if case['measure'] == measure]
     if hasattr(module, 'measure_cases'):
       module.measure_cases(own, context, add)
