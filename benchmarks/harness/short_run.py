@@ -155,16 +155,15 @@ def run(
       `vector_jacobian(x, u)`, the gradient of the products of `u`, `[B, D]`,
       and latents.
     crops: `Crops`.
-    learning_rate: After a linear warm-up.
-    warmup_steps: Steps of that.
-    num_steps: Number of steps; by default as many as `seconds` allow.
+    learning_rate: After a linear warm-up of `warmup_steps`.
+    warmup_steps: See there.
+    num_steps: By default as many as `seconds` allow.
     seconds: Time for training, its first step and what that compiles
       included; evaluations do not count.
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
     singular_values: Whether evaluations include the local singular values.
-    schedule: Of the learning rate: `'constant'`, or `'cosine'`, from there down
-      to zero at `num_steps`.
+    schedule: `'constant'`, or `'cosine'`, down to zero at `num_steps`.
 
   Returns:
     Dictionary; JSON has no NaN, so what is not finite is `None` there. A run
