@@ -54,21 +54,13 @@ _UPDATES = {
 
 
 class Work(NamedTuple):
-  """What one operation does in a step.
-
-  Attributes:
-    op_type: Its type, such as `'Conv2D'`.
-    repeats: How often it runs.
-    flops: Floating-point operations each time.
-    num_bytes: Bytes it reads and writes each time.
-    counted: Whether `flops` is TensorFlow's; else one for each value written.
-  """
+  """What one operation does in a step, each time that it runs."""
 
   op_type: str
   repeats: int
   flops: float
-  num_bytes: float
-  counted: bool
+  num_bytes: float  # that it reads and writes
+  counted: bool  # by TensorFlow; else one for each value written
 
   @property
   def is_product(self):
@@ -77,17 +69,11 @@ class Work(NamedTuple):
 
 
 def graph_work(function, num_iterations):
-  """The operations of a step.
+  """The operations of a step, a list of `Work`.
 
   Args:
     function: `tf.ConcreteFunction` with static shapes.
     num_iterations: How often the body of each loop runs.
-
-  Returns:
-    List of `Work`, in the order of the graph.
-
-  Raises:
-    ValueError: If the shape of a floating-point value is not known.
   """
   graph = function.graph
   replay = _Replay(graph, num_iterations)

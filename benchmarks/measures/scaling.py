@@ -135,18 +135,12 @@ class _Flow:
     self._types = [w.op_type for w in few]
     if self._types != [w.op_type for w in many]:
       raise RuntimeError('The graph depends on the batch size.')
-
-    def line(name):
-      a, b = (
-          np.array([float(getattr(w, name)) for w in x]) for x in (few, many)
-      )
-      slope = (b - a) / (_MANY - _FEW)
-      return np.stack([a - _FEW * slope, slope])
-
+    few_costs, many_costs = _costs(few), _costs(many)
+    self._per_image = (many_costs - few_costs) / (_MANY - _FEW)
+    self._fixed = few_costs - _FEW * self._per_image
     self._num_runs = np.array([w.repeats for w in few])
     self._is_product = np.array([w.is_product for w in few])
     self._is_counted = np.array([w.counted for w in few])
-    self._flops, self._num_bytes = line('flops'), line('num_bytes')
     self.num_operations = int(self._num_runs.sum())
 
   def _work(self, function):
@@ -186,19 +180,19 @@ class _Flow:
 
   def device_seconds(self, n, flops_per_second, bytes_per_second):
     """Time of a step on one device that is never kept waiting."""
-    flops = (self._flops[0] + n * self._flops[1]) * self._is_product
-    num_bytes = self._num_bytes[0] + n * self._num_bytes[1]
-    return float(
-        self._num_runs
-        @ np.maximum(flops / flops_per_second, num_bytes / bytes_per_second)
+    flops, num_bytes = (self._fixed + n * self._per_image).T
+    seconds = np.maximum(
+        flops * self._is_product / flops_per_second,
+        num_bytes / bytes_per_second,
     )
+    return float(self._num_runs @ seconds)
 
   def counts(self):
     """Totals, and what other counters say."""
-    fixed, per_image = self._num_runs * self._flops
-    fixed_bytes, bytes_per_image = self._num_runs * self._num_bytes
-    convolutions = [kind.startswith('Conv2D') for kind in self._types]
+    fixed_flops, fixed_bytes = self._num_runs @ self._fixed
+    per_image, bytes_per_image = self._num_runs * self._per_image.T
     flops = per_image.sum()
+    convolutions = [kind.startswith('Conv2D') for kind in self._types]
     profiled = graph_cost.outermost_flops(self._function)
     return {
         'flops_per_image': flops,
@@ -207,39 +201,38 @@ class _Flow:
         # Forward, once more on the way back, and a gradient for input and one
         # for kernel.
         'convolutions_per_image_by_hand': 4 * _coupling_flops(**self._shape),
-        'flops_of_weights': fixed.sum(),
+        'flops_of_weights': fixed_flops,
         'bytes_per_image': bytes_per_image.sum(),
         'bytes_of_products_per_image': bytes_per_image @ self._is_product,
-        'bytes_of_weights': fixed_bytes.sum(),
+        'bytes_of_weights': fixed_bytes,
         'operations': self.num_operations,
         'share_without_formula': per_image @ ~self._is_counted / flops,
-        'profiler_share': profiled / (fixed.sum() + _MANY * flops),
+        'profiler_share': profiled / (fixed_flops + _MANY * flops),
     }
 
   def errors_at_1024(self):
     """Relative errors of the line in pixels, at 1024."""
     work = self._work(self._trace(1024, 2)[0])
-    errors = {}
-    for name, line in (('flops', self._flops), ('num_bytes', self._num_bytes)):
-      direct = sum(w.repeats * getattr(w, name) for w in work)
-      total = self._num_runs @ (line[0] + _images(1024, 2) * line[1])
-      errors[name] = total / direct - 1.0
-    return errors
+    direct = np.array([w.repeats for w in work]) @ _costs(work)
+    line = self._fixed + _images(1024, 2) * self._per_image
+    errors = self._num_runs @ line / direct - 1.0
+    return dict(zip(('flops', 'num_bytes'), errors, strict=True))
+
+
+def _costs(work):
+  return np.array([(w.flops, w.num_bytes) for w in work], np.float64)
 
 
 def _coupling_flops(num_levels, num_steps, hidden_channels):
-  """Operations of the couplings' convolutions for one image, forward.
-
-  The second coupling of a step has three convolutions, of which two are 3x3;
-  the first one is one convolution.
-  """
+  """Operations of the couplings' convolutions for one image, forward."""
   total, width = 0, hidden_channels
   for level in range(num_levels):
     positions = (_SIZE // 2 ** (level + 1)) ** 2
     channels = 12 * 2**level
     half = channels // 2
-    weights = 9 * half * width + width * width + 9 * width * channels
-    weights += 9 * half * half
+    # The first coupling of a step, and the three convolutions of the second.
+    weights = 9 * half * half
+    weights += 9 * half * width + width * width + 9 * width * channels
     total += 2 * weights * positions * num_steps
   return total
 
