@@ -6,20 +6,14 @@ from typing import NamedTuple
 
 from arms import catalogue
 
-__all__ = ['SUITES', 'Cases', 'Suite', 'cases']
-
 
 class Cases(NamedTuple):
   """All combinations of the values of a grid.
 
-  Attributes:
-    measure: Name of a module in `measures`.
-    settings: Dictionary of what all of them have in common.
-    grid: Dictionary of lists; a key `'a,b'` has a list of pairs.
-    seeds: Of weights, order and noise.
+  A key `'a,b'` of the grid has a list of pairs.
   """
 
-  measure: str
+  measure: str  # a module in `measures`
   settings: dict
   grid: dict = {}  # noqa: RUF012
   seeds: tuple = (0,)
@@ -269,11 +263,10 @@ def cases(name, overrides=()):
   Raises:
     ValueError: If the suite has no such setting.
   """
-  groups, known = [], set()
+  found, known = [], set()
   changes = [text.partition('=')[::2] for text in overrides]
-  for group in SUITES[name].groups:
-    settings, grid = dict(group.settings), dict(group.grid)
-    grid['seed'] = list(group.seeds)
+  for measure, settings, grid, seeds in SUITES[name].groups:
+    settings, grid = dict(settings), {**grid, 'seed': seeds}
     known |= {*settings, *grid}
     for key, text in changes:
       if key in grid:
@@ -281,30 +274,20 @@ def cases(name, overrides=()):
       elif key in settings:
         is_list = isinstance(settings[key], list)
         settings[key] = _values('', text) if is_list else _value(text)
-    groups.append((group.measure, settings, grid))
+    for combination in itertools.product(*grid.values()):
+      chosen = dict(settings)
+      for keys, values in zip(grid, combination, strict=True):
+        values = values if ',' in keys else [values]
+        chosen.update(zip(keys.split(','), values, strict=True))
+      case = {'suite': name, 'measure': measure, 'seed': chosen.pop('seed')}
+      # In JSON's types.
+      found.append(json.loads(json.dumps({**case, 'settings': chosen})))
   for key, _ in changes:
     if key not in known:
       raise ValueError(
           f'Suite {name!r} has no setting {key!r}, but {sorted(known)}.'
       )
-  return [
-      case
-      for measure, settings, grid in groups
-      for case in _product(name, measure, settings, grid)
-  ]
-
-
-def _product(name, measure, settings, grid):
-  """All combinations, in JSON's types."""
-  for combination in itertools.product(*grid.values()):
-    chosen = dict(settings)
-    for keys, values in zip(grid, combination, strict=True):
-      keys = keys.split(',')
-      values = values if len(keys) > 1 else [values]
-      chosen.update(zip(keys, values, strict=True))
-    seed = chosen.pop('seed')
-    case = {'suite': name, 'measure': measure, 'settings': chosen}
-    yield json.loads(json.dumps({**case, 'seed': seed}))
+  return found
 
 
 def _values(key, text):

@@ -17,37 +17,27 @@ import numpy as np
 import tensorflow as tf
 
 
-def _recording(images, path):
-  """`images` whose batches leave their numbers in a file."""
+def _record(images, path):
+  """From now on each batch of `images` leaves its numbers in a file."""
+  batches = images.batches
 
-  class Recorded:
-    """The same images."""
+  def recorded(batch_size, seed, first_step, num_parts, parts):
+    dataset = batches(batch_size, seed, first_step, num_parts, parts)
+    for i, batch in enumerate(dataset):
+      numbers = ' '.join(map(str, batch[:, 0, 0, 0].numpy()))
+      with path.open('a') as f:
+        f.write(f'{first_step + i // len(parts)},{numbers}\n')
+      yield batch
 
-    event_shape = images.event_shape
-    fingerprint = images.fingerprint
-    examples = staticmethod(images.examples)
-
-    def batches(self, batch_size, seed, first_step, num_parts, parts):
-      """The same batches."""
-      step = first_step
-      dataset = images.batches(batch_size, seed, first_step, num_parts, parts)
-      for i, batch in enumerate(dataset):
-        step = first_step + i // len(parts)
-        numbers = batch[:, 0, 0, 0].numpy()
-        with path.open('a') as f:
-          f.write(f'{step},{" ".join(map(str, numbers))}\n')
-        yield batch
-
-  return Recorded()
+  images.batches = recorded
 
 
 def main():
   """Trains."""
   name, data, workdir, steps = sys.argv[1:]
-  workers = name == 'workers'
   strategy = (
       tf.distribute.MultiWorkerMirroredStrategy()
-      if workers
+      if name == 'workers'
       else tf.distribute.get_strategy()
   )
   import tfp_flowopt as fo
@@ -58,29 +48,25 @@ def main():
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
   training_loop.TrainingLoop._draw_pictures = lambda self: None
   cluster = json.loads(os.environ.get('TF_CONFIG', '{"task": {"index": 0}}'))
-  own = cluster['task']['index']
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
+  config = fo.training.TrainConfig(
+      train_steps=int(steps),
+      batch_size=8,
+      warmup_steps=4,
+      eval_every=10,
+      eval_images=16,
+      checkpoint_every=7,
+      init_images=32,
+      local_constants=False,
+  )
   with strategy.scope():
     train, held_out = fo.training.ImageDataset(data, 8).split(5)
+    _record(train, workdir / f'used.{cluster["task"]["index"]}.csv')
     distribution = fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,))
     trainer = fo.training.Trainer(
-        distribution,
-        _recording(train, workdir / f'used.{own}.csv'),
-        held_out,
-        workdir,
-        fo.training.TrainConfig(
-            train_steps=int(steps),
-            batch_size=8,
-            warmup_steps=4,
-            eval_every=10,
-            eval_images=16,
-            checkpoint_every=7,
-            init_images=32,
-            local_constants=False,
-        ),
+        distribution, train, held_out, workdir, config
     )
-  print('ready', flush=True)
   try:
     trainer.train()
   except fo.training.TrainingInterrupted as e:

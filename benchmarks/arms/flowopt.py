@@ -5,8 +5,8 @@ import math
 from harness import serving
 import tensorflow as tf
 import tf_keras
-import trained
 
+from arms import trained
 import tfp_flowopt as fo
 
 # Crops that ours is initialised of; the peers take one batch, in their first
@@ -17,25 +17,23 @@ _NUM_CERTIFIED = 8
 
 
 class Flow(trained.Trained):
-  """An `image_flow`, trained as `Trainer` does."""
+  """An `image_flow`, trained as `Trainer` does.
+
+  More settings: `flow`, arguments of `image_flow`, `compute_dtype` as a string;
+  `act_norm`, for Glow's initialisation in place of the optimum.
+  """
 
   _scope = staticmethod(fo.lipschitz.shared_rescaling)
 
   def __init__(self, settings):
-    """Creates the flow, initialised at the optimum.
-
-    Args:
-      settings: As for `Trained`, and `image_size`; `channels` (3 by default);
-        `flow`, further arguments of `image_flow`, `compute_dtype` as a string;
-        `act_norm`, for Glow's initialisation in place of the optimum.
-    """
+    """Creates the flow, initialised at the optimum."""
     super().__init__(settings)
     size, channels = settings['image_size'], settings.get('channels', 3)
     flow = dict(settings['flow'])
     if 'compute_dtype' in flow:
       flow['compute_dtype'] = tf.as_dtype(flow['compute_dtype'])
     self._distribution = fo.image_flow(
-        [size, size, channels], **flow, seed=settings.get('seed', 0)
+        [size, size, channels], **flow, seed=settings['seed']
     )
     x = self._crops.first(_INIT_IMAGES)
     if settings.get('act_norm'):

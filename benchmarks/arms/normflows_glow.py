@@ -9,57 +9,45 @@ import numpy as np
 import torch
 
 
-class Glow:
-  """normflows' Glow of the same shape, with its default settings."""
+class Glow(short_run.Model):
+  """normflows' Glow of the same shape, with its default settings.
+
+  One more setting: `scale_map`, `'sigmoid'` (its default) or `'exp'`.
+  """
 
   def __init__(self, settings):
-    """Creates the flow.
-
-    Args:
-      settings: As for `tfb_glow.Glow`. Optional: `scale_map`, `'sigmoid'` (its
-        default) or `'exp'`.
-    """
-    seed, batch_size = settings.get('seed', 0), settings['batch_size']
-    torch.manual_seed(seed)
+    """Creates the flow."""
+    super().__init__(settings)
+    torch.manual_seed(settings['seed'])
     size, levels = settings['image_size'], settings['num_levels']
-    image_channels = settings.get('channels', 3)
-    self._size = image_channels * size**2
-    self._clip_norm = settings.get('clip_norm', 1.0)
     bases, merges, flows = [], [], []
     for i in range(levels):
       # Its levels count from the coarsest.
-      channels = image_channels * 2 ** (levels + 1 - i)
-      flows.append(
-          [
-              nf.flows.GlowBlock(
-                  channels,
-                  settings['hidden_channels'],
-                  scale_map=settings.get('scale_map', 'sigmoid'),
-                  split_mode='channel',
-              )
-              for _ in range(settings['num_steps'])
-          ]
-          + [nf.flows.Squeeze()]
-      )
-      side = size // 2 ** (levels - i)
+      channels = settings.get('channels', 3) * 2 ** (levels + 1 - i)
+      blocks = [
+          nf.flows.GlowBlock(
+              channels,
+              settings['hidden_channels'],
+              scale_map=settings.get('scale_map', 'sigmoid'),
+              split_mode='channel',
+          )
+          for _ in range(settings['num_steps'])
+      ]
+      flows.append([*blocks, nf.flows.Squeeze()])
       if i > 0:
         merges.append(nf.flows.Merge())
-        shape = (channels // 2, side, side)
-      else:
-        shape = (channels, side, side)
-      bases.append(nf.distributions.DiagGaussian(shape, trainable=False))
+        channels //= 2
+      side = size // 2 ** (levels - i)
+      bases.append(
+          nf.distributions.DiagGaussian((channels, side, side), trainable=False)
+      )
     self._model = nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
-    self._crops = short_run.Crops(settings['crops'], batch_size, seed)
-    self._x = self._crops.first(batch_size)
-    self._initial, self._num_timed = None, 0
-    self._learning_rate = settings.get('learning_rate', 0.0)
-    self._optimizer = torch.optim.Adam(
-        self._model.parameters(), self._learning_rate
-    )
+    self._initial = None
+    self._optimizer = torch.optim.Adam(self._model.parameters())
 
   def _loss(self, x):
     log_prob = self._model.log_prob(_channels_first(x), None)
-    return 8 - log_prob.mean() / (self._size * np.log(2.0))
+    return 8 - log_prob.mean() / (self._crops.event_size * np.log(2.0))
 
   def restart(self):
     """Back to the weights from before training."""
@@ -105,19 +93,9 @@ class Glow:
     (gradient,) = torch.autograd.grad(z, x, torch.from_numpy(u))
     return gradient.numpy().transpose(0, 2, 3, 1)
 
-  def run(self, **settings):
-    """A run of training: `short_run.run`."""
-    return short_run.run(self, self._crops, **settings)
-
   def num_parameters(self):
     """Number of trained numbers."""
     return sum(p.numel() for p in self._model.parameters() if p.requires_grad)
-
-  def train_step(self):
-    """One step on the next batch; bits/dim before it."""
-    self._num_timed += 1
-    batch = self._crops.batch(self._num_timed)
-    return self.step(batch, self._learning_rate)
 
   def log_prob(self):
     """Mean bits/dim of the batch."""
@@ -127,10 +105,6 @@ class Glow:
     """Images from noise; the largest value."""
     with torch.no_grad():
       return self._model.sample(len(self._x))[0].max().item()
-
-  def round_trip(self):
-    """Largest error of an image after `inverse` and `forward`."""
-    return float(np.max(np.abs(self.there_and_back(self._x) - self._x)))
 
 
 def _channels_first(x):

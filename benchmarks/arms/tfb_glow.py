@@ -7,11 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
-import trained
 
+from arms import trained
 import tfp_flowopt as fo
-
-__all__ = ['make_glow']
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -31,26 +29,20 @@ def make_glow(size, channels, num_levels, num_steps, hidden_channels, seed=0):
 
 
 class Glow(trained.Trained):
-  """`tfb.Glow` with a standard normal."""
+  """`tfb.Glow` with a standard normal.
+
+  One more setting: `curves`, for our `MarginalGaussianization` between images
+  and flow.
+  """
 
   def __init__(self, settings):
-    """Creates the flow.
-
-    Args:
-      settings: As for `Trained`, and `image_size`, `channels` (3 by default),
-        `num_levels`, `num_steps`, `hidden_channels`; optional: `curves`, for
-        our `MarginalGaussianization` between images and flow.
-    """
+    """Creates the flow."""
     super().__init__(settings)
-    seed, channels = settings.get('seed', 0), settings.get('channels', 3)
+    seed, channels = settings['seed'], settings.get('channels', 3)
     tf.random.set_seed(seed)
+    shape = ('num_levels', 'num_steps', 'hidden_channels')
     glow = make_glow(
-        settings['image_size'],
-        channels,
-        settings['num_levels'],
-        settings['num_steps'],
-        settings['hidden_channels'],
-        seed,
+        settings['image_size'], channels, *map(settings.get, shape), seed
     )
     if settings.get('curves'):
       curves = _curves(self._crops.value_counts(), channels)

@@ -8,9 +8,8 @@ first side is taken. All shapes are known then, and TensorFlow's formula of each
 operation is asked for its floating-point operations.
 """
 
-import collections
-import dataclasses
-import math
+import functools
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.framework import function_def_to_graph
@@ -18,9 +17,12 @@ from tensorflow.python.framework import ops
 
 __all__ = ['Work', 'graph_work', 'outermost_flops']
 
-_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
-_LOOPS = ('While', 'StatelessWhile')
-_BRANCHES = ('If', 'StatelessIf')
+# The attribute that names the function to enter, by type.
+_ENTERED = {
+    'PartitionedCall': 'f', 'StatefulPartitionedCall': 'f',
+    'If': 'then_branch', 'StatelessIf': 'then_branch',
+    'While': 'body', 'StatelessWhile': 'body',
+}
 # Work of multiply-accumulate units; the rest is elementwise or moves data.
 _PRODUCTS = tuple("""
     Conv2D Conv2DBackpropFilter Conv2DBackpropInput MatMul BatchMatMulV2
@@ -36,36 +38,29 @@ _FREE = tuple("""
 _SLICES = tuple("""
     GatherV2 Slice Split SplitV StridedSlice TensorListStack Unpack
 """.split())
-# Of a fused update, for each weight: numbers read and written (weight, slots
-# and gradient; weight and slots), and operations.
-_UPDATES = {'ResourceApplyAdam': (4, 3, 12)}
-_ASSIGNMENTS = tuple(
-    f'Assign{kind}VariableOp' for kind in ('', 'Sub', 'Add')
-)
 # They move data, and compute nothing.
 _MOVES = _SLICES + tuple("""
     BroadcastTo Cast ConcatV2 Fill Pack Pad ReverseV2 StridedSliceGrad
     TensorListFromTensor Tile Transpose ZerosLike
 """.split())
+# For each weight that is updated: numbers read and written (weight, slots and
+# gradient; weight and slots), and operations.
+_UPDATES = {
+    'ResourceApplyAdam': (4 + 3, 12),
+    'AssignVariableOp': (2 + 1, 1),
+    'AssignSubVariableOp': (2 + 1, 1),
+    'AssignAddVariableOp': (2 + 1, 1),
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-  """What one operation does in a step.
-
-  Attributes:
-    op_type: Its type, such as `'Conv2D'`.
-    repeats: How often it runs.
-    flops: Floating-point operations each time.
-    num_bytes: Bytes it reads and writes each time.
-    counted: Whether `flops` is TensorFlow's; else one for each value written.
-  """
+class Work(NamedTuple):
+  """What one operation does in a step, each time that it runs."""
 
   op_type: str
   repeats: int
   flops: float
-  num_bytes: float
-  counted: bool
+  num_bytes: float  # that it reads and writes
+  counted: bool  # by TensorFlow; else one for each value written
 
   @property
   def is_product(self):
@@ -74,23 +69,16 @@ class Work:
 
 
 def graph_work(function, num_iterations):
-  """The operations of a step.
+  """The operations of a step, a list of `Work`.
 
   Args:
     function: `tf.ConcreteFunction` with static shapes.
     num_iterations: How often the body of each loop runs.
-
-  Returns:
-    List of `Work`, in the order of the graph.
-
-  Raises:
-    ValueError: If the shape of a floating-point value is not known.
   """
   graph = function.graph
   replay = _Replay(graph, num_iterations)
   with replay.graph.as_default():
-    inputs = [tf.compat.v1.placeholder(x.dtype, x.shape) for x in graph.inputs]
-    replay.run(graph, inputs, 1)
+    replay.run(graph, _placeholders(graph.inputs), 1)
   return replay.work
 
 
@@ -101,6 +89,10 @@ def outermost_flops(function):
   return tf.compat.v1.profiler.profile(
       function.graph, options=options
   ).total_float_ops
+
+
+def _placeholders(tensors):
+  return [tf.compat.v1.placeholder(x.dtype, x.shape) for x in tensors]
 
 
 class _Replay:
@@ -114,88 +106,62 @@ class _Replay:
     self._library = {
         f.signature.name: f for f in source.as_graph_def().library.function
     }
-    self._graphs = {}
-    self._attributes = {}
+    # Not caches of the class: graphs take gigabytes.
+    self._function = functools.cache(self._load)
+    self._attributes = functools.cache(_attributes)
     self._flops = {}
 
   def run(self, graph, inputs, repeats):
-    """Writes out a graph.
-
-    Args:
-      graph: `FuncGraph`.
-      inputs: `Tensor`s of the new graph.
-      repeats: How often it runs.
-
-    Returns:
-      `Tensor`s of the new graph, the outputs.
-    """
-    new = {
-        old.ref(): x for old, x in zip(graph.inputs, inputs, strict=True)
-    }
+    """Writes out a `FuncGraph` that runs `repeats` times; its outputs."""
+    new = {old.ref(): x for old, x in zip(graph.inputs, inputs, strict=True)}
     needed = _needed(graph)
     for op in graph.get_operations():
       if op not in needed or (op.outputs and op.outputs[0].ref() in new):
         continue
       arguments = [new[x.ref()] for x in op.inputs]
-      for old, x in zip(
-          op.outputs, self._values(op, arguments, repeats), strict=True
-      ):
+      values = self._values(op, arguments, repeats)
+      for old, x in zip(op.outputs, values, strict=True):
         # Of variables nothing is known but what the old graph says.
         x.set_shape(old.shape)
         new[old.ref()] = x
-      if op.type not in (*_CALLS, *_LOOPS, *_BRANCHES):
-        self._add(op, arguments, [new[x.ref()] for x in op.outputs], repeats)
+      if op.type not in _ENTERED:
+        self._add(op, arguments, values, repeats)
     return [new[x.ref()] for x in graph.outputs]
 
   def _values(self, op, arguments, repeats):
     """What an operation returns in the new graph."""
-    if op.type in _CALLS:
-      return self.run(self._function(op, 'f'), arguments, repeats)
-    if op.type in _BRANCHES:
-      branch = self._function(op, 'then_branch')
-      return self.run(branch, arguments[1:], repeats)
-    if op.type in _LOOPS:
-      return self.run(
-          self._function(op, 'body'),
-          [tf.compat.v1.placeholder(x.dtype, x.shape) for x in arguments],
-          repeats * self._num_iterations,
-      )
-    if op not in self._attributes:
-      self._attributes[op] = {
-          key: value
-          for key, value in op.node_def.attr.items()
-          # Of the old graph: output shapes, above all.
-          if not key.startswith('_')
-      }
+    if op.type in _ENTERED:
+      function = self._function(op.get_attr(_ENTERED[op.type]).name)
+      if op.type.endswith('If'):
+        arguments = arguments[1:]
+      elif op.type.endswith('While'):
+        arguments = _placeholders(arguments)
+        repeats *= self._num_iterations
+      return self.run(function, arguments, repeats)
     # The public `create_op` takes twice the time, to look for a deprecated
     # argument.
     return self.graph._create_op_internal(  # pylint: disable=protected-access
         op.type,
         arguments,
         [x.dtype for x in op.outputs],
-        attrs=self._attributes[op],
+        attrs=self._attributes(op),
         op_def=op.op_def,
         name=op.type,
     ).outputs
 
-  def _function(self, op, attribute):
-    name = op.get_attr(attribute).name
-    if name not in self._graphs:
-      # Functions that this one calls are found there.
-      with self._source.as_default():
-        self._graphs[name] = function_def_to_graph.function_def_to_graph(
-            self._library[name]
-        )
-    return self._graphs[name]
+  def _load(self, name):
+    # Functions that this one calls are found there.
+    with self._source.as_default():
+      return function_def_to_graph.function_def_to_graph(self._library[name])
 
   def _add(self, op, inputs, outputs, repeats):
     """Notes what an operation does."""
     kind = op.type
-    if kind in _UPDATES or kind in _ASSIGNMENTS:
+    if kind in _UPDATES:
       size = inputs[-1].shape.num_elements()
-      reads, writes, flops = _UPDATES.get(kind, (2, 1, 1))
+      numbers, flops = _UPDATES[kind]
       self.work.append(
-          Work(kind, repeats, flops * size, 4 * (reads + writes) * size, False)
+          Work(kind, repeats, flops * size, 4 * numbers * size, False)
       )
       return
     # The host computes shapes and counts loops.
@@ -206,19 +172,14 @@ class _Replay:
     flops = self._statistics(kind, inputs, outputs)
     counted = flops is not None
     if not counted:
-      flops = (
-          0
-          if kind in _MOVES
-          else sum(x.shape.num_elements() for x in outputs)
-      )
+      numbers = sum(x.shape.num_elements() for x in outputs)
+      flops = 0 if kind in _MOVES else numbers
     self.work.append(Work(kind, repeats, flops, read + written, counted))
 
   def _statistics(self, kind, inputs, outputs):
     """TensorFlow's count, which the profiler gets the same way, or `None`."""
-    shapes = [tuple(x.shape) if x.shape.rank is not None else None
-              for x in (*inputs, *outputs)]
     # Strides and paddings never differ here, and that of a product follows.
-    key = kind, tuple(shapes)
+    key = kind, *(str(x.shape) for x in (*inputs, *outputs))
     if key not in self._flops:
       self._flops[key] = ops.get_stats_for_node_def(
           self.graph, outputs[0].op.node_def, 'flops'
@@ -226,23 +187,28 @@ class _Replay:
     return self._flops[key]
 
 
+def _attributes(op):
+  """Those that are not of the old graph, as output shapes are."""
+  attributes = op.node_def.attr.items()
+  return {key: x for key, x in attributes if not key.startswith('_')}
+
+
 def _num_bytes(x):
   if not (x.dtype.is_floating or x.dtype.is_bool):
     return 0
   if not x.shape.is_fully_defined():
     raise ValueError(f'The shape of {x.name} is not known: {x.shape}.')
-  return math.prod(x.shape) * x.dtype.size
+  return x.shape.num_elements() * x.dtype.size
 
 
 def _needed(graph):
   """The operations that outputs or changes of state depend on."""
-  queue = collections.deque(x.op for x in graph.outputs)
-  queue.extend(op for op in graph.get_operations() if op.op_def.is_stateful)
+  queue = [x.op for x in graph.outputs]
+  queue += [op for op in graph.get_operations() if op.op_def.is_stateful]
   needed = set()
   while queue:
-    op = queue.popleft()
+    op = queue.pop()
     if op not in needed:
       needed.add(op)
-      queue.extend(x.op for x in op.inputs)
-      queue.extend(op.control_inputs)
+      queue += [*(x.op for x in op.inputs), *op.control_inputs]
   return needed

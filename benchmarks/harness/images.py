@@ -1,13 +1,11 @@
 """Images for models that run in processes of their own, and for trainers."""
 
-import pathlib
-
 import numpy as np
 from sklearn import datasets
 
 import tfp_flowopt as fo
 
-__all__ = ['random_crops', 'sample_crops', 'write']
+__all__ = ['sample_crops', 'write']
 
 # Of a folder of photographs.
 _HELD_OUT_PHOTOS = 3
@@ -16,12 +14,8 @@ _HELD_OUT_PHOTOS = 3
 def sample_crops(size, folder=None):
   """Left and right-hand parts of photographs, `ImageCrops` of a side `size`.
 
-  Args:
-    size: Side of the crops.
-    folder: Of photographs; by default those of scikit-learn.
-
-  Returns:
-    Crops to train on, and those that are held out.
+  Of those in a folder, or of scikit-learn's: crops to train on, and those that
+  are held out.
   """
   if folder:
     images, _ = fo.training.load_images(folder, smallest_side=4 * size)
@@ -48,24 +42,31 @@ def write(path, settings, context):
     Number of channels.
   """
   size = settings['image_size']
-  counts = {name: settings[f'num_{name}'] for name in ('train', 'held_out')}
+  counts = settings['num_train'], settings['num_held_out']
   if settings['data'] == 'fashion_mnist':
-    arrays = {}
-    for name, part in (('train', 'train'), ('held_out', 't10k')):
-      (file,) = context.folder('fashion_mnist').glob(f'{part}-images*ubyte*')
-      images = fo.training.ImageDataset(str(file), size, channels=1)
-      count = counts[name] or len(images)
-      examples = images.examples(count, [0, 0]).batch(count)
-      arrays[name] = examples.get_single_element().numpy()
+    train, held_out = (
+        _fashion_mnist(context.folder('fashion_mnist'), part, size, count)
+        for part, count in zip(('train', 't10k'), counts, strict=True)
+    )
   else:
-    parts = dict(zip(counts, _photographs(settings, context), strict=True))
     rng = np.random.default_rng(0)
-    arrays = {
-        name: random_crops(parts[name], size, count, rng)
-        for name, count in counts.items()
-    }
-  np.savez(pathlib.Path(path), **arrays)
-  return arrays['train'].shape[-1]
+    train, held_out = (
+        _random_crops(photographs, size, count, rng)
+        for photographs, count in zip(
+            _photographs(settings, context), counts, strict=True
+        )
+    )
+  np.savez(path, train=train, held_out=held_out)
+  return train.shape[-1]
+
+
+def _fashion_mnist(folder, part, size, count):
+  """Images of a part, all of them by default."""
+  (file,) = folder.glob(f'{part}-images*ubyte*')
+  images = fo.training.ImageDataset(str(file), size, channels=1)
+  count = count or len(images)
+  examples = images.examples(count, [0, 0]).batch(count)
+  return examples.get_single_element().numpy()
 
 
 def _photographs(settings, context):
@@ -86,13 +87,11 @@ def _photographs(settings, context):
   return fo.training.split_columns(photographs)
 
 
-def random_crops(photographs, size, count, rng):
+def _random_crops(photographs, size, count, rng):
   """Random crops, from each photograph in turn, `[count, size, size, C]`."""
   crops = []
   for i in range(count):
     photograph = photographs[i % len(photographs)]
-    row, column = (
-        rng.integers(0, n - size + 1) for n in photograph.shape[:2]
-    )
+    row, column = (rng.integers(n - size + 1) for n in photograph.shape[:2])
     crops.append(photograph[row : row + size, column : column + size])
   return np.stack(crops)

@@ -5,10 +5,6 @@ import numpy as np
 __all__ = ['FAMILIES', 'make_kernel']
 
 
-def _gaussian(rng, shape):
-  return rng.normal(size=shape)
-
-
 def _power_law(rng, shape):
   """A spectrum as training leaves it: singular values 1, 1/2, 1/3, ..."""
   matrix = rng.normal(size=shape).reshape(-1, shape[-1])
@@ -48,7 +44,7 @@ def _many_sizes(rng, shape):
 
 
 FAMILIES = {
-    'gaussian': _gaussian,
+    'gaussian': lambda rng, shape: rng.normal(size=shape),
     'power law': _power_law,
     'rank one': _rank_one,
     'sparse': _sparse,
@@ -59,17 +55,9 @@ FAMILIES = {
 
 
 def make_kernel(family, rng, shape):
-  """A kernel of a family, `[kh, kw, in, out]`, its largest entry 1.
+  """A kernel `[kh, kw, in, out]` of a family, its largest entry 1.
 
-  Its entries are float32 numbers, so that all types mean the same kernel.
-
-  Args:
-    family: A key of `FAMILIES`.
-    rng: `np.random.Generator`.
-    shape: `[kh, kw, in, out]`.
-
-  Returns:
-    float64 array.
+  float64, but of float32 numbers, so that all types mean the same kernel.
   """
   kernel = FAMILIES[family](rng, shape)
   return (kernel / np.abs(kernel).max()).astype(np.float32).astype(np.float64)

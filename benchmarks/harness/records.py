@@ -20,15 +20,16 @@ import math
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import threading
 
-__all__ = ['Records', 'environment', 'finite', 'read']
+__all__ = ['Records', 'finite', 'read']
 
 _PACKAGES = ('numpy', 'tensorflow', 'tensorflow-probability')
 
 
-def environment():
+def _environment():
   """The fields `commit`, `machine` and `versions` of a new record."""
   result = subprocess.run(
       ['git', 'describe', '--always', '--dirty', '--exclude=*'],
@@ -50,12 +51,9 @@ def environment():
 def _processor():
   """The model's name where Linux says it, else the architecture."""
   path = pathlib.Path('/proc/cpuinfo')
-  if path.exists():
-    for line in path.read_text(encoding='utf-8').splitlines():
-      key, _, value = line.partition(':')
-      if key.strip() == 'model name':
-        return value.strip()
-  return platform.machine()
+  text = path.read_text(encoding='utf-8') if path.exists() else ''
+  model = re.search(r'^model name\s*: (.*)', text, re.MULTILINE)
+  return model[1].strip() if model else platform.machine()
 
 
 def finite(value):
@@ -85,23 +83,17 @@ class Records:
   def __init__(self, path):
     self._path = pathlib.Path(path)
     self._lock = threading.Lock()
-    self._environment = environment()
-    self._done = {_key(record) for record in read(path)}
+    self._environment = _environment()
+    self._done = set(map(_key, read(path)))
 
   def __contains__(self, case):
     return _key(case) in self._done
 
   def add(self, case, values):
-    """Writes what was measured of a case at once.
-
-    Args:
-      case: Dictionary: `suite`, `measure`, `settings`, `seed`.
-      values: What was measured; what is not finite is written as `null`.
-    """
+    """Writes what was measured of a case at once; NaN as `null`."""
     record = {**case, **self._environment, 'values': finite(values)}
     with self._lock, self._path.open('a', encoding='utf-8') as f:
       f.write(json.dumps(record) + '\n')
-      self._done.add(_key(case))
 
 
 def _key(case):

@@ -39,9 +39,8 @@ def serve(make_model):
   """Answers commands on standard input until it ends.
 
   Args:
-    make_model: Function of the settings (a dictionary, the first argument of
-      the program, as JSON) that returns an object whose methods are the
-      commands; arguments and results are what JSON can hold. One more
+    make_model: Function of the settings (the first argument of the program, as
+      JSON) that returns an object whose methods are the commands. One more
       command, `setup_seconds`, says how long this function took.
   """
   # Libraries print; answers go where only the benchmark listens.
@@ -50,15 +49,12 @@ def serve(make_model):
   start = time.perf_counter()
   model = make_model(json.loads(sys.argv[1]))
   setup_seconds = time.perf_counter() - start
+  model.setup_seconds = lambda: setup_seconds
   for line in sys.stdin:
     command, arguments = json.loads(line)
     start, value, error = time.perf_counter(), None, None
     try:
-      value = (
-          setup_seconds
-          if command == 'setup_seconds'
-          else getattr(model, command)(**arguments)
-      )
+      value = getattr(model, command)(**arguments)
     except Exception as e:  # pylint: disable=broad-exception-caught
       error = f'{type(e).__name__}: {str(e)[:300]}'
     answer = {
@@ -83,30 +79,27 @@ class Arm:
       num_threads: Threads that it computes with, for arms beside each other;
         by default one for each processor.
     """
-    threads = {}
+    path = [_BENCHMARKS, _BENCHMARKS.parent, os.environ.get('PYTHONPATH', '')]
+    variables = {
+        'TF_CPP_MIN_LOG_LEVEL': '3',
+        'PYTHONPATH': os.pathsep.join(map(str, path)),
+    }
     if num_threads is not None:
-      names = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
-      threads = dict.fromkeys((*names, 'OMP_NUM_THREADS'), str(num_threads))
-    path = [str(_BENCHMARKS), str(_BENCHMARKS.parent)]
-    path.append(os.environ.get('PYTHONPATH', ''))
+      for name in ('TF_NUM_INTRAOP', 'TF_NUM_INTEROP', 'OMP_NUM'):
+        variables[f'{name}_THREADS'] = str(num_threads)
     self._process = subprocess.Popen(
         [python, _BENCHMARKS / 'arms' / program, json.dumps(settings)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            **threads,
-            'TF_CPP_MIN_LOG_LEVEL': '3',
-            'PYTHONPATH': os.pathsep.join(path),
-        },
+        env={**os.environ, **variables},
     )
 
   def ask(self, command, **arguments):
-    """Runs a command there.
+    """Runs a method of the model.
 
     Args:
-      command: Name of a method of the model.
+      command: Its name.
       **arguments: Of the method; what JSON can hold.
 
     Returns:

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-__all__ = ['Crops', 'run']
+__all__ = ['Crops', 'Model', 'run']
 
 _BITS = 8
 # Losses that a row keeps: every so many steps.
@@ -25,22 +25,18 @@ def _dequantized(images, rng):
 
 
 class Crops:
-  """Crops to train on and others that are held out, from one file."""
+  """Crops to train on and others that are held out, float32 `[N, S, S, C]`."""
 
   def __init__(self, path, batch_size, seed):
-    """Opens an .npz file of uint8 `train` and `held_out`, `[N, S, S, C]`."""
+    """Opens an .npz file of uint8 `train` and `held_out`."""
     with np.load(path) as arrays:
       self._train, self._held_out = arrays['train'], arrays['held_out']
     self._batch_size = batch_size
     self._seed = seed
-
-  @property
-  def event_size(self):
-    """Number of dimensions of a crop."""
-    return math.prod(self._train.shape[1:])
+    self.event_size = math.prod(self._train.shape[1:])
 
   def first(self, count):
-    """The first crops, dequantised, float32 `[count, S, S, C]`."""
+    """The first crops."""
     return _dequantized(
         self._train[:count], np.random.default_rng([self._seed, 0])
     )
@@ -53,7 +49,7 @@ class Crops:
     )
 
   def batch(self, step):
-    """The batch of a step, float32 `[B, S, S, C]`."""
+    """The batch of a step."""
     rng = np.random.default_rng([self._seed, 1, step])
     choice = rng.integers(len(self._train), size=self._batch_size)
     return _dequantized(self._train[choice], rng)
@@ -78,6 +74,50 @@ class Crops:
     return {name: _dequantized(x, rng) for name, x in kinds.items()}
 
 
+class Model:
+  """What arms have in common: runs, and steps that are timed.
+
+  Subclasses have the methods that `run` needs.
+  """
+
+  def __init__(self, settings):
+    """Opens the crops.
+
+    Args:
+      settings: `image_size`, `batch_size`, `crops` (path of an .npz file),
+        `seed`, `num_levels`, `num_steps`, `hidden_channels`; optional:
+        `channels` (3), `clip_norm` (1; `None` for no clipping), `learning_rate`
+        of steps that are only timed.
+    """
+    self._settings = settings
+    self._clip_norm = settings.get('clip_norm', 1.0)
+    batch_size = settings['batch_size']
+    self._crops = Crops(settings['crops'], batch_size, settings['seed'])
+    self._x = self._crops.first(batch_size)
+    self._num_timed = 0
+
+  def run(self, **settings):
+    """A run of training: the function `run`."""
+    return run(self, self._crops, **settings)
+
+  def train_step(self):
+    """One step on the next batch; bits/dim before it."""
+    self._num_timed += 1
+    batch = self._crops.batch(self._num_timed)
+    return self.step(batch, self._settings['learning_rate'])
+
+  def round_trip(self):
+    """Largest error of an image after the flow and its inverse."""
+    return _largest_error(self, self._x)
+
+  def num_fallbacks(self):
+    """Of recomputed inputs; others have none."""
+
+
+def _largest_error(model, x):
+  return float(np.max(np.abs(model.there_and_back(x) - x)))
+
+
 def _log_singular_values(model, crops):
   """Of the Jacobian at an image of each kind: smallest, median, largest."""
   size, result = crops.event_size, {}
@@ -86,28 +126,14 @@ def _log_singular_values(model, crops):
     copies = np.broadcast_to(x[:1], (size, *x.shape[1:]))
     rows = model.vector_jacobian(copies, np.eye(size, dtype=np.float32))
     matrix = np.reshape(rows, [size, size]).astype(np.float64)
-    if not np.all(np.isfinite(matrix)):
-      result[kind] = [None] * 3
-      continue
-    values = np.linalg.svd(matrix, compute_uv=False)
-    result[kind] = [
-        math.log(value) if value > 0.0 else None
-        for value in (values[-1], np.median(values), values[0])
-    ]
+    result[kind] = [None] * 3
+    if np.all(np.isfinite(matrix)):
+      values = np.linalg.svd(matrix, compute_uv=False)
+      result[kind] = [
+          math.log(value) if value > 0.0 else None
+          for value in (values[-1], np.median(values), values[0])
+      ]
   return result
-
-
-def _bits_per_dim(model, crops):
-  """Mean bits/dim of the held-out crops."""
-  return float(np.mean([model.bits_per_dim(x) for x in crops.held_out()]))
-
-
-def _reconstruction_errors(model, crops):
-  """Largest error of a pixel after the flow and its inverse."""
-  return {
-      kind: float(np.max(np.abs(model.there_and_back(x) - x)))
-      for kind, x in crops.out_of_distribution().items()
-  }
 
 
 def run(
@@ -129,16 +155,15 @@ def run(
       `vector_jacobian(x, u)`, the gradient of the products of `u`, `[B, D]`,
       and latents.
     crops: `Crops`.
-    learning_rate: After a linear warm-up.
-    warmup_steps: Steps of that.
-    num_steps: Number of steps; by default as many as `seconds` allow.
+    learning_rate: After a linear warm-up of `warmup_steps`.
+    warmup_steps: See there.
+    num_steps: By default as many as `seconds` allow.
     seconds: Time for training, its first step and what that compiles
       included; evaluations do not count.
     eval_every: Steps, or seconds if these limit the run, between evaluations;
       by default only before and after.
     singular_values: Whether evaluations include the local singular values.
-    schedule: Of the learning rate: `'constant'`, or `'cosine'`, from there down
-      to zero at `num_steps`.
+    schedule: `'constant'`, or `'cosine'`, down to zero at `num_steps`.
 
   Returns:
     Dictionary; JSON has no NaN, so what is not finite is `None` there. A run
@@ -162,7 +187,8 @@ def run(
   held_out, spectra, losses, clock, finite = [], [], [], 0.0, True
 
   def evaluate():
-    held_out.append((len(losses), clock, _bits_per_dim(model, crops)))
+    values = [model.bits_per_dim(x) for x in crops.held_out()]
+    held_out.append((len(losses), clock, float(np.mean(values))))
     if singular_values:
       spectra.append([len(losses), _log_singular_values(model, crops)])
 
@@ -188,9 +214,7 @@ def run(
       next_evaluation += eval_every
   if held_out[-1][0] < len(losses):
     evaluate()
-  losses = np.asarray(losses)
-  excursions = losses - np.minimum.accumulate(losses)
-  return {
+  result = {
       'finite': finite and math.isfinite(held_out[-1][2]),
       'num_steps': len(losses),
       'seconds': clock,
@@ -198,18 +222,21 @@ def run(
       'end': _rounded(held_out[-1][2]) if finite else None,
       'held_out': [[n, _rounded(s), _rounded(v)] for n, s, v in held_out],
       'log_singular_values': spectra,
-      'worst_excursion': float(np.max(excursions)) if finite else None,
       'losses': [
           _rounded(float(np.mean(losses[i : i + _CURVE_EVERY])))
           for i in range(0, len(losses), _CURVE_EVERY)
       ],
-      'reconstruction': {
-          kind: _rounded(error)
-          for kind, error in _reconstruction_errors(model, crops).items()
-      }
-      if finite
-      else None,
+      'worst_excursion': None,
+      'reconstruction': None,
   }
+  if finite:
+    rises = np.asarray(losses) - np.minimum.accumulate(losses)
+    result['worst_excursion'] = float(np.max(rises))
+    result['reconstruction'] = {
+        kind: _rounded(_largest_error(model, x))
+        for kind, x in crops.out_of_distribution().items()
+    }
+  return result
 
 
 def _rounded(value):

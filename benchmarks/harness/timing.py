@@ -12,13 +12,6 @@ def alternating(functions, num_timings):
   """Median seconds of each function, called in turn after a first call.
 
   In turn, so that a disturbance of the machine hits all of them.
-
-  Args:
-    functions: Dictionary of functions without arguments.
-    num_timings: Timed calls of each.
-
-  Returns:
-    Dictionary.
   """
   for function in functions.values():
     function()

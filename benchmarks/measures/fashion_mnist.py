@@ -13,14 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-__all__ = ['RECIPE', 'measure']
-
-_BINARY = (
-    pathlib.Path(__file__).resolve().parents[2]
-    / 'examples'
-    / 'train_image_flow.py'
-)
-RECIPE = {
+_PROGRAM = pathlib.Path(__file__).parents[2] / 'examples/train_image_flow.py'
+_RECIPE = {
     'image_size': 28,
     'channels': 1,
     'num_levels': 2,
@@ -44,38 +38,28 @@ def measure(settings, seed, context):
   folder = context.folder('fashion_mnist')
   (train,) = folder.glob('train-images*ubyte*')
   (test,) = folder.glob('t10k-images*ubyte*')
-  recipe = {
-      'data': train,
-      'held_out': test,
-      **RECIPE,
-      'train_steps': settings['train_steps'],
-      'seed': seed,
-  }
+  steps = settings['train_steps']
   with tempfile.TemporaryDirectory() as temporary:
     workdir = pathlib.Path(context.workdir or temporary)
-    _run(workdir, *(f'--{name}={value}' for name, value in recipe.items()))
+    _run(workdir, data=train, held_out=test, train_steps=steps, seed=seed,
+         **_RECIPE)
     test_bits_per_dim = {}
     for checkpoint in ('latest', 'best'):
-      text = _run(
-          workdir,
-          '--mode=evaluate',
-          f'--checkpoint={checkpoint}',
-          f'--eval_draws={settings["draws"]}',
-      )
+      text = _run(workdir, mode='evaluate', checkpoint=checkpoint,
+                  eval_draws=settings['draws'])
       number, value = re.search(
           r'(\d+) held-out images, .*: ([\d.]+) bits/dim', text
       ).groups()
       test_bits_per_dim[checkpoint] = float(value)
     with (workdir / 'training_log.csv').open(encoding='utf-8') as f:
-      names = ('step', 'seconds', 'held_out_bits_per_dim')
       held_out = [
-          [json.loads(row[name]) for name in names]
+          [int(row['step']), float(row['seconds']), float(value)]
           for row in csv.DictReader(f)
-          if row['held_out_bits_per_dim']
+          if (value := row['held_out_bits_per_dim'])
       ]
     start = json.loads((workdir / 'start.json').read_text(encoding='utf-8'))
   return {
-      'recipe': RECIPE,
+      'recipe': _RECIPE,
       'seconds': held_out[-1][1],
       'predicted': start['predicted'],
       'held_out': held_out,
@@ -84,14 +68,17 @@ def measure(settings, seed, context):
   }
 
 
-def _run(workdir, *arguments):
-  """Runs the binary; returns what it prints, which is shown, too."""
-  command = [sys.executable, _BINARY, f'--workdir={workdir}', *arguments]
-  process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def _run(workdir, **flags):
+  """Runs the program; returns what it prints, which is shown, too."""
+  command = [sys.executable, _PROGRAM, f'--workdir={workdir}']
+  command += [f'--{name}={value}' for name, value in flags.items()]
   lines = []
-  for line in process.stdout:
-    print(line, end='', flush=True)
-    lines.append(line)
-  if process.wait():
+  with subprocess.Popen(
+      command, stdout=subprocess.PIPE, text=True
+  ) as process:
+    for line in process.stdout:
+      print(line, end='', flush=True)
+      lines.append(line)
+  if process.returncode:
     raise RuntimeError(f'{command} ended with code {process.returncode}.')
   return ''.join(lines)

@@ -13,8 +13,6 @@ import numpy as np
 
 import tfp_flowopt as fo
 
-__all__ = ['measure']
-
 
 def measure(settings, seed, context):
   """See `run.py`."""

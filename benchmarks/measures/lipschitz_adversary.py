@@ -22,15 +22,10 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['examine', 'failures', 'measure', 'search']
-
-_PADDINGS = ('SAME', 'VALID', 'CIRCULAR')
 # A coarse grid is enough: the truths are values at the peaks next to it.
 _GRID_FACTOR = 4
 # Of the truths and claims, both float64.
 _ROUNDING = 1e-12
-# What a float32 rescaled kernel may exceed 1 by.
-_FLOAT32 = 1e-4
 # Every so many kernels of a family meet larger images.
 _LARGE_EVERY = 10
 
@@ -68,12 +63,6 @@ def failures(values):
 def search(num_kernels, max_channels=64, seed=0):
   """Examines kernels of all families in turn.
 
-  Args:
-    num_kernels: Number of kernels.
-    max_channels: Largest number of inputs and outputs of kernels up to 3x3,
-      drawn log-uniformly; larger kernels have fewer.
-    seed: Python `int`.
-
   Returns:
     `{family: {check: [truth / claim of each kernel]}}`, and the violations:
     tuples of family, shape, check and truth / claim.
@@ -108,18 +97,6 @@ def _draw_shape(rng, max_channels):
   return (int(kh), int(kw), *(int(c) for c in channels))
 
 
-def _image_norms(kernel, rng, large):
-  """Norms of a kernel on images, for each padding; sizes 1 to 9, or larger."""
-  kh, kw, _, _ = kernel.shape
-  norms = []
-  for padding in _PADDINGS:
-    least = (kh, kw) if padding == 'VALID' else (1, 1)
-    most = 32 if large else max(3, int(9 / min(kernel.shape[2:]) ** 0.5))
-    size = [n + int(rng.integers(most)) for n in least]
-    norms.append(symbol_norm.operator_norm(kernel, *size, padding))
-  return zip(_PADDINGS, norms, strict=True)
-
-
 def examine(kernel, rng, large=False):
   """Compares the claims about a kernel with the truths.
 
@@ -131,22 +108,32 @@ def examine(kernel, rng, large=False):
   Returns:
     Pairs of a check's name and truth / claim; above 1 the claim is wrong.
   """
-  truth, _ = symbol_norm.symbol_supremum(kernel, _GRID_FACTOR)
   results = []
+  truth, _ = symbol_norm.symbol_supremum(kernel, _GRID_FACTOR)
   for dtype in (tf.float64, tf.float32):
     bound = float(fo.lipschitz.operator_norm_bound(tf.constant(kernel, dtype)))
     results.append((f'bound, {dtype.name}', truth / bound))
     if dtype == tf.float64:
       norms = _image_norms(kernel, rng, large)
       results += [(f'bound, {padding}', n / bound) for padding, n in norms]
-  for dtype, claim in ((tf.float64, 1.0), (tf.float32, 1.0 + _FLOAT32)):
+  for dtype, claim in ((tf.float64, 1.0), (tf.float32, 1.0 + 1e-4)):
     # Rescaling does nothing to kernels that are small enough.
     rescaled = fo.lipschitz.almost_orthogonal(
         tf.constant(10.0 * kernel, dtype)
     ).numpy()
-    supremum, _ = symbol_norm.symbol_supremum(rescaled, _GRID_FACTOR)
-    results.append((f'rescaled, {dtype.name}', supremum / claim))
+    truth_of_it, _ = symbol_norm.symbol_supremum(rescaled, _GRID_FACTOR)
+    results.append((f'rescaled, {dtype.name}', truth_of_it / claim))
     if dtype == tf.float64:
       norms = _image_norms(rescaled, rng, large)
       results += [(f'rescaled, {padding}', n) for padding, n in norms]
   return results
+
+
+def _image_norms(kernel, rng, large):
+  """Norms of a kernel on images, for each padding; sizes 1 to 9, or larger."""
+  kh, kw, *channels = kernel.shape
+  for padding in ('SAME', 'VALID', 'CIRCULAR'):
+    least = (kh, kw) if padding == 'VALID' else (1, 1)
+    most = 32 if large else max(3, int(9 / min(channels) ** 0.5))
+    size = [n + int(rng.integers(most)) for n in least]
+    yield padding, symbol_norm.operator_norm(kernel, *size, padding)

@@ -28,11 +28,6 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['failures', 'measure']
-
-# With more channels on the thinner side the grid of the truth is coarser.
-_THIN = 128
-
 # What normflows claims, after convergence at 32x32 pixels.
 _NORMFLOWS = """
 import json, sys
@@ -40,9 +35,7 @@ import numpy as np, torch
 from normflows.nets.lipschitz import InducedNormConv2d
 torch.manual_seed(0)
 claims = []
-kernels = np.load(sys.argv[1])
-for i in range(len(kernels.files)):
-  kernel = kernels[str(i)]
+for kernel in np.load(sys.argv[1]).values():
   layer = InducedNormConv2d(
       kernel.shape[2], kernel.shape[3], 3, 1, 1, bias=False, n_iterations=5)
   layer.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1)).float()
@@ -57,43 +50,35 @@ print(json.dumps(claims))
 
 def measure(settings, seed, context):
   """See `run.py`; without `--peers` nothing is said of normflows."""
-  rng = np.random.default_rng(seed)
-  cases = [
-      (family, tuple(shape))
-      for shape in settings['shapes']
-      for family in settings['families']
-  ]
-  kernels = [
-      kernel_families.make_kernel(family, rng, shape) for family, shape in cases
-  ]
-  rows = []
-  for (family, shape), kernel, normflows in zip(
-      cases, kernels, _normflows_claims(kernels, context.peers), strict=True
+  rng, kernels, rows = np.random.default_rng(seed), [], []
+  for shape in settings['shapes']:
+    for family in settings['families']:
+      kernels.append(kernel_families.make_kernel(family, rng, shape))
+      rows.append({'family': family, 'shape': shape})
+  for row, kernel, normflows in zip(
+      rows, kernels, _normflows_claims(kernels, context.peers), strict=True
   ):
     truth, upper = symbol_norm.symbol_supremum(
-        kernel, grid_factor=8 if _is_wide(shape) else 16, num_peaks=2
+        kernel, grid_factor=8 if _is_wide(row['shape']) else 16, num_peaks=2
     )
     bound, constant = fo.lipschitz.operator_norm_bound, tf.constant(kernel)
     start = time.monotonic()
     certified = float(bound(constant))
-    milliseconds = 1e3 * (time.monotonic() - start)
+    row['certified_milliseconds'] = 1e3 * (time.monotonic() - start)
     claims = {
         'certified': certified,
         'power': float(bound(constant, method='power')),
         'Keras': _keras_claim(kernel),
         'normflows': normflows,
     }
-    rows.append({
-        'family': family,
-        'shape': shape,
+    row |= {
         'truth': truth,
         'truth_upper_limit': upper,
         'claim_over_truth': {
             name: claim and claim / truth for name, claim in claims.items()
         },
-        'certified_milliseconds': milliseconds,
-    })
-    print(rows[-1], flush=True)
+    }
+    print(row, flush=True)
   return {'kernels': rows}
 
 
@@ -109,7 +94,8 @@ def failures(values):
 
 
 def _is_wide(shape):
-  return min(shape[2:]) > _THIN
+  """Whether the grid of the truth is coarser, and the limit higher."""
+  return min(shape[2:]) > 128
 
 
 def _keras_claim(kernel):
@@ -131,12 +117,11 @@ def _normflows_claims(kernels, peers):
   """Claims of normflows, or `None` for each if there is no environment."""
   if not peers:
     return [None] * len(kernels)
-  python = serving.python_of_peers(peers)
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / 'kernels.npz'
-    np.savez(path, **{str(i): kernel for i, kernel in enumerate(kernels)})
+    np.savez(path, *kernels)
     output = subprocess.run(
-        [python, '-c', _NORMFLOWS, path],
+        [serving.python_of_peers(peers), '-c', _NORMFLOWS, path],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

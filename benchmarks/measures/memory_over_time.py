@@ -9,6 +9,7 @@ initialise a flow from them.
 """
 
 from concurrent import futures
+import functools
 import multiprocessing
 import os
 import pathlib
@@ -23,8 +24,6 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['measure_cases']
-
 _SIZE, _BATCH_SIZE, _SEED = 16, 16, [1, 2]
 # Of the rows of smaller files: squares of photographs.
 _SQUARE = 512
@@ -35,38 +34,29 @@ def measure_cases(cases, context, add):
   with tempfile.TemporaryDirectory() as folder:
     paths = _write_sources(context.folder('photos'), pathlib.Path(folder))
     for case in cases:
-      settings = case['settings']
-      tasks = _tasks(paths, settings['steps'], settings['repeats'])
       with futures.ProcessPoolExecutor(
           1, multiprocessing.get_context('spawn')
       ) as pool:
-        found = pool.submit(*tasks[settings['row']]).result()
-      add(case, found if isinstance(found, dict) else _summary(found))
+        add(case, pool.submit(_row, case['settings'], paths).result())
 
 
-def _tasks(paths, steps, repeats):
-  """Functions and arguments by name of the row."""
-  few = max(20, repeats // 10)
-  return {
-      **{
-          f'read {name}': (_read, path, repeats)
-          for name, path in paths.items()
-          if name != 'classes'
-      },
-      'read labels': (_read_labels, paths['classes'], repeats),
-      'read examples jpeg': (_read_examples, paths['jpeg'], repeats),
-      'read examples records': (_read_examples, paths['records'], repeats),
-      'train jpeg': (_train, paths['jpeg'], steps),
-      'train records': (_train, paths['records'], steps),
-      'evaluate': (_evaluate, paths['png'], repeats),
-      'evaluate draws': (_evaluate_draws, paths['png'], repeats),
-      'sample': (_sample, paths['png'], few),
-      'initialise': (_initialise, paths['png'], few),
-      'checkpoints': (_checkpoints, repeats),
-      'tensorboard': (_tensorboard, paths['png'], repeats),
-      '4096 crops of 16': (_first_4096, paths['jpeg'], 16),
-      '4096 crops of 64': (_first_4096, paths['records'], 64),
-  }
+def _row(settings, paths):
+  """What is measured in a process of its own."""
+  row, steps, repeats = (settings[x] for x in ('row', 'steps', 'repeats'))
+  if row == '4096 crops of 16':
+    return _first_4096(paths['jpeg'], 16)
+  if row == '4096 crops of 64':
+    return _first_4096(paths['records'], 64)
+  with tempfile.TemporaryDirectory() as folder:
+    if row.startswith('train '):
+      return _summary(_train(paths[row.removeprefix('train ')], folder, steps))
+    if row in ('sample', 'initialise'):
+      repeats = max(20, repeats // 10)
+    action, rows = _action(row, paths, folder), []
+    for i in range(1, repeats + 1):
+      action()
+      _note(rows, i, repeats)
+  return _summary(rows)
 
 
 def _write_sources(photos, folder):
@@ -104,6 +94,12 @@ def _resident_mib():
   return pages * os.sysconf('SC_PAGE_SIZE') / 2**20
 
 
+def _note(rows, i, steps):
+  """Adds a row after each twentieth part of the steps."""
+  if i % max(1, steps // 20) == 0:
+    rows.append((i, _resident_mib()))
+
+
 def _summary(rows):
   """Resident MiB, and how it grows after the first tenth."""
   settled = np.array([row for row in rows if row[0] >= rows[-1][0] / 10])
@@ -117,36 +113,63 @@ def _summary(rows):
   }
 
 
-def _repeat(action, times):
-  """Rows of a number of repetitions and resident MiB after them."""
-  rows = []
-  for i in range(1, times + 1):
-    action()
-    if i % max(1, times // 20) == 0:
-      rows.append((i, _resident_mib()))
-  return rows
-
-
 def _flow(size=_SIZE):
   return fo.image_flow([size, size, 3], 2, 1, 16)
 
 
+def _action(row, paths, folder):
+  """What a row does over and over."""
+  if row.startswith('read examples '):
+    images = _images(paths[row.removeprefix('read examples ')])
+    return lambda: list(images.examples(8, _SEED))
+  if row.startswith('read '):
+    images = (
+        _images(paths['classes'], labels='folders')
+        if row == 'read labels'
+        else _images(paths[row.removeprefix('read ')])
+    )
+    return functools.partial(next, iter(images.batches(_BATCH_SIZE, seed=0)))
+  if row == 'evaluate':
+    return _trainer(paths['png'], folder, 100).evaluate
+  if row == 'evaluate draws':
+    trainer = _trainer(paths['png'], folder, 100)
+    return lambda: trainer.evaluate_draws(32, 1)
+  if row == 'checkpoints':
+    return tf.train.CheckpointManager(
+        tf.train.Checkpoint(flow=_flow()), folder, max_to_keep=3
+    ).save
+  images = fo.training.ImageDataset(paths['png'], _SIZE)
+  if row == 'tensorboard':
+    return _tensorboard(images.examples(10, _SEED).batch(10), folder)
+
+  def initialised():
+    flow = _flow()
+    x = images.examples(64, _SEED).batch(32).map(fo.flows.dequantize)
+    fo.flows.initialize_at_optimum(flow, x)
+    return flow
+
+  if row == 'initialise':
+    return initialised
+  assert row == 'sample', row
+  flow = initialised()
+  return lambda: flow.log_prob(
+      fo.flows.sample_at_temperature(flow, 4, _SEED, 0.7)
+  )
+
+
+def _tensorboard(images, folder):
+  writer = fo.training.TensorBoardWriter(folder)
+  rows = [('data', images.get_single_element())]
+
+  def write():
+    writer.scalars(0, bits_per_dim=1.0)
+    writer.samples(0, rows)
+
+  return write
+
+
 def _images(path, **kwargs):
   return fo.training.ImageDataset(path, _SIZE, flip=True, **kwargs)
-
-
-def _read(path, repeats, **kwargs):
-  batches = iter(_images(path, **kwargs).batches(_BATCH_SIZE, seed=0))
-  return _repeat(lambda: next(batches), repeats)
-
-
-def _read_labels(path, repeats):
-  return _read(path, repeats, labels='folders')
-
-
-def _read_examples(path, repeats):
-  images = _images(path)
-  return _repeat(lambda: list(images.examples(8, _SEED)), repeats)
 
 
 def _trainer(path, workdir, steps):
@@ -163,77 +186,18 @@ def _trainer(path, workdir, steps):
   return trainer.start_or_resume()
 
 
-def _train(path, steps):
-  with tempfile.TemporaryDirectory() as workdir:
-    trainer = _trainer(path, workdir, steps)
-    train_step, rows = trainer._loop.train_step, []
+def _train(path, workdir, steps):
+  trainer, rows = _trainer(path, workdir, steps), []
+  train_step = trainer._loop.train_step
 
-    def watched(images, stop):
-      result = train_step(images, stop)
-      if (trainer.step + 1) % max(1, steps // 20) == 0:
-        rows.append((trainer.step + 1, _resident_mib()))
-      return result
+  def watched(images, stop):
+    result = train_step(images, stop)
+    _note(rows, trainer.step + 1, steps)
+    return result
 
-    trainer._loop.train_step = watched
-    trainer.train()
+  trainer._loop.train_step = watched
+  trainer.train()
   return rows
-
-
-def _evaluate(path, repeats):
-  with tempfile.TemporaryDirectory() as workdir:
-    return _repeat(_trainer(path, workdir, 100).evaluate, repeats)
-
-
-def _evaluate_draws(path, repeats):
-  with tempfile.TemporaryDirectory() as workdir:
-    trainer = _trainer(path, workdir, 100)
-    return _repeat(lambda: trainer.evaluate_draws(32, 1), repeats)
-
-
-def _sample(path, repeats):
-  flow = _flow()
-  images = fo.training.ImageDataset(path, _SIZE).examples(64, _SEED)
-  x = fo.flows.dequantize(images.batch(64).get_single_element())
-  fo.flows.initialize_at_optimum(flow, x)
-
-  def sample():
-    z = fo.flows.sample_at_temperature(flow, 4, _SEED, 0.7)
-    flow.log_prob(z)
-
-  return _repeat(sample, repeats)
-
-
-def _initialise(path, repeats):
-  images = fo.training.ImageDataset(path, _SIZE)
-
-  def initialise():
-    examples = images.examples(64, _SEED).batch(32)
-    fo.flows.initialize_at_optimum(_flow(), examples.map(fo.flows.dequantize))
-
-  return _repeat(initialise, repeats)
-
-
-def _checkpoints(repeats):
-  with tempfile.TemporaryDirectory() as folder:
-    manager = tf.train.CheckpointManager(
-        tf.train.Checkpoint(flow=_flow()), folder, max_to_keep=3
-    )
-    return _repeat(manager.save, repeats)
-
-
-def _tensorboard(path, repeats):
-  images = fo.training.ImageDataset(path, _SIZE).examples(10, _SEED)
-  rows = [('data', images.batch(10).get_single_element())]
-  with (
-      tempfile.TemporaryDirectory() as folder,
-      fo.training.TensorBoardWriter(folder) as writer,
-  ):
-
-    def write():
-      writer.scalars(0, bits_per_dim=1.0)
-      writer.samples(0, rows)
-
-    return _repeat(write, repeats)
 
 
 def _first_4096(path, size):

@@ -23,8 +23,6 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['measure']
-
 
 def measure(settings, seed, context):
   """See `run.py`."""

@@ -14,8 +14,6 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['measure']
-
 _D = 4
 
 

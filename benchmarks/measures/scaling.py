@@ -22,12 +22,11 @@ from measures import train_step
 import tfp_flowopt as fo
 from tfp_flowopt.training import train_state
 
-__all__ = ['Flow', 'measure']
-
 _RESULTS = pathlib.Path(__file__).resolve().parents[1] / 'results'
 # Where costs are counted: the smallest size with the scalings of larger ones.
 # One image would hide which axis is the batch.
-_COUNTED_SIZE, _COUNTED_BATCHES = 256, (2, 3)
+_SIZE, _FEW, _MANY = 256, 2, 3
+_SHAPE = ('num_levels', 'num_steps', 'hidden_channels')
 # What else could be true, one change at a time.
 _CHANGES = {
     'as assumed': {},
@@ -50,7 +49,7 @@ def measure(settings, seed, context):
       _measured_step(settings, case, seed, context)
       for case in settings['measured']
   ]
-  flow = Flow(settings)
+  flow = _Flow(settings)
   values = {
       'parameters': flow.parameters,
       'num_variables': flow.num_variables,
@@ -59,18 +58,15 @@ def measure(settings, seed, context):
   if settings['check_pixels']:
     values['line_error_at_1024'] = flow.errors_at_1024()
   if measured:
-    for row in measured:
-      n, rates = _images(row['image_size'], row['batch_size']), row['rates']
+    pixels = [_images(x['image_size'], x['batch_size']) for x in measured]
+    for row, n in zip(measured, pixels, strict=True):
+      rates = row['rates']
       # Operations run one after the other.
       row['predicted_seconds'] = flow.device_seconds(
           n, rates['product_flops_per_second'], rates['bytes_per_second']
       ) + flow.num_operations * rates['dispatch_seconds']
     # Peak memory is a line in the number of pixels.
-    slope, fixed = np.polyfit(
-        [_images(row['image_size'], row['batch_size']) for row in measured],
-        [row['peak_mib'] for row in measured],
-        1,
-    )
+    slope, fixed = np.polyfit(pixels, [row['peak_mib'] for row in measured], 1)
     # Weights, slots, averages, gradients, and two copies in the all-reduce.
     room = 0.9 * settings['memory_gb'] * 1e9 - 28 * flow.parameters
     values['measured'] = measured
@@ -79,7 +75,7 @@ def measure(settings, seed, context):
         'mib_per_image': slope,
         'predicted_1024_mib': fixed + slope * _images(1024, 1),
         'largest_batch': {
-            size: int(room / (slope * 2**20 * _images(int(size), 1)))
+            size: int(room / (slope * 2**20 * _images(size, 1)))
             for size in settings['local_batch']
         },
     }
@@ -96,30 +92,22 @@ def measure(settings, seed, context):
 
 def _images(size, batch):
   """Pixels of a batch, in images of the counted size."""
-  return batch * (size / _COUNTED_SIZE) ** 2
+  return batch * (int(size) / _SIZE) ** 2
 
 
 def _measured_step(settings, case, seed, context):
   """Time and memory of a training step on this machine."""
-  image_size, batch_size, num_timings = case
+  keys = ('image_size', 'batch_size', 'num_timings')
+  own = dict(zip(keys, case, strict=True))
   (like,) = suites.cases('bounds_overhead')
+  shape = {name: settings[name] for name in _SHAPE}
   found = train_step.measure(
-      {
-          **like['settings'],
-          **{key: settings[key] for key in ('num_levels', 'num_steps')},
-          'hidden_channels': settings['hidden_channels'],
-          'arms': ['ours'],
-          'image_size': image_size,
-          'batch_size': batch_size,
-          'num_timings': num_timings,
-      },
-      seed,
-      context,
+      {**like['settings'], **shape, 'arms': ['ours'], **own}, seed, context
   )
   step = found['arms']['ours']
   return {
-      'image_size': image_size,
-      'batch_size': batch_size,
+      'image_size': own['image_size'],
+      'batch_size': own['batch_size'],
       'step_seconds': step['train_step_seconds'],
       'all_step_seconds': step['train_step_all_seconds'],
       'peak_mib': step['training_peak_mib'],
@@ -128,7 +116,7 @@ def _measured_step(settings, case, seed, context):
   }
 
 
-class Flow:
+class _Flow:
   """What a training step of a flow costs, counted in its graph.
 
   `n` is the number of pixels of a batch in units of an image of the counted
@@ -138,42 +126,32 @@ class Flow:
 
   def __init__(self, settings):
     """Counts; a `RuntimeError` if there are other operations for each batch."""
-    self._settings = settings
-    few, many = _COUNTED_BATCHES
-    self._function, variables = self._trace(_COUNTED_SIZE, many)
+    self._shape = {name: settings[name] for name in _SHAPE}
+    self._function, variables = self._trace(_SIZE, _MANY)
     self.parameters = sum(v.shape.num_elements() for v in variables)
     self.num_variables = len(variables)
-    work = [
-        self._work(self._trace(_COUNTED_SIZE, few)[0]),
-        self._work(self._function),
-    ]
-    self._types = [w.op_type for w in work[0]]
-    if self._types != [w.op_type for w in work[1]]:
+    few = self._work(self._trace(_SIZE, _FEW)[0])
+    many = self._work(self._function)
+    self._types = [w.op_type for w in few]
+    if self._types != [w.op_type for w in many]:
       raise RuntimeError('The graph depends on the batch size.')
-
-    def line(name):
-      a, b = (np.array([float(getattr(w, name)) for w in x]) for x in work)
-      slope = (b - a) / (many - few)
-      return np.stack([a - few * slope, slope])
-
-    self._num_runs = np.array([w.repeats for w in work[0]])
-    self._is_product = np.array([w.is_product for w in work[0]])
-    self._is_counted = np.array([w.counted for w in work[0]])
-    self._flops, self._num_bytes = line('flops'), line('num_bytes')
+    few_costs, many_costs = _costs(few), _costs(many)
+    self._per_image = (many_costs - few_costs) / (_MANY - _FEW)
+    self._fixed = few_costs - _FEW * self._per_image
+    self._num_runs = np.array([w.repeats for w in few])
+    self._is_product = np.array([w.is_product for w in few])
+    self._is_counted = np.array([w.counted for w in few])
     self.num_operations = int(self._num_runs.sum())
 
   def _work(self, function):
-    return graph_cost.graph_work(function, self._settings['num_steps'])
+    return graph_cost.graph_work(function, self._shape['num_steps'])
 
   def _trace(self, size, batch):
     """The step of `Trainer`, as TensorFlow traces it where there is a GPU.
 
     Without the noise, which is made in a loop over the images.
     """
-    names = ('num_levels', 'num_steps', 'hidden_channels')
-    distribution = fo.image_flow(
-        [size, size, 3], **{name: self._settings[name] for name in names}
-    )
+    distribution = fo.image_flow([size, size, 3], **self._shape)
     variables = distribution.trainable_variables
     config = fo.training.TrainConfig(warmup_steps=0)
     state = train_state.TrainState(distribution, config)
@@ -202,50 +180,61 @@ class Flow:
 
   def device_seconds(self, n, flops_per_second, bytes_per_second):
     """Time of a step on one device that is never kept waiting."""
-    flops = (self._flops[0] + n * self._flops[1]) * self._is_product
-    num_bytes = self._num_bytes[0] + n * self._num_bytes[1]
-    return float(
-        self._num_runs
-        @ np.maximum(flops / flops_per_second, num_bytes / bytes_per_second)
+    flops, num_bytes = (self._fixed + n * self._per_image).T
+    seconds = np.maximum(
+        flops * self._is_product / flops_per_second,
+        num_bytes / bytes_per_second,
     )
+    return float(self._num_runs @ seconds)
 
   def counts(self):
     """Totals, and what other counters say."""
-    fixed, per_image = self._num_runs * self._flops
-    fixed_bytes, bytes_per_image = self._num_runs * self._num_bytes
+    fixed_flops, fixed_bytes = self._num_runs @ self._fixed
+    per_image, bytes_per_image = self._num_runs * self._per_image.T
+    flops = per_image.sum()
     convolutions = [kind.startswith('Conv2D') for kind in self._types]
-    # Forward, once more on the way back, and a gradient for input and one for
-    # kernel.
-    names = ('num_levels', 'num_steps', 'hidden_channels')
-    by_hand = 4 * train_step.coupling_flops(
-        _COUNTED_SIZE, *(self._settings[name] for name in names), linear=True
-    )
-    all_flops = fixed.sum() + _COUNTED_BATCHES[1] * per_image.sum()
+    profiled = graph_cost.outermost_flops(self._function)
     return {
-        'flops_per_image': per_image.sum(),
+        'flops_per_image': flops,
         'products_per_image': per_image @ self._is_product,
         'convolutions_per_image': per_image @ convolutions,
-        'convolutions_per_image_by_hand': by_hand,
-        'flops_of_weights': fixed.sum(),
+        # Forward, once more on the way back, and a gradient for input and one
+        # for kernel.
+        'convolutions_per_image_by_hand': 4 * _coupling_flops(**self._shape),
+        'flops_of_weights': fixed_flops,
         'bytes_per_image': bytes_per_image.sum(),
         'bytes_of_products_per_image': bytes_per_image @ self._is_product,
-        'bytes_of_weights': fixed_bytes.sum(),
+        'bytes_of_weights': fixed_bytes,
         'operations': self.num_operations,
-        'share_without_formula': (per_image @ ~self._is_counted)
-        / per_image.sum(),
-        'profiler_share': graph_cost.outermost_flops(self._function)
-        / all_flops,
+        'share_without_formula': per_image @ ~self._is_counted / flops,
+        'profiler_share': profiled / (fixed_flops + _MANY * flops),
     }
 
   def errors_at_1024(self):
     """Relative errors of the line in pixels, at 1024."""
     work = self._work(self._trace(1024, 2)[0])
-    errors = {}
-    for name, line in (('flops', self._flops), ('num_bytes', self._num_bytes)):
-      direct = sum(w.repeats * getattr(w, name) for w in work)
-      total = self._num_runs @ (line[0] + _images(1024, 2) * line[1])
-      errors[name] = total / direct - 1.0
-    return errors
+    direct = np.array([w.repeats for w in work]) @ _costs(work)
+    line = self._fixed + _images(1024, 2) * self._per_image
+    errors = self._num_runs @ line / direct - 1.0
+    return dict(zip(('flops', 'num_bytes'), errors, strict=True))
+
+
+def _costs(work):
+  return np.array([(w.flops, w.num_bytes) for w in work], np.float64)
+
+
+def _coupling_flops(num_levels, num_steps, hidden_channels):
+  """Operations of the couplings' convolutions for one image, forward."""
+  total, width = 0, hidden_channels
+  for level in range(num_levels):
+    positions = (_SIZE // 2 ** (level + 1)) ** 2
+    channels = 12 * 2**level
+    half = channels // 2
+    # The first coupling of a step, and the three convolutions of the second.
+    weights = 9 * half * half
+    weights += 9 * half * width + width * width + 9 * width * channels
+    total += 2 * weights * positions * num_steps
+  return total
 
 
 def _all_reduce_seconds(num_bytes, num_gpus, settings):
@@ -284,14 +273,14 @@ def _input_rate(size, settings):
 def _step(flow, size, num_gpus, local_batch, settings):
   """Time of a step on many GPUs, and its parts."""
   num_parts = math.ceil(local_batch / settings['local_batch'][size])
-  device = flow.device_seconds(
-      _images(int(size), local_batch / num_parts),
+  device = num_parts * flow.device_seconds(
+      _images(size, local_batch / num_parts),
       settings['peak_tflops'] * 1e12 * settings['product_share'],
       settings['memory_gbs'] * 1e9 * settings['memory_share'],
   )
   # The one that starts the operations.
-  host = flow.num_operations * settings['dispatch_us'] * 1e-6
-  compute = num_parts * max(device, host)
+  host = num_parts * flow.num_operations * settings['dispatch_us'] * 1e-6
+  compute = max(device, host)
   # The expected largest of so many normal variables, to first order.
   waiting = compute * settings['jitter'] * math.sqrt(2 * math.log(num_gpus))
   # The loss, and whether all is finite: nothing can hide them.
@@ -301,17 +290,18 @@ def _step(flow, size, num_gpus, local_batch, settings):
   seconds = compute + waiting + reduced
   of_host = min(num_gpus, settings['gpus_per_host']) * local_batch
   rate = _input_rate(size, settings)
-  step_seconds = max(seconds, of_host / rate if rate else 0.0)
+  reading = rate and of_host / rate
+  step_seconds = max(seconds, reading or 0.0)
   return {
       'gpus': num_gpus,
       'local_batch': local_batch,
       'global_batch': local_batch * num_gpus,
       'accumulation': num_parts,
-      'device_seconds': num_parts * device,
-      'host_seconds': num_parts * host,
+      'device_seconds': device,
+      'host_seconds': host,
       'waiting_seconds': waiting,
       'all_reduce_seconds': reduced,
-      'input_seconds': rate and of_host / rate,
+      'input_seconds': reading,
       'step_seconds': step_seconds,
       'host_images_per_second': of_host / seconds,
       'images_per_second': local_batch * num_gpus / step_seconds,
@@ -320,17 +310,17 @@ def _step(flow, size, num_gpus, local_batch, settings):
 
 def _scaling(flow, size, settings, fixed_for_all):
   """Steps on all numbers of GPUs; efficiencies are those of one GPU alone."""
-  batch = settings['global_batch' if fixed_for_all else 'local_batch']
-  batch = batch if fixed_for_all else batch[size]
+  batch = settings['local_batch'][size]
+  if fixed_for_all:
+    batch = settings['global_batch']
   alone = _step(flow, size, 1, batch, settings)['images_per_second']
   steps = []
   for num_gpus in settings['gpus']:
-    if fixed_for_all and batch % num_gpus:
-      continue
-    local_batch = batch // num_gpus if fixed_for_all else batch
-    step = _step(flow, size, num_gpus, local_batch, settings)
-    step['efficiency'] = step['images_per_second'] / (num_gpus * alone)
-    steps.append(step)
+    local_batch, rest = divmod(batch, num_gpus if fixed_for_all else 1)
+    if not rest:
+      step = _step(flow, size, num_gpus, local_batch, settings)
+      step['efficiency'] = step['images_per_second'] / (num_gpus * alone)
+      steps.append(step)
   return steps
 
 
@@ -338,10 +328,8 @@ def _sensitivity(flow, size, settings):
   """Efficiency of the most GPUs when one assumption is another."""
   rows = []
   for name, change in _CHANGES.items():
-    gpus = [1, max(settings['gpus'])]
-    one, most = _scaling(
-        flow, size, {**settings, **change, 'gpus': gpus}, False
-    )
+    changed = {**settings, **change, 'gpus': [1, max(settings['gpus'])]}
+    one, most = _scaling(flow, size, changed, False)
     rows.append({
         'change': name,
         'weak': most['efficiency'],

@@ -19,8 +19,6 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-__all__ = ['measure']
-
 _FLOW = ('num_levels', 'num_steps', 'hidden_channels', 'lipschitz_budget')
 
 
@@ -71,13 +69,13 @@ def measure(settings, seed, context):
     values['gradients'] = _difference(distribution, stored, x)
   trainer.use_averaged_weights()
   flow = distribution.bijector
-  parts = flow.bounds_by_part()
-  for name, bounds in (
-      ('nonlinear', parts.nonlinear),
-      ('linear', parts.linear),
-      ('whole', fo.lipschitz.lipschitz_bounds(flow)),
-  ):
-    values[f'log_{name}'] = [math.log(bounds.forward), math.log(bounds.inverse)]
+  bounds = {
+      **flow.bounds_by_part()._asdict(),
+      'whole': fo.lipschitz.lipschitz_bounds(flow),
+  }
+  for name in ('nonlinear', 'linear', 'whole'):
+    constants = bounds[name].forward, bounds[name].inverse
+    values[f'log_{name}'] = [*map(math.log, constants)]
   if settings['num_local']:
     key = tf.constant([seed, 1], tf.int64)
     x = tf.cast(held_out.draw(settings['num_local'], key), tf.float32)

@@ -6,7 +6,7 @@ evaluations do not. With `num_threads` nothing is timed: as many arms run beside
 each other as there are cores for, and the runs of an arm share its process.
 """
 
-import concurrent.futures
+from concurrent import futures
 import json
 import os
 import pathlib
@@ -15,8 +15,6 @@ import tempfile
 from arms import catalogue
 from harness import images
 from harness import serving
-
-__all__ = ['measure_cases']
 
 _OF_IMAGES = ('data', 'image_size', 'num_train', 'num_held_out')
 # What runs in one process may differ in.
@@ -33,12 +31,11 @@ def measure_cases(cases, context, add):
     cells.setdefault(json.dumps([key, case['seed']]), []).append(case)
     if case['settings']['arm'].startswith('normflows'):
       serving.python_of_peers(context.peers)
-  threads = max(c['settings']['num_threads'] or os.cpu_count() for c in cases)
+  cores = os.cpu_count()
+  threads = max(c['settings']['num_threads'] or cores for c in cases)
   with (
       tempfile.TemporaryDirectory() as folder,
-      concurrent.futures.ThreadPoolExecutor(
-          max(1, os.cpu_count() // threads)
-      ) as pool,
+      futures.ThreadPoolExecutor(max(1, cores // threads)) as pool,
   ):
     written, jobs = {}, []
     for cell in cells.values():
@@ -48,7 +45,7 @@ def measure_cases(cases, context, add):
         path = str(pathlib.Path(folder) / f'{len(written)}.npz')
         written[key] = path, images.write(path, settings, context)
       jobs.append(pool.submit(_run_cell, cell, *written[key], context, add))
-    for job in concurrent.futures.as_completed(jobs):
+    for job in futures.as_completed(jobs):
       job.result()
 
 

@@ -13,5 +13,4 @@ sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from report import pages  # noqa: E402
 
-if __name__ == '__main__':
-  pages.write()
+pages.write()

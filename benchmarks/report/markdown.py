@@ -2,19 +2,9 @@
 
 import math
 
-__all__ = ['columns', 'error', 'table', 'value']
-
 
 def table(header, rows):
-  """A table.
-
-  Args:
-    header: String with `|` between the cells.
-    rows: Lists of strings.
-
-  Returns:
-    Text, without a last newline.
-  """
+  """A table; the header is a string with `|` between the cells."""
   header = header.split('|')
   lines = [f'| {" | ".join(row)} |' for row in (header, *rows)]
   return '\n'.join([lines[0], '|' + '---|' * len(header), *lines[1:]])

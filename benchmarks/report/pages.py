@@ -5,6 +5,7 @@ A section stands between `<!-- results: NAME ARGUMENTS -->` and `<!-- end -->`.
 
 import pathlib
 import re
+import textwrap
 
 from harness import records
 
@@ -14,13 +15,12 @@ from report import stability
 from report import tables
 from report import training
 
-__all__ = ['SECTIONS', 'pages', 'results', 'write']
-
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _DOCS = _ROOT / 'docs'
 _SECTION = re.compile(
-    r'(?<=<!-- results: )(.*?)( -->\n\n).*?(\n\n *<!-- end -->)', re.DOTALL
+    r'(?<=<!-- results: )(.*?)( -->\n\n).*?(\n\n( *)<!-- end -->)', re.DOTALL
 )
+# Functions of the function `results`, and maybe of more arguments.
 SECTIONS = {
     **stability.SECTIONS,
     **training.SECTIONS,
@@ -37,12 +37,8 @@ def results(suite):
 def _section(match):
   name, *arguments = match[1].split()
   arguments = [int(x) if x.isdigit() else x for x in arguments]
-  text = SECTIONS[name](results, *arguments)
-  # As far to the right as the end of the section.
-  indent = re.search(r' *(?=<!-- end)', match[3])[0]
-  return match[1] + match[2] + re.sub('^(?=.)', indent, text, flags=re.M) + (
-      match[3]
-  )
+  text = textwrap.indent(SECTIONS[name](results, *arguments), match[4])
+  return match[1] + match[2] + text + match[3]
 
 
 def pages():

@@ -2,11 +2,6 @@
 
 import statistics
 
-__all__ = [
-    'Arm', 'flat', 'is_above_start', 'largest', 'machine', 'newest', 'order',
-    'rate_curve', 'summaries',
-]
-
 # A rate is of use if it ends this close to the best one, in bits/dim.
 _NEAR_BEST = 0.5
 
@@ -14,18 +9,18 @@ _NEAR_BEST = 0.5
 def flat(record):
   """What was asked for and measured in one dictionary."""
   settings = record['settings']
+  names = {
+      'size': 'image_size', 'levels': 'num_levels', 'depth': 'num_steps',
+      'batch': 'batch_size', 'limit': 'seconds',
+  }
   return {
-      'size': settings['image_size'],
-      'levels': settings['num_levels'],
-      'depth': settings['num_steps'],
-      'batch': settings['batch_size'],
-      'limit': settings['seconds'],
-      'seed': record['seed'],
-      'machine': machine(record),
+      **{name: settings[setting] for name, setting in names.items()},
       **{
           name: settings[name]
           for name in ('arm', 'learning_rate', 'train_steps', 'schedule')
       },
+      'seed': record['seed'],
+      'machine': machine(record),
       **record['values'],
   }
 
@@ -43,10 +38,8 @@ def machine(record):
   words = ['a machine that was not noted']
   if record['machine']:
     words = ['{cores} cores of {processor}'.format_map(record['machine'])]
-  versions = dict(record['versions'] or {})
-  if python := versions.pop('python', None):
-    words.append(f'Python {python}')
-  words += [f'{name} {version}' for name, version in versions.items()]
+  for name, version in (record['versions'] or {}).items():
+    words.append(f'{"Python" if name == "python" else name} {version}')
   return ', '.join([*words, *filter(None, [record.get('note')])])
 
 
@@ -61,7 +54,6 @@ class Arm:
   Attributes:
     name: Its name.
     runs: List of dictionaries, of `flat`.
-    curve: See `rate_curve`.
     stable: Learning rates, from the lowest one to the highest in a row, at
       which all runs were finite and ended below their start.
     best: Lowest mean over seeds of held-out bits/dim; with `best_rate`, its
@@ -72,15 +64,15 @@ class Arm:
   def __init__(self, name, runs):
     self.name = name
     self.runs = runs
-    self.curve = rate_curve(runs)
     self.stable = []
-    for rate, _, _ in self.curve:
+    curve = rate_curve(runs)
+    for rate, _, _ in curve:
       at_rate = [run for run in runs if run['learning_rate'] == rate]
       if all(run['finite'] and not is_above_start(run) for run in at_rate):
         self.stable.append(rate)
       elif self.stable:
         break
-    values = {rate: v for rate, v, num_not_finite in self.curve
+    values = {rate: v for rate, v, num_not_finite in curve
               if not num_not_finite}
     means = {rate: statistics.mean(v) for rate, v in values.items()}
     self.best_rate = min(means, key=means.get)
@@ -113,14 +105,7 @@ def largest(values):
 
 
 def summaries(runs):
-  """Summaries by size and depth.
-
-  Args:
-    runs: List of dictionaries, of `flat`.
-
-  Returns:
-    Dictionary from `(size, depth, train_steps)` to a list of `Arm`, ours first.
-  """
+  """Lists of `Arm`, ours first, by size, depth and number of steps."""
   groups = {}
   for run in runs:
     key = run['size'], run['depth'], run['train_steps']
@@ -132,17 +117,15 @@ def summaries(runs):
 
 
 def rate_curve(runs):
-  """Held-out bits/dim at the end, for each learning rate.
-
-  Args:
-    runs: Those of one arm, size and depth.
+  """Held-out bits/dim at the end of an arm's runs, by learning rate.
 
   Returns:
     List of `(rate, values, num_not_finite)`, in the order of the rates.
   """
-  curve = []
-  for rate in sorted({run['learning_rate'] for run in runs}):
-    ends = [run['end'] for run in runs if run['learning_rate'] == rate]
-    values = [end for end in ends if end is not None]
-    curve.append((rate, values, len(ends) - len(values)))
-  return curve
+  ends = {}
+  for run in sorted(runs, key=lambda run: run['learning_rate']):
+    ends.setdefault(run['learning_rate'], []).append(run['end'])
+  return [
+      (rate, [x for x in values if x is not None], values.count(None))
+      for rate, values in ends.items()
+  ]

@@ -11,77 +11,72 @@ from arms import catalogue
 from report import markdown
 from report import runs as runs_lib
 
-__all__ = ['SECTIONS', 'long_runs', 'rates', 'schedule']
-
 
 def _of_key(results, key, schedule):
   """Runs of a schedule and their summaries."""
-  names = ('size', 'depth', 'train_steps')
-  runs = [runs_lib.flat(record) for record in results('stability')]
   runs = [
       run
-      for run in runs
-      if tuple(run[name] for name in names) == key
+      for run in map(runs_lib.flat, results('stability'))
+      if (run['size'], run['depth'], run['train_steps']) == key
       and run['schedule'] == schedule
   ]
   return runs, runs_lib.summaries(runs)[key]
 
 
+def _collected(runs, name):
+  """Sets of what the runs of each arm have, ours first."""
+  sets = {}
+  for run in sorted(runs, key=lambda run: runs_lib.order(run['arm'])):
+    sets.setdefault(run['arm'], set()).add(run[name])
+  return sets
+
+
 def _command(runs, schedule=''):
-  """The command whose runs these are."""
-  names = {run['arm'] for run in runs}
-  seeds = sorted({str(run['seed']) for run in runs})
+  """The command whose runs these are, how many seeds, and which have fewer."""
+  seeds, rates = (_collected(runs, x) for x in ('seed', 'learning_rate'))
   changes = {
       'image_size,num_levels': f'{runs[0]["size"]},{runs[0]["levels"]}',
       'num_steps': runs[0]['depth'],
-      'seed': ','.join(seeds),
+      'seed': ','.join(map(str, sorted(set().union(*seeds.values())))),
       'train_steps': runs[0]['train_steps'],
   }
   if schedule:
     changes['schedule'] = schedule
   command = 'python benchmarks/run.py --suites=stability'
   command += ''.join(f' --set={k}={v}' for k, v in changes.items())
-  if names != set(catalogue.NAMES):
-    arms = ','.join(sorted(names, key=runs_lib.order))
-    command += f' --set="arm={arms}"'
-  return command
-
-
-def _seeds(runs):
-  """How many seeds, in words, and which arms have fewer."""
-  seeds = {}
-  for run in runs:
-    seeds.setdefault(run['arm'], set()).add(run['seed'])
+  if set(seeds) != set(catalogue.NAMES):
+    command += f' --set="arm={",".join(seeds)}"'
   most = max(map(len, seeds.values()))
   words = f'{most} seed' + ('s' if most > 1 else '')
   fewer = [name for name, own in seeds.items() if len(own) < most]
   if fewer:
-    words += f' (fewer of {", ".join(sorted(fewer, key=runs_lib.order))})'
-  tried = {(run['arm'], run['learning_rate']) for run in runs}
-  if len(runs) < sum(len(seeds[arm]) for arm, _ in tried):
+    words += f' (fewer of {", ".join(fewer)})'
+  if len(runs) < sum(len(seeds[arm]) * len(rates[arm]) for arm in seeds):
     words += ', not all of them at each rate'
-  return words
+  return f'`{command}`', words
 
 
 def _fewer_rates(runs):
   """Which arms were not run at all rates, in words."""
-  arms = {}
-  for run in runs:
-    arms.setdefault(run['arm'], set()).add(run['learning_rate'])
-  num_rates = len(set().union(*arms.values()))
+  rates = _collected(runs, 'learning_rate')
+  num_rates = len(set().union(*rates.values()))
   return ''.join(
-      f' Of {name} only at {", ".join(f"{x:g}" for x in sorted(arms[name]))}.'
-      for name in sorted(arms, key=runs_lib.order)
-      if len(arms[name]) < num_rates
+      f' Of {name} only at {", ".join(f"{x:g}" for x in sorted(own))}.'
+      for name, own in rates.items()
+      if len(own) < num_rates
   )
 
 
 def _best(arm):
-  num_seeds = len({run['seed'] for run in arm.runs})
   if len(arm.best_values) > 1:
     spread = max(arm.best_values) - min(arm.best_values)
     return f'{arm.best:.3f} ({spread:.3f})'
+  num_seeds = len({run['seed'] for run in arm.runs})
   return f'{arm.best:.3f}' + (' (one seed)' if num_seeds > 1 else '')
+
+
+def _best_rate(arm):
+  return f'{arm.best_rate:g}'
 
 
 def _range(values):
@@ -96,12 +91,16 @@ def _not_finite(arm):
 
 
 def _start(arm):
-  return statistics.mean(run['start'] for run in arm.runs)
+  return f'{statistics.mean(run["start"] for run in arm.runs):.3f}'
 
 
 def _worst_excursion(arm):
   worst = runs_lib.largest(arm.at_stable_rates('worst_excursion'))
   return markdown.value(worst, '.2f', '')
+
+
+def _error(kind):
+  return lambda arm: markdown.error(arm.error(kind))
 
 
 def _certified(arm):
@@ -129,16 +128,14 @@ _ARMS = {
     'best held-out bits/dim': _best,
     'at the end': _best,
     'best with a cosine': _best,
-    'at rate': lambda arm: f'{arm.best_rate:g}',
-    'learning rate': lambda arm: f'{arm.best_rate:g}',
-    'held-out bits/dim at the start': lambda arm: f'{_start(arm):.3f}',
-    'held out': lambda arm: markdown.error(arm.error('held out')),
-    'inverted': lambda arm: markdown.error(arm.error('inverted')),
-    'one grey': lambda arm: markdown.error(arm.error('constant')),
-    'noise': lambda arm: markdown.error(arm.error('noise')),
-    'round trip of noise images': lambda arm: markdown.error(
-        arm.error('noise')
-    ),
+    'at rate': _best_rate,
+    'learning rate': _best_rate,
+    'held-out bits/dim at the start': _start,
+    'held out': _error('held out'),
+    'inverted': _error('inverted'),
+    'one grey': _error('constant'),
+    'noise': _error('noise'),
+    'round trip of noise images': _error('noise'),
     'certified': _certified,
     'of its bound': _of_bound,
 }
@@ -148,6 +145,7 @@ def rates(results, *key):
   """All constant learning rates."""
   runs, arms = _of_key(results, key, 'constant')
   tried = sorted({run['learning_rate'] for run in runs})
+  command, seeds = _command(runs)
   table = markdown.columns(
       _ARMS,
       'arm|parameters|not finite|above start|stable rates|'
@@ -162,8 +160,8 @@ def rates(results, *key):
   )
   picture = 'stability_{}_{}_{}.png'.format(*key)
   return (
-      f'`{_command(runs)}`: {len(runs)} runs, at {len(tried)} learning rates '
-      f'from {tried[0]:g} to {tried[-1]:g}, {_seeds(runs)}.'
+      f'{command}: {len(runs)} runs, at {len(tried)} learning rates '
+      f'from {tried[0]:g} to {tried[-1]:g}, {seeds}.'
       f'{_fewer_rates(runs)}\n\n{table}\n\n'
       f'![bits/dim against learning rate](images/{picture})\n\n'
       f'Round trips:\n\n{errors}'
@@ -179,9 +177,9 @@ def long_runs(results, *key):
       'worst excursion|round trip of noise images',
       arms,
   )
+  command, seeds = _command(runs)
   return (
-      f'`{_command(runs)}`: each arm at a learning rate of its own, '
-      f'{_seeds(runs)}.\n\n{table}'
+      f'{command}: each arm at a learning rate of its own, {seeds}.\n\n{table}'
   )
 
 
@@ -195,13 +193,11 @@ def schedule(results, *key):
       'gained',
       arms,
       ('best constant', lambda arm: _best(constant[arm.name])),
-      ('at that rate', lambda arm: f'{constant[arm.name].best_rate:g}'),
+      ('at that rate', lambda arm: _best_rate(constant[arm.name])),
       ('gained', lambda arm: f'{constant[arm.name].best - arm.best:.3f}'),
   )
-  return (
-      f'`{_command(runs, "cosine")}`: {_seeds(runs)}.{_fewer_rates(runs)}'
-      f'\n\n{table}'
-  )
+  command, seeds = _command(runs, 'cosine')
+  return f'{command}: {seeds}.{_fewer_rates(runs)}\n\n{table}'
 
 
 SECTIONS = {

@@ -6,28 +6,26 @@ Sections take a function of the name of a suite that returns its records.
 from report import markdown
 from report import runs as runs_lib
 
-__all__ = ['SECTIONS', 'of_suite']
-
 # A table of more cases has a row for each, and only single numbers.
 _FEW = 6
 
 
 def train_step(results):
   """Speed and memory, beside the peers."""
-  arms = results('train_step')[-1]['values']['arms']
+  row = (
+      '{name}|{first_step_seconds:.1f}|{train_step_seconds:.2f}|'
+      '{log_prob_seconds:.3f}|{sample_seconds:.3f}|{training_peak_mib:.0f}|'
+      '{millions:.2f} M'
+  )
   return markdown.table(
       '|first step s|step s|`log_prob` s|sample s|peak MiB|parameters',
       [
-          [
-              f'`{name}`' if name == 'tfb.Glow' else name,
-              f'{arm["first_step_seconds"]:.1f}',
-              f'{arm["train_step_seconds"]:.2f}',
-              f'{arm["log_prob_seconds"]:.3f}',
-              f'{arm["sample_seconds"]:.3f}',
-              f'{arm["training_peak_mib"]:.0f}',
-              f'{arm["parameters"] / 1e6:.2f} M',
-          ]
-          for name, arm in arms.items()
+          row.format(
+              name=f'`{name}`' if name == 'tfb.Glow' else name,
+              millions=arm['parameters'] / 1e6,
+              **arm,
+          ).split('|')
+          for name, arm in results('train_step')[-1]['values']['arms'].items()
       ],
   )
 
@@ -58,18 +56,16 @@ def budget_frontier(results):
 def input_pipeline(results):
   """Images a second out of each kind of files."""
   found = runs_lib.newest(results('input_pipeline'), 'image_size')
+  values = [record['values'] for record in found.values()]
   names = {'photographs': 'photographs of 2560x1600'}
   return markdown.table(
       '|' + '|'.join(str(size) for (size,) in found),
       [
           [
               names.get(name, name),
-              *(
-                  f'{r["values"][name]["images_per_second"]:.0f}'
-                  for r in found.values()
-              ),
+              *(f'{own[name]["images_per_second"]:.0f}' for own in values),
           ]
-          for name in next(iter(found.values()))['values']
+          for name in values[0]
       ],
   )
 
@@ -96,10 +92,12 @@ def replicas(results):
         'the same bits' if same else 'DIFFERENT',
     ])
   glow = runs['tfb.Glow', 1e-3]['values']['evaluations'][-1]
+  differ = (
+      '{variables_that_differ} of {variables} variables differ, by up to '
+      '{largest_difference:.2f}'
+  )
   rows.append([
-      '`tfb.Glow`, 2 devices', '', '', '', '',
-      f'{glow["variables_that_differ"]} of {glow["variables"]} variables '
-      f'differ, by up to {glow["largest_difference"]:.2f}',
+      '`tfb.Glow`, 2 devices', '', '', '', '', differ.format_map(glow)
   ])
   return markdown.table(
       '|loss|held out|weights: median|beyond 1e-4|replicas', rows
@@ -109,10 +107,9 @@ def replicas(results):
 def of_suite(records):
   """Whatever was measured: by row for many cases, by column for few."""
   cases = [{**r['settings'], 'seed': r['seed']} for r in records]
-  names = dict.fromkeys(name for case in cases for name in case)
   varying = [
       name
-      for name in names
+      for name in dict.fromkeys(name for case in cases for name in case)
       if any(case.get(name) != cases[0].get(name) for case in cases)
   ]
   columns = [
@@ -135,13 +132,12 @@ def _flat(values, prefix=''):
   """Single numbers and words in dictionaries of dictionaries."""
   found = {}
   for key, value in values.items():
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+      value = dict(enumerate(value))
     if isinstance(value, dict):
       found |= _flat(value, f'{prefix}{key}.')
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-      for i, item in enumerate(value):
-        found |= _flat(item, f'{prefix}{key}.{i}.')
     elif not isinstance(value, list):
-      found[prefix + key] = value
+      found[f'{prefix}{key}'] = value
   return found
 
 

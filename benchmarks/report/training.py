@@ -6,11 +6,6 @@ Each takes a function of the name of a suite that returns its records.
 from report import markdown
 from report import runs as runs_lib
 
-__all__ = [
-    'SECTIONS', 'fashion_mnist', 'high_resolution', 'singular_values',
-    'wall_clock',
-]
-
 
 def _runs(records):
   """The last run of each arm at each rate."""
@@ -26,25 +21,26 @@ def singular_values(results):
     _, values = run['log_singular_values'][-1]
     rows.append([
         run['arm'],
-        *(markdown.value(x, '.2f') for x in values['held out']),
-        *(markdown.value(x, '.2f') for x in values['noise']),
+        *_two_digits([*values['held out'], *values['noise']]),
         _certified(run.get('log_lipschitz')),
     ])
   ours = next(run for run in runs if run['arm'] == 'ours')
   _, start = ours['log_singular_values'][0]
-  before = ' '.join(markdown.value(x, '.2f') for x in start['held out'])
   table = markdown.table(
       'arm|held out: smallest|median|largest|noise: smallest|median|largest|'
       'certified of the whole flow',
       rows,
   )
   return (
-      f'`python benchmarks/run.py --suites=singular_values`: '
-      f'{ours["size"]}x{ours["size"]} crops, {ours["depth"]} steps a level, '
-      f'after {ours["train_steps"]} steps at a learning rate of '
-      f'{ours["learning_rate"]:g}; before the first one ours, which starts at '
-      f'the optimum, has {before}.\n\n{table}'
-  )
+      '`python benchmarks/run.py --suites=singular_values`: {size}x{size} '
+      'crops, {depth} steps a level, after {train_steps} steps at a learning '
+      'rate of {learning_rate:g}; before the first one ours, which starts at '
+      'the optimum, has {before}.\n\n{table}'
+  ).format(before=' '.join(_two_digits(start['held out'])), table=table, **ours)
+
+
+def _two_digits(values):
+  return [markdown.value(x, '.2f') for x in values]
 
 
 def _certified(parts):
@@ -56,10 +52,10 @@ def _certified(parts):
 
 
 _RUNS = {
-    'arm': lambda run: run['arm'],
-    'parameters': lambda run: f'{run["parameters"]:,}',
-    'learning rate': lambda run: f'{run["learning_rate"]:g}',
-    'steps': lambda run: f'{run["num_steps"]:,}',
+    'arm': '{arm}'.format_map,
+    'parameters': '{parameters:,}'.format_map,
+    'learning rate': '{learning_rate:g}'.format_map,
+    'steps': '{num_steps:,}'.format_map,
     'held-out bits/dim at the start': lambda run: markdown.value(run['start']),
     'at the end': lambda run: markdown.value(run['end']),
     'worst excursion': lambda run: markdown.value(
@@ -69,7 +65,7 @@ _RUNS = {
         (run['reconstruction'] or {}).get('noise')
     ),
     'seconds a step': lambda run: f'{run["seconds"] / run["num_steps"]:.1f}',
-    'peak MiB': lambda run: f'{run["peak_mib"]:,.0f}',
+    'peak MiB': '{peak_mib:,.0f}'.format_map,
 }
 
 
@@ -126,13 +122,13 @@ def high_resolution(results, suite):
       runs,
       *steps,
   )
-  text = (
+  return (
       '`python benchmarks/run.py --suites={suite} --photos=FOLDER`: {levels} '
       'levels of {depth} steps, batches of {batch}, {train_steps} steps. The '
       'best circulant linear flow reaches {train:.3f} bits/dim of the crops '
       'that all are trained on, and {held_out:.3f} of those held out.'
-  ).format(suite=suite, **{**runs[0], **optimum['values']})
-  return f'{text}\n\n{table}'
+      '\n\n{table}'
+  ).format(suite=suite, table=table, **{**runs[0], **optimum['values']})
 
 
 def _at_step(run, step):
@@ -143,25 +139,24 @@ def _at_step(run, step):
 def fashion_mnist(results):
   """The recipe."""
   record = results('fashion_mnist')[-1]
-  values, settings = record['values'], record['settings']
+  values = record['values']
   held_out = values['held_out']
   table = markdown.table(
       'step|' + '|'.join(str(step) for step, _, _ in held_out),
       [['bits/dim of 1024 test images',
         *(f'{value:.3f}' for _, _, value in held_out)]],
   )
-  text = (
+  return (
       '{train_steps:,} steps of {batch_size}, {minutes:.0f} minutes on {cores} '
       'cores, evaluations included; {num_levels} levels of {num_steps} steps, '
       'width {hidden_channels}.\n\n{table}\n\n**{latest:.4f} bits/dim** of all '
       '{test_images:,} test images, mean of {draws} draws of uniform '
       'dequantisation noise ({best:.4f} with the checkpoint that was best on '
       'the 1024).{note}'
-  )
-  return text.format(
+  ).format(
       **values['recipe'],
       **values['test_bits_per_dim'],
-      **settings,
+      **record['settings'],
       test_images=values['test_images'],
       minutes=values['seconds'] / 60,
       cores=record['machine']['cores'],

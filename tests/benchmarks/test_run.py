@@ -4,9 +4,9 @@ import importlib
 import pathlib
 
 from harness import records
-from harness import suite_run
 import numpy as np
 import pytest
+import run
 import suites
 
 BENCHMARKS = pathlib.Path(suites.__file__).parent
@@ -93,23 +93,23 @@ def test_what_is_there_is_not_measured_again(tmp_path, monkeypatch, capsys):
       'import_module',
       lambda name: Measure if name == 'measures.toy' else real(name),
   )
-  arguments = tmp_path, suite_run.Context()
-  path, failed = suite_run.run_suite('toy', ['seed=0,1'], *arguments)
+  arguments = tmp_path, run.Context()
+  path, failed = run.run_suite('toy', ['seed=0,1'], *arguments)
   assert measured == [0, 1] and failed == ['toy: odd']
   assert 'seed 1' in capsys.readouterr().out
-  suite_run.run_suite('toy', ['seed=0,1,2'], *arguments)
-  suite_run.run_suite('toy', ['seed=0', 'a=2'], *arguments)
+  run.run_suite('toy', ['seed=0,1,2'], *arguments)
+  run.run_suite('toy', ['seed=0', 'a=2'], *arguments)
   assert measured == [0, 1, 2, 0]
   assert [r['values']['double'] for r in records.read(path)] == [0, 2, 4, 0]
 
 
 def test_data_must_be_named():
   with pytest.raises(ValueError, match='--photos is needed'):
-    suite_run.Context().folder('photos')
+    run.Context().folder('photos')
 
 
 def test_what_varies_is_shown():
   # Cases of one measure, some of other settings.
   found = suites.cases('optimum')
-  assert suite_run._what_varies(found[0], found).endswith('shape 60000x784')
-  assert suite_run._what_varies(found[0], found[:1]) == 'optimum'
+  assert run._what_varies(found[0], found).endswith('shape 60000x784')
+  assert run._what_varies(found[0], found[:1]) == 'optimum'
