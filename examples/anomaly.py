@@ -27,6 +27,7 @@ import digits
 import fitting
 import idx_files
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 
 import tfp_flowopt as fo

@@ -1,6 +1,7 @@
 """Scores of how far an image is from what a flow knows, for anomaly.py."""
 
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 
 import tfp_flowopt as fo

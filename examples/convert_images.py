@@ -10,6 +10,7 @@ import os
 
 from absl import app
 from absl import flags
+import onednn  # noqa: F401
 
 import tfp_flowopt as fo
 

@@ -20,6 +20,7 @@ from absl import app
 from absl import flags
 import fitting
 import numpy as np
+import onednn  # noqa: F401
 import photographs
 import restoration
 import tensorflow as tf

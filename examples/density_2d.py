@@ -18,6 +18,7 @@ import time
 from absl import app
 from absl import flags
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 import vector_flows

@@ -6,6 +6,7 @@ Used by `uniqueness.py`.
 import collections
 
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 

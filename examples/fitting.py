@@ -3,6 +3,7 @@
 `fo.training.Trainer` is the thorough way.
 """
 
+import onednn  # noqa: F401
 import tensorflow as tf
 import tf_keras
 

@@ -3,6 +3,7 @@
 import pathlib
 
 import numpy as np
+import onednn  # noqa: F401
 
 import tfp_flowopt as fo
 

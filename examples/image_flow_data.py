@@ -3,6 +3,7 @@
 import pathlib
 
 from absl import flags
+import onednn  # noqa: F401
 import photographs
 
 import tfp_flowopt as fo

@@ -7,6 +7,7 @@ import pathlib
 
 from absl import flags
 import config_flags
+import onednn  # noqa: F401
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import atomic_files

@@ -1,6 +1,7 @@
 """Pictures of a trained flow, for train_image_flow.py."""
 
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 
 import tfp_flowopt as fo

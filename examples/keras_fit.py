@@ -20,6 +20,7 @@ from absl import flags
 import digits
 import keras_model
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tf_keras
 

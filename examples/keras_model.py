@@ -2,6 +2,7 @@
 
 import os
 
+import onednn  # noqa: F401
 import tf_keras
 
 import tfp_flowopt as fo

@@ -20,6 +20,7 @@ import pathlib
 from absl import app
 from absl import flags
 import numpy as np
+import onednn  # noqa: F401
 import photographs
 import tensorflow as tf
 

@@ -30,6 +30,7 @@ from absl import app
 from absl import flags
 import funnel_picture
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 import variational

@@ -1,6 +1,7 @@
 """Restores images with a flow as the prior, for denoising.py."""
 
 import numpy as np
+import onednn  # noqa: F401
 from scipy import optimize
 import tensorflow as tf
 import tensorflow_probability as tfp

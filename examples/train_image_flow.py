@@ -19,6 +19,7 @@ import image_flow_data
 import image_flow_flags
 import image_flow_pictures
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 
 import tfp_flowopt as fo

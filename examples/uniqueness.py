@@ -20,6 +20,7 @@ from absl import app
 from absl import flags
 import exact_flows
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 

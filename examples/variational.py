@@ -19,6 +19,7 @@ import json
 
 from absl import flags
 import numpy as np
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 import vector_flows

@@ -1,5 +1,6 @@
 """Layers of flows of vectors, for the example binaries."""
 
+import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
