@@ -226,6 +226,16 @@ def test_activations_have_the_constant_one(rng, name):
     np.testing.assert_allclose(singular_values, 1.0)
 
 
+def test_rotated_max_min_is_max_min_between_rotations(rng):
+  x = rng.normal(size=(5, 4, 8))
+  x[0] = 0.0
+  identity = np.eye(4)
+  rotation = np.block([[identity, identity], [identity, -identity]]) / 2**0.5
+  np.testing.assert_allclose(rotation @ rotation, np.eye(8), atol=1e-15)
+  rotated = activations.rotated_max_min(tf.constant(x @ rotation))
+  np.testing.assert_allclose(rotated @ rotation, lip.max_min(x), atol=1e-15)
+
+
 def test_smooth_max_min_is_max_min_with_a_round_corner(rng):
   x = tf.constant(rng.normal(size=(100, 6)))
   difference = np.abs(lip.smooth_max_min(x) - lip.max_min(x))
