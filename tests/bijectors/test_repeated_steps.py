@@ -10,6 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.bijectors.repeated import reconstruction_monitor
+from tfp_flowopt.internal import device_memory
 
 fob, tfb, tfd = fo.bijectors, tfp.bijectors, tfp.distributions
 
@@ -67,7 +69,7 @@ def test_every_bijector_can_be_repeated(name, rng):
   registry.randomize(second, 0.1, seed=7)
   steps = [[first], [second]]
   # Solved inverses find back to their tolerance only.
-  bijector = fob.RepeatedSteps(steps, tolerance=1e-3)
+  bijector = fob.RepeatedSteps(steps, tolerance=1e-3, memory='reversible')
   x = tf.constant(rng.normal(size=(2, *entry.data_shape)))
   # Only there are all log-determinants deterministic.
   value, gradients = step_chains.expected(steps, x, 'inverse')
@@ -81,7 +83,7 @@ def test_every_bijector_can_be_repeated(name, rng):
 
 def test_one_step_for_all():
   step = tfb.Chain(step_chains.make_step(1))
-  bijector = fob.RepeatedSteps(step, num_steps=3)
+  bijector = fob.RepeatedSteps(step, num_steps=3, memory='reversible')
   x = tf.ones([1, 2, 2, 4], tf.float64)
   np.testing.assert_allclose(
       bijector.inverse(x), tfb.Chain([step] * 3).inverse(x), rtol=1e-12
@@ -111,7 +113,7 @@ def test_likelihood_and_samples_in_one_graph(small_steps, x):
 
     return function(x)
 
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   value, gradients = gradients_of(bijector, bijector.trainable_variables)
   columns = [step_chains.Holder(step).trainable_variables for step in steps]
   desired, flat = gradients_of(step_chains.chained(steps), sum(columns, ()))
@@ -143,7 +145,7 @@ def test_gradients_of_gradients(small_steps, x, in_graph):
       function = tf.function(function, autograph=False)
     return function(tf.identity(x))
 
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   dx, *stacked = hessian_vector(bijector, bijector.trainable_variables)
   columns = [step_chains.Holder(step).trainable_variables for step in steps]
   desired, *flat = hessian_vector(step_chains.chained(steps), sum(columns, ()))
@@ -170,15 +172,15 @@ def test_forward_mode(steps, x):
       atol=1e-9,
   )
   with pytest.raises(NotImplementedError, match="memory='stored'"):
-    jvp(fob.RepeatedSteps(steps))
+    jvp(fob.RepeatedSteps(steps, memory='reversible'))
 
 
 def test_mirrored_replicas_equal_one_device(steps, x):
   x = tf.concat([x, tf.cos(x[:1])], axis=0)
-  alone = fob.RepeatedSteps(steps)
+  alone = fob.RepeatedSteps(steps, memory='reversible')
   strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   with strategy.scope():
-    bijector = fob.RepeatedSteps(steps)
+    bijector = fob.RepeatedSteps(steps, memory='reversible')
 
   @tf.function(autograph=False)
   def step(x):
@@ -213,3 +215,50 @@ def test_bounds_are_those_of_the_chain(steps):
   np.testing.assert_allclose(
       bounds, fo.lipschitz.lipschitz_bounds(chain), rtol=1e-9
   )
+
+
+def _memory(monkeypatch, num_bytes):
+  monkeypatch.setattr(device_memory, 'device_memory', lambda: num_bytes)
+
+
+def test_what_fits_into_the_device_is_stored(monkeypatch):
+  steps = fo.bijectors.RepeatedSteps(
+      tfb.Chain([
+          fo.bijectors.InvertibleConv1x1(4),
+          fo.bijectors.AffineCoupling(fo.networks.ConvConditioner(2, 16, 4)),
+      ]),
+      num_steps=3,
+  )
+  assert steps.memory == 'auto'
+  # 12 numbers a channel, and 2 for each output: two rotations, three kernels.
+  kept = 12 * 4 + 2 * (2 * 4 + 16 + 16 + 4)
+  needed = 3 * (5 * 8 * 8) * kept * 4
+  for more, memory in ((-8, 'reversible'), (0, 'stored')):
+    _memory(monkeypatch, 8 * needed + more)
+    assert steps.memory_for([5, 8, 8, 4]) == memory
+  assert steps.memory_for([None, 8, 8, 4]) == 'reversible'
+  _memory(monkeypatch, None)
+  assert steps.memory_for([5, 8, 8, 4]) == 'reversible'
+  for memory in ('reversible', 'stored'):
+    assert steps.copy(memory=memory).memory_for([5, 8, 8, 4]) == memory
+
+
+def test_gradients_are_computed_as_is_said(monkeypatch):
+  steps = fo.bijectors.RepeatedSteps(
+      fo.bijectors.AffineCoupling(fo.networks.ConvConditioner(2, 8, 4)), 2
+  )
+  x = tf.ones([1, 4, 4, 4])
+
+  recorded = []
+  monkeypatch.setattr(
+      reconstruction_monitor.ReconstructionMonitor,
+      'record',
+      lambda self, error: recorded.append(error) or tf.constant(True),
+  )
+  for num_bytes, count in ((2**40, 0), (1, 1)):
+    _memory(monkeypatch, num_bytes)
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = steps.inverse(tf.identity(x))
+    assert tape.gradient(y, x) is not None
+    assert len(recorded) == count

@@ -48,7 +48,7 @@ def test_one_network_evaluation_for_inverse_and_gradient(x):
       return super().__call__(x)
 
   coupling = fob.AffineCoupling(Counting(2, 6, 4, dtype=tf.float64))
-  bijector = fob.RepeatedSteps(coupling, num_steps=3)
+  bijector = fob.RepeatedSteps(coupling, num_steps=3, memory='reversible')
   with tf.GradientTape() as tape:
     value = step_chains.loss(bijector, x, 'inverse')
   calls_forward = len(calls)
@@ -93,7 +93,7 @@ def test_fall_back_instead_of_a_wrong_gradient(rng, in_graph):
   # An error of NaN is none that is tolerable, either.
   assert not monitor.error <= 1e-4
   # Without it the gradient is wrong: else this test would show nothing.
-  careless = fob.RepeatedSteps(steps, tolerance=np.inf)
+  careless = fob.RepeatedSteps(steps, tolerance=np.inf, memory='reversible')
   wrong = gradients_of(careless)
   assert careless.monitor.num_fallbacks == 0
   assert not all(
@@ -123,7 +123,7 @@ def test_what_the_monitor_keeps():
 @pytest.mark.parametrize('scale', [0.1, 0.5])
 def test_measured_errors_are_below_the_certified_bound(rng, scale):
   steps = [step_chains.make_step(seed, tf.float32, scale) for seed in range(8)]
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   x = tf.constant(rng.normal(size=(1, 4, 4, 4)), tf.float32)
   norms, value = [tf.norm(x)], x
   for part in bijector.parts:

@@ -13,7 +13,7 @@ fob, tfb = fo.bijectors, tfp.bijectors
 
 
 def test_steps_to_look_at_and_to_change(steps, x):
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   assert [len(step) for step in bijector.steps] == [4] * 3
   np.testing.assert_array_equal(
       bijector.steps[1][0].shift, steps[1][0].shift
@@ -39,7 +39,7 @@ def test_steps_that_were_used_have_the_same_structure(x):
   for part in used:  # TFP keeps what it found out in the bijector
     part.inverse(x)
     repr(part)
-  assert fob.RepeatedSteps([used, new]).num_steps == 2
+  assert fob.RepeatedSteps([used, new], memory='reversible').num_steps == 2
 
 
 class Doubling(fob.JointBijector):
@@ -99,14 +99,14 @@ def test_bad_steps():
   # Variables that nobody tracks would be left out of the gradient.
   hidden = tf.Variable(tf.ones([2]))
   coupling = fob.AdditiveCoupling(lambda x: hidden * x, event_ndims=1)
-  bijector = fob.RepeatedSteps(coupling, num_steps=2)
+  bijector = fob.RepeatedSteps(coupling, num_steps=2, memory='reversible')
   with pytest.raises(TypeError, match='variables'):
     with tf.GradientTape():
       bijector.inverse(tf.ones([3, 4]))
 
 
 def test_copies_share_weights(steps, x):
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   copy = bijector.copy(memory='stored')
   assert copy.memory == 'stored'
   assert copy.monitor is bijector.monitor
@@ -119,7 +119,7 @@ def test_copies_share_weights(steps, x):
 
 
 def test_the_memory_of_all_steps_of_a_bijector_changes(steps, x):
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   chain = tfb.Chain([tfb.Shift(tf.constant(1.0, x.dtype)), bijector])
   assert repeated_steps.with_memory(chain, 'reversible') is chain
   stored = repeated_steps.with_memory(chain, 'stored')
@@ -138,7 +138,7 @@ def test_the_memory_of_all_steps_of_a_bijector_changes(steps, x):
 
 
 def test_frozen_kernels_do_not_change_how_gradients_are_computed(steps, x):
-  bijector = fob.RepeatedSteps(steps)
+  bijector = fob.RepeatedSteps(steps, memory='reversible')
   for one, walks_back in (
       (bijector.copy(memory='stored'), False),
       (bijector, True),
@@ -154,7 +154,7 @@ def test_a_flow_and_all_its_levels_change_memory():
   flow = fob.ImageFlow([8, 8, 1], 2, 1, 4)
   stored = flow.copy(memory='stored')
   assert all(level.repeated_steps.memory == 'stored' for level in stored.levels)
-  assert flow.levels[1].repeated_steps.memory == 'reversible'
+  assert flow.levels[1].repeated_steps.memory == 'auto'
   assert stored.monitor is flow.monitor
   x = tf.random.stateless_normal([2, 8, 8, 1], [0, 1])
   np.testing.assert_array_equal(stored.inverse(x), flow.inverse(tf.identity(x)))

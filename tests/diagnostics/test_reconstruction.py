@@ -10,7 +10,7 @@ import tfp_flowopt as fo
 def test_bound_and_measurement_of_each_level():
   x = images.preprocessed(64)
   distribution = fo.image_flow(
-      [8, 8, 3], num_levels=2, num_steps=3, hidden_channels=8
+      [8, 8, 3], 2, 3, hidden_channels=8, memory='reversible'
   )
   fo.initialize_at_optimum(distribution, x)
   registry.randomize(distribution, 0.02)

@@ -131,7 +131,7 @@ def _factor_out(dtype):
 
 
 def _image_flow(dtype, **kwargs):
-  kwargs.setdefault('lipschitz_budget', 2.0)
+  kwargs = {'lipschitz_budget': 2.0, 'memory': 'reversible', **kwargs}
   flow = fob.ImageFlow(
       [8, 4, 2],
       num_levels=2,
@@ -201,7 +201,9 @@ ENTRIES = {
     ),
     'RepeatedSteps': Entry(
         lambda dtype: randomize(
-            fob.RepeatedSteps([_step(dtype, seed) for seed in range(2)])
+            fob.RepeatedSteps(
+                [_step(dtype, seed) for seed in range(2)], memory='reversible'
+            )
         ),
         (4, 2, 4),
         num_networks=2,

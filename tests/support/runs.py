@@ -26,6 +26,8 @@ CONFIG = {
 
 def make_flow(**kwargs):
   # One level: most of the time of a test is to trace the flow.
+  # The harder way: all that a run notes of its gradients is there.
+  kwargs = {'memory': 'reversible', **kwargs}
   return fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,), **kwargs)
 
 

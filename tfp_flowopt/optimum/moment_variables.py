@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-import os
 
 import tensorflow as tf
+
+from tfp_flowopt.internal import device_memory
 
 __all__ = ['MomentVariables']
 
@@ -133,11 +134,8 @@ class _OneSet:
 def _check_memory(shapes):
   """Refuses variables that no memory here could hold."""
   size = 8 * sum(math.prod(shape) for shape in shapes)
-  try:
-    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-  except (AttributeError, OSError, ValueError):
-    return  # not on this system
-  if size > memory:
+  memory = device_memory.host_memory()
+  if memory is not None and size > memory:
     raise ValueError(
         f'Argument `event_shape`: moments of shapes {list(shapes)} take '
         f'{size / 2**30:.1f} GiB, and this machine has {memory / 2**30:.1f}. '

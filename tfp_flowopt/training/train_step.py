@@ -61,7 +61,7 @@ class TrainStep:
     self._event_size = distribution.event_shape.num_elements()
     self._config = config
     self._replicas = replicas
-    self._part_size = config.batch_size // parts
+    self.part_size = config.batch_size // parts
     self._compiled = self._gradients
     if config.jit_compile:
       # Without the all-reduce, which XLA would have to bring along itself.
@@ -107,7 +107,7 @@ class TrainStep:
     replicas = self._replicas
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     seed = tf.stack([self._config.seed, tf.identity(step)])
-    first = number * self._part_size * self._config.accumulation
+    first = number * self.part_size * self._config.accumulation
     loss, error, fallbacks, *gradients = self._compiled(images, seed, first)
     # There is no all-reduce that takes the largest: each has a place.
     place = tf.equal(tf.range(replicas.count), number)
@@ -138,7 +138,7 @@ class TrainStep:
 
   def _accumulated(self, images, seed, first):
     """Loss and gradients; one part after the other, in the memory of one."""
-    size, num_parts = self._part_size, self._config.accumulation
+    size, num_parts = self.part_size, self._config.accumulation
     if num_parts == 1:
       return self._part_gradients(images, seed, first)
     parts = tf.nest.map_structure(
@@ -165,13 +165,15 @@ class TrainStep:
     config = self._config
     images, kwargs = labelled.split(images)
     x = quantization.dequantize_numbered(images, config.bits, seed, first)
+    # `memory='auto'` must know how many they are.
+    x = tf.ensure_shape(x, [self.part_size, *x.shape[1:]])
     with tf.GradientTape() as tape, lipschitz.shared_rescaling():
       loss = optimum.bits_per_dim(
           tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),
           self._event_size,
           config.bits,
       )
-      loss *= self._part_size / config.batch_size
+      loss *= self.part_size / config.batch_size
     gradients = tape.gradient(
         loss,
         self._variables,

@@ -43,6 +43,7 @@ class TrainingLoop:
     self._train_images = train_images
     self._state = state
     self.train_step = train_step
+    self._part_size = train_step.part_size
     self._evaluate = evaluate
     self._replicas = replicas
     self._files = files
@@ -79,6 +80,10 @@ class TrainingLoop:
         ),
         quiet=not self._replicas.is_chief,
     )
+    bijector = self._state.distribution.bijector
+    if getattr(bijector, 'memory_for', None):
+      kept = bijector.memory_for(self._part_size)
+      bar.print(f'Gradients, by level: {", ".join(kept)}')
     # Once, and once more each time the run went back.
     while self.step < self._config.train_steps:
       self._train(stop, bar)

@@ -154,6 +154,19 @@ class ImageFlow(flat_latents.FlatLatents):
       levels.append(levels[-1].factor_out.next_level)
     return levels
 
+  def memory_for(self, batch_size):
+    """How gradients of so many images are computed, at each level.
+
+    Returns:
+      List of `'reversible'` or `'stored'`, see `RepeatedSteps.memory_for`.
+    """
+    return [
+        level.repeated_steps.memory_for(
+            [batch_size, *level.factor_out.event_shape]
+        )
+        for level in self.levels
+    ]
+
   @property
   def conditioning(self):
     """The `Conditioning` that the flow was made with, or `None`."""

@@ -52,7 +52,8 @@ class ImageFlowConfig:
       feature maps. By default nothing.
     memory: Whether gradients recompute what they need, in memory that does not
       grow with the number of steps (`'reversible'`), or keep it, which is
-      faster (`'stored'`); see `RepeatedSteps`.
+      faster (`'stored'`). By default they keep it at those levels where the
+      memory of the device is large enough; see `RepeatedSteps`.
     tolerance: Largest relative error of a recomputed input for which a gradient
       is used; see `ReconstructionMonitor`.
     compute_dtype: Type of what the networks compute, such as `tf.bfloat16`; by
@@ -85,7 +86,7 @@ class ImageFlowConfig:
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
   conditioning: Any = None
-  memory: Literal['reversible', 'stored'] = 'reversible'
+  memory: Literal['auto', 'reversible', 'stored'] = 'auto'
   tolerance: float = 1e-4
   compute_dtype: Any = None
   coupling_fn: Callable[..., Any] | None = None
@@ -130,7 +131,7 @@ class ImageFlowConfig:
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
-    put('memory', arguments.check_choice, ('reversible', 'stored'))
+    put('memory', arguments.check_choice, ('auto', 'reversible', 'stored'))
     put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:
       put('compute_dtype', arguments.check_dtype)

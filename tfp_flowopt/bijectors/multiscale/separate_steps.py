@@ -87,6 +87,11 @@ class SeparateSteps(base.JointBijector):
     """The number of steps."""
     return len(self._steps)
 
+  def memory_for(self, shape):
+    """`'stored'`, whatever the shape of the input."""
+    del shape
+    return 'stored'
+
   @property
   def steps(self):
     """The steps in the order of `inverse`, each a list of bijectors."""

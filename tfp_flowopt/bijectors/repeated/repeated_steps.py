@@ -8,6 +8,7 @@ from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import reversible
 from tfp_flowopt.bijectors.repeated import stacked_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import device_memory
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -16,7 +17,13 @@ __all__ = ['RepeatedSteps', 'with_memory']
 # `tfb.Chain(...)` may make an instance of a private base.
 _CHAIN = tfp.bijectors.Chain.__bases__[0]
 
-_MEMORY = ('reversible', 'stored')
+_MEMORY = ('auto', 'reversible', 'stored')
+# What `'auto'` may keep, of the memory of the device.
+_SHARE = 1 / 8
+# Numbers kept at each position for a step: so many for each channel, and for
+# each output of a kernel (counted in the graphs of gradients).
+_KEPT_OF_CHANNEL = 12
+_KEPT_OF_OUTPUT = 2
 
 
 class RepeatedSteps(base.JointBijector):
@@ -41,6 +48,10 @@ class RepeatedSteps(base.JointBijector):
   (`tf.autodiff.ForwardAccumulator`) need `'stored'`. Where nothing is trained,
   `copy(memory='stored')` has less to compute.
 
+  `memory='auto'`, the default, stores what all steps need if that is at most an
+  eighth of the memory of the device, which is faster, and is `'reversible'`
+  otherwise; `memory_for` tells which.
+
   #### Example
 
   ```python
@@ -58,7 +69,7 @@ class RepeatedSteps(base.JointBijector):
       self,
       step,
       num_steps=None,
-      memory='reversible',
+      memory='auto',
       tolerance=1e-4,
       monitor=None,
       validate_args=False,
@@ -71,8 +82,8 @@ class RepeatedSteps(base.JointBijector):
         `tfb.Chain` of some. Its weights are copied, `num_steps` times. Or a
         list of steps that differ in their weights alone.
       num_steps: Python `int`, the `K` above; not for a list.
-      memory: `'reversible'` or `'stored'`, which keeps what TensorFlow's
-        gradients need of all steps.
+      memory: `'reversible'`; `'stored'`, which keeps what TensorFlow's
+        gradients need of all steps; or `'auto'`.
       tolerance: Largest error of a recomputed input, relative to its norm, for
         which a gradient is used; see `ReconstructionMonitor`.
       monitor: `ReconstructionMonitor` to share, with its own tolerance; by
@@ -123,8 +134,34 @@ class RepeatedSteps(base.JointBijector):
 
   @property
   def memory(self):
-    """How gradients are computed, `'reversible'` or `'stored'`."""
+    """How gradients are computed, `'auto'`, `'reversible'` or `'stored'`."""
     return self._memory
+
+  def memory_for(self, shape):
+    """How gradients are computed for inputs of a shape.
+
+    Args:
+      shape: Shape of the input of the steps, with the batch. If a size is not
+        known, neither is the memory that it takes: `'auto'` is `'reversible'`.
+
+    Returns:
+      `'reversible'` or `'stored'`.
+    """
+    if self._memory != 'auto':
+      return self._memory
+    shape = tf.TensorShape(shape)
+    memory = device_memory.device_memory()
+    if memory is None or not shape.is_fully_defined():
+      return 'reversible'
+    kept = _KEPT_OF_CHANNEL * shape[-1] + _KEPT_OF_OUTPUT * sum(
+        leaf.shape[-1]
+        for leaf in module_tree.leaves(self._stacked.step(0))
+        if leaf.shape.rank >= 2
+    )
+    numbers = self.num_steps * shape[:-1].num_elements() * kept
+    dtype = self.dtype or tf.float32
+    fits = numbers * dtype.size <= _SHARE * memory
+    return 'stored' if fits else 'reversible'
 
   @property
   def monitor(self):
@@ -171,7 +208,7 @@ class RepeatedSteps(base.JointBijector):
     walk = reversible.Walk(self._stacked, forward, ndims)
     conditions = [] if conditioning is None else [conditioning]
     weights = self._stacked.weights()
-    if self._memory == 'stored':
+    if self.memory_for(x.shape) == 'stored':
       return walk.stored(x, weights, conditions)
     return walk.reversible(x, weights, conditions, self._monitor)
 
