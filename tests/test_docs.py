@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import copy
 import os
 import pathlib
 import re
@@ -144,7 +143,6 @@ SPECIAL = {
         'images': image_data.preprocessed(1, SIZE)
     },
     'models:image_flow': lambda: {'images': image_data.preprocessed(200, 32)},
-    'models:image_flow:2': lambda: {'copy': copy},
     'serving.md': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
     'trainer:Trainer': training_names,
     'training.md': training_names,

@@ -82,8 +82,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
 
     Args:
       network: Callable, the `g` above: maps `[..., event]` to the same shape,
-      for
-        any number of batch dimensions, each element of the batch alone. It
+        for any number of batch dimensions, each element of the batch alone. It
         states its `lipschitz`, below 1. A `tf.Module`'s variables are tracked.
       event_ndims: Number of dimensions of an event: 1 for vectors, 3 for
         images.
