@@ -13,7 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
-	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR)
+	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
+	  --train_steps=500 --schedule=cosine --eval_every=100
 
 test: lint
 	$(PYTEST) tests

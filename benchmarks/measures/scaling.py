@@ -151,7 +151,9 @@ class _Flow:
 
     Without the noise, which is made in a loop over the images.
     """
-    distribution = fo.image_flow([size, size, 3], **self._shape)
+    distribution = fo.image_flow(
+        [size, size, 3], **self._shape, memory='reversible'
+    )
     variables = distribution.trainable_variables
     config = fo.training.TrainConfig(warmup_steps=0)
     state = train_state.TrainState(distribution, config)

@@ -32,6 +32,7 @@ def measure(settings, seed, context):
   distribution = fo.image_flow(
       train.event_shape,
       **flow_settings,
+      memory='reversible',
       compute_dtype=tf.as_dtype(settings['compute_dtype']),
       seed=seed,
   )

@@ -18,11 +18,12 @@ def device_memory():
   """Bytes of the smallest GPU, or of the host without one; `None`: unknown."""
   if tf.config.list_logical_devices('GPU'):
     # The public functions say what is used, not what there is.
-    return min(
+    limits = [
         device.memory_limit
         for device in device_lib.list_local_devices()
         if device.device_type == 'GPU'
-    )
+    ]
+    return min(limits, default=None)
   return host_memory()
 
 
