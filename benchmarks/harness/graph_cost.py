@@ -9,6 +9,7 @@ operation is asked for its floating-point operations.
 """
 
 import functools
+import graphlib
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -32,7 +33,7 @@ _PRODUCTS = tuple("""
 _FREE = tuple("""
     Const EnsureShape ExpandDims Identity IdentityN Placeholder
     PreventGradient ReadVariableOp Reshape Shape ShapeN Squeeze StopGradient
-    TensorListGetItem TensorListReserve TensorListSetItem
+    TensorListGetItem TensorListPopBack TensorListReserve TensorListSetItem
 """.split())
 # Read as much as they write, whatever the size of their input.
 _SLICES = tuple("""
@@ -114,9 +115,8 @@ class _Replay:
   def run(self, graph, inputs, repeats):
     """Writes out a `FuncGraph` that runs `repeats` times; its outputs."""
     new = {old.ref(): x for old, x in zip(graph.inputs, inputs, strict=True)}
-    needed = _needed(graph)
-    for op in graph.get_operations():
-      if op not in needed or (op.outputs and op.outputs[0].ref() in new):
+    for op in _needed(graph):
+      if op.outputs and op.outputs[0].ref() in new:
         continue
       arguments = [new[x.ref()] for x in op.inputs]
       values = self._values(op, arguments, repeats)
@@ -202,13 +202,17 @@ def _num_bytes(x):
 
 
 def _needed(graph):
-  """The operations that outputs or changes of state depend on."""
+  """The operations that outputs or changes of state depend on, inputs first.
+
+  A graph may hold another order: loops whose steps are stored get more inputs
+  after they were made.
+  """
   queue = [x.op for x in graph.outputs]
   queue += [op for op in graph.get_operations() if op.op_def.is_stateful]
-  needed = set()
+  inputs = {}
   while queue:
     op = queue.pop()
-    if op not in needed:
-      needed.add(op)
-      queue += [*(x.op for x in op.inputs), *op.control_inputs]
-  return needed
+    if op not in inputs:
+      inputs[op] = [*(x.op for x in op.inputs), *op.control_inputs]
+      queue += inputs[op]
+  return graphlib.TopologicalSorter(inputs).static_order()
