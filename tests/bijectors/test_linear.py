@@ -150,21 +150,6 @@ def test_log_range_must_be_positive():
     fo.bijectors.ActNorm(3, log_range=0.0)
 
 
-def test_weights_of_what_is_factored_out_come_first():
-  # State of optimisers in checkpoints is kept by the place of a weight.
-  scaling, travelling = (fo.bijectors.RadialScaling() for _ in range(2))
-  bijector = fo.bijectors.FactorOut(
-      [2, 2, 3],
-      2,
-      next_level=fo.bijectors.FactorOut([2, 2, 1], scaling=travelling),
-      scaling=scaling,
-  )
-  assert [v.ref() for v in bijector.trainable_variables] == [
-      v.ref()
-      for v in (*scaling.trainable_variables, *travelling.trainable_variables)
-  ]
-
-
 def test_factor_out_keeps_what_travels_first(rng):
   y = rng.normal(size=(2, 3, 4, 5))
   inner = fo.bijectors.FactorOut([3, 4, 2])

@@ -181,7 +181,7 @@ ENTRIES = {
         (2, 4, 4),
         sharp=0.8,
     ),
-    'LipschitzResidual': Entry(_residual, (3,), sharp=0.4),
+    'LipschitzResidual': Entry(_residual, (3,), sharp=0.3),
     'ConvexPotentialResidual': Entry(
         lambda dtype: _convex(
             dtype, fo.lipschitz.LipschitzDense(3, 5, dtype=dtype)

@@ -77,10 +77,8 @@ class FactorOut(flat_latents.FlatLatents):
           f'travel on; got {next_level} for {channels - num_factored} channels.'
       )
     with tf.name_scope(name) as name:
-      self._travel = next_level  # checkpoints know it by this name
-      # The other name puts its weights first, as they were when `next_level`
-      # had another one: optimisers keep their state, and sum, in that order.
-      self._factored_scaling = self._scaling = scaling
+      self._next_level = next_level
+      self._scaling = scaling
       dtype = None if next_level is None else next_level.dtype
       super().__init__(dtype, parameters, name)
 
@@ -92,7 +90,7 @@ class FactorOut(flat_latents.FlatLatents):
   @property
   def next_level(self):
     """The bijector of the channels that travel on, or `None`."""
-    return self._travel
+    return self._next_level
 
   @property
   def scaling(self):
@@ -126,10 +124,10 @@ class FactorOut(flat_latents.FlatLatents):
         x[..., -size:], tf.concat([tf.shape(x)[:-1], image], axis=0)
     )
     factored, log_det = self._scaled(base.forward_and_log_det, factored)
-    if self._travel is None:
+    if self._next_level is None:
       return factored, log_det
     travelling, next_log_det = base.forward_and_log_det(
-        self._travel, x[..., :-size], conditioning
+        self._next_level, x[..., :-size], conditioning
     )
     y = tf.concat([travelling, factored], axis=-1)
     y = tf.ensure_shape(y, x.shape[:-1].concatenate(self._event_shape))
@@ -143,10 +141,10 @@ class FactorOut(flat_latents.FlatLatents):
     factored = tf.reshape(
         factored, tf.concat([tf.shape(y)[:-3], [size]], axis=0)
     )
-    if self._travel is None:
+    if self._next_level is None:
       return factored, log_det
     travelling, next_log_det = base.inverse_and_log_det(
-        self._travel, travelling, conditioning
+        self._next_level, travelling, conditioning
     )
     x = tf.concat([travelling, factored], axis=-1)
     return x, log_det + next_log_det
