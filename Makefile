@@ -14,7 +14,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
-	  --train_steps=500 --schedule=cosine --eval_every=100
+	  --train_steps=500 --learning_rate=5e-3 --schedule=cosine \
+	  --ema_decay=0.98 --nolocal_constants
 
 test: lint
 	$(PYTEST) tests
