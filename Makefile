@@ -15,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
 	  --train_steps=500 --learning_rate=5e-3 --schedule=cosine \
-	  --ema_decay=0.98 --nolocal_constants
+	  --ema_decay=0.98 --eval_every=100 --nolocal_constants
 
 test: lint
 	$(PYTEST) tests

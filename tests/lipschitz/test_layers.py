@@ -265,9 +265,7 @@ def test_the_conditioner_is_its_formula(rng):
     return (x.reshape(5, -1) @ matrix).reshape(5, 4, 4, -1) + bias.numpy()
 
   def act(x):
-    return np.concatenate([
-        np.maximum(x[..., :2], x[..., 2:]), np.minimum(x[..., :2], x[..., 2:])
-    ], axis=-1)
+    return np.concatenate([x[..., :2], np.abs(x[..., 2:])], axis=-1)
 
   x = rng.normal(size=(5, 4, 4, 2))
   y = layer(act(layer(act(layer(x, k1, b1)), k2, b2)), k3, 0 * b3)

@@ -93,8 +93,9 @@ def test_max_min_sorts_pairs():
   np.testing.assert_array_equal(lip.max_min(x), [[3.0, 5.0, 1.0, 2.0]])
 
 
-def test_orthogonal_is_the_cayley_transform():
-  base, target = registry.rotation(5, 3), registry.rotation(5, 4)
+@pytest.mark.parametrize('seed', range(5))
+def test_orthogonal_is_the_cayley_transform(seed):
+  base, target = registry.rotation(5, seed), registry.rotation(5, seed + 10)
   q = lip.Orthogonal(5, dtype=tf.float64)
   q.assign(base)
   np.testing.assert_allclose(q(), base, atol=1e-12)
@@ -105,7 +106,9 @@ def test_orthogonal_is_the_cayley_transform():
   skew = (identity - relative) @ np.linalg.inv(identity + relative)
   (variable,) = q.trainable_variables
   lower = np.tril(skew[1:, :-1]) * np.sqrt(5)
-  assert 0.1 < np.abs(lower).max() < 10
+  if np.abs(lower).max() >= 10:
+    pytest.skip('Out of the range of the parametrisation.')
+  assert 0.1 < np.abs(lower).max()
   variable.assign(
       tfp.math.fill_triangular_inverse(10 * np.arctanh(lower / 10))
   )
