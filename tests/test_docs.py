@@ -163,20 +163,22 @@ def run(where, code, names):
 
 # That eager functions are not those of tf.data is well.
 @pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
-@pytest.mark.parametrize(
-    ('where', 'code'),
-    [pytest.param(where, code, id=where) for where, code in docstring_blocks()],
-)
+def cases(blocks):
+  """One of each block; those that train take long."""
+  for where, code in blocks:
+    trains = 'Trainer(' in code or 'image_flow(' in code
+    marks = [pytest.mark.slow] if trains else []
+    yield pytest.param(where, code, id=where, marks=marks)
+
+
+@pytest.mark.parametrize(('where', 'code'), cases(docstring_blocks()))
 def test_docstrings(where, code, names, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   run(where, code, names)
 
 
 @pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
-@pytest.mark.parametrize(
-    ('where', 'code'),
-    [pytest.param(where, code, id=where) for where, code in page_blocks()],
-)
+@pytest.mark.parametrize(('where', 'code'), cases(page_blocks()))
 def test_pages(where, code, names, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   run(where, code, names)

@@ -3,11 +3,14 @@
 import pathlib
 import re
 
+import pytest
+
 import tfp_flowopt as fo
 
 README = pathlib.Path(__file__).parents[1] / 'README.md'
 
 
+@pytest.mark.slow
 def test_code_blocks_run_in_order(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   blocks = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)

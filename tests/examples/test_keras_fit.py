@@ -12,6 +12,7 @@ import tfp_flowopt as fo
 BINARY = programs.ROOT / 'examples' / 'keras_fit.py'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('conditional', [False, True])
 def test_keras_trains_all_weights(conditional, tmp_path):
   picture, results = tmp_path / 'k.png', tmp_path / 'k.json'

@@ -173,6 +173,7 @@ def test_killed_in_the_middle_it_resumes(binary, parse, folder, tmp_path):
   assert rows(workdir) == after
 
 
+@pytest.mark.slow
 def test_a_run_with_labels(binary, parse, tmp_path, capsys, monkeypatch):
   # Layers with labels: tests/bijectors/test_conditioning.py.
   monkeypatch.setattr(
@@ -235,6 +236,7 @@ def check_trained_on_several(workdir, text):
   assert np.all(np.isfinite(values['log_prob']))
 
 
+@pytest.mark.slow
 def test_on_several_devices(binary, parse, tmp_path, capsys):
   arguments = ['--strategy=mirrored', '--cpu_devices=2', '--train_steps=2']
   with runs.no_pictures():

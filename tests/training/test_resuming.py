@@ -14,6 +14,7 @@ from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_start
 
 
+@pytest.mark.slow
 def test_a_crashed_run_goes_on_bit_for_bit(
     straight, tmp_path, without_pictures
 ):

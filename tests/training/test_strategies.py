@@ -85,6 +85,7 @@ def runs(tmp_path_factory):
   return folders, results, outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['mirrored', 'workers'])
 def test_the_run_is_that_of_one_device(runs, name):
   _, results, _ = runs
@@ -121,6 +122,7 @@ def test_only_the_chief_writes_and_speaks(runs):
   }
 
 
+@pytest.mark.slow
 def test_a_run_can_go_on_on_other_replicas(runs, tmp_path):
   folders, results, _ = runs
   shutil.copytree(folders['mirrored'] / 'run', tmp_path / 'run')
@@ -164,6 +166,7 @@ def test_bad_use_is_named(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_errors_of_draws_are_those_of_all_replicas(tmp_path):
   mirrored = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   (one,), (two,) = (

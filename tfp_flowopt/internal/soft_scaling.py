@@ -11,14 +11,6 @@ inverse solves one quadratic: with `v = |f| / B` and `b = s - v`,
 ```none
 |y| = 2 |f| / (b + sqrt(b^2 + 4 v)).
 ```
-
-The gradients are written out: autodiff would take three times the operations.
-With `w = 1 / (1 + u)`,
-
-```none
-df / ds = w y,    d log f' / ds = w^2 / f',
-d log f' / dy = 2 (1 - s) w^3 sign(y) / (B f')
-```
 """
 
 import tensorflow as tf
@@ -40,46 +32,19 @@ def scaled(y, scale, tail_bound):
   Returns:
     Two `Tensor`s of the same shape.
   """
-
-  @tf.custom_gradient
-  def evaluate(y, scale):
-    ratio, slope, near = _slopes(y, scale, tail_bound)
-
-    def gradient(d_value, d_log_slope):
-      own = near * d_log_slope / slope
-      dy = d_value * slope + _bend(y, scale, near, tail_bound) * own
-      return dy, near * (d_value * y + own)
-
-    return (y * ratio, tf.math.log(slope)), gradient
-
-  return evaluate(y, scale)
+  u = _distance(y, tail_bound)
+  far = 1.0 + u
+  ratio = (scale + u) / far
+  return y * ratio, tf.math.log((ratio + u) / far)
 
 
 def unscaled(x, scale, tail_bound):
   """The `y` with `f(y) = x`, and the logarithm of the slope of `f` there.
 
-  Args:
-    x: `Tensor`.
-    scale: As for `scaled`.
-    tail_bound: As for `scaled`.
-
-  Returns:
-    Two `Tensor`s of the same shape.
+  Takes what `scaled` takes.
   """
-
-  @tf.custom_gradient
-  def evaluate(x, scale):
-    y = x * inverse_ratio(_distance(x, tail_bound), scale)
-    _, slope, near = _slopes(y, scale, tail_bound)
-
-    def gradient(d_value, d_log_slope):
-      own = near * d_log_slope / slope
-      dx = (d_value + _bend(y, scale, near, tail_bound) * own) / slope
-      return dx, near * (own - dx * y)
-
-    return (y, tf.math.log(slope)), gradient
-
-  return evaluate(x, scale)
+  y = x * inverse_ratio(_distance(x, tail_bound), scale)
+  return y, scaled(y, scale, tail_bound)[1]
 
 
 def inverse_ratio(v, scale):
@@ -96,16 +61,3 @@ def inverse_ratio(v, scale):
 def _distance(y, tail_bound):
   """The `u` above."""
   return tf.minimum(tf.abs(y) / tail_bound, _FAR)
-
-
-def _slopes(y, scale, tail_bound):
-  """`m`, `f'` and `w`."""
-  u = _distance(y, tail_bound)
-  far = 1.0 + u
-  ratio = (scale + u) / far
-  return ratio, (ratio + u) / far, 1.0 / far
-
-
-def _bend(y, scale, near, tail_bound):
-  """The derivative of `log f'` by `y`, over `w / f'`."""
-  return (1.0 - scale) * near * near * tf.sign(y) * (2.0 / tail_bound)

@@ -66,14 +66,9 @@ def rotated_max_min(x):
   """
   passed = x.shape[-1] // 2
   reflected = x.shape[-1] - passed
-
-  @tf.custom_gradient
-  def evaluate(x):
-    below = tf.constant([1.0] * passed + [-1.0] * reflected, x.dtype)
-    sign = tf.where(x < 0, below, tf.ones([], x.dtype))
-    return sign * x, lambda dy: sign * dy
-
-  return evaluate(x)
+  below = tf.constant([1.0] * passed + [-1.0] * reflected, x.dtype)
+  sign = tf.where(x < 0, below, tf.ones([], x.dtype))
+  return tf.stop_gradient(sign) * x
 
 
 def _pairs(x):
