@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 import tfp_flowopt as fo
+from tfp_flowopt.bijectors import base
 
 
 def make(log_slopes, radii, tile_size=1, num_groups=1, dtype=tf.float64):
@@ -55,6 +56,69 @@ def test_it_is_the_formula(rng, tile_size, num_groups):
   np.testing.assert_allclose(
       x, reference(y, log_slopes, radii, tile_size, num_groups), rtol=1e-12
   )
+
+
+def slopes_by_gradients(bijector, direction, x, dx, weights, d_weights):
+  """The slope of value and log-determinant, mixed, along a line."""
+  evaluate = getattr(base, f'{direction}_and_log_det')
+  mix = tf.cos(tf.reshape(tf.range(x.size, dtype=tf.float64), x.shape))
+
+  def mixed(x):
+    value, log_det = evaluate(bijector, x)
+    return tf.reduce_sum(mix * value) + 0.3 * tf.reduce_sum(log_det)
+
+  given = tf.constant(x)
+  with tf.GradientTape() as tape:
+    tape.watch(given)
+    value = mixed(given)
+  gradients = tape.gradient(value, [given, *weights])
+  by_gradients = sum(
+      tf.reduce_sum(g * d)
+      for g, d in zip(gradients, [dx, *d_weights], strict=True)
+  )
+  start, step, values = [w.numpy() for w in weights], 1e-5, []
+  for sign in (1.0, -1.0):
+    for w, value, d in zip(weights, start, d_weights, strict=True):
+      w.assign(value + sign * step * d)
+    values.append(mixed(x + sign * step * dx))
+  for w, value in zip(weights, start, strict=True):
+    w.assign(value)
+  return by_gradients, (values[0] - values[1]) / (2.0 * step)
+
+
+@pytest.mark.parametrize('direction', ['forward', 'inverse'])
+@pytest.mark.parametrize(('tile_size', 'num_groups'), [(1, 6), (2, 1), (2, 2)])
+def test_gradients_are_those_of_the_values(
+    rng, tile_size, num_groups, direction
+):
+  bijector = make([1.5, -0.7, 3.0], [0.1, 1.0, 5.0], tile_size, num_groups)
+  weights = bijector.trainable_variables
+  x = np.exp(rng.normal(size=(3, 1, 1, 1))) * rng.normal(size=(3, 4, 2, 6))
+  zeros = [np.zeros_like(x), *(np.zeros(w.shape) for w in weights)]
+  for i, zero in enumerate(zeros):  # of one argument at a time
+    along = [*zeros[:i], rng.normal(size=zero.shape), *zeros[i + 1 :]]
+    actual, desired = slopes_by_gradients(
+        bijector, direction, x, along[0], weights, along[1:]
+    )
+    np.testing.assert_allclose(actual, desired, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('direction', ['forward', 'inverse'])
+def test_gradients_of_a_cascade_are_those_of_the_values(rng, direction):
+  bijector = registry.randomize(
+      fo.bijectors.ScalingCascade(3, tile_sizes=(2, 1), dtype=tf.float64)
+  )
+  weights = bijector.trainable_variables
+  x = rng.normal(size=(2, 4, 2, 3))
+  actual, desired = slopes_by_gradients(
+      bijector,
+      direction,
+      x,
+      rng.normal(size=x.shape),
+      weights,
+      [rng.normal(size=w.shape) for w in weights],
+  )
+  np.testing.assert_allclose(actual, desired, rtol=1e-6, atol=1e-6)
 
 
 def test_the_jacobian_has_two_eigenvalues(rng):
