@@ -83,9 +83,10 @@ def test_it_serves_with_only_tensorflow(distribution, path, tmp_path):
 
   noise = fo.flows.dequantization_noise([8, 8, 3], [0, 0])
   want = distribution.log_prob(fo.flows.dequantize(x, noise=noise))
-  np.testing.assert_allclose(got['log_prob'], want, rtol=1e-5)
+  # Sums of hundreds of nats, some of which cancel.
+  np.testing.assert_allclose(got['log_prob'], want, rtol=1e-5, atol=1e-3)
   np.testing.assert_allclose(
-      got['bits_per_dim'], fo.bits_per_dim(want, 192), rtol=1e-5
+      got['bits_per_dim'], fo.bits_per_dim(want, 192), rtol=1e-5, atol=1e-5
   )
   np.testing.assert_allclose(
       got['latents'],
@@ -109,7 +110,7 @@ def test_the_result_does_not_depend_on_the_rest_of_the_batch(signatures):
   x = images.crops().draw(5, [3, 3])
   together = log_prob(images=x)['log_prob']
   alone = log_prob(images=x[4:])['log_prob']
-  np.testing.assert_allclose(together[4:], alone, rtol=1e-5)
+  np.testing.assert_allclose(together[4:], alone, rtol=1e-5, atol=1e-3)
   assert log_prob(images=x[:0])['log_prob'].shape == [0]
 
 
@@ -213,7 +214,7 @@ def test_a_flow_of_labels(tmp_path):
   want = distribution.log_prob(
       fo.flows.dequantize(x, noise=noise), bijector_kwargs=kwargs
   )
-  np.testing.assert_allclose(got, want, rtol=1e-5)
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-3)
   latents = signatures['encode'](images=x, conditioning=labels)['latents']
   back = signatures['decode'](latents=latents, conditioning=labels)['images']
   np.testing.assert_array_equal(back, x)
