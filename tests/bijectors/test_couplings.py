@@ -221,6 +221,6 @@ def test_a_network_that_is_no_module_is_warned_of():
       lambda: fo.bijectors.AdditiveCoupling(Network(), event_ndims=1),
       lambda: fo.bijectors.LipschitzResidual(Network()),
   ):
-    with pytest.warns(UserWarning, match='no tf.Module') as caught:
+    with pytest.warns(UserWarning, match='not a tf.Module') as caught:
       make()
     assert caught[0].filename == __file__

@@ -60,7 +60,7 @@ def test_a_bad_record_is_named(tmp_path):
   (tmp_path / 'cut.tfrecord').write_bytes(whole[:-3])
   (tmp_path / 'sum.tfrecord').write_bytes(whole[:-1] + b'x')
   for name in ('cut.tfrecord', 'sum.tfrecord'):
-    with pytest.raises(ValueError, match=f'cut short: .*{name}'):
+    with pytest.raises(ValueError, match=f'truncated: .*{name}'):
       training.ImageDataset(tmp_path / name, 4, bad_images='skip')
 
 

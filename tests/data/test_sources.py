@@ -153,15 +153,15 @@ def test_damaged_files_are_named(grey, tmp_path):
   flipped = bytearray(data)
   flipped[60] ^= 1
   damaged = [
-      (write_bytes('cut.tfrecord', data[:-1]), 'cut short'),
-      (write_bytes('header.tfrecord', data + data[:7]), 'cut short'),
+      (write_bytes('cut.tfrecord', data[:-1]), 'truncated'),
+      (write_bytes('header.tfrecord', data + data[:7]), 'truncated'),
       (write_bytes('flipped.tfrecord', bytes(flipped)), 'damaged'),
       (write_bytes('picture.jpg', b'\xff\xd8\xff' * 20), 'Not an uncom'),
       (write_bytes('cut.npy', write('npy', tmp_path, grey).read_bytes()[:-9]),
-       'cut short'),
-      (write_bytes('none.npy', b''), 'cut short'),
+       'truncated'),
+      (write_bytes('none.npy', b''), 'truncated'),
       (write_bytes('cut-idx3-ubyte', idx(grey)[:-3]), 'must hold 315 bytes'),
-      (write_bytes('cut-idx3.gz', gzip.compress(idx(grey))[:-20]), 'cut short'),
+      (write_bytes('cut-idx3.gz', gzip.compress(idx(grey))[:-20]), 'truncated'),
       (write_bytes('no-idx3.gz', b'text'), 'Not a gzipped file'),
       (write_bytes('labels-idx1', struct.pack('>2I', 0x801, 5) + bytes(5)),
        r'got uint8 \[5\]'),

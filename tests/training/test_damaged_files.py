@@ -145,7 +145,7 @@ def test_only_the_best_checkpoint_is_left(stopped, tmp_path):
   workdir = tmp_path / 'run'
   shutil.copytree(stopped, workdir)
   shutil.rmtree(workdir / 'checkpoints')
-  with pytest.raises(ValueError, match='none to go on from'):
+  with pytest.raises(ValueError, match='none to resume from'):
     toy_runs.ToyRun(workdir)
   # Without that one, nothing of the old run is left in the new one.
   shutil.rmtree(workdir / 'best')

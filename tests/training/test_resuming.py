@@ -104,7 +104,7 @@ def test_ignored_interrupts_stay_ignored(handled_interrupts):
   assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-@pytest.mark.filterwarnings('ignore:Passed over checkpoint:UserWarning')
+@pytest.mark.filterwarnings('ignore:Skipped checkpoint:UserWarning')
 @pytest.mark.parametrize('damage', ['flipped', 'cut short', 'missing'])
 @pytest.mark.parametrize('suffix', ['data-00000-of-00001', 'index'])
 def test_a_damaged_checkpoint_is_passed_over(
@@ -138,7 +138,7 @@ def test_without_a_readable_checkpoint(simple, tmp_path):
   for path in (tmp_path / 'copy' / 'checkpoints').glob('*.index'):
     path.write_bytes(b'')
   with (
-      pytest.warns(UserWarning, match='Passed over'),
+      pytest.warns(UserWarning, match='Skipped'),
       pytest.raises(ValueError, match='no checkpoint'),
   ):
     runs.make_simple_trainer(tmp_path / 'copy')

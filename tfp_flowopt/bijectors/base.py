@@ -128,7 +128,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
       unknown = sorted(set(fixed) - set(self.parameters or {}))
       if unknown:
         raise TypeError(
-            f'A copy of {type(self).__name__} got {unknown}, which are no '
+            f'A copy of {type(self).__name__} got {unknown}, which are not '
             'arguments of its constructor.'
         )
       if self._made_weights():

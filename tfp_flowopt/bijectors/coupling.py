@@ -132,8 +132,8 @@ def warn_if_untracked(network, argument):
       network, tf.Module
   ):
     warnings.warn(
-        f'Argument `{argument}` is no tf.Module: its weights will not be among '
-        'the `trainable_variables` of the bijector. Those of tf_keras are; '
-        'Keras 3 is another package.',
+        f'Argument `{argument}` is not a tf.Module: its weights will not be '
+        'among the `trainable_variables` of the bijector. Those of tf_keras '
+        'are; Keras 3 is another package.',
         stacklevel=4,
     )

@@ -64,7 +64,7 @@ def decode_checked(encoded, keep_grey=False):
   else:
     image = decode(encoded)
   if encoded.startswith(_GIF) and image.shape[1::-1] != _gif_sides(encoded):
-    raise ValueError('a GIF with pictures that lie outside of it')
+    raise ValueError('a GIF with frames that lie outside of it')
   return image, orientation
 
 
@@ -97,7 +97,7 @@ def _orientation(encoded):
       try:
         return read(encoded)
       except (IndexError, struct.error) as e:
-        raise ValueError('its header is cut short') from e
+        raise ValueError('its header is truncated') from e
   raise ValueError('no PNG, JPEG, BMP, GIF or WebP')
 
 
@@ -117,7 +117,7 @@ def _of_webp(encoded):
   start = 12
   name, _, flags = struct.unpack_from('<4sIB', encoded, start)
   if name == b'VP8X' and flags & _WEBP_ANIMATED:
-    raise ValueError('an animated WebP: convert it to GIF, or a picture to PNG')
+    raise ValueError('an animated WebP: convert it to GIF, or a frame to PNG')
   while start + 8 <= len(encoded):
     name, length = struct.unpack_from('<4sI', encoded, start)
     if name == b'EXIF':
@@ -138,7 +138,7 @@ def _of_jpeg(encoded):
       orientation = orientation_lib.of_exif(data)
   if components == 4 and not adobe:
     raise ValueError(
-        'a JPEG of four inks that does not say which way they are counted (no '
+        'a CMYK JPEG that does not state its polarity (no '
         'Adobe marker): convert it to RGB'
     )
   return orientation or orientation_lib.UPRIGHT
@@ -177,11 +177,11 @@ def _of_gif(encoded):
       start += 1 + encoded[start]
     start += 1
   if encoded[start] != 0x2C:
-    raise ValueError('a GIF without a picture')
+    raise ValueError('a GIF without a frame')
   place = struct.unpack_from('<4H', encoded, start + 1)
   if place != (0, 0, width, height):
     raise ValueError(
-        f'a GIF whose first picture does not cover its {width} x {height} '
+        f'a GIF whose first frame does not cover its {width} x {height} '
         'pixels: convert it to PNG'
     )
   return orientation_lib.UPRIGHT

@@ -189,7 +189,7 @@ def _held_out(report, nothing_held_out):
     ]
   if report.num_independent < mean_error.FEW_IMAGES:
     return [
-        f'Only {_images(report.num_independent)}: others may give quite other '
-        f'numbers. Hold out {mean_error.FEW_IMAGES} or more.'
+        f'Only {_images(report.num_independent)}: others may give very '
+        f'different numbers. Hold out {mean_error.FEW_IMAGES} or more.'
     ]
   return []

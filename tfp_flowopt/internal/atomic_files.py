@@ -57,7 +57,7 @@ def read_json(path, is_whole=lambda value: isinstance(value, dict)):
   except ValueError:  # also what is no UTF-8
     value = None
   if value is None or not is_whole(value):
-    warnings.warn(f'{path} is damaged, and passed over.', stacklevel=2)
+    warnings.warn(f'{path} is damaged; it is ignored.', stacklevel=2)
     return None
   return value
 

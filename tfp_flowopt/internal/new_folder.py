@@ -69,7 +69,7 @@ def _checked(path):
     target = pathlib.Path(text).resolve()
   except (OSError, RuntimeError) as e:
     raise ValueError(
-        f'Argument `path`: {path} is a link that leads nowhere.'
+        f'Argument `path`: {path} is a broken link.'
     ) from e
   _check_free(target, path)
   return target

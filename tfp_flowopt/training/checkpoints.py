@@ -183,7 +183,7 @@ class RunCheckpoints:
     (problems,) = self._replicas.host_sum([problem is not None])
     if problems:
       warnings.warn(
-          f'Passed over checkpoint {path}, which cannot be read: '
+          f'Skipped checkpoint {path}, which cannot be read: '
           f'{problem or "by another worker"}',
           stacklevel=4,
       )

@@ -110,7 +110,7 @@ class Replicas:
     if different:
       raise RuntimeError(
           f'The weights of replicas {different} are not those of '
-          'replica 0: training is not what it should be. Start again from the '
+          'replica 0: the replicas have diverged. Start again from the '
           'latest checkpoint.'
       )
 

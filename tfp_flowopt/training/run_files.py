@@ -79,7 +79,7 @@ class RunFiles:
     if not self.found and self._checkpoints.has_best:
       raise ValueError(
           f'Argument `workdir`: {self.workdir} has the best checkpoint of a '
-          'run, but none to go on from. Use another directory, or move '
+          'run, but none to resume from. Use another directory, or move '
           f'{self.workdir / "best"} away to begin anew.'
       )
     state.schedule.scale.assign(self.rollbacks.scale)
@@ -170,7 +170,7 @@ class RunFiles:
           f'{self.workdir / "start.json"} is missing or damaged. The run goes '
           'on from its checkpoints, with the settings given now, which nothing '
           'can be compared with; what was predicted and measured at its start '
-          'is not known any more.',
+          'is lost.',
           stacklevel=3,
       )
       values = {'settings': settings, 'predicted': None, 'measured': None}
@@ -236,8 +236,8 @@ class RunFiles:
     if lost:
       warnings.warn(
           f'{self.workdir / "training_log.csv"} has lost {len(lost)} rows, of '
-          f'steps from {min(lost)} to {max(lost)}. The run goes on from its '
-          'checkpoint all the same; its curve will lack them.',
+          f'steps from {min(lost)} to {max(lost)}. The run continues '
+          'from its checkpoint; its curve will lack them.',
           stacklevel=3,
       )
 

@@ -49,7 +49,7 @@ def read_array(path):
   try:
     return _map_npy(path) if path.suffix.lower() == '.npy' else _read_idx(path)
   except (EOFError, OverflowError, gzip.BadGzipFile, zlib.error) as e:
-    raise ValueError(f'cut short or damaged: {e}') from e
+    raise ValueError(f'truncated or damaged: {e}') from e
 
 
 def _map_npy(path):
@@ -94,7 +94,7 @@ class Array(base.ImageStore):
     try:
       array = read_array(path)
     except ValueError as e:
-      raise ValueError(f'No array of images, or cut short: {path} ({e})') from e
+      raise ValueError(f'No array of images, or truncated: {path} ({e})') from e
     # Of images of no pixels, any number would fit into a small file.
     if (
         array.dtype != np.uint8

@@ -90,7 +90,7 @@ def _opened(files):
   files = sorted(files)
   for file in files:
     if not os.path.isfile(file):
-      raise ValueError(f'A link that leads nowhere, or no file: {file}')
+      raise ValueError(f'A broken link, or no file: {file}')
   return files
 
 

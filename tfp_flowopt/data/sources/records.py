@@ -139,6 +139,6 @@ def _record_starts(file):
 
 def _no_records(file):
   return ValueError(
-      f'Not an uncompressed TFRecord file, or damaged, or cut short: {file}. '
+      f'Not an uncompressed TFRecord file, or damaged, or truncated: {file}. '
       '(Single images: give their folder.)'
   )
