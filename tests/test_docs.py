@@ -165,10 +165,12 @@ def run(where, code, names):
 @pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 def cases(blocks):
   """One of each block; those that train take long."""
+  found = []
   for where, code in blocks:
     trains = 'Trainer(' in code or 'image_flow(' in code
     marks = [pytest.mark.slow] if trains else []
-    yield pytest.param(where, code, id=where, marks=marks)
+    found.append(pytest.param(where, code, id=where, marks=marks))
+  return found
 
 
 @pytest.mark.parametrize(('where', 'code'), cases(docstring_blocks()))
