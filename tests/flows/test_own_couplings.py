@@ -20,7 +20,13 @@ def glow_coupling(event_shape, log_lipschitz):
   del log_lipschitz
   channels = event_shape[-1]
   network = tf_keras.Sequential([
-      tf_keras.layers.Conv2D(4, 3, padding='same', activation='relu'),
+      tf_keras.layers.Conv2D(
+          4,
+          3,
+          padding='same',
+          activation='relu',
+          kernel_initializer=tf_keras.initializers.GlorotUniform(seed=0),
+      ),
       tf_keras.layers.Conv2D(
           2 * (channels - channels // 2),
           3,

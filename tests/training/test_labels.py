@@ -241,23 +241,27 @@ def test_what_a_label_tells_is_learned(tmp_path, without_pictures):
 
 
 def test_labels_go_with_the_parts_of_a_batch(tmp_path):
-  weights = []
+  """The gradient is the same, whatever the number of parts."""
+  gradients = []
   for accumulation in (1, 4):
     flow = runs.make_flow(conditioning=2)
     trainer = make_trainer(
         tmp_path / str(accumulation), flow, accumulation=accumulation
     )
-    batches = [
-        Classes().examples(8, [0, step]).batch(8).get_single_element()
-        for step in range(3)
-    ]
-    for batch in batches:
+    batch = Classes().examples(8, [0, 1]).batch(8).get_single_element()
+    # A network of zeros knows no label: the second step sees them.
+    for _ in range(2):
       trainer._loop.train_step(batch)
-    weights.append(runs.weights(flow))
-  for one, other in zip(*weights, strict=True):
-    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
-
-
+    optimizer = trainer._state.optimizer
+    # Weights answer to the sign of the smallest rounding, moments do not.
+    gradients.append([
+        optimizer.get_slot(v, 'm').numpy() for v in flow.trainable_variables
+    ])
+  sizes = [np.max(np.abs(gradient)) for gradient in gradients[0]]
+  for one, other, size in zip(*gradients, sizes, strict=True):
+    np.testing.assert_allclose(
+        one, other, rtol=0, atol=1e-3 * size + 1e-5 * max(sizes)
+    )
 @pytest.mark.parametrize(
     ('conditioning', 'class_names', 'message'),
     [
