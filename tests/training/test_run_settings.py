@@ -74,6 +74,7 @@ def of_small_flow():
         ('event_shape', [4, 4, 1], [4, 8, 1]),
     ],
 )
+@pytest.mark.filterwarnings('ignore:.*is emulated:UserWarning')
 def test_each_argument_of_a_flow_counts(of_small_flow, name, was, now):
   other = settings(small_flow(**{name: now}))
   lines = differences(of_small_flow, other)

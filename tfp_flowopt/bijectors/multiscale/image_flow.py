@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from tfp_flowopt.bijectors.multiscale import image_flow_config
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import native_types
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['ImageFlow']
@@ -98,6 +100,13 @@ class ImageFlow(flat_latents.FlatLatents):
           f'Argument `event_shape`: {config.num_levels} levels (`num_levels`) '
           f'need a height and width divisible by {2**config.num_levels}, got '
           f'{event_shape}.'
+      )
+    compute_dtype = config.compute_dtype
+    if compute_dtype is not None and native_types.is_emulated(compute_dtype):
+      warnings.warn(
+          f'Argument `compute_dtype`: {compute_dtype.name} is emulated on this '
+          'processor, and slower than float32.',
+          stacklevel=2,
       )
     parameters = {
         'event_shape': event_shape,
