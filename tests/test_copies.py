@@ -137,6 +137,10 @@ VALUES = {
         ),
         lambda value: list(vars(value).values()),
     ),
+    'training.FitResult': (
+        lambda: fo.training.FitResult([{'step': 0}], 0, -1.0, 0, 'steps'),
+        lambda value: [value.best_step, value.validation],
+    ),
     'lipschitz.LipschitzBounds': (
         lambda: fo.lipschitz.LipschitzBounds(2.0, 3.0), lambda value: value
     ),

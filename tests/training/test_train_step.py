@@ -113,12 +113,12 @@ def test_kernels_are_rescaled_once_a_step_and_not_in_evaluation(tmp_path):
   batch = batch[:8], tf.constant(False)
   # A step with four layers, one of them the linear coupling; also with the flow
   # used twice.
-  assert rescalings(trainer._loop.train_step._take, *batch) == [4, 4]
+  assert rescalings(trainer._loop.train_step.take, *batch) == [4, 4]
   assert rescalings(trainer._evaluator._log_prob) == [0, 0]
   twice, distribution = runs.make_trainer(tmp_path / 'twice')
   log_prob = distribution.log_prob
   distribution.log_prob = lambda x: log_prob(x) + log_prob(tf.identity(x))
-  assert rescalings(twice._loop.train_step._take, *batch) == [4, 4]
+  assert rescalings(twice._loop.train_step.take, *batch) == [4, 4]
 
 
 def test_the_cosine_ends_with_the_run(tmp_path):

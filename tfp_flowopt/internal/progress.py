@@ -21,15 +21,16 @@ def _duration(seconds):
 class Progress(not_copied.NotCopied):
   """Shows steps done of `total`, speed, time left and a few numbers.
 
-  A step is of `images_per_step` images, and `stream` is a text stream, by
-  default `sys.stdout`. On a terminal one line is redrawn; elsewhere a line is
-  printed now and then. The clock starts at the first update: before it lies the
-  compilation.
+  A step is of `images_per_step` images, or what else `unit` says, and `stream`
+  is a text stream, by default `sys.stdout`. On a terminal one line is redrawn;
+  elsewhere a line is printed now and then. The clock starts at the first
+  update: before it lies the compilation.
   """
 
-  def __init__(self, total, images_per_step, stream=None):
+  def __init__(self, total, images_per_step, stream=None, unit='images'):
     self._total = total
     self._images_per_step = images_per_step
+    self._unit = unit
     self._stream = sys.stdout if stream is None else stream
     self._redraws = self._stream.isatty()
     self._interval = 0.2 if self._redraws else 10.0
@@ -56,7 +57,7 @@ class Progress(not_copied.NotCopied):
             f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
             for name, value in values.items()
         ),
-        f'{rate:.0f} images/s' if rate >= 10 else f'{rate:.2g} images/s',
+        f'{rate:{".0f" if rate >= 10 else ".2g"}} {self._unit}/s',
         f'ETA {_duration(remaining)}',
     ]
     line = '  '.join(fields)

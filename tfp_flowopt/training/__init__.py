@@ -1,4 +1,4 @@
-"""Training on images."""
+"""Training: of flows of images (`Trainer`), and on arrays (`fit`)."""
 
 from tfp_flowopt.data.convert import OtherConversionError
 from tfp_flowopt.data.convert import convert_images
@@ -12,6 +12,8 @@ from tfp_flowopt.data.tiles import image_tiles
 from tfp_flowopt.internal.progress import Progress
 from tfp_flowopt.training.checkpoints import WorkdirError
 from tfp_flowopt.training.config import TrainConfig
+from tfp_flowopt.training.fitting import FitResult
+from tfp_flowopt.training.fitting import fit
 from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.interruption import WorkerLostError
 from tfp_flowopt.training.rollbacks import DivergedError
@@ -22,6 +24,7 @@ from tfp_flowopt.training.trainer import Trainer
 
 __all__ = [
     'DivergedError',
+    'FitResult',
     'ImageCrops',
     'ImageDataset',
     'ImageSource',
@@ -36,6 +39,7 @@ __all__ = [
     'WorkdirInUseError',
     'WorkerLostError',
     'convert_images',
+    'fit',
     'image_tiles',
     'load_images',
     'open_images',

@@ -6,7 +6,7 @@ import math
 import tensorflow as tf
 import tf_keras
 
-__all__ = ['AveragedWeights', 'LearningRate', 'TrainState']
+__all__ = ['AveragedWeights', 'BestWeights', 'LearningRate', 'TrainState']
 
 
 class TrainState(tf.Module):
@@ -116,7 +116,7 @@ class AveragedWeights(tf.Module):
       self._strategy.extended.update(
           average,
           lambda average, value, rate: average.assign_sub(
-              rate * (average - value)
+              tf.cast(rate, average.dtype) * (average - value)
           ),
           args=(variable, rate),
       )
@@ -138,6 +138,37 @@ class AveragedWeights(tf.Module):
   def restart(self):
     """Puts the averages at the present values of the variables."""
     _assign(self._averages, self._variables)
+
+
+class BestWeights(tf.Module):
+  """The best weights of variables so far, and how good they are."""
+
+  def __init__(self, variables, name='best_weights'):
+    super().__init__(name=name)
+    self._variables = variables
+    self._kept = [tf.Variable(v, trainable=False) for v in variables]
+    self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._value = tf.Variable(-math.inf, dtype=tf.float64, trainable=False)
+
+  @property
+  def step(self):
+    """The step at which they were kept."""
+    return int(self._step.numpy())
+
+  @property
+  def value(self):
+    """What they reached; larger is better."""
+    return float(self._value.numpy())
+
+  def keep(self, step, value):
+    """Keeps the present weights."""
+    self._step.assign(step)
+    self._value.assign(value)
+    _assign(self._kept, self._variables)
+
+  def restore(self):
+    """Gives the variables their best weights."""
+    _assign(self._variables, self._kept)
 
 
 def _assign(variables, values):

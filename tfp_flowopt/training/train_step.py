@@ -43,9 +43,13 @@ class TrainStep:
 
   Image `j` of step `n` has the noise of `(seed, n, j)`, whichever replica it is
   on.
+
+  `loss` is a function of the examples of a part of a batch, of the seed of the
+  step and of the number of the first of them: their mean loss. By default it is
+  the bits/dim of uint8 images.
   """
 
-  def __init__(self, state, config, replicas):
+  def __init__(self, state, config, replicas, loss=None):
     parts = replicas.count * config.accumulation
     if config.batch_size % parts:
       raise ValueError(
@@ -59,6 +63,7 @@ class TrainStep:
     self._monitor = getattr(distribution.bijector, 'monitor', None)
     self._variables = distribution.trainable_variables
     self._event_size = distribution.event_shape.num_elements()
+    self._loss = loss or self._image_loss
     self._config = config
     self._replicas = replicas
     self.part_size = config.batch_size // parts
@@ -75,14 +80,15 @@ class TrainStep:
     Each replica has uint8 images `[B / replicas, H, W, C]`
     (`Replicas.distributed`), or a pair of these and labels.
     """
-    numbers = self._take(images, tf.constant(stop)).numpy()
+    numbers = self.take(images, tf.constant(stop)).numpy()
     loss, norm, error, fallbacks, skipped, stops = map(float, numbers)
     return StepResult(
         loss, norm, error, round(fallbacks), bool(skipped), bool(stops)
     )
 
   @tf.function(autograph=False)
-  def _take(self, images, stop):
+  def take(self, images, stop):
+    """The same in a graph: the fields of a `StepResult`, as one `Tensor`."""
     strategy = self._replicas.strategy
     numbers, gradients = strategy.run(
         self._reduced, args=(images, self._state.step, stop)
@@ -117,6 +123,7 @@ class TrainStep:
     )
     numbers, *gradients = replicas.all_sum([numbers, *gradients])
     gradients, norm = tf.clip_by_global_norm(gradients, self._config.clip_norm)
+    norm = tf.cast(norm, tf.float32)
     loss, fallbacks, stops = tf.unstack(numbers[:3])
     errors = numbers[3:]
     # NaN, if there is one, on every device.
@@ -162,24 +169,28 @@ class TrainStep:
 
   def _part_gradients(self, images, seed, first):
     """Loss and gradients of the images from number `first` on."""
-    config = self._config
-    images, kwargs = labelled.split(images)
-    x = quantization.dequantize_numbered(images, config.bits, seed, first)
-    # `memory='auto'` must know how many they are.
-    x = tf.ensure_shape(x, [self.part_size, *x.shape[1:]])
     with tf.GradientTape() as tape, lipschitz.shared_rescaling():
-      loss = optimum.bits_per_dim(
-          tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),
-          self._event_size,
-          config.bits,
-      )
-      loss *= self.part_size / config.batch_size
+      loss = self._loss(images, seed, first)
+      loss *= self.part_size / self._config.batch_size
     gradients = tape.gradient(
         loss,
         self._variables,
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
+    loss = tf.cast(loss, tf.float32)
     return [loss, *(tf.convert_to_tensor(g) for g in gradients)]
+
+  def _image_loss(self, images, seed, first):
+    images, kwargs = labelled.split(images)
+    bits = self._config.bits
+    x = quantization.dequantize_numbered(images, bits, seed, first)
+    # `memory='auto'` must know how many they are.
+    x = tf.ensure_shape(x, [self.part_size, *x.shape[1:]])
+    return optimum.bits_per_dim(
+        tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),
+        self._event_size,
+        bits,
+    )
 
   def _apply(self, gradients):
     """On a replica: the update, from gradients that all have in common."""
