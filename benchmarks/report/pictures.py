@@ -120,6 +120,11 @@ def _draw_seconds(path, runs):
         if value is not None
     ]
     axes.plot(*zip(*points, strict=True), marker='.', **styles[arm])
+  target = runs_lib.best_of_peers(runs)
+  if math.isfinite(target):
+    axes.axhline(
+        target, color='black', linewidth=0.8, label='best peer at the end'
+    )
   axes.set(
       ylim=(min(ends) - 0.1, max(ends) + 1.5),
       xlabel='seconds of training',

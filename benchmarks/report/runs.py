@@ -1,5 +1,6 @@
 """Runs of training, as the pages tell of them."""
 
+import math
 import statistics
 
 # A rate is of use if it ends this close to the best one, in bits/dim.
@@ -97,6 +98,35 @@ class Arm:
 def is_above_start(run):
   """Whether held-out bits/dim ended above what they were at the start."""
   return run['finite'] and run['end'] > run['start']
+
+
+def best_of_peers(runs):
+  """Lowest bits/dim at the end of a peer without parts of ours; infinite."""
+  return min(
+      (
+          run['end']
+          for run in runs
+          if run['end'] is not None
+          and not run['arm'].startswith('ours')
+          and not run['arm'].endswith('with curves')
+      ),
+      default=math.inf,
+  )
+
+
+def seconds_to(run, target):
+  """Seconds to the first evaluation at `target` or below, start-up included.
+
+  `None` if it never was there.
+  """
+  return next(
+      (
+          run['setup_seconds'] + seconds
+          for _, seconds, value in run['held_out']
+          if value is not None and value <= target
+      ),
+      None,
+  )
 
 
 def largest(values):

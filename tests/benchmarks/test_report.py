@@ -207,11 +207,23 @@ def test_time_includes_making_the_arm():
   timed['machine'] = {'cores': 2, 'processor': 'an abacus'}
   timed['versions'] = {'python': '3.11'}
   timed['note'] = 'at night'
-  section = training.wall_clock(results([timed]))
-  # 5 + 19 seconds is before a quarter, 5 + 21 after it.
-  assert cells(section, 'ours') == [
-      'ours', '100', '0.001', '90', '7.000', '6.000', 'not finite', 'not finite'
+  peers = [
+      {**record(name), 'settings': {**record(name)['settings'], 'seconds': 100.0}}
+      for name in ('tfb.Glow', 'tfb.Glow with curves')
   ]
+  for peer, end in zip(peers, (7.5, 5.0), strict=True):
+    peer['values'].update(
+        setup_seconds=1.0, num_steps=2, held_out=[[0, 0.0, 9.0]],
+        reconstruction=None, end=end,
+    )
+  section = training.wall_clock(results([timed, *peers]))
+  # 5 + 19 seconds is before a quarter, 5 + 21 after it; curves are ours.
+  assert cells(section, 'ours') == [
+      'ours', '100', '0.001', '90', '7.000', '6.000', 'not finite', '24',
+      'not finite',
+  ]
+  assert cells(section, 'tfb.Glow')[-2] == 'never'
+  assert 'seconds to 7.500' in section
   assert '2 cores of an abacus, Python 3.11, at night' in section
 
 
