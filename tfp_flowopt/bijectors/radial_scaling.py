@@ -84,7 +84,8 @@ class RadialScaling(base.JointBijector):
       num_terms: Number of terms, the `J` above.
       slope_bound: Positive Python `float`, bound of each `|s_j|`.
       radius_range: The smallest and the largest of the initial `B_j`, which
-        are geometrically spaced; root mean squares of the values.
+        are geometrically spaced, a single one in the middle; root mean squares
+        of the values.
       num_groups: Number of groups of channels, the `G` above; it must divide
         the number of channels. `None`: each channel is a group.
       dtype: Type of the variables.
@@ -317,8 +318,14 @@ class _Tangent(tfp.bijectors.Bijector):
 
 
 def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):
-  """Logarithms of radii `[num_terms]`, geometrically spaced over a range."""
-  return tf.cast(np.log(np.geomspace(*radius_range, num_terms)), dtype)
+  """Logarithms of radii `[num_terms]`, geometrically spaced over a range.
+
+  A single one is in the middle.
+  """
+  low, high = np.log(radius_range)
+  if num_terms == 1:
+    low = high = 0.5 * (low + high)
+  return tf.cast(np.linspace(low, high, num_terms), dtype)
 
 
 @bounds.lipschitz_bounds.register
