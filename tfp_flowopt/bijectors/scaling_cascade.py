@@ -20,7 +20,7 @@ from tfp_flowopt.parameters import parametrization
 __all__ = ['ScalingCascade', 'num_log_slopes', 'num_scalings']
 
 # Terms of each `RadialScaling`, unless another number is given. More of them
-# gain nothing where others follow (docs/results.md), and each takes 40
+# gain nothing where others follow (docs/results.md), and each takes 100
 # operations of a training step.
 _NUM_TERMS = 1
 # Where they bend at first, in root mean squares.
