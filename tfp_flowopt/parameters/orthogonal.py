@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.parameters import parametrization
 
-__all__ = ['Orthogonal', 'check_orthogonal']
+__all__ = ['Orthogonal', 'check_orthogonal', 'random_rotation']
 
 # Of the entries of `L` below.
 _BOUND = 10.0
@@ -30,6 +30,12 @@ def check_orthogonal(matrix, size, name):
         f'Argument `{name}` must be orthogonal, |Q^T Q - I| is {error:.2g} at '
         'its largest.'
     )
+
+
+def random_rotation(rng, size):
+  """A Haar-distributed orthogonal matrix of a `np.random.Generator`."""
+  q, r = np.linalg.qr(rng.normal(size=(size, size)))
+  return q * np.sign(np.diag(r))
 
 
 class Orthogonal(parametrization.Parametrization):

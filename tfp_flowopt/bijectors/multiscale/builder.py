@@ -18,6 +18,7 @@ from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import budget as budget_lib
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
+from tfp_flowopt.parameters import orthogonal
 
 __all__ = ['build_levels']
 
@@ -167,7 +168,7 @@ def _steps(config, shape, log_lipschitz, couplings, rng):
   steps, rotation = [], np.eye(channels)
   for _ in range(config.num_steps):
     linear = _linear(config, shape, 'rotation')
-    linear.initialize(left=_random_rotation(rng, channels))
+    linear.initialize(left=orthogonal.random_rotation(rng, channels))
     rotation = linear.left.numpy() @ rotation
     steps.append([
         act_norm.ActNorm(
@@ -221,9 +222,3 @@ def _linear_coupling(config, channels):
       ),
       name='linear_coupling',
   )
-
-
-def _random_rotation(rng, size):
-  """A Haar-distributed orthogonal matrix."""
-  q, r = np.linalg.qr(rng.normal(size=(size, size)))
-  return q * np.sign(np.diag(r))
