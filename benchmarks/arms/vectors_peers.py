@@ -1,0 +1,142 @@
+"""Flows of vectors of zuko and normflows, trained as their pages show it.
+
+Adam, batches, early stopping on validation data; the weights that were best
+there are evaluated.
+"""
+
+import copy
+import math
+import time
+
+from harness import serving
+import numpy as np
+import torch
+
+# Evaluations without a new best one, after which training ends.
+_PATIENCE = 20
+_EVAL_EVERY = 100
+
+
+class _OfZuko(torch.nn.Module):
+  """`zuko.flows`, by the name of a class there."""
+
+  def __init__(self, name, size, num_features, whiten):
+    super().__init__()
+    import zuko
+
+    self._flow = getattr(zuko.flows, name)(size, num_features)
+    self._whiten = whiten
+
+  def log_prob(self, x, c=None):
+    return self._flow(c).log_prob(x)
+
+
+class _OfNormflows(torch.nn.Module):
+  """Autoregressive splines and linear maps, as in normflows' examples."""
+
+  def __init__(self, size, num_features):
+    super().__init__()
+    import normflows
+
+    flows = []
+    for _ in range(5):
+      flows += [
+          normflows.flows.AutoregressiveRationalQuadraticSpline(
+              size, 2, 64, num_context_channels=num_features or None
+          ),
+          normflows.flows.LULinearPermute(size),
+      ]
+    base = normflows.distributions.DiagGaussian(size, trainable=False)
+    make = normflows.NormalizingFlow
+    if num_features:
+      make = normflows.ConditionalNormalizingFlow
+    self._flow = make(base, flows)
+
+  def log_prob(self, x, c=None):
+    return self._flow.log_prob(x) if c is None else self._flow.log_prob(x, c)
+
+
+class Vectors:
+  """A flow of vectors; settings as for `arms/vectors.py`."""
+
+  def __init__(self, settings):
+    torch.manual_seed(settings['seed'])
+    torch.set_num_threads(settings['num_threads'])
+    self._settings = settings
+    with np.load(settings['path']) as arrays:
+      self._arrays = {
+          name: torch.from_numpy(array.astype(np.float32))
+          for name, array in arrays.items()
+      }
+    size = self._arrays['train_x'].shape[1]
+    num_features = 0
+    if 'train_c' in self._arrays:
+      num_features = self._arrays['train_c'].shape[1]
+    if settings['arm'] == 'normflows':
+      self._model = _OfNormflows(size, num_features)
+    else:
+      name = settings['arm'].removeprefix('zuko ')
+      self._model = _OfZuko(name, size, num_features, False)
+
+  def _log_prob(self, part, rows=slice(None)):
+    x = self._arrays[f'{part}_x'][rows]
+    c = self._arrays.get(f'{part}_c')
+    return self._model.log_prob(x, None if c is None else c[rows])
+
+  def _mean(self, part):
+    self._model.eval()
+    with torch.no_grad():
+      value = self._log_prob(part).double().mean().item()
+    self._model.train()
+    return value
+
+  def train(self):
+    """Trains; what was reached."""
+    settings = self._settings
+    optimizer = torch.optim.Adam(self._model.parameters(), settings['rate'])
+    num = len(self._arrays['train_x'])
+    size = min(settings['batch_size'], num)
+    best, best_state, since, began = -math.inf, None, 0, time.perf_counter()
+    finite, order = True, torch.randperm(num)
+    step = 0
+    while step < settings['train_steps'] and since < _PATIENCE:
+      if step % _EVAL_EVERY == 0:
+        value = self._mean('validation')
+        since += 1
+        if value > best:
+          best, since = value, 0
+          best_state = copy.deepcopy(self._model.state_dict())
+      start = step * size % num
+      if start + size > num:
+        order, start = torch.randperm(num), 0
+      rows = order[start : start + size]
+      loss = -self._log_prob('train', rows).mean()
+      if not math.isfinite(loss.item()):
+        finite = False
+        break
+      optimizer.zero_grad()
+      loss.backward()
+      optimizer.step()
+      step += 1
+    seconds = time.perf_counter() - began
+    if best_state is not None:
+      self._model.load_state_dict(best_state)
+    with torch.no_grad():
+      test = self._log_prob('test').double().numpy()
+    return {
+        'finite': finite,
+        'num_steps': step,
+        'seconds': seconds,
+        'parameters': sum(p.numel() for p in self._model.parameters()),
+        'validation': best,
+        'test': float(test.mean()),
+        'error': float(test.std() / math.sqrt(len(test))),
+    }
+
+  def sample(self, path, num):
+    """Draws for each row of an array of conditions, written to a file."""
+    raise NotImplementedError
+
+
+if __name__ == '__main__':
+  serving.serve(Vectors)
