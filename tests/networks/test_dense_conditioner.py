@@ -3,6 +3,7 @@ import pytest
 from support import adversary
 from support import registry
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
@@ -51,3 +52,131 @@ def test_bad_arguments():
     arguments = {'hidden_features': 4, **kwargs}
     with pytest.raises(ValueError, match=next(iter(kwargs))):
       fo.networks.DenseConditioner(2, out_features=2, **arguments)
+
+
+def conditional(**kwargs):
+  return registry.randomize(
+      fo.networks.DenseConditioner(
+          2, 8, 2, lipschitz=0.8, conditioning_features=3, dtype=tf.float64,
+          **kwargs,
+      ),
+      scale=0.5,
+  )
+
+
+def test_the_constant_holds_for_any_condition(rng):
+  network = conditional(zero_initial=False)
+  for scale in (0.0, 1.0, 1e3):
+    c = tf.constant(scale * rng.normal(size=3))
+    found = adversary.largest_expansion(
+        lambda x, c=c: network(x, c), [2], num_steps=20
+    )
+    assert 0.2 * network.lipschitz < found <= network.lipschitz
+
+
+def test_a_condition_shifts_the_output_without_a_bound(rng):
+  """By hand, and further than the constant of the network lets `x` do."""
+  network, x = conditional(), tf.constant(rng.normal(size=[5, 2]))
+  c = rng.normal(size=[5, 3])
+  weights = [layer._kernel.numpy() for layer in network._embedding]
+  biases = [layer._bias.numpy() for layer in network._embedding]
+
+  def act(z):  # MaxMin, rotated
+    return np.concatenate([z[:, :4], np.abs(z[:, 4:])], axis=-1)
+
+  h = act(act(c @ weights[0] + biases[0]) @ weights[1] + biases[1])
+  added = [h @ layer._kernel.numpy() for layer in network._added]
+  z = x.numpy()
+  for layer, shift in zip(network._layers[:-1], added, strict=False):
+    z = act(z @ layer.effective_kernel().numpy() + layer._bias + shift)
+  last = network._layers[-1]
+  z = 0.8 * (z @ last.effective_kernel().numpy() + last._bias) + added[-1]
+  np.testing.assert_allclose(network(x, c), z, rtol=1e-9)
+  # `None` is zeros, and single vectors are rows.
+  np.testing.assert_allclose(network(x), network(x, np.zeros(3)), rtol=1e-9)
+  np.testing.assert_allclose(network(x[1], c[1]), z[1], rtol=1e-9)
+  far = network(x, 100.0 * c) - network(x, -100.0 * c)
+  assert np.min(np.linalg.norm(far, axis=-1)) > 10.0
+
+
+def test_a_new_one_does_not_depend_on_its_condition(rng):
+  network = fo.networks.DenseConditioner(2, 4, 2, conditioning_features=3)
+  assert network.conditioning_channels == 3
+  c = tf.constant(rng.normal(size=[5, 3]), tf.float32)
+  with tf.GradientTape() as tape:
+    value = network(tf.ones([5, 2]), c)
+    loss = tf.reduce_sum(value + tf.square(value))
+  assert np.all(value == 0)
+  # But it learns to.
+  gradient = tape.gradient(loss, network._added[-1]._kernel)
+  assert np.max(np.abs(gradient)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ('features', 'c', 'message'),
+    [
+        (0, np.zeros([5, 3]), '`conditioning_features=0`'),
+        (3, np.zeros([5, 2]), r'shape \[..., 3\]'),
+        (3, np.zeros([4, 3]), 'one for each vector'),
+        (3, np.zeros([2, 5, 3]), 'one for each vector'),
+        (3, 1.0, r'shape \[..., 3\]'),
+        (3, [0, 1, 2], 'must be floating-point'),
+    ],
+)
+def test_wrong_conditions(features, c, message):
+  network = fo.networks.DenseConditioner(
+      2, 4, 2, conditioning_features=features
+  )
+  with pytest.raises(ValueError, match=message):
+    network(tf.zeros([5, 2]), c)
+
+
+@pytest.mark.parametrize('kind', ['coupling', 'exact', 'series', 'lanczos'])
+def test_bijectors_of_vectors_take_a_condition(kind, rng):
+  if kind == 'coupling':
+    network = fo.networks.DenseConditioner(
+        1, 8, 4, conditioning_features=3, dtype=tf.float64
+    )
+    bijector = fo.bijectors.AffineCoupling(
+        registry.randomize(network), event_ndims=1
+    )
+  else:
+    bijector = fo.bijectors.LipschitzResidual(
+        conditional(activation='smooth_max_min'),
+        log_det=kind,
+        num_terms=40 if kind == 'series' else 8,
+        num_probes=3,
+    )
+  size = 3 if kind == 'coupling' else 2
+  y, c = (tf.constant(rng.normal(size=[4, n])) for n in (size, 3))
+  base = tfp.distributions.Sample(
+      tfp.distributions.Normal(tf.zeros([], tf.float64), 1.0), size
+  )
+  distribution = tfp.distributions.TransformedDistribution(base, bijector)
+  kwargs = {'bijector_kwargs': {'conditioning': c}}
+  with tf.GradientTape() as tape:
+    tape.watch([c, y])
+    x = bijector.inverse(y, conditioning=c)
+  log_det = np.linalg.slogdet(tape.batch_jacobian(x, y))[1]
+  assert np.max(np.abs(x - bijector.inverse(y, conditioning=c + 1.0))) > 0.01
+  if kind != 'series' and kind != 'lanczos':
+    np.testing.assert_allclose(
+        distribution.log_prob(y, **kwargs), base.log_prob(x) + log_det
+    )
+  assert distribution.sample(4, seed=[0, 1], **kwargs).shape == [4, size]
+
+  def back(c):
+    return bijector.forward(x, conditioning=c)
+
+  np.testing.assert_allclose(back(c), y, atol=1e-9)
+  # Gradients by the condition, through what is solved, too.
+  direction, step = rng.normal(size=[4, 3]), 1e-6
+  with tf.GradientTape() as tape:
+    tape.watch(c)
+    value = tf.reduce_sum(tf.sin(back(c)))
+  difference = tf.reduce_sum(tf.sin(back(c + step * direction))) - value
+  np.testing.assert_allclose(
+      tf.reduce_sum(tape.gradient(value, c) * direction),
+      difference / step,
+      rtol=1e-3,
+  )

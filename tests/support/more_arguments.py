@@ -242,6 +242,7 @@ ENTRIES = {
             'num_hidden_layers': 1,
             'lipschitz': 1.0,
             'seed': 0,
+            'conditioning_features': 1,
         },
         {
             'in_features': kinds.COUNT,
@@ -252,6 +253,7 @@ ENTRIES = {
             'activation': kinds.CHOICE,
             'dtype': kinds.FLOAT32_OR_64,
             'seed': (*kinds.SEED, -1),
+            'conditioning_features': (*kinds.SEED, -1),
         },
         (
             'in_features',
@@ -260,6 +262,7 @@ ENTRIES = {
             'num_hidden_layers',
             'lipschitz',
             'seed',
+            'conditioning_features',
         ),
     ),
     'diagnostics.LayerReporter': kinds.Entry(

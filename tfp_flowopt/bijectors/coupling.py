@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 
-__all__ = ['Coupling', 'warn_if_untracked']
+__all__ = ['Coupling', 'given', 'takes_conditioning', 'warn_if_untracked']
 
 
 class Coupling(base.JointBijector):
@@ -49,22 +49,14 @@ class Coupling(base.JointBijector):
 
   @property
   def _is_conditional(self):
-    return bool(getattr(self._conditioner, 'conditioning_channels', 0))
+    return takes_conditioning(self._conditioner)
 
   # How many outputs of the conditioner there are for each channel.
   _params_per_channel = 1
 
   def _params(self, first, second, conditioning):
     """What the conditioner makes of one part, for the other."""
-    if conditioning is None:
-      params = self._conditioner(first)
-    elif self._is_conditional:
-      params = self._conditioner(first, conditioning)
-    else:
-      raise ValueError(
-          'Argument `conditioning`: the conditioner of this coupling has no '
-          '`conditioning_channels`.'
-      )
+    params = given(self._conditioner, first, conditioning)
     channels = self._params_per_channel * second.shape[-1]
     wanted = second.shape[:-1].concatenate(channels)
     # Not broadcast either: its constant would not be that of the network.
@@ -120,6 +112,23 @@ class Coupling(base.JointBijector):
 
   def _inverse_and_log_det(self, y, conditioning=None):
     return self._apply(self._normalize, y, conditioning)
+
+
+def takes_conditioning(network):
+  """Whether a network takes `conditioning`, as it says itself."""
+  return bool(getattr(network, 'conditioning_channels', 0))
+
+
+def given(network, x, conditioning):
+  """The value of a network at `x`, for a condition unless that is `None`."""
+  if conditioning is None:
+    return network(x)
+  if not takes_conditioning(network):
+    raise ValueError(
+        f'Argument `conditioning`: the {type(network).__name__} inside has no '
+        '`conditioning_channels`.'
+    )
+  return network(x, conditioning)
 
 
 def warn_if_untracked(network, argument):

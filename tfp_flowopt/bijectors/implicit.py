@@ -1,6 +1,7 @@
 """Bijectors with an explicit inverse and a solved forward."""
 
 import abc
+import functools
 import math
 
 import tensorflow as tf
@@ -60,18 +61,19 @@ class ImplicitBijector(base.JointBijector):
     self._max_iterations = arguments.check_int('max_iterations', max_iterations)
 
   @abc.abstractmethod
-  def _map(self, y):
+  def _map(self, y, **kwargs):
     """Returns `f(y) = inverse(y)` for any number of batch dimensions."""
 
   @abc.abstractmethod
-  def _map_and_log_det(self, y, seed):
+  def _map_and_log_det(self, y, seed, **kwargs):
     """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
 
-  def forward_with_error(self, x):
+  def forward_with_error(self, x, **kwargs):
     """`forward(x)` and a certified bound of its error.
 
     Args:
       x: `Tensor` `[batch..., event]`.
+      **kwargs: `conditioning`, for a map that takes it.
 
     Returns:
       `y_hat`, and `[batch...]` with `Lip(forward) |f(y_hat) - x|` plus an
@@ -85,7 +87,7 @@ class ImplicitBijector(base.JointBijector):
       ValueError: If `x` holds integers or booleans.
     """
     x = floats.as_floats(x, self.dtype, 'x')
-    y, residual_norm = self._solve(x)
+    y, residual_norm = self._solve(x, **kwargs)
     magnitude = sum(self._norm(t) for t in (x, y)) + self._magnitude(y)
     rounding = 4.0 * _resolution(x.dtype) * magnitude
     return y, self._forward_lipschitz * (residual_norm + rounding)
@@ -137,14 +139,15 @@ class ImplicitBijector(base.JointBijector):
     y = tf.where(tf.math.is_finite(scale)[:, tf.newaxis], y, math.nan)
     return unflat(y), tf.reshape(norm, batch_shape)
 
-  def _solve(self, x):
+  def _solve(self, x, **kwargs):
     """Returns `forward(x)`, differentiable, and the norms of its residuals."""
+    function = functools.partial(self._map, **kwargs)
     solution, norm = self._flat_solve(
-        lambda y: self._map(y) - x, x, self._start(x)
+        lambda y: function(y) - x, x, self._start(x)
     )
     # The formula once more at the solution: `x` and the weights get their
     # gradients through the residual, which the Jacobian's inverse carries on.
-    value, adjoint = self._map_and_adjoint(solution)
+    value, adjoint = self._map_and_adjoint(function, solution)
 
     @tf.custom_gradient
     def newton(residual):
@@ -158,11 +161,11 @@ class ImplicitBijector(base.JointBijector):
 
     return solution + newton(value - x), norm
 
-  def _map_and_adjoint(self, y):
+  def _map_and_adjoint(self, function, y):
     """`f(y)`, and the function `u -> J^-T u` at `y`."""
     if self._log_det == 'exact':  # of events that are small
       ndims = self.forward_min_event_ndims
-      value, jacobian = linearization.value_and_jacobian(self._map, y, ndims)
+      value, jacobian = linearization.value_and_jacobian(function, y, ndims)
 
       def dense(u):
         # Here, not above: TensorFlow refuses to invert what is not a number.
@@ -172,7 +175,7 @@ class ImplicitBijector(base.JointBijector):
         return flat_events.unflatten(rows, u)
 
       return value, dense
-    linear = linearization.Linearization(self._map, y)
+    linear = linearization.Linearization(function, y)
 
     def solved(u):
       # Another contraction, with the transposed Jacobian.
@@ -184,16 +187,17 @@ class ImplicitBijector(base.JointBijector):
     """Where the iteration starts."""
     return x
 
-  def _forward_and_log_det(self, x, seed=None):
+  def _forward_and_log_det(self, x, seed=None, **kwargs):
     x = base.check_event(x, [None] * self.forward_min_event_ndims, self.name)
-    y, _ = self._solve(x)
-    _, log_det = self._inverse_and_log_det(y, seed)
+    y, _ = self._solve(x, **kwargs)
+    _, log_det = self._inverse_and_log_det(y, seed, **kwargs)
     return y, -log_det
 
-  def _inverse_and_log_det(self, y, seed=None):
+  def _inverse_and_log_det(self, y, seed=None, **kwargs):
     y = base.check_event(y, [None] * self.forward_min_event_ndims, self.name)
     seed = self._seed if seed is None else seed
-    return self._map_and_log_det(y, stochastic_log_det.seed_tensor(seed))
+    seed = stochastic_log_det.seed_tensor(seed)
+    return self._map_and_log_det(y, seed, **kwargs)
 
 
 def _resolution(dtype):

@@ -1,5 +1,6 @@
 """LipschitzResidual bijector."""
 
+import functools
 import math
 
 import tensorflow as tf
@@ -62,6 +63,8 @@ class LipschitzResidual(implicit.ImplicitBijector):
   ```
 
   A distribution passes them on: `log_prob(y, bijector_kwargs={'seed': seed})`.
+  So it does the `conditioning` that a network with `conditioning_channels`
+  takes; the constants are those for any.
   """
 
   def __init__(
@@ -159,8 +162,12 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def _forward_lipschitz(self):
     return 1.0 / (1.0 - self._lipschitz)
 
-  def _branch(self, y):
-    value = self._network(y)
+  @property
+  def _is_conditional(self):
+    return coupling.takes_conditioning(self._network)
+
+  def _branch(self, y, conditioning):
+    value = coupling.given(self._network, y, conditioning)
     if not value.shape.is_compatible_with(y.shape):
       raise ValueError(
           'Argument `network` must keep the shape of its input; it turns '
@@ -168,13 +175,14 @@ class LipschitzResidual(implicit.ImplicitBijector):
       )
     return value
 
-  def _map(self, y):
-    return y + self._branch(y)
+  def _map(self, y, conditioning=None):
+    return y + self._branch(y, conditioning)
 
-  def _map_and_log_det(self, y, seed):
+  def _map_and_log_det(self, y, seed, conditioning=None):
     ndims = self.forward_min_event_ndims
+    branch = functools.partial(self._branch, conditioning=conditioning)
     if self._log_det == 'exact':
-      value, jacobian = linearization.value_and_jacobian(self._branch, y, ndims)
+      value, jacobian = linearization.value_and_jacobian(branch, y, ndims)
       identity = tf.eye(jacobian.shape[-1], dtype=y.dtype)
       return y + value, dense_log_det.log_abs_det(identity + jacobian)
     probes = stochastic_log_det.rademacher(self._num_probes, y, seed)
@@ -183,7 +191,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
     else:
       estimator = self._series(seed)
     value, log_det = stochastic_log_det.value_and_log_det(
-        self._branch, y, ndims, probes, estimator
+        branch, y, ndims, probes, estimator
     )
     return y + value, log_det
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 __all__ = [
+    'broadcasts',
     'check_choice',
     'check_dtype',
     'check_image_shape',
@@ -173,6 +174,15 @@ def check_scalar(name, value):
   )
   if not shape.is_compatible_with([]):
     raise _error(name, 'a scalar', f'shape {shape}')
+
+
+def broadcasts(shape, wanted):
+  """Whether a static shape broadcasts to another one, as far as is known."""
+  try:
+    result = tf.broadcast_static_shape(shape, wanted)
+  except ValueError:
+    return False
+  return result.is_compatible_with(wanted)
 
 
 def not_negative(name, tensor):

@@ -1,5 +1,7 @@
 """The network of vectors, inside a coupling or a residual layer."""
 
+import functools
+
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -22,6 +24,16 @@ class DenseConditioner(tf.Module):
   no gradient norm; its Jacobian jumps, which a coupling's density does not
   see. `'smooth_max_min'` has a continuous Jacobian, for layers whose
   log-determinant contains it (`LipschitzResidual`).
+
+  With conditioning `c` there is a second network,
+
+  ```none
+  h = act(act(c E_1 + a_1) E_2 + a_2),
+  ```
+
+  of which each hidden layer adds `h V_i` before its activation, and the output
+  adds `h V_n`. Its kernels are not rescaled: `L` is the constant in `x`, for
+  any `c`, and there is none in `c`. `V_n` starts at zero.
   """
 
   def __init__(
@@ -35,6 +47,7 @@ class DenseConditioner(tf.Module):
       zero_initial=True,
       dtype=tf.float32,
       seed=0,
+      conditioning_features=0,
       name='dense_conditioner',
   ):
     """Creates the network.
@@ -49,6 +62,7 @@ class DenseConditioner(tf.Module):
       zero_initial: Whether the last kernel starts at zero, and so the output.
       dtype: Type of the variables.
       seed: Python `int`, of the initial kernels.
+      conditioning_features: Size of the last axis of `c`; 0 for none.
       name: Python `str`.
 
     Raises:
@@ -66,6 +80,9 @@ class DenseConditioner(tf.Module):
     out_features = arguments.check_int('out_features', out_features)
     seed = arguments.check_int('seed', seed, least=0)
     self._lipschitz = arguments.check_positive('lipschitz', lipschitz)
+    conditioning_features = arguments.check_int(
+        'conditioning_features', conditioning_features, least=0
+    )
     sizes = [in_features, *[hidden_features] * num_hidden_layers, out_features]
     self._layers = [
         layers.LipschitzDense(
@@ -77,6 +94,26 @@ class DenseConditioner(tf.Module):
         )
         for i in range(num_hidden_layers + 1)
     ]
+    self._conditioning_features = conditioning_features
+    self._embedding = self._added = None
+    if conditioning_features:
+      free = functools.partial(
+          layers.LipschitzDense, normalization=None, dtype=dtype
+      )
+      self._embedding = [
+          free(size, hidden_features, seed=seed + num_hidden_layers + 1 + i)
+          for i, size in enumerate([conditioning_features, hidden_features])
+      ]
+      self._added = [
+          free(
+              hidden_features,
+              size,
+              zero_initial=i == num_hidden_layers,
+              use_bias=False,
+              seed=seed + num_hidden_layers + 3 + i,
+          )
+          for i, size in enumerate(sizes[1:])
+      ]
     self._dtype = tf.as_dtype(dtype)
     self._inflation = rounding.inflation(dtype)
 
@@ -90,13 +127,54 @@ class DenseConditioner(tf.Module):
     """Certified Lipschitz constant of the whole network."""
     return self._lipschitz * self._inflation
 
-  def __call__(self, x):
-    """Maps `[..., in_features]` to `[..., out_features]`."""
+  @property
+  def conditioning_channels(self):
+    """Size of the last axis of the conditioning; 0 if it takes none."""
+    return self._conditioning_features
+
+  def __call__(self, x, conditioning=None):
+    """Maps `[..., in_features]` to `[..., out_features]`.
+
+    `conditioning` is `[..., conditioning_features]`, one for each vector or for
+    all, or `None` for zeros.
+
+    Raises:
+      ValueError: If a type or shape does not fit.
+    """
     x = tf.convert_to_tensor(x, self._dtype, name='x')
     if x.shape.rank == 1:
       # A matrix product needs rows.
-      return self(x[tf.newaxis])[0]
+      return self(x[tf.newaxis], conditioning)[0]
+    added = self._added_by(conditioning, x.shape[:-1])
     *hidden, last = self._layers
-    for layer in hidden:
-      x = self._activation(layer(x))
-    return self._lipschitz * last(x)
+    for layer, shift in zip(hidden, added, strict=False):
+      x = layer(x)
+      x = self._activation(x if shift is None else x + shift)
+    x = self._lipschitz * last(x)
+    return x if added[-1] is None else x + added[-1]
+
+  def _added_by(self, conditioning, batch_shape):
+    """What each layer adds to its output for a condition, or `None`."""
+    if self._embedding is None:
+      if conditioning is not None:
+        raise ValueError(
+            'Argument `conditioning`: the network was made with '
+            '`conditioning_features=0`.'
+        )
+      return [None] * len(self._layers)
+    if conditioning is None:
+      conditioning = tf.zeros([self._conditioning_features], self._dtype)
+    c = arguments.check_tensor('conditioning', conditioning)
+    if c.shape.rank is None or not arguments.broadcasts(
+        c.shape[:-1], batch_shape
+    ) or c.shape[-1:] != [self._conditioning_features]:
+      raise ValueError(
+          'Argument `conditioning` must have shape [..., '
+          f'{self._conditioning_features}], one for each vector or for all, '
+          f'got {c.shape} for vectors of batch shape {batch_shape}.'
+      )
+    c = tf.cast(c, self._dtype)
+    c = c[tf.newaxis] if c.shape.rank == 1 else c
+    for layer in self._embedding:
+      c = self._activation(layer(c))
+    return [layer(c) for layer in self._added]

@@ -96,13 +96,7 @@ class Conditioning:
 
   def _check_batch(self, own, batch_shape):
     """Raises a `ValueError` unless a shape broadcasts to that of the images."""
-    try:
-      fits = tf.broadcast_static_shape(own, batch_shape).is_compatible_with(
-          batch_shape
-      )
-    except ValueError:
-      fits = False
-    if not fits:
+    if not arguments.broadcasts(own, batch_shape):
       raise ValueError(
           f'Argument `conditioning` must be {self}, one for each image or for '
           f'all, got {own} of them for images of batch shape {batch_shape}.'
