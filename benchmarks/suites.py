@@ -85,8 +85,8 @@ SUITES = {
         'a training step, likelihoods and samples, beside the peers',
         [Cases('train_step', {
             **_STEPS_64,
-            'arms': ['ours reversible', 'ours stored', 'ours bfloat16',
-                     'tfb.Glow', 'normflows'],
+            'arms': ['ours reversible', 'ours stored', 'ours unrolled',
+                     'ours bfloat16', 'tfb.Glow', 'normflows'],
             'commands': ['train_step', 'log_prob', 'sample'],
             'num_timings': 9,
         })],

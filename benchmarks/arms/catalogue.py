@@ -49,10 +49,11 @@ NAMES = list(_ARMS)
 _ARMS |= {
     'ours reversible': _ours({'memory': 'reversible'}),
     'ours stored': _ours({'memory': 'stored'}),
+    'ours unrolled': _ours({'memory': 'unrolled'}),
     'ours stored without scalings': _ours(
         {'memory': 'stored', 'tile_sizes': ()}
     ),
-    'ours bfloat16': _ours({'memory': 'stored', 'compute_dtype': 'bfloat16'}),
+    'ours bfloat16': _ours({'memory': 'unrolled', 'compute_dtype': 'bfloat16'}),
     # The training step alone is compiled by it.
     'ours XLA': _ours({'memory': 'reversible'}, jit_compile=True),
     'ours plain kernels': _ours(

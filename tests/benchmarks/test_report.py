@@ -207,11 +207,9 @@ def test_time_includes_making_the_arm():
   timed['machine'] = {'cores': 2, 'processor': 'an abacus'}
   timed['versions'] = {'python': '3.11'}
   timed['note'] = 'at night'
-  peers = [
-      {**record(name), 'settings': {**record(name)['settings'], 'seconds': 100.0}}
-      for name in ('tfb.Glow', 'tfb.Glow with curves')
-  ]
+  peers = [record(name) for name in ('tfb.Glow', 'tfb.Glow with curves')]
   for peer, end in zip(peers, (7.5, 5.0), strict=True):
+    peer['settings']['seconds'] = 100.0
     peer['values'].update(
         setup_seconds=1.0, num_steps=2, held_out=[[0, 0.0, 9.0]],
         reconstruction=None, end=end,

@@ -29,7 +29,7 @@ SAME_SHAPE = {
     ('memory', 'direction', 'mode'),
     [
         *itertools.product(
-            ['reversible', 'stored'],
+            ['reversible', 'stored', 'unrolled'],
             ['forward', 'inverse'],
             ['eager', 'graph'],
         ),
@@ -165,12 +165,13 @@ def test_forward_mode(steps, x):
       y = bijector.inverse(tf.identity(x))
     return accumulator.jvp(y)
 
-  np.testing.assert_allclose(
-      jvp(fob.RepeatedSteps(steps, memory='stored')),
-      jvp(step_chains.chained(steps)),
-      rtol=1e-9,
-      atol=1e-9,
-  )
+  for memory in ('stored', 'unrolled'):
+    np.testing.assert_allclose(
+        jvp(fob.RepeatedSteps(steps, memory=memory)),
+        jvp(step_chains.chained(steps)),
+        rtol=1e-9,
+        atol=1e-9,
+    )
   with pytest.raises(NotImplementedError, match="memory='stored'"):
     jvp(fob.RepeatedSteps(steps, memory='reversible'))
 

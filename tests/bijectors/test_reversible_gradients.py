@@ -36,6 +36,7 @@ def test_graph_does_not_grow_and_nothing_is_stored(x):
   # What TensorFlow stores for a gradient, a loop pushes.
   assert 'TensorListPushBack' not in ops(2, 'reversible')
   assert 'TensorListPushBack' in ops(2, 'stored')
+  assert not any('While' in op for op in ops(2, 'unrolled'))
 
 
 def test_one_network_evaluation_for_inverse_and_gradient(x):

@@ -51,8 +51,9 @@ def image_flow(
       constants of the non-linear part and of its inverse stays below it,
       whatever training does; `None` for no budget. See `bijectors.ImageFlow`.
     memory: `'reversible'`: gradients recompute what they need, so that their
-      memory does not grow with `num_steps`; `'stored'`, which is faster; or
-      `'auto'`, stored where there is memory. See `bijectors.RepeatedSteps`.
+      memory does not grow with `num_steps`; `'stored'`, which is faster;
+      `'unrolled'`, still faster but slower to start; or `'auto'`, stored where
+      there is memory. See `bijectors.RepeatedSteps`.
     compute_dtype: Type of what the networks compute, such as `tf.bfloat16`; by
       default `dtype`.
     seed: Python `int`, of the rotations and the initial networks.

@@ -167,7 +167,7 @@ class ImageFlow(flat_latents.FlatLatents):
     """How gradients of so many images are computed, at each level.
 
     Returns:
-      List of `'reversible'` or `'stored'`, see `RepeatedSteps.memory_for`.
+      List of what `RepeatedSteps.memory_for` says.
     """
     return [
         level.repeated_steps.memory_for(

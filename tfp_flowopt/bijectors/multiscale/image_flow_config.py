@@ -4,12 +4,15 @@ from collections.abc import Callable
 import dataclasses
 from typing import Any
 from typing import Literal
+from typing import get_args
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 
 __all__ = ['ImageFlowConfig']
+
+_MEMORY = Literal['auto', 'reversible', 'stored', 'unrolled']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +55,8 @@ class ImageFlowConfig:
       feature maps. By default nothing.
     memory: Whether gradients recompute what they need, in memory that does not
       grow with the number of steps (`'reversible'`), or keep it, which is
-      faster (`'stored'`). By default they keep it at those levels where the
+      faster (`'stored'`; `'unrolled'`, without loops: a little faster still,
+      and slower to start). By default they keep it at those levels where the
       memory of the device is large enough; see `RepeatedSteps`.
     tolerance: Largest relative error of a recomputed input for which a gradient
       is used; see `ReconstructionMonitor`.
@@ -86,7 +90,7 @@ class ImageFlowConfig:
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
   conditioning: Any = None
-  memory: Literal['auto', 'reversible', 'stored'] = 'auto'
+  memory: _MEMORY = 'auto'
   tolerance: float = 1e-4
   compute_dtype: Any = None
   coupling_fn: Callable[..., Any] | None = None
@@ -131,7 +135,7 @@ class ImageFlowConfig:
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
-    put('memory', arguments.check_choice, ('auto', 'reversible', 'stored'))
+    put('memory', arguments.check_choice, get_args(_MEMORY))
     put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:
       put('compute_dtype', arguments.check_dtype)

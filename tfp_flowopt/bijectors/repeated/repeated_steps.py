@@ -17,7 +17,7 @@ __all__ = ['RepeatedSteps', 'with_memory']
 # `tfb.Chain(...)` may make an instance of a private base.
 _CHAIN = tfp.bijectors.Chain.__bases__[0]
 
-_MEMORY = ('auto', 'reversible', 'stored')
+_MEMORY = ('auto', 'reversible', 'stored', 'unrolled')
 # What `'auto'` may keep, of the memory of the device.
 _SHARE = 1 / 8
 # Numbers kept at each position for a step: so many for each channel, and for
@@ -45,8 +45,8 @@ class RepeatedSteps(base.JointBijector):
   Steps with couplings take `conditioning`, one for all of them: `forward(x,
   conditioning=c)`, with gradients with respect to `c`. Gradients of gradients
   take the memory of `'stored'`; forward-mode gradients
-  (`tf.autodiff.ForwardAccumulator`) need `'stored'`. Where nothing is trained,
-  `copy(memory='stored')` has less to compute.
+  (`tf.autodiff.ForwardAccumulator`) need `'stored'` or `'unrolled'`. Where
+  nothing is trained, `copy(memory='stored')` has less to compute.
 
   `memory='auto'`, the default, stores what all steps need if that is at most an
   eighth of the memory of the device, which is faster, and is `'reversible'`
@@ -83,7 +83,9 @@ class RepeatedSteps(base.JointBijector):
         list of steps that differ in their weights alone.
       num_steps: Python `int`, the `K` above; not for a list.
       memory: `'reversible'`; `'stored'`, which keeps what TensorFlow's
-        gradients need of all steps; or `'auto'`.
+        gradients need of all steps; `'unrolled'`, which does, too, with a graph
+        for each step in place of a loop (faster, above all for small events;
+        start-up grows with `K`); or `'auto'`.
       tolerance: Largest error of a recomputed input, relative to its norm, for
         which a gradient is used; see `ReconstructionMonitor`.
       monitor: `ReconstructionMonitor` to share, with its own tolerance; by
@@ -134,7 +136,7 @@ class RepeatedSteps(base.JointBijector):
 
   @property
   def memory(self):
-    """How gradients are computed, `'auto'`, `'reversible'` or `'stored'`."""
+    """How gradients are computed, as the constructor takes it."""
     return self._memory
 
   def memory_for(self, shape):
@@ -145,7 +147,7 @@ class RepeatedSteps(base.JointBijector):
         known, neither is the memory that it takes: `'auto'` is `'reversible'`.
 
     Returns:
-      `'reversible'` or `'stored'`.
+      The same, `'reversible'` or `'stored'` for `'auto'`.
     """
     if self._memory != 'auto':
       return self._memory
@@ -208,8 +210,9 @@ class RepeatedSteps(base.JointBijector):
     walk = reversible.Walk(self._stacked, forward, ndims)
     conditions = [] if conditioning is None else [conditioning]
     weights = self._stacked.weights()
-    if self.memory_for(x.shape) == 'stored':
-      return walk.stored(x, weights, conditions)
+    memory = self.memory_for(x.shape)
+    if memory != 'reversible':
+      return getattr(walk, memory)(x, weights, conditions)
     return walk.reversible(x, weights, conditions, self._monitor)
 
   def _forward_and_log_det(self, x, conditioning=None):

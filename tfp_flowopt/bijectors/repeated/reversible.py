@@ -29,6 +29,17 @@ class Walk:
     y, log_det, _ = self._walk(x, _arrays(weights), conditions)
     return y, log_det
 
+  def unrolled(self, x, weights, conditions):
+    """The same without a loop, for steps of a few small operations."""
+    batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
+    rows = [tf.unstack(w) for w in weights]
+    log_det = tf.zeros(batch, x.dtype)
+    for i in range(self._steps.num_steps):
+      own = [row[self._index(i)] for row in rows]
+      x, more = self._apply(own, x, conditions, batch)
+      log_det += more
+    return x, log_det
+
   def reversible(self, x, weights, conditions, monitor):
     """The same, and for gradients back by inverting the steps.
 
