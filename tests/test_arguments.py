@@ -91,6 +91,7 @@ BIJECTORS = {
     'AffineCoupling, images': lambda: fo.bijectors.AffineCoupling(
         fo.networks.ConvConditioner(1, 2, 2)
     ),
+    'ConditionalShift': lambda: fo.bijectors.ConditionalShift(tf.ones([2, 3])),
     'ConvexPotentialResidual': lambda: fo.bijectors.ConvexPotentialResidual(
         fo.lipschitz.LipschitzDense(2, 2)
     ),

@@ -10,11 +10,11 @@ ROOT = programs.ROOT / 'tfp_flowopt'
 BELOW = {
     'internal': (),
     'data': ('internal',),
-    'optimum': ('internal',),
     'parameters': ('internal',),
     'lipschitz': ('parameters', 'internal'),
     'networks': ('lipschitz', 'parameters', 'internal'),
     'bijectors': ('networks', 'lipschitz', 'parameters', 'internal'),
+    'optimum': ('bijectors', 'lipschitz', 'internal'),
     'flows': ('bijectors', 'optimum', 'data', 'internal'),
     'diagnostics': (
         'flows',

@@ -46,6 +46,16 @@ ENTRIES = {
         },
         ('event_ndims', 'scale_bound', 'tail_bound'),
     ),
+    'bijectors.ConditionalShift': kinds.Entry(
+        fo.bijectors.ConditionalShift,
+        lambda: {'matrix': np.ones([2, 3]), 'num_classes': 3},
+        {
+            'matrix': ('x', None, 1.0, np.ones([3]), np.ones([2, 3], int)),
+            'shift': ('x', 1.0, np.ones([3]), np.ones([2], np.float32)),
+            'num_classes': (*kinds.COUNT_OR_NONE, 2),
+        },
+        ('num_classes',),
+    ),
     'bijectors.ConvexPotentialResidual': kinds.Entry(
         fo.bijectors.ConvexPotentialResidual,
         lambda: {

@@ -66,6 +66,30 @@ def _act_norm(dtype):
   return randomize(bijector)
 
 
+class ConditionalShift(fob.ConditionalShift):
+  """Under a condition of its own: the contract gives none."""
+
+  _is_conditional = False
+
+  def _shift_for(self, x, conditioning):
+    del conditioning
+    return super()._shift_for(x, 1)
+
+
+fo.lipschitz.lipschitz_bounds.register(
+    ConditionalShift, lambda _: fo.lipschitz.LipschitzBounds(1.0, 1.0)
+)
+
+
+def _conditional_shift(dtype):
+  matrix = np.arange(8.0).reshape([1, 4, 2])
+  return ConditionalShift(
+      tf.Variable(matrix, dtype=dtype),
+      tf.Variable([[1.0, -2.0, 0.0, 5.0]], dtype=dtype),
+      num_classes=2,
+  )
+
+
 def _marginals(dtype):
   bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype)
   bijector.initialize(
@@ -150,6 +174,7 @@ ENTRIES = {
     ),
     'ActNorm': Entry(_act_norm, (4, 2, 3), sharp=1.0),
     'InvertibleConv1x1': Entry(_conv1x1, (2, 3, 4), sharp=1.0),
+    'ConditionalShift': Entry(_conditional_shift, (3, 4), sharp=1.0),
     'AdditiveCoupling': Entry(
         lambda dtype: fob.AdditiveCoupling(_conditioner(2, 3, dtype)),
         (4, 4, 5),

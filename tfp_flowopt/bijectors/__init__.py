@@ -6,6 +6,7 @@ from tfp_flowopt.bijectors.affine_coupling import AffineCoupling
 from tfp_flowopt.bijectors.base import JointBijector
 from tfp_flowopt.bijectors.base import forward_and_log_det
 from tfp_flowopt.bijectors.base import inverse_and_log_det
+from tfp_flowopt.bijectors.conditional_shift import ConditionalShift
 from tfp_flowopt.bijectors.convex_potential_residual import (
     ConvexPotentialResidual,
 )
@@ -31,6 +32,7 @@ __all__ = [
     'ActNorm',
     'AdditiveCoupling',
     'AffineCoupling',
+    'ConditionalShift',
     'ConvexPotentialResidual',
     'DepthToSpace',
     'FactorOut',

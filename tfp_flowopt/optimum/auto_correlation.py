@@ -5,9 +5,11 @@ import functools
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import conditions
 from tfp_flowopt.optimum import constraint as constraint_lib
 from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import moment_variables
+from tfp_flowopt.optimum import regression
 from tfp_flowopt.optimum import structures
 
 __all__ = ['AutoCorrelation']
@@ -61,6 +63,7 @@ class AutoCorrelation(tf.Module):
       lipschitz=None,
       noise_variance=0.0,
       bias_correction=False,
+      conditioning=None,
       name='auto_correlation',
   ):
     """Creates an empty accumulator.
@@ -76,6 +79,9 @@ class AutoCorrelation(tf.Module):
       lipschitz: See `rank`.
       noise_variance: See `rank`.
       bias_correction: See `rank`.
+      conditioning: `None`, or for `'dense'` and `'pointwise'` what the shift
+        depends on, which `update` is then given: a number of classes, or the
+        shape `[F]` of vectors.
       name: Python `str`.
 
     Raises:
@@ -98,7 +104,14 @@ class AutoCorrelation(tf.Module):
     )
     if self._structure.has_flow:
       self._constraint.check_default(self._structure.name, 'optimum')
-    empty = self._structure.empty_moments(self.event_shape.as_list(), centered)
+    self._condition, given = None, {}
+    if conditioning is not None:
+      self._structure.check_condition()
+      self._condition = conditions.Condition(conditioning)
+      given['num_features'] = self._condition.num_channels
+    empty = self._structure.empty_moments(
+        self.event_shape.as_list(), centered, **given
+    )
     self._state = moment_variables.MomentVariables(*empty, self.name)
     # What a checkpoint holds.
     self._variables = self._state.variables
@@ -109,6 +122,7 @@ class AutoCorrelation(tf.Module):
         'event_shape': self.event_shape.as_list(),
         'centered': self._centered,
         **vars(self._constraint),
+        'conditioning': self._condition and self._condition.argument,
         'name': self.name,
     }
     empty = functools.partial(type(self), **arguments)
@@ -119,22 +133,33 @@ class AutoCorrelation(tf.Module):
 
   # As with `likelihood_optimum`.
   @tf.autograph.experimental.do_not_convert
-  def update(self, x):
+  def update(self, x, conditioning=None):
     """Adds a batch of events.
 
     Args:
       x: float32 or float64 `Tensor`, `[N] + event_shape`.
+      conditioning: Integer labels `[N]` or vectors `[N, F]`, as the constructor
+        was told; `None` without.
 
     Raises:
-      ValueError: If `x` has the wrong type or shape, or on one of many
+      ValueError: If an argument has the wrong type or shape, or on one of many
         replicas if this object was not created in the strategy's scope.
       InvalidArgumentError: If `x` is empty, NaN or infinite, or its squares
-        are, or of another shape that was not known before; the accumulated
-        moments are unchanged then. Under XLA, which drops such checks, they
-        become NaN or infinite.
+        are, or of another shape that was not known before, or likewise
+        `conditioning`; the accumulated moments are unchanged then. Under XLA,
+        which drops such checks, they become NaN or infinite.
     """
     x = self._structure.checked(x, self.event_shape)
-    batch = self._structure.moments(x, self._centered, self._constraint)
+    if self._condition is not None:
+      batch = self._structure.joint_moments(
+          x, self._centered, self._condition, conditioning
+      )
+    elif conditioning is not None:
+      raise ValueError(
+          'Argument `conditioning`: "AutoCorrelation" was made without it.'
+      )
+    else:
+      batch = self._structure.moments(x, self._centered, self._constraint)
     self._state.add(batch.checked())
 
   def merge(self, other):
@@ -142,7 +167,13 @@ class AutoCorrelation(tf.Module):
 
     A `ValueError` if `other` was made with other arguments.
     """
-    for name in ('_structure', 'event_shape', '_centered', '_constraint'):
+    for name in (
+        '_structure',
+        'event_shape',
+        '_centered',
+        '_constraint',
+        '_condition',
+    ):
       mine, its = (getattr(x, name, None) for x in (self, other))
       if mine != its:
         raise ValueError(
@@ -174,7 +205,8 @@ class AutoCorrelation(tf.Module):
       methods `eigh()` and `condition(noise_variance=0.0)`, the condition number
       of the correlations, in float64. For `'circulant'` the cross-spectral
       matrices, see `CirculantMoments`, without `eigh`; for `'individual'` mean
-      and covariance of the optima.
+      and covariance of the optima; with a condition those of the residuals,
+      `b` for their mean.
 
     Raises:
       InvalidArgumentError: Before the first `update`, or if `all_reduce` is
@@ -187,7 +219,12 @@ class AutoCorrelation(tf.Module):
             message='No data: call `AutoCorrelation.update` first.',
         )
     ]):
-      return dataclasses.replace(result, count=tf.identity(result.count))
+      result = dataclasses.replace(result, count=tf.identity(result.count))
+    if self._condition is None:
+      return result
+    return regression.of_joint(
+        result, self._condition.num_channels, self._condition.is_labels
+    )
 
   @tf.autograph.experimental.do_not_convert
   def optimum(
@@ -221,8 +258,14 @@ class AutoCorrelation(tf.Module):
     )
     if not structure.has_flow:
       constraint.check_default(structure.name, 'the constructor')
-    return structure.optimum_of_stream(
-        self.moments(), self.event_shape.as_list(), constraint, dtype
+    moments = self.moments()
+    result = structure.optimum_of_stream(
+        moments, self.event_shape.as_list(), constraint, dtype
+    )
+    if not structure.has_flow:
+      return result
+    return result._of(
+        structure, moments, self.event_shape, constraint, self._condition
     )
 
   def linear_flow(
@@ -240,4 +283,5 @@ class AutoCorrelation(tf.Module):
         constraint_lib.Constraint(
             lipschitz=lipschitz, noise_variance=noise_variance
         ),
+        self._condition,
     )

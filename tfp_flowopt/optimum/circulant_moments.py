@@ -171,6 +171,24 @@ class CirculantMoments(moments.SummedMoments):
     total = tf.reduce_sum(self._column_weights() * squares, axis=[-2, -1])
     return total / self._positions
 
+  def product(self, images, blocks):
+    """Images `[N, H, W, C]` convolved by a symbol, laid out as `blocks()`."""
+    real, imaginary = (
+        tf.transpose(part, [0, 2, 3, 1])
+        for part in _spectra(tf.transpose(images, [0, 3, 1, 2]))
+    )
+    if self.frequency_pool is not None:
+      vectors = tf.stack([real, imaginary], axis=-1)
+      vectors = tf.linalg.matmul(tf.gather(blocks, self._cells()), vectors)
+      real, imaginary = tf.unstack(vectors, axis=-1)
+    else:
+      vectors = tf.concat([real, imaginary], axis=-1)
+      vectors = tf.linalg.matvec(blocks, vectors)
+      real, imaginary = tf.split(vectors, 2, axis=-1)
+    spectra = tf.transpose(tf.complex(real, imaginary), [0, 3, 1, 2])
+    planes = tf.signal.irfft2d(spectra, [self._height, self.width])
+    return tf.transpose(planes, [0, 2, 3, 1])
+
   def log_det_bias(self):
     """The bias of `log_det()` for stationary Gaussian images, in nats."""
     height, channels = self._height, tf.size(self.mean)

@@ -8,7 +8,14 @@ its correlations.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['condition', 'dependence', 'inverse', 'log_det']
+__all__ = [
+    'condition',
+    'dependence',
+    'inverse',
+    'log_det',
+    'pseudo_inverse',
+    'roots',
+]
 
 _EPS = np.finfo(np.float64).eps
 
@@ -56,6 +63,59 @@ def inverse(blocks, noise_variance=0.0):
   deviations = tf.sqrt(variances)
   result = tf.linalg.cholesky_solve(factor, _identity(blocks))
   return result / deviations[..., tf.newaxis] / deviations[..., tf.newaxis, :]
+
+
+def roots(blocks, noise_variance=0.0):
+  """`A` with `A^T A = (R + v I)^-1`, and its inverse, `[..., K, K]`.
+
+  `A = C^(-1/2) D^(-1/2)`, `C` the correlations and `D` the variances.
+  """
+  variances, correlations = _scaled(blocks, noise_variance)
+  deviations = tf.sqrt(variances)[..., tf.newaxis, :]
+  values, vectors = tf.linalg.eigh(correlations)
+  root, inverse_root = (
+      tf.linalg.matmul(
+          vectors * values[..., tf.newaxis, :] ** power,
+          vectors,
+          transpose_b=True,
+      )
+      for power in (0.5, -0.5)
+  )
+  inverse = tf.linalg.matrix_transpose(root * deviations)
+  return inverse_root / deviations, inverse
+
+
+def pseudo_inverse(blocks, variance_rounding):
+  """A generalised inverse of covariances `[..., K, K]`, and their rank.
+
+  `D^(-1/2) C^+ D^(-1/2)`, `C` the correlations and `D` the variances: what is
+  singular does not depend on units. Variances up to `variance_rounding` are 0.
+  """
+  variances = tf.linalg.diag_part(blocks)
+  positive = variances > variance_rounding
+  scales = tf.where(
+      positive,
+      tf.math.rsqrt(tf.where(positive, variances, tf.ones_like(variances))),
+      tf.zeros_like(variances),
+  )
+  values, vectors = tf.linalg.eigh(
+      blocks * scales[..., tf.newaxis] * scales[..., tf.newaxis, :]
+  )
+  size = tf.cast(tf.shape(blocks)[-1] + 64, tf.float64)
+  positive = values > _EPS * size * values[..., -1:]
+  inverses = tf.where(
+      positive,
+      1.0 / tf.where(positive, values, tf.ones_like(values)),
+      tf.zeros_like(values),
+  )
+  vectors *= scales[..., tf.newaxis]
+  rank = tf.reduce_sum(tf.cast(positive, tf.float64), axis=-1)
+  return (
+      tf.linalg.matmul(
+          vectors * inverses[..., tf.newaxis, :], vectors, transpose_b=True
+      ),
+      rank,
+  )
 
 
 def condition(blocks, noise_variance=0.0):

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import conditions
 from tfp_flowopt.optimum import constraint
 from tfp_flowopt.optimum import structures
 
@@ -20,6 +22,8 @@ def likelihood_optimum(
     block_size=1,
     frequency_pool=None,
     bias_correction=False,
+    conditioning=None,
+    num_classes=None,
     name='likelihood_optimum',
 ):
   """The optimum of the likelihood over linear flows, in closed form.
@@ -51,6 +55,17 @@ def likelihood_optimum(
     size, at full resolution: one `C x C` matrix for each frequency of the 2-D
     Fourier transform. It is the `'dense'` optimum of the images in all their
     circular shifts; `b` is one number for each channel.
+
+  With `conditioning` `c`, a label or a vector for each event, the flows are
+  `z = A (x - B c - b)`. The best `B` is that of least squares, and the optimum
+  that of the residual covariance, which is never worse:
+
+  ```none
+  R_{x|c} = R_xx - R_xc R_cc^+ R_cx        B = R_xc R_cc^+
+  ```
+
+  The gain `L*(x|c) - L*(x)` is `mutual_information` of the result. `R_cc` may
+  be singular (one-hot vectors, constant columns).
 
   On the same images `pointwise (block_size 1) <= circulant <= dense`.
 
@@ -97,13 +112,19 @@ def likelihood_optimum(
       Gaussian data whose vectors are independent:
       `-1/2 (sum_i psi((n + 1 - i)/2) + D log(2/N))`, `n = N - centered`, for
       each `D x D` matrix (for a complex one, `sum_i psi(N - i) - C log N`).
-      The eigenvalues are left as they are.
+      The eigenvalues are left as they are. A condition takes `rank(R_cc)`
+      from `n`.
+    conditioning: For `'dense'` and `'pointwise'`: floating-point vectors
+      `[..., N, F]`, or integer labels `[..., N]` with `num_classes`. The shift
+      of an event depends on it, that of all positions of an image alike.
+    num_classes: Number of classes, if `conditioning` is integer labels.
     name: Python `str`, name scope of the operations.
 
   Returns:
-    `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)`; log_* in the
-    type of `x`, in nats per event, of shape `[B...]` for `'dense'`, `[N]` for
-    `'individual'`, `[]` otherwise.
+    `LikelihoodOptimum(log_likelihood, log_det, eigenvalues)`, which also has
+    the flow itself as a `distribution()`; log_* in the type of `x`, in nats per
+    event, of shape `[B...]` for `'dense'`, `[N]` for `'individual'`, `[]`
+    otherwise.
 
   Raises:
     ValueError: If an argument has a wrong type, shape or value, or
@@ -121,9 +142,40 @@ def likelihood_optimum(
         rank, lipschitz, noise_variance, bias_correction
     )
     x = structure.checked(x)
+    condition, given = None, {}
+    if conditioning is not None:
+      structure.check_condition()
+      condition = _condition_of(conditioning, num_classes)
+      given['conditions'] = condition, conditioning
+    elif num_classes is not None:
+      raise ValueError(
+          'Argument `num_classes` is that of labels: give `conditioning`.'
+      )
+    moments = structure.moments_at_once(x, centered, within, **given).checked()
+    event_shape = x.shape[x.shape.rank - len(structure.axes) :]
     return structure.optimum(
-        structure.moments_at_once(x, centered, within).checked(),
-        tf.unstack(tf.shape(x)),
-        within,
-        x.dtype,
+        moments, tf.unstack(tf.shape(x)), within, x.dtype
+    )._of(structure, moments, event_shape, within, condition)
+
+
+def _condition_of(conditioning, num_classes):
+  """The `Condition` that labels or vectors are of."""
+  if num_classes is not None:
+    return conditions.Condition(arguments.check_int('num_classes', num_classes))
+  try:
+    values = tf.convert_to_tensor(conditioning)
+  except (TypeError, ValueError):
+    values = tf.zeros([], tf.string)
+  if values.dtype.is_integer:
+    raise ValueError(
+        'Argument `conditioning` holds integers: give `num_classes` if they '
+        'are labels, else make them floating-point.'
     )
+  shape = values.shape
+  if not values.dtype.is_floating or not shape.rank or shape[-1] is None:
+    raise ValueError(
+        'Argument `conditioning` must be integer labels, or floating-point '
+        f'vectors [..., N, F] of a known F, got {values.dtype.name} of shape '
+        f'{shape}.'
+    )
+  return conditions.Condition([shape[-1]])

@@ -1,33 +1,19 @@
-"""What the best linear flow reaches, and its density of other data."""
+"""LinearFlow: the optimum as a density of other data."""
 
 import math
-from typing import NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
+from tfp_flowopt.bijectors import conditional_shift
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.optimum import correlations
+from tfp_flowopt.optimum import flow_bijector
 from tfp_flowopt.optimum import spectrum
 
-__all__ = ['LikelihoodOptimum', 'LinearFlow', 'bits_per_dim', 'standard_error']
+__all__ = ['LinearFlow', 'bits_per_dim', 'standard_error']
 
-
-class LikelihoodOptimum(NamedTuple):
-  """What the best linear flow of a structure reaches.
-
-  Attributes:
-    log_likelihood: `[B...]`, the mean log-likelihood at the optimum, in nats
-      per event (an image: all its positions together).
-    log_det: `[B...]`, log|det A| of the optimal normalising map, in nats per
-      event.
-    eigenvalues: `[B..., D]` float64, those of the auto-correlation matrix
-      (noise floor included), descending; for `'circulant'` `[H W C]`, those of
-      all frequencies. They are right to rounding of the largest one at least;
-      log_* of the free optimum do not need them.
-  """
-
-  log_likelihood: tf.Tensor
-  log_det: tf.Tensor
-  eigenvalues: tf.Tensor
+tfd = tfp.distributions
 
 
 class LinearFlow:
@@ -52,14 +38,17 @@ class LinearFlow:
     log_det: `log|det A*|`, a float64 scalar, in nats per event.
   """
 
-  def __init__(self, structure, moments, event_shape, constraint):
+  def __init__(
+      self, structure, moments, event_shape, constraint, condition=None
+  ):
     """Creates the flow; `AutoCorrelation.linear_flow` is the way to it.
 
     Args:
       structure: `Structure` that has a flow.
-      moments: `SummedMoments` of the data.
+      moments: `Moments` of the data; those of residuals with a condition.
       event_shape: `TensorShape` of an event.
-      constraint: `Constraint` without a rank.
+      constraint: `Constraint`.
+      condition: `None`, or the `Condition` of the shift.
     """
     if not structure.has_flow:
       raise ValueError(
@@ -67,39 +56,114 @@ class LinearFlow:
           'flow for other images.'
       )
     self._structure = structure
-    self._moments = moments = structure.pooled(moments)
+    self._moments = moments = structure.pooled(moments).in_full()
     self._event_shape = event_shape
+    self._condition = condition
     self.log_det = structure.optimum_of_stream(
         moments, event_shape.as_list(), constraint, tf.float64
     ).log_det
     noise = self._noise = constraint.checked_noise()
+    self._basis = None
     # A^T A, block by block.
     if constraint.is_free(None):
       self._precision = moments.inverse(noise)
       return
     eigenvalues, eigenvectors = tf.linalg.eigh(moments.blocks())
+    eigenvalues = tf.maximum(eigenvalues, 0.0) + noise
     log_scales = spectrum.optimal_log_scales(
-        tf.maximum(eigenvalues, 0.0) + noise, lipschitz=constraint.lipschitz
+        _tied(eigenvalues, moments, constraint), lipschitz=constraint.lipschitz
     )
-    self._precision = tf.linalg.matmul(
-        eigenvectors * tf.exp(2.0 * log_scales)[..., tf.newaxis, :],
+    self._basis = eigenvectors, log_scales
+    self._precision = self._power(2.0)
+
+  def _power(self, power):
+    """A power of the symmetric `A`, block by block."""
+    eigenvectors, log_scales = self._basis
+    return tf.linalg.matmul(
+        eigenvectors * tf.exp(power * log_scales)[..., tf.newaxis, :],
         eigenvectors,
         transpose_b=True,
     )
 
-  def log_prob(self, x):
+  @property
+  def shift_matrix(self):
+    """`B` of `z = A (x - B c - b)`, `[D, F]`; `None` without a condition."""
+    explained = self._moments.regression
+    return None if explained is None else explained.matrix
+
+  def distribution(self, dtype=tf.float64):
+    """The flow as a `tfd.Distribution` of events, to sample and compose.
+
+    A `tfd.TransformedDistribution` of standard normal latents, of the shape of
+    an event, whose bijector has certified constants, the singular values of the
+    flow (`lipschitz_bounds`). `noise_variance` is part of it: it is the density
+    of the data with their noise. (For `'circulant'` with a `rank` that parts
+    equal eigenvalues it is below the optimum, which no convolution attains.)
+
+    With a condition, each call is given one for each event or for all, as with
+    `image_flow`, so that one distribution serves them all: `log_prob(x,
+    bijector_kwargs={'conditioning': c})`, and `sample` likewise.
+
+    Args:
+      dtype: Type of its weights and events.
+
+    Returns:
+      `tfd.TransformedDistribution`, events of `event_shape`.
+
+    Raises:
+      ValueError: If `dtype` is not float32 or float64.
+    """
+    dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
+    moments = self._moments
+    if self._basis is None:
+      matrices = correlations.roots(moments.blocks(), self._noise)
+      log_det = self.log_det
+    else:
+      matrices = self._power(1.0), self._power(-1.0)
+      log_det = moments.summed(tf.reduce_sum(self._basis[1], axis=-1))
+      log_det *= tf.cast(
+          self._structure.num_vectors(self._event_shape.as_list()), tf.float64
+      )
+    shift = tf.cast(moments.mean, dtype)
+    if self._condition is not None:
+      num_classes = self._condition.num_classes
+      matrix = tf.cast(self.shift_matrix, dtype)
+      shift = conditional_shift.ConditionalShift(matrix, shift, num_classes)
+    bijector = flow_bijector.LinearBijector(
+        self._structure,
+        moments,
+        [tf.cast(matrix, dtype) for matrix in matrices],
+        shift,
+        tf.cast(log_det, dtype),
+        self._event_shape,
+    )
+    normal = tfd.Normal(tf.zeros([], dtype), tf.ones([], dtype))
+    return tfd.TransformedDistribution(
+        tfd.Sample(normal, self._event_shape), bijector
+    )
+
+  def log_prob(self, x, conditioning=None):
     """Log-likelihood of each event, the mean over the noise not drawn yet.
 
     Args:
       x: float32 or float64 `Tensor`, `[N, D]` for `'dense'`, else
         `[N, H, W, C]`; else a `ValueError`, and empty or not finite an
         `InvalidArgumentError`.
+      conditioning: Labels or vectors of the events, as in the data that it was
+        fitted to; `None` if there were none.
 
     Returns:
       float64 `Tensor` `[N]`, nats per event.
     """
     x = self._structure.checked(x, self._event_shape)
-    vectors = self._structure.vectors(x)
+    vectors = tf.cast(self._structure.vectors(x), tf.float64)
+    if self._condition is not None:
+      features = self._structure.features(self._condition, conditioning, x)
+      vectors -= tf.linalg.matmul(
+          features, self.shift_matrix, transpose_b=True
+      )
+    elif conditioning is not None:
+      raise ValueError('Argument `conditioning`: the flow was made without it.')
     count = self._structure.num_vectors(tf.unstack(tf.shape(x)))
     squares = self._moments.squares(vectors, self._precision)
     # Independent noise adds tr(A^T A) times its variance to E|z|^2.
@@ -110,6 +174,17 @@ class LinearFlow:
     squares = tf.reduce_sum(tf.reshape(squares, [-1, count]), axis=-1)
     size = tf.cast(tf.size(x[0]), tf.float64)
     return self.log_det - 0.5 * (squares + size * math.log(2.0 * math.pi))
+
+
+def _tied(eigenvalues, moments, constraint):
+  """Eigenvalues of blocks, those beyond the rank by their mean."""
+  values = tf.sort(moments.pooled(eigenvalues), direction='DESCENDING')
+  rank = constraint.free_rank(values.shape[-1])
+  if rank is None:
+    return eigenvalues
+  mean = tf.reduce_mean(values[rank:])
+  is_free = eigenvalues > 0.5 * (values[rank - 1] + values[rank])
+  return tf.where(is_free, eigenvalues, mean)
 
 
 def standard_error(log_prob):

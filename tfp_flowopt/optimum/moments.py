@@ -36,12 +36,15 @@ class Moments:
     mean: `[..., D]` float64 `Tensor`, the mean; zeros when not centred.
     within: `[..., K, K]` float64 `Tensor`, a sum of products of the vectors.
     centered: Whether the mean was removed, a Python `bool`.
+    regression: The `Regression` on a condition that the vectors are residuals
+      of, or `None`. Then `mean` is the `b` of `x - B c - b`.
   """
 
   count: tf.Tensor
   mean: tf.Tensor
   within: tf.Tensor
   centered: bool
+  regression: object = dataclasses.field(default=None, kw_only=True)
 
   def checked(self):
     """The same, behind a check that no square has overflowed."""
@@ -66,12 +69,24 @@ class Moments:
     return self.within / self.count
 
   def fewest_vectors(self):
-    """The smallest number of vectors behind a block, and their dimension."""
-    return self.count, tf.cast(tf.shape(self.mean)[-1], tf.float64)
+    """The smallest number of vectors behind a block, and their dimension.
+
+    Without those that a `regression` takes.
+    """
+    dimension = tf.cast(tf.shape(self.mean)[-1], tf.float64)
+    return self.count - self._lost, dimension
+
+  @property
+  def _lost(self):
+    return 0.0 if self.regression is None else self.regression.rank
 
   def blocks(self):
     """The symmetric blocks, `[..., K, K]`."""
     return self.matrix
+
+  def in_full(self):
+    """`SummedMoments` of the same vectors."""
+    return self
 
   def pooled(self, values):
     """Eigenvalues of the blocks `[..., K]` as one spectrum, `[..., D]`."""
@@ -102,7 +117,7 @@ class Moments:
   def log_det_bias(self):
     """The bias of `log_det()` for Gaussian data, in nats."""
     return wishart_log_det_bias(
-        self.count, tf.shape(self.mean)[-1], self.centered
+        self.count, tf.shape(self.mean)[-1], self.centered, self._lost
     )
 
 
@@ -183,7 +198,10 @@ class SummedMoments(Moments):
     """What rounding may have made of a variance of 0 in a block."""
     del variances
     # Of a constant dimension, the mean is off by its last digit at most.
-    return (4.0 * _EPS * self.mean) ** 2
+    rounding = (4.0 * _EPS * self.mean) ** 2
+    if self.regression is not None:
+      rounding += self.regression.rounding()
+    return rounding
 
   def log_det(self, noise_variance=0.0):
     """`log det(R + noise_variance I)` `[...]`, float64, in nats."""
@@ -213,7 +231,7 @@ def _outer(x):
   return x[..., :, tf.newaxis] * x[..., tf.newaxis, :]
 
 
-def wishart_log_det_bias(count, dimension, centered):
+def wishart_log_det_bias(count, dimension, centered, lost=0.0):
   """Bias of the log-determinant of the second moments of Gaussian vectors.
 
   With `R^` the mean of `(x - b) (x - b)^T` over `N` independent vectors of
@@ -225,9 +243,9 @@ def wishart_log_det_bias(count, dimension, centered):
 
   for `N > D`, and it is negative: few samples make linear flows look better
   than they are (expectation of a Wishart log-determinant, as in Bishop 2006,
-  B.81).
+  B.81). A regression on other variables takes `lost` degrees of freedom more.
   """
-  count, terms = _falling(count, dimension, centered)
+  count, terms = _falling(count, dimension, float(centered) + lost)
   dimension = tf.cast(dimension, count.dtype)
   return tf.reduce_sum(
       tf.math.digamma(0.5 * terms), axis=-1
@@ -243,17 +261,17 @@ def complex_wishart_log_det_bias(count, dimension):
 
   (Goodman 1963), for `C <= N`.
   """
-  count, terms = _falling(count, dimension, False)
+  count, terms = _falling(count, dimension, 0.0)
   dimension = tf.cast(dimension, count.dtype)
   return tf.reduce_sum(
       tf.math.digamma(terms), axis=-1
   ) - dimension * tf.math.log(count)
 
 
-def _falling(count, dimension, centered):
+def _falling(count, dimension, lost):
   """`count`, and `[..., D]`: the degrees of freedom n, n - 1, ..."""
   count = tf.convert_to_tensor(count)
-  degrees = count - 1.0 if centered else count
+  degrees = count - lost
   return count, degrees[..., tf.newaxis] - tf.cast(
       tf.range(dimension), count.dtype
   )

@@ -29,6 +29,10 @@ class VectorMoments(moments.SummedMoments):
     vectors = tf.cast(vectors, tf.float64) - self.mean
     return tf.reduce_sum(vectors * tf.matmul(vectors, precision), axis=-1)
 
+  def product(self, vectors, blocks):
+    """`A x` of vectors `[N, D]`, `A` one of `blocks()` or a function of it."""
+    return tf.linalg.matmul(vectors, blocks, transpose_b=True)
+
   def eigh(self):
     """Eigenvalues `[..., D]`, descending, and eigenvectors (columns)."""
     eigenvalues, eigenvectors = tf.linalg.eigh(self.matrix)
@@ -42,14 +46,31 @@ class GramMoments(moments.Moments):
   `X X^T / N`, `[N, N]`, has the eigenvalues of `X^T X / N`, `[D, D]`, other
   than `D - N` zeros. Of few long vectors it is all that the optimum needs, in
   `N D` numbers rather than `D^2`. They cannot be added to.
+
+  Attributes:
+    vectors: The vectors less their mean, `[..., N, D]` float64.
   """
+
+  vectors: tf.Tensor
 
   @classmethod
   def of(cls, vectors, centered):
     """Moments over the second to last axis of `vectors` `[..., N, D]`."""
     count, mean, vectors = _centered(vectors, centered)
     inner = tf.linalg.matmul(vectors, vectors, transpose_b=True)
-    return cls(count, mean, inner, centered)
+    return cls(count, mean, inner, centered, vectors)
+
+  def in_full(self):
+    """The same as `VectorMoments`, `[..., D, D]`."""
+    within = _gram(self.vectors)
+    return VectorMoments(
+        self.count,
+        self.mean,
+        within,
+        self.centered,
+        tf.zeros_like(within),
+        regression=self.regression,
+    )
 
   def pooled(self, values):
     """Values of the eigenvalues `[..., N]`, and zeros, `[..., D]`."""

@@ -1,15 +1,13 @@
 """What an image flow is conditioned on."""
 
-import numbers
-
 import tensorflow as tf
 
-from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import conditions
 
 __all__ = ['Conditioning', 'of_each_event', 'of_some_events', 'rows']
 
 
-class Conditioning:
+class Conditioning(conditions.Condition):
   """Class labels, vectors or feature maps, as the networks of a flow see them.
 
   All become maps `[..., h, w, F]` that can be added to hidden layers: labels
@@ -18,95 +16,38 @@ class Conditioning:
 
   def __init__(self, spec, event_shape):
     """Takes the `conditioning` of `ImageFlowConfig`, or is a `ValueError`."""
-    self._is_labels = isinstance(spec, numbers.Integral)
-    try:
-      shape = arguments.check_ints(
-          'conditioning', [spec] if self._is_labels else spec
-      )
-    except ValueError:
-      shape = ()
-    sides = () if len(shape) == 1 else tuple(event_shape[:2])
-    if not shape or shape[:-1] != sides:
-      raise ValueError(
-          'Argument `conditioning` must be a number of classes, or a shape [F] '
-          f'or [{event_shape[0]}, {event_shape[1]}, F] of features, got '
-          f'{spec!r}.'
-      )
-    self._shape = list(shape)
+    self._sides = tuple(event_shape[:2])
+    height, width = self._sides
+    self._wanted = (
+        'a number of classes, or a shape [F] or '
+        f'[{height}, {width}, F] of features'
+    )
+    super().__init__(spec)
+
+  def _accepts(self, shape):
+    return len(shape) == 1 or (
+        len(shape) == 3 and tuple(shape[:-1]) == self._sides
+    )
 
   @property
   def spec(self):
     """`tf.TensorSpec` of a batch: int64 labels, or float32 features."""
-    shape = [] if self._is_labels else self._shape
-    dtype = tf.int64 if self._is_labels else tf.float32
+    shape = [] if self.is_labels else self.shape
+    dtype = tf.int64 if self.is_labels else tf.float32
     return tf.TensorSpec([None, *shape], dtype, name='conditioning')
-
-  @property
-  def event_ndims(self):
-    """Number of dimensions of a single one: 0 for labels, 1 or 3."""
-    return 0 if self._is_labels else len(self._shape)
-
-  @property
-  def num_channels(self):
-    """The `F` above: features of a position."""
-    return self._shape[-1]
 
   def __call__(self, value, dtype, batch_shape=None):
     """Maps `[..., h, w, F]` of labels, vectors or feature maps.
 
-    Their batch must broadcast to `batch_shape`, if it is given. A `ValueError`
-    if `value` is `None` or has a wrong type or shape; an `InvalidArgumentError`
-    if a label is out of range.
+    Their batch must broadcast to `batch_shape`, if it is given. Errors are
+    those of `features`.
     """
-    if value is None:
-      raise ValueError(
-          f'Argument `conditioning`: the flow is conditioned on {self}; with '
-          'a distribution, give `bijector_kwargs={"conditioning": ...}`.'
-      )
-    value = tf.convert_to_tensor(value, name='conditioning')
-    if self._is_labels:
-      if not value.dtype.is_integer:
-        raise ValueError(
-            'Argument `conditioning` must be integer labels, got '
-            f'{value.dtype.name}.'
-        )
-      # Narrow types hold no number of classes.
-      value = tf.cast(value, tf.int64)
-      num_classes = tf.constant(self.num_channels, tf.int64)
-      message = f'Argument `conditioning` must be {self}.'
-      with tf.control_dependencies([
-          tf.debugging.assert_non_negative(value, message),
-          tf.debugging.assert_less(value, num_classes, message),
-      ]):
-        maps = tf.one_hot(value, self.num_channels, dtype=dtype)
-    else:
-      maps = tf.cast(value, dtype)
-      rank = self.event_ndims
-      if maps.shape.rank is None or maps.shape.rank < rank or not maps.shape[
-          maps.shape.rank - rank :
-      ].is_compatible_with(self._shape):
-        raise ValueError(
-            f'Argument `conditioning` must be {self}, got shape {maps.shape}.'
-        )
-    if len(self._shape) == 1:
+    maps = self.features(value, dtype, conditions.WITH_DISTRIBUTION)
+    if len(self.shape) == 1:
       maps = maps[..., tf.newaxis, tf.newaxis, :]
     if batch_shape is not None:
-      self._check_batch(maps.shape[:-3], batch_shape)
+      self.check_batch(maps.shape[:-3], batch_shape)
     return maps
-
-  def _check_batch(self, own, batch_shape):
-    """Raises a `ValueError` unless a shape broadcasts to that of the images."""
-    if not arguments.broadcasts(own, batch_shape):
-      raise ValueError(
-          f'Argument `conditioning` must be {self}, one for each image or for '
-          f'all, got {own} of them for images of batch shape {batch_shape}.'
-      )
-
-  def __str__(self):
-    if self._is_labels:
-      return f'labels from 0 to {self.num_channels - 1}'
-    sizes = ', '.join(map(str, self._shape))
-    return f'features of shape [..., {sizes}]'
 
 
 def of_each_event(bijector, kwargs, num_events):

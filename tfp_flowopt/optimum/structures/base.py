@@ -1,11 +1,13 @@
 """Structure: which matrices a linear flow may have."""
 
+import dataclasses
 import math
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import linear_flow
+from tfp_flowopt.optimum import regression
+from tfp_flowopt.optimum import result
 from tfp_flowopt.optimum import spectrum
 from tfp_flowopt.optimum import vector_moments
 
@@ -25,12 +27,14 @@ class Structure:
     batch_axes: Axes before them.
     has_flow: Whether the optimum of some data is a flow for others; if not,
       the constraint belongs to the constructor of `AutoCorrelation`.
+    takes_condition: Whether the shift may depend on a condition.
   """
 
   name = ''
   axes = ('H', 'W', 'C')
   batch_axes = ('N',)
   has_flow = True
+  takes_condition = True
   block_size = 1
   frequency_pool = None
 
@@ -99,21 +103,81 @@ class Structure:
     """Events as vectors `[..., N, D]`, those of an event in one row."""
     return x
 
+  def events(self, vectors, shape):
+    """Events of a shape, a `Tensor`, from their vectors."""
+    return tf.reshape(vectors, shape)
+
+  # Conditions: one for all vectors of an event.
+
+  def check_condition(self):
+    """Raises a `ValueError` if the shift cannot depend on a condition."""
+    if not self.takes_condition:
+      raise ValueError(
+          f'Argument `conditioning`: structure "{self.name}" takes none; '
+          '"dense" and "pointwise" do.'
+      )
+
+  def features(self, condition, conditioning, x):
+    """Features of each vector of `x`, `[..., N, F]` float64, checked."""
+    features = condition.features(conditioning, tf.float64)
+    batch = x.shape[: x.shape.rank - len(self.axes)]
+    condition.check_batch(features.shape[:-1], batch)
+    if features.shape.rank < 2:  # labels of no batch
+      raise ValueError(
+          f'Argument `conditioning` must be {condition}, one for each event, '
+          'got a single one.'
+      )
+    features = tf.debugging.check_numerics(
+        features, 'Argument `conditioning` has non-finite entries'
+    )
+    # Else one condition would do for all events.
+    rows, shape = tf.shape(features)[-2:-1], tf.shape(x)[: batch.rank]
+    with tf.control_dependencies([
+        tf.debugging.assert_equal(
+            rows,
+            shape[-1:],
+            'Argument `conditioning` must be one for each event.',
+        )
+    ]):
+      features = tf.broadcast_to(
+          features, tf.concat([shape, [condition.num_channels]], 0)
+      )
+    count = self.num_vectors(tf.unstack(tf.shape(x)))
+    return tf.repeat(features, count, axis=-2)
+
   # Data all at once.
 
-  def moments_at_once(self, x, centered, constraint):
+  def moments_at_once(self, x, centered, constraint, conditions=None):
     """The `Moments` of checked data for the optimum under a `Constraint`.
 
-    They need not be added to.
+    They need not be added to. With `conditions`, the pair of a `Condition` and
+    its values, those of the residuals.
     """
-    vectors = self.vectors(x)
+    vectors, explained, lost = self.vectors(x), None, 0
+    if conditions is not None:
+      condition, values = conditions
+      explained, vectors, offset = regression.of_vectors(
+          vectors,
+          self.features(condition, values, x),
+          centered,
+          condition.is_labels,
+      )
+      lost = explained.rank
+    moments = self._moments_of_vectors(vectors, centered, constraint, lost)
+    if explained is None:
+      return moments
+    return dataclasses.replace(
+        moments, mean=moments.mean - offset, regression=explained
+    )
+
+  def _moments_of_vectors(self, vectors, centered, constraint, lost):
     size, dimension = vectors.shape[-2:]
     if None not in (size, dimension) and size - bool(centered) < dimension:
       return vector_moments.GramMoments.of(vectors, centered)
     # Before there is a matrix, which may be large.
-    count, size = tf.unstack(tf.shape(vectors)[-2:])
+    count, size = tf.unstack(tf.cast(tf.shape(vectors)[-2:], tf.float64))
     with tf.control_dependencies(
-        constraint.enough_vectors(count, size, centered)
+        constraint.enough_vectors(count - lost, size, centered)
     ):
       vectors = tf.identity(vectors)
     return vector_moments.VectorMoments.of(vectors, centered)
@@ -156,7 +220,7 @@ class Structure:
         )
       eigenvalues = tf.identity(eigenvalues)
     num_vectors = tf.cast(self.num_vectors(shape), tf.float64)
-    return linear_flow.LikelihoodOptimum(
+    return result.LikelihoodOptimum(
         tf.cast(num_vectors * log_likelihood, dtype),
         tf.cast(num_vectors * log_det, dtype),
         eigenvalues,
@@ -164,12 +228,13 @@ class Structure:
 
   # A stream of data.
 
-  def empty_moments(self, event_shape, centered):
+  def empty_moments(self, event_shape, centered, num_features=0):
     """`SummedMoments` of no data, with `None` for tensors, and their shapes.
 
-    Those of `mean`, `within` and `between`, for events of a shape, a list.
+    Those of `mean`, `within` and `between`, for events of a shape, a list, and
+    the features of a condition beside them.
     """
-    size = self.dimension(event_shape)
+    size = self.dimension(event_shape) + num_features
     empty = vector_moments.VectorMoments(None, None, None, centered, None)
     return empty, ([size], [size, size], [size, size])
 
@@ -181,6 +246,14 @@ class Structure:
     """The `SummedMoments` of checked data, to be added to others."""
     del constraint
     return vector_moments.VectorMoments.of(self.vectors(x), centered)
+
+  def joint_moments(self, x, centered, condition, conditioning):
+    """Those of vectors and their features, side by side."""
+    features = self.features(condition, conditioning, x)
+    vectors = tf.cast(self.vectors(x), tf.float64)
+    return vector_moments.VectorMoments.of(
+        tf.concat([vectors, features], axis=-1), centered
+    )
 
   def num_events(self, count, event_shape):
     """How many events the moments of `count` vectors are of."""

@@ -21,13 +21,15 @@ class Circulant(base.Structure):
   frequency_pool: int | None = None
 
   name = 'circulant'
+  takes_condition = False
 
   def __post_init__(self):
     if self.frequency_pool is not None:
       arguments.check_int('frequency_pool', self.frequency_pool)
 
-  def moments_at_once(self, x, centered, constraint):
+  def moments_at_once(self, x, centered, constraint, conditions=None):
     """Those of a stream."""
+    del conditions
     return self.moments(x, centered, constraint)
 
   def moments(self, x, centered, constraint):

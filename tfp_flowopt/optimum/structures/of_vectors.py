@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.optimum import linear_flow
+from tfp_flowopt.optimum import result
 from tfp_flowopt.optimum import vector_moments
 from tfp_flowopt.optimum.structures import base
 
@@ -63,6 +63,14 @@ class Pointwise(base.Structure):
     """Blocks, `[N H W / k^2, k^2 C]`."""
     return self._rows(x, [-1])
 
+  def events(self, vectors, shape):
+    """Images of blocks."""
+    k = self.block_size
+    _, height, width, _ = tf.unstack(shape)
+    sides = height // k, width // k
+    x = tf.reshape(vectors, [-1, *sides, tf.shape(vectors)[-1]])
+    return tf.nn.depth_to_space(x, k) if k > 1 else x
+
   def _rows(self, x, leading):
     """Vectors `leading + [block_size**2 C]`."""
     if self.block_size > 1:
@@ -81,6 +89,7 @@ class Individual(Pointwise):
 
   name = 'individual'
   has_flow = False
+  takes_condition = False
 
   def vectors(self, x):
     """Vectors of each image, `[N, H W / k^2, k^2 C]`."""
@@ -115,6 +124,6 @@ class Individual(Pointwise):
     """Means of log_*, and the geometric means of the eigenvalues with them."""
     del event_shape, constraint
     mean = moments.mean
-    return linear_flow.LikelihoodOptimum(
+    return result.LikelihoodOptimum(
         tf.cast(mean[0], dtype), tf.cast(mean[1], dtype), tf.exp(mean[2:])
     )
