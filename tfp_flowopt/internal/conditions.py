@@ -124,13 +124,7 @@ class Condition:
 
   def check_batch(self, own, batch_shape):
     """Raises a `ValueError` unless a shape broadcasts to that of the events."""
-    try:
-      fits = tf.broadcast_static_shape(own, batch_shape).is_compatible_with(
-          batch_shape
-      )
-    except ValueError:
-      fits = False
-    if not fits:
+    if not arguments.broadcasts(own, batch_shape):
       raise ValueError(
           f'Argument `conditioning` must be {self}, one for each event or for '
           f'all, got {own} of them for events of batch shape {batch_shape}.'
