@@ -13,6 +13,11 @@ import tfp_flowopt as fo
 __all__ = ['ENTRIES']
 
 ENTRIES = {
+    'bijectors.Sequential': kinds.Entry(
+        fo.bijectors.Sequential,
+        lambda: {'bijectors': [fo.bijectors.ActNorm(1)]},
+        {'bijectors': (*kinds.OBJECT_OR_NONE, [fo.bijectors.ActNorm])},
+    ),
     'bijectors.ActNorm': kinds.Entry(
         fo.bijectors.ActNorm,
         lambda: {'num_channels': 2, 'log_range': 1.0, 'rate': 1.0},

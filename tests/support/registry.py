@@ -114,6 +114,22 @@ def _convex(dtype, layer, **kwargs):
   return randomize(bijector, scale=0.5)
 
 
+def _sequential(dtype):
+  parts = [
+      fob.ActNorm(2, dtype=dtype),
+      tfp.bijectors.Scale(tf.constant([2.0, -0.5], dtype)),
+      fob.AffineCoupling(
+          fo.networks.DenseConditioner(
+              1, 4, 2, lipschitz=1.0, conditioning_features=2, dtype=dtype
+          ),
+          event_ndims=1,
+      ),
+      # Events have one dimension from here on.
+      tfp.bijectors.Reshape([2, 2, 2], event_shape_in=[8]),
+  ]
+  return randomize(fob.Sequential(parts))
+
+
 def _factor_out(dtype):
   return fob.FactorOut(
       [4, 2, 5],
@@ -212,5 +228,6 @@ ENTRIES = {
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1
     ),
     'MarginalGaussianization': Entry(_marginals, (2, 3, 2), sharp=0.99),
+    'Sequential': Entry(_sequential, (2, 2, 2)),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }

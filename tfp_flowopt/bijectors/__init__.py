@@ -25,6 +25,7 @@ from tfp_flowopt.bijectors.repeated.reconstruction_monitor import (
 )
 from tfp_flowopt.bijectors.repeated.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
+from tfp_flowopt.bijectors.sequential import Sequential
 from tfp_flowopt.lipschitz.flow_bounds import FlowBounds
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     'ReconstructionMonitor',
     'RepeatedSteps',
     'ScalingCascade',
+    'Sequential',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]
