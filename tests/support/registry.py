@@ -228,6 +228,26 @@ ENTRIES = {
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1
     ),
     'MarginalGaussianization': Entry(_marginals, (2, 3, 2), sharp=0.99),
+    'SplineCoupling': Entry(
+        lambda dtype: fob.SplineCoupling(
+            _conditioner(2, 12, dtype), num_bins=4, min_slope=0.2, max_slope=4.0
+        ),
+        (2, 2, 5),
+        sharp=0.02,
+        num_networks=1,
+    ),
+    'SplineCoupling, odd bins': Entry(
+        lambda dtype: fob.SplineCoupling(
+            randomize(
+                fo.networks.DenseConditioner(1, 6, 10, 1, 2.0, dtype=dtype)
+            ),
+            num_bins=5,
+            min_slope=0.5,
+            max_slope=3.0,
+        ),
+        (3,),
+        sharp=0.05,
+    ),
     'Sequential': Entry(_sequential, (2, 2, 2)),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }
