@@ -107,6 +107,12 @@ BIJECTORS = {
         fo.bijectors.AdditiveCoupling(kinds.layer(), event_ndims=1), 1
     ),
     'ScalingCascade': lambda: fo.bijectors.ScalingCascade(1),
+    'SplineCoupling': lambda: fo.bijectors.SplineCoupling(
+        fo.networks.ConvConditioner(1, 2, 16)
+    ),
+    'Sequential': lambda: fo.bijectors.Sequential([
+        fo.bijectors.InvertibleConv1x1(2)
+    ]),
 }
 
 

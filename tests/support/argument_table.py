@@ -13,6 +13,31 @@ import tfp_flowopt as fo
 __all__ = ['ENTRIES']
 
 ENTRIES = {
+    'bijectors.SplineCoupling': kinds.Entry(
+        fo.bijectors.SplineCoupling,
+        lambda: {
+            'conditioner': kinds.layer(),
+            'num_bins': 2,
+            'min_slope': 0.5,
+            'max_slope': 2.0,
+            'bound': 1.0,
+            'event_ndims': 1,
+        },
+        {
+            'conditioner': kinds.OBJECT_OR_NONE,
+            'num_bins': (*kinds.COUNT, 1),
+            'min_slope': (*kinds.POSITIVE, 1e-4, 1.0),
+            'max_slope': (*kinds.POSITIVE, 1.0, 1e4),
+            'bound': kinds.POSITIVE,
+            'event_ndims': kinds.COUNT_OR_NONE,
+        },
+        ('num_bins', 'bound', 'event_ndims'),
+    ),
+    'bijectors.Sequential': kinds.Entry(
+        fo.bijectors.Sequential,
+        lambda: {'bijectors': [fo.bijectors.ActNorm(1)]},
+        {'bijectors': (*kinds.OBJECT_OR_NONE, [fo.bijectors.ActNorm])},
+    ),
     'bijectors.ActNorm': kinds.Entry(
         fo.bijectors.ActNorm,
         lambda: {'num_channels': 2, 'log_range': 1.0, 'rate': 1.0},
@@ -27,7 +52,10 @@ ENTRIES = {
     'bijectors.AdditiveCoupling': kinds.Entry(
         fo.bijectors.AdditiveCoupling,
         lambda: {'conditioner': kinds.layer(), 'event_ndims': 1},
-        {'conditioner': kinds.OBJECT_OR_NONE, 'event_ndims': kinds.COUNT},
+        {
+            'conditioner': kinds.OBJECT_OR_NONE,
+            'event_ndims': kinds.COUNT_OR_NONE,
+        },
         ('event_ndims',),
     ),
     'bijectors.AffineCoupling': kinds.Entry(
@@ -40,7 +68,7 @@ ENTRIES = {
         },
         {
             'conditioner': kinds.OBJECT_OR_NONE,
-            'event_ndims': kinds.COUNT,
+            'event_ndims': kinds.COUNT_OR_NONE,
             'scale_bound': (*kinds.POSITIVE, 41),
             'tail_bound': kinds.POSITIVE_OR_INF,
         },

@@ -138,6 +138,22 @@ def _convex(dtype, layer, **kwargs):
   return randomize(bijector, scale=0.5)
 
 
+def _sequential(dtype):
+  parts = [
+      fob.ActNorm(2, dtype=dtype),
+      tfp.bijectors.Scale(tf.constant([2.0, -0.5], dtype)),
+      fob.AffineCoupling(
+          fo.networks.DenseConditioner(
+              1, 4, 2, lipschitz=1.0, conditioning_features=2, dtype=dtype
+          ),
+          event_ndims=1,
+      ),
+      # Events have one dimension from here on.
+      tfp.bijectors.Reshape([2, 2, 2], event_shape_in=[8]),
+  ]
+  return randomize(fob.Sequential(parts))
+
+
 def _factor_out(dtype):
   return fob.FactorOut(
       [4, 2, 5],
@@ -237,5 +253,26 @@ ENTRIES = {
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1
     ),
     'MarginalGaussianization': Entry(_marginals, (2, 3, 2), sharp=0.99),
+    'SplineCoupling': Entry(
+        lambda dtype: fob.SplineCoupling(
+            _conditioner(2, 12, dtype), num_bins=4, min_slope=0.2, max_slope=4.0
+        ),
+        (2, 2, 5),
+        sharp=0.02,
+        num_networks=1,
+    ),
+    'SplineCoupling, odd bins': Entry(
+        lambda dtype: fob.SplineCoupling(
+            randomize(
+                fo.networks.DenseConditioner(1, 6, 10, 1, 2.0, dtype=dtype)
+            ),
+            num_bins=5,
+            min_slope=0.5,
+            max_slope=3.0,
+        ),
+        (3,),
+        sharp=0.05,
+    ),
+    'Sequential': Entry(_sequential, (2, 2, 2)),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }

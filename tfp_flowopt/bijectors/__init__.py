@@ -26,6 +26,8 @@ from tfp_flowopt.bijectors.repeated.reconstruction_monitor import (
 )
 from tfp_flowopt.bijectors.repeated.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
+from tfp_flowopt.bijectors.sequential import Sequential
+from tfp_flowopt.bijectors.spline_coupling import SplineCoupling
 from tfp_flowopt.lipschitz.flow_bounds import FlowBounds
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
     'ReconstructionMonitor',
     'RepeatedSteps',
     'ScalingCascade',
+    'Sequential',
+    'SplineCoupling',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

@@ -35,7 +35,7 @@ class AdditiveCoupling(coupling.Coupling):
   def __init__(
       self,
       conditioner,
-      event_ndims=3,
+      event_ndims=None,
       validate_args=False,
       name='additive_coupling',
   ):
@@ -45,7 +45,7 @@ class AdditiveCoupling(coupling.Coupling):
       conditioner: Callable that maps `[..., C // 2]` to the shift
         `[..., C - C // 2]`. The `lipschitz` that it may state as a property of
         its class must be a Lipschitz constant of it.
-      event_ndims: Number of dimensions of an event, 3 for images.
+      event_ndims: As for `AffineCoupling`.
       validate_args: Python `bool`.
       name: Python `str`.
 

@@ -69,7 +69,7 @@ class AffineCoupling(coupling.Coupling):
       conditioner,
       scale_bound=1.0,
       tail_bound=3.0,
-      event_ndims=3,
+      event_ndims=None,
       validate_args=False,
       name='affine_coupling',
   ):
@@ -83,7 +83,9 @@ class AffineCoupling(coupling.Coupling):
       scale_bound: Positive Python `float` of at most 40, the `a` above.
       tail_bound: Positive Python `float`, the `B` above; `inf` for the usual
         affine coupling.
-      event_ndims: Number of dimensions of an event, 3 for images.
+      event_ndims: Number of dimensions of an event, 1 for vectors and 3 for
+        images. By default what the conditioner states as its `event_ndims`, as
+        those of this package do; 3 if it states none.
       validate_args: Python `bool`.
       name: Python `str`.
 

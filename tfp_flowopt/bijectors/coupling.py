@@ -28,6 +28,8 @@ class Coupling(base.JointBijector):
       raise ValueError(
           f'Argument `conditioner` must be callable, got {conditioner!r}.'
       )
+    if event_ndims is None:
+      event_ndims = getattr(conditioner, 'event_ndims', 3)
     event_ndims = arguments.check_int('event_ndims', event_ndims)
     warn_if_untracked(conditioner, 'conditioner')
     self._conditioner = conditioner

@@ -103,6 +103,9 @@ class ConvConditioner(tf.Module):
     sizes = in_channels, hidden_channels, out_channels
     self._inflation = inflation(sizes, lipschitz, dtype, compute_dtype)
 
+  # Those of its inputs and outputs, for a coupling.
+  event_ndims = 3
+
   @property
   def dtype(self):
     """Type of the variables, the input and the output."""

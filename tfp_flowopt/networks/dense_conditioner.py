@@ -117,6 +117,9 @@ class DenseConditioner(tf.Module):
     self._dtype = tf.as_dtype(dtype)
     self._inflation = rounding.inflation(dtype)
 
+  # Those of its inputs and outputs, for a coupling.
+  event_ndims = 1
+
   @property
   def dtype(self):
     """Type of the variables, the input and the output."""

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import sequential
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import reversible
 from tfp_flowopt.bijectors.repeated import stacked_steps
@@ -79,8 +80,8 @@ class RepeatedSteps(base.JointBijector):
 
     Args:
       step: A bijector of this package that keeps the shape of its input, or a
-        `tfb.Chain` of some. Its weights are copied, `num_steps` times. Or a
-        list of steps that differ in their weights alone.
+        `tfb.Chain` or `Sequential` of some. Its weights are copied, `num_steps`
+        times. Or a list of steps that differ in their weights alone.
       num_steps: Python `int`, the `K` above; not for a list.
       memory: `'reversible'`; `'stored'`, which keeps what TensorFlow's
         gradients need of all steps; `'unrolled'`, which does, too, with a graph
@@ -249,6 +250,8 @@ def _parts(step):
   """The bijectors that a step consists of, in the order of `inverse`."""
   if isinstance(step, _CHAIN):
     step = list(step.bijectors)
+  elif isinstance(step, sequential.Sequential):
+    step = step.parts
   if not isinstance(step, (list, tuple)):
     if not isinstance(step, base.JointBijector):
       raise TypeError(

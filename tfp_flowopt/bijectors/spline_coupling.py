@@ -1,0 +1,232 @@
+"""SplineCoupling bijector."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import half_precision
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.lipschitz import statements
+
+__all__ = ['SplineCoupling']
+
+
+class SplineCoupling(coupling.Coupling):
+  """Bends half of the channels along monotone splines, bi-Lipschitz.
+
+  ```none
+  inverse(y1, y2) = (y1, f(y2; p) + t)      p_k = a tanh(r_k / a)
+  forward(x1, x2) = (x1, f^-1(x2 - t; p))   (r_1, ..., r_(K-1), t) = net(y1)
+  ```
+
+  `f` has `K` bins of width `w = 2 B / K` on `[-B, B]` and the slope `e^p_k` at
+  knot `k`, `p_0 = p_K = 0`; beyond it has slope 1. In each bin it is a quotient
+  of linear functions: with `u` in `[0, 1]` the place in bin `k`,
+
+  ```none
+  f = f_k + h_k v       h_k = w e^((p_k + p_(k+1)) / 2)
+  v = q u / D           q = e^((p_k - p_(k+1)) / 2)
+  f' = e^p_k / D^2      D = 1 - u + q u
+  ```
+
+  Among such functions the slope is monotone in a bin, and the mean slope is
+  the geometric mean of those at its ends. So the slopes at the knots are free,
+  `f'` is continuous, and lies between theirs: in `[m, M]` for all parameters,
+  with `a = log M` where `r > 0`, and `-log m` elsewhere. Neither direction has
+  a root. `f` keeps the knot in the middle, `K // 2`. (The rational-quadratic
+  splines of Durkan et al. 2019 leave the slopes at their knots: with slope `d`
+  at both ends, and `s` on average, they have `2 s^2 / (s + d)` between.)
+
+  **Lipschitz constants.** `d log f' = (1 - v) dp_k + v dp_(k+1)`: slopes grow
+  with all `p`, so `|df / dp_k|` grows away from the middle, up to the tails. It
+  is at most the mean of the bins beside knot `k`, `(h_(k-1) + h_k) / 2`, and
+  half of one for the middle knot. With `tanh'` and `p <= log M` around,
+
+  ```none
+  |df / dr_k| <= w k,    k = sqrt(M) max_p e^(p/2) (1 - (p/a)^2),
+  ```
+
+  attained at `p = sqrt(4 + a^2) - 2`. On either side are `K - K // 2` knots or
+  fewer, the middle one among them, so the gradient of `f + t` by the parameters
+  is at most `G = sqrt(1 + (w k)^2 (K - K // 2 - 3/4))`. If `net` has the
+  constant `L`, `inverse` has the constant `N(G L, M)` and `forward`
+  `N(G L / m, 1 / m)`, `N(c, d)` the spectral norm of `[[1, 0], [c, d]]`.
+
+  #### Example
+
+  ```python
+  conditioner = fo.networks.DenseConditioner(1, 32, 16)
+  bijector = fo.bijectors.SplineCoupling(conditioner, num_bins=16)
+  bijector.inverse(tf.ones([5, 2]))
+  fo.lipschitz.lipschitz_bounds(bijector)
+  ```
+  """
+
+  def __init__(
+      self,
+      conditioner,
+      num_bins=16,
+      min_slope=0.05,
+      max_slope=20.0,
+      bound=3.0,
+      event_ndims=None,
+      validate_args=False,
+      name='spline_coupling',
+  ):
+    """Creates the coupling.
+
+    Args:
+      conditioner: Callable that maps `[..., C // 2]` to
+        `[..., K (C - C // 2)]`: `r_1` of all channels, `r_2` and so on, and `t`
+        of the formula, side by side; zeros for the identity. The `lipschitz`
+        that it may state as a property of its class must be a Lipschitz
+        constant of it.
+      num_bins: Number of bins, the `K` above, at least 2.
+      min_slope: Smallest slope, the `m` above, in `[1e-3, 1)`.
+      max_slope: Largest slope, the `M` above, in `(1, 1e3]`.
+      bound: Positive Python `float`, the `B` above.
+      event_ndims: As for `AffineCoupling`.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
+    """
+    parameters = dict(locals())
+    self._params_per_channel = arguments.check_int('num_bins', num_bins, 2)
+    self._min_slope = arguments.check_number(
+        'min_slope', min_slope, lambda v: 1e-3 <= v < 1, 'in [1e-3, 1)'
+    )
+    self._max_slope = arguments.check_number(
+        'max_slope', max_slope, lambda v: 1 < v <= 1e3, 'in (1, 1e3]'
+    )
+    self._bound = arguments.check_positive('bound', bound)
+    with tf.name_scope(name) as name:
+      super().__init__(conditioner, event_ndims, parameters, name)
+
+  @property
+  def num_bins(self):
+    """Number of bins of each spline."""
+    return self._params_per_channel
+
+  @property
+  def min_slope(self):
+    """Lower bound of the slopes of `inverse`."""
+    return self._min_slope
+
+  @property
+  def max_slope(self):
+    """Upper bound of the slopes of `inverse`."""
+    return self._max_slope
+
+  @property
+  def bound(self):
+    """Half of the length of the interval that the bins divide."""
+    return self._bound
+
+  @property
+  def bin_width(self):
+    """The `w` above."""
+    return 2.0 * self._bound / self.num_bins
+
+  def _bins(self, params, second):
+    """`q` and `h` of the formula, `[..., K, channels]`, and the shift."""
+    shape = [self.num_bins, second.shape[-1]]
+    shape = tf.concat([base.shape_of(second)[:-1], shape], axis=0)
+    params = tf.reshape(half_precision.widened(params), shape)
+    raw, shift = params[..., :-1, :], params[..., -1, :]
+    above, below = math.log(self._max_slope), -math.log(self._min_slope)
+    if above != below:
+      above = tf.where(
+          raw > 0, tf.constant(above, raw.dtype), tf.constant(below, raw.dtype)
+      )
+    half = (0.5 * above) * tf.tanh(raw / above)
+    padding = [[0, 0]] * (raw.shape.rank - 2)
+    left = tf.pad(half, [*padding, [1, 0], [0, 0]])
+    right = tf.pad(half, [*padding, [0, 1], [0, 0]])
+    return tf.exp(left - right), self.bin_width * tf.exp(left + right), shift
+
+  def _column(self, values, dtype):
+    """Numbers for each bin, as `[K, 1]`."""
+    return tf.constant(values, dtype, [self.num_bins, 1])
+
+  # Below, each bin holds a number that is 0 before it is reached and constant
+  # after: sums over bins need no search for the right one. Of two arguments
+  # `minimum` and `maximum` take the gradient to the first if they are equal:
+  # so just one bin has it at a knot.
+
+  def _normalize(self, y, params):
+    q, height, shift = self._bins(params, y)
+    dtype, y = y.dtype, half_precision.widened(y)
+    bins = (y + self._bound) / self.bin_width
+    place = bins[..., tf.newaxis, :] - self._column(
+        [float(k) for k in range(self.num_bins)], y.dtype
+    )
+    one = tf.ones([], y.dtype)
+    place = tf.minimum(one, tf.maximum(place, 0.0))
+    scaled = q * place
+    divisor = (1.0 - place) + scaled
+    # From the middle knot on.
+    passed = self._column(
+        [float(k < self.num_bins // 2) for k in range(self.num_bins)], y.dtype
+    )
+    x = tf.reduce_sum(height * (scaled / divisor - passed), axis=-2)
+    x += self._middle + self.bin_width * _beyond(bins, 0.0, self.num_bins)
+    log_slope = -2.0 * tf.reduce_sum(tf.math.log(divisor), axis=-2)
+    return tf.cast(x + shift, dtype), log_slope
+
+  def _generate(self, x, params):
+    q, height, shift = self._bins(params, x)
+    dtype, x = x.dtype, half_precision.widened(x) - shift
+    middle = self.num_bins // 2
+    ends = tf.cumsum(height, axis=-2)
+    ends += self._middle - ends[..., middle - 1 : middle, :]
+    first = self._middle - tf.reduce_sum(height[..., :middle, :], -2)
+    starts = tf.concat([first[..., tf.newaxis, :], ends[..., :-1, :]], axis=-2)
+    last = ends[..., -1, :]
+    inside = tf.minimum(last, tf.maximum(x, first))[..., tf.newaxis, :]
+    share = (inside - starts) / height
+    # Just below the end of a bin, rounding must not take the gradient.
+    share -= tf.stop_gradient(tf.maximum(share - 1.0, 0.0))
+    share = tf.where(
+        inside < ends, tf.maximum(share, 0.0), tf.ones_like(share)
+    )
+    place = share / (q * (1.0 - share) + share)
+    y = self.bin_width * tf.reduce_sum(place, axis=-2) - self._bound
+    y += _beyond(x, first, last)
+    divisor = (1.0 - place) + q * place
+    log_slope = 2.0 * tf.reduce_sum(tf.math.log(divisor), axis=-2)
+    return tf.cast(y, dtype), log_slope
+
+  @property
+  def _middle(self):
+    """Where the knot is that stays."""
+    return self.num_bins // 2 * self.bin_width - self._bound
+
+
+def _beyond(x, low, high):
+  """How far `x` is below `low`, negative, or above `high`."""
+  zero = tf.zeros([], x.dtype)
+  return tf.minimum(zero, x - low) + tf.maximum(x - high, zero)
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: SplineCoupling):
+  lipschitz = statements.current_lipschitz(bijector.conditioner)
+  a = math.log(bijector.max_slope)
+  p = math.sqrt(4.0 + a**2) - 2.0
+  k = math.exp(0.5 * (a + p)) * (1.0 - (p / a) ** 2)
+  num_knots = bijector.num_bins - bijector.num_bins // 2 - 0.75
+  gradient = math.hypot(1.0, bijector.bin_width * k * math.sqrt(num_knots))
+  smallest = rounding.reciprocal(bijector.min_slope)
+  cross = lipschitz and rounding.product(lipschitz, gradient)
+  return bounds.LipschitzBounds(
+      forward=bounds.coupling_norm(
+          cross and rounding.product(cross, smallest), smallest
+      ),
+      inverse=bounds.coupling_norm(cross, bijector.max_slope),
+  )
