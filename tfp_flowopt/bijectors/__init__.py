@@ -28,6 +28,7 @@ from tfp_flowopt.bijectors.repeated.repeated_steps import RepeatedSteps
 from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
 from tfp_flowopt.bijectors.sequential import Sequential
 from tfp_flowopt.bijectors.spline_coupling import SplineCoupling
+from tfp_flowopt.bijectors.vector_flow import VectorFlow
 from tfp_flowopt.lipschitz.flow_bounds import FlowBounds
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     'ScalingCascade',
     'Sequential',
     'SplineCoupling',
+    'VectorFlow',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

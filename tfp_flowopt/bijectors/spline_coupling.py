@@ -12,7 +12,10 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.lipschitz import statements
 
-__all__ = ['SplineCoupling']
+__all__ = ['SplineCoupling', 'constants_within']
+
+# What the slopes take of the logarithm of a coupling's constant.
+_SLOPE_SHARE = 0.5
 
 
 class SplineCoupling(coupling.Coupling):
@@ -214,14 +217,38 @@ def _beyond(x, low, high):
   return tf.minimum(zero, x - low) + tf.maximum(x - high, zero)
 
 
+def _gradient(max_slope, bin_width, num_bins):
+  """The `G` above."""
+  a = math.log(max_slope)
+  p = math.sqrt(4.0 + a**2) - 2.0
+  k = math.exp(0.5 * (a + p)) * (1.0 - (p / a) ** 2)
+  num_knots = num_bins - num_bins // 2 - 0.75
+  return math.hypot(1.0, bin_width * k * math.sqrt(num_knots))
+
+
+def constants_within(log_lipschitz, num_bins, bound):
+  """`max_slope` and `lipschitz` of a coupling of constants of at most `e^b`.
+
+  `b` is `log_lipschitz`; `min_slope` is `1 / max_slope`. `forward` has the
+  larger constant, `N(c, d)` with `c = G L d` and `d = max_slope`; `N(c, d) =
+  e^b` is solved by `c^2 = (e^(2 b) - 1) (e^(2 b) - d^2) / e^(2 b)`.
+  """
+  a = _SLOPE_SHARE * log_lipschitz
+  slope = math.exp(a)
+  # With differences of exponentials: b may be very small.
+  square = -math.expm1(-2.0 * log_lipschitz) * (
+      slope**2 * math.expm1(2.0 * (log_lipschitz - a))
+  )
+  gradient = _gradient(slope, 2.0 * bound / num_bins, num_bins)
+  return slope, math.sqrt(square) / (gradient * slope)
+
+
 @bounds.lipschitz_bounds.register
 def _(bijector: SplineCoupling):
   lipschitz = statements.current_lipschitz(bijector.conditioner)
-  a = math.log(bijector.max_slope)
-  p = math.sqrt(4.0 + a**2) - 2.0
-  k = math.exp(0.5 * (a + p)) * (1.0 - (p / a) ** 2)
-  num_knots = bijector.num_bins - bijector.num_bins // 2 - 0.75
-  gradient = math.hypot(1.0, bijector.bin_width * k * math.sqrt(num_knots))
+  gradient = _gradient(
+      bijector.max_slope, bijector.bin_width, bijector.num_bins
+  )
   smallest = rounding.reciprocal(bijector.min_slope)
   cross = lipschitz and rounding.product(lipschitz, gradient)
   return bounds.LipschitzBounds(

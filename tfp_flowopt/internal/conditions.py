@@ -75,6 +75,13 @@ class Condition:
     """Number of dimensions of a single one: 0 for labels."""
     return 0 if self._is_labels else len(self.shape)
 
+  @property
+  def spec(self):
+    """`tf.TensorSpec` of a batch: int64 labels, or float32 features."""
+    shape = [] if self._is_labels else self.shape
+    dtype = tf.int64 if self._is_labels else tf.float32
+    return tf.TensorSpec([None, *shape], dtype, name='conditioning')
+
   def features(self, value, dtype, advice=''):
     """Numbers `[..., F]` of a type, of labels or features.
 

@@ -29,13 +29,6 @@ class Conditioning(conditions.Condition):
         len(shape) == 3 and tuple(shape[:-1]) == self._sides
     )
 
-  @property
-  def spec(self):
-    """`tf.TensorSpec` of a batch: int64 labels, or float32 features."""
-    shape = [] if self.is_labels else self.shape
-    dtype = tf.int64 if self.is_labels else tf.float32
-    return tf.TensorSpec([None, *shape], dtype, name='conditioning')
-
   def __call__(self, value, dtype, batch_shape=None):
     """Maps `[..., h, w, F]` of labels, vectors or feature maps.
 

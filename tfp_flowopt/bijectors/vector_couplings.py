@@ -1,0 +1,107 @@
+"""The layers of flows of vectors, each within its share of a budget."""
+
+import math
+
+from tfp_flowopt import networks
+from tfp_flowopt.bijectors import affine_coupling
+from tfp_flowopt.bijectors import lipschitz_residual
+from tfp_flowopt.bijectors import spline_coupling
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.lipschitz import rounding
+
+__all__ = ['VectorLayers']
+
+_KINDS = ('affine', 'spline', 'residual')
+# Without a budget.
+_CONDITIONER_LIPSCHITZ = 10.0
+_AFFINE = {'scale_bound': 2.0, 'tail_bound': 5.0}
+_NUM_BINS, _BOUND = 16, 3.0
+_RESIDUAL_LIPSCHITZ = 0.9
+# The tail bound of couplings within a budget.
+_TAIL_BOUND_IN_BUDGET = 1.0
+# A float32 logarithm of a constant must not round above the share.
+_ROUNDING = 1.0 - 1e-5
+
+
+class VectorLayers:
+  """Makes the non-linear layers of a `VectorFlow`."""
+
+  def __init__(
+      self,
+      size,
+      kind,
+      hidden_units,
+      num_features,
+      log_lipschitz,
+      conditioner_lipschitz,
+      dtype,
+  ):
+    """Creates the maker; `log_lipschitz` is the share of a layer, or `None`."""
+    arguments.check_choice('coupling', kind, _KINDS)
+    if conditioner_lipschitz is not None:
+      conditioner_lipschitz = arguments.check_positive(
+          'conditioner_lipschitz', conditioner_lipschitz
+      )
+      if log_lipschitz is not None or kind not in ('affine', 'spline'):
+        raise ValueError(
+            'Argument `conditioner_lipschitz` is for couplings without a '
+            f'budget, got {conditioner_lipschitz}.'
+        )
+    self._size = size
+    self._hidden_units = arguments.check_int('hidden_units', hidden_units)
+    self._num_features = num_features
+    # The certificate of a layer has a safety factor for rounding.
+    self._share = log_lipschitz and (
+        _ROUNDING * log_lipschitz - 2.0 * math.log(rounding.inflation(dtype))
+    )
+    self._conditioner_lipschitz = conditioner_lipschitz
+    self._dtype = dtype
+    self.make = getattr(self, f'_{kind}')
+
+  def _network(self, inputs, outputs, lipschitz, seed, **kwargs):
+    return networks.DenseConditioner(
+        inputs,
+        self._hidden_units,
+        outputs,
+        lipschitz=lipschitz,
+        conditioning_features=self._num_features,
+        dtype=self._dtype,
+        seed=seed,
+        **kwargs,
+    )
+
+  def _affine(self, seed):
+    first = self._size // 2
+    bounds, lipschitz = _AFFINE, self._conditioner_lipschitz
+    if self._share is None:
+      lipschitz = lipschitz or _CONDITIONER_LIPSCHITZ
+    else:
+      bounds = {'tail_bound': _TAIL_BOUND_IN_BUDGET}
+      bounds['scale_bound'], lipschitz = affine_coupling.constants_within(
+          self._share, _TAIL_BOUND_IN_BUDGET
+      )
+    network = self._network(first, 2 * (self._size - first), lipschitz, seed)
+    return affine_coupling.AffineCoupling(network, event_ndims=1, **bounds)
+
+  def _spline(self, seed):
+    first = self._size // 2
+    bounds, lipschitz = {}, self._conditioner_lipschitz
+    if self._share is None:
+      lipschitz = lipschitz or _CONDITIONER_LIPSCHITZ
+    else:
+      slope, lipschitz = spline_coupling.constants_within(
+          self._share, _NUM_BINS, _BOUND
+      )
+      bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
+    outputs = _NUM_BINS * (self._size - first)
+    network = self._network(first, outputs, lipschitz, seed)
+    return spline_coupling.SplineCoupling(network, _NUM_BINS, bound=_BOUND, **bounds)
+
+  def _residual(self, seed):
+    lipschitz = _RESIDUAL_LIPSCHITZ
+    if self._share is not None:
+      lipschitz = -math.expm1(-self._share)
+    network = self._network(
+        self._size, self._size, lipschitz, seed, activation='smooth_max_min'
+    )
+    return lipschitz_residual.LipschitzResidual(network)

@@ -1,0 +1,326 @@
+"""VectorFlow bijector."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditional_shift
+from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import marginal_gaussianization
+from tfp_flowopt.bijectors import vector_couplings
+from tfp_flowopt.bijectors.repeated import repeated_steps
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import conditions
+from tfp_flowopt.lipschitz import flow_bounds
+from tfp_flowopt.parameters import orthogonal
+
+__all__ = ['VectorFlow']
+
+
+class VectorFlow(base.JointBijector):
+  """A flow of vectors that can start at the closed-form optimum.
+
+  In the order of `inverse`, from data to latents:
+
+  1. `support`, onto all of R^D;
+  2. `marginals`: a curve for each column (`MarginalGaussianization`);
+  3. `shift`: what the condition predicts linearly, `y - B c`
+     (`ConditionalShift`);
+  4. `whiten`: a linear map (`InvertibleConv1x1`);
+  5. `steps`: `num_steps` times a linear map and a coupling or residual layer.
+
+  A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 4 at
+  their optimum in closed form: together the Gaussian copula, given the
+  condition. The steps start as rotations, which a standard normal does not see,
+  and are trained.
+
+  Conditions are class labels or vectors. They shift in 3, and enter the
+  networks of 5; constants are those for any condition.
+
+  Lipschitz constants: the products of those of the parts; `lipschitz_budget`
+  bounds those of the layers in 5. Without a budget each has constants of its
+  own. Curves and linear maps have those that the data choose.
+
+  #### Example
+
+  ```python
+  flow = fo.bijectors.VectorFlow(6, conditioning=[2])
+  y, c = tf.ones([5, 6]), tf.ones([5, 2])
+  flow.inverse(y, conditioning=c)
+  ```
+  """
+
+  _is_conditional = True
+
+  def __init__(
+      self,
+      event_size,
+      num_steps=6,
+      hidden_units=64,
+      coupling='spline',
+      conditioning=None,
+      support=None,
+      lipschitz_budget=None,
+      conditioner_lipschitz=None,
+      gaussianize_marginals=True,
+      marginal_knots=33,
+      log_range=1.0,
+      seed=0,
+      dtype=tf.float32,
+      validate_args=False,
+      name='vector_flow',
+  ):
+    """Creates the flow.
+
+    Args:
+      event_size: Number of components of a vector, `D`; at least 2.
+      num_steps: Number of steps.
+      hidden_units: Width of the networks, even.
+      coupling: `'affine'`, `'spline'` or `'residual'`: what the steps are made
+        of.
+      conditioning: What the flow depends on: a number of classes, whose labels
+        are integers, or a shape `[F]` of features; `None` for nothing.
+      support: `tfb.Bijector` from R^D to where the data are, elementwise or of
+        vectors, such as `tfb.Sigmoid(low, high)` or `tfb.Exp()`.
+      lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
+        constants of all steps together and of their inverse stays below it;
+        `None` for no budget.
+      conditioner_lipschitz: Positive Python `float`, the constant of each
+        network of a coupling; not with a budget, which chooses it.
+      gaussianize_marginals: Whether there are curves.
+      marginal_knots: Number of knots of each.
+      log_range: Range of the singular values of the linear maps (`whiten` and
+        those of the steps), see `InvertibleConv1x1`.
+      seed: Python `int`, of the rotations and the initial networks.
+      dtype: Type of the variables, float32 or float64.
+      validate_args: Python `bool`.
+      name: Python `str`.
+
+    Raises:
+      ValueError: If an argument has a wrong value.
+    """
+    parameters = dict(locals())
+    event_size = arguments.check_int('event_size', event_size, least=2)
+    num_steps = arguments.check_int('num_steps', num_steps)
+    arguments.check_choice('gaussianize_marginals', gaussianize_marginals,
+                           (False, True))
+    seed = arguments.check_int('seed', seed, least=0)
+    dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
+    if support is not None:
+      arguments.check_instance(
+          'support', support, tfp.bijectors.Bijector, 'a tfb.Bijector'
+      )
+    with tf.name_scope(name) as name:
+      self._conditioning, num_features = None, 0
+      if conditioning is not None:
+        self._conditioning = conditions.Condition(conditioning)
+        num_features = self._conditioning.num_channels
+      self._event_size = event_size
+      self._support = support
+      size = event_size
+      if support is not None:
+        size = support.inverse_event_shape([event_size])[-1]
+      self._marginals = None
+      if gaussianize_marginals:
+        self._marginals = marginal_gaussianization.MarginalGaussianization(
+            size, marginal_knots, event_ndims=1, dtype=dtype
+        )
+      self._shift = None
+      if num_features:
+        self._center, self._scale = (
+            tf.Variable(
+                tf.fill([num_features], tf.cast(value, dtype)),
+                trainable=False,
+                name=f'conditioning_{key}',
+            )
+            for key, value in (('center', 0.0), ('scale', 1.0))
+        )
+        self._shift = conditional_shift.ConditionalShift(
+            tf.Variable(
+                tf.zeros([size, num_features], dtype), name='shift_matrix'
+            ),
+        )
+      self._whiten = _linear(size, log_range, dtype, 'whiten')
+      layers = vector_couplings.VectorLayers(
+          size,
+          coupling,
+          hidden_units,
+          num_features,
+          lipschitz_budget and lipschitz_budget / num_steps,
+          conditioner_lipschitz,
+          dtype,
+      )
+      rng = np.random.default_rng(seed)
+      steps = []
+      for _ in range(num_steps):
+        rotation = _linear(size, log_range, dtype, 'rotation')
+        rotation.initialize(left=orthogonal.random_rotation(rng, size))
+        steps.append([rotation, layers.make(int(rng.integers(2**31)))])
+      self._steps = repeated_steps.RepeatedSteps(steps, memory='unrolled')
+      self._initialized = tf.Variable(False, False, name='initialized')
+      super().__init__(1, dtype, parameters, name)
+
+  @property
+  def event_shape(self):
+    """Shape of a vector, `[D]`."""
+    return tf.TensorShape([self._event_size])
+
+  @property
+  def event_size(self):
+    """Number of components of a vector."""
+    return self._event_size
+
+  @property
+  def latent_size(self):
+    """Number of components of a latent: fewer on a simplex, say."""
+    return self._whiten.shift.shape[0]
+
+  @property
+  def conditioning(self):
+    """The `Condition` that the flow was made with, or `None`."""
+    return self._conditioning
+
+  @property
+  def support(self):
+    """The bijector onto the support, or `None`."""
+    return self._support
+
+  @property
+  def marginals(self):
+    """The `MarginalGaussianization` of each component, or `None`."""
+    return self._marginals
+
+  @property
+  def shift(self):
+    """The `ConditionalShift`, or `None` without a condition."""
+    return self._shift
+
+  @property
+  def whiten(self):
+    """The `InvertibleConv1x1` that whitens."""
+    return self._whiten
+
+  @property
+  def steps(self):
+    """The `RepeatedSteps`."""
+    return self._steps
+
+  @property
+  def initialized(self):
+    """Boolean variable: whether the flow was initialised from data."""
+    return self._initialized
+
+  def mark_initialized(self):
+    """Notes that the weights were set from data."""
+    self._initialized.assign(True)
+
+  @property
+  def parts(self):
+    """The bijectors in the order of `inverse`, the support among them."""
+    parts = [self._support, *self.parts_of_unconstrained]
+    return parts if self._support is not None else parts[1:]
+
+  @property
+  def parts_of_unconstrained(self):
+    """The same without the support."""
+    parts = [self._marginals, self._shift, self._whiten, self._steps]
+    return [part for part in parts if part is not None]
+
+  def bounds_by_part(self):
+    """The `FlowBounds`: certified constants of linear and non-linear part.
+
+    Raises:
+      TypeError: If it is of a subclass without `lipschitz_bounds` of its own.
+    """
+    return flow_bounds.bounds_by_part(self)
+
+  @property
+  def _conditioning_ndims(self):
+    return self._conditioning.event_ndims if self._conditioning else None
+
+  def _forward_event_shape(self, input_shape):
+    if self._support is None:
+      return input_shape
+    return self._support.forward_event_shape(input_shape)
+
+  def _inverse_event_shape(self, output_shape):
+    if self._support is None:
+      return output_shape
+    return self._support.inverse_event_shape(output_shape)
+
+  def _forward_event_shape_tensor(self, input_shape):
+    if self._support is None:
+      return input_shape
+    return self._support.forward_event_shape_tensor(input_shape)
+
+  def _inverse_event_shape_tensor(self, output_shape):
+    if self._support is None:
+      return output_shape
+    return self._support.inverse_event_shape_tensor(output_shape)
+
+  def features(self, conditioning=None, batch_shape=None):
+    """Conditioning, as `inverse` takes it, as the parts take it.
+
+    `Tensor` `[..., F]`: one-hot labels, or features as `standardize` scales
+    them; `None` for a flow without.
+
+    Raises:
+      ValueError: If it is missing, or does not fit.
+    """
+    if self._conditioning is not None:
+      features = self._conditioning.features(
+          conditioning, self.dtype, conditions.WITH_DISTRIBUTION
+      )
+      if batch_shape is not None:
+        self._conditioning.check_batch(features.shape[:-1], batch_shape)
+      return (features - self._center) / self._scale
+    if conditioning is not None:
+      raise ValueError('Argument `conditioning`: the flow was made without it.')
+    return None
+
+  def standardize(self, center, scale):
+    """Sets what is subtracted from features, and what they are divided by.
+
+    Args:
+      center: `[F]`.
+      scale: `[F]`, positive.
+    """
+    self._center.assign(tf.cast(center, self.dtype))
+    self._scale.assign(tf.cast(scale, self.dtype))
+
+  def _forward_and_log_det(self, x, conditioning=None):
+    x = base.check_event(x, [self.latent_size], self.name)
+    features = self.features(conditioning, x.shape[:-1])
+    parts = reversed(self.parts_of_unconstrained)
+    y, log_det = base.compose(base.forward_and_log_det, parts, x, features)
+    if self._support is None:
+      return y, log_det
+    # Another tensor, which TFP's cache has not seen.
+    y = tf.identity(y)
+    return (
+        self._support.forward(y),
+        log_det + self._support.forward_log_det_jacobian(y, event_ndims=1),
+    )
+
+  def _inverse_and_log_det(self, y, conditioning=None):
+    y = base.check_event(y, [self._event_size], self.name)
+    features = self.features(conditioning, y.shape[:-1])
+    before = tf.zeros([], y.dtype)
+    if self._support is not None:
+      y = tf.identity(y)
+      before = self._support.inverse_log_det_jacobian(y, event_ndims=1)
+      y = self._support.inverse(y)
+    x, log_det = base.compose(
+        base.inverse_and_log_det, self.parts_of_unconstrained, y, features
+    )
+    return x, before + log_det
+
+
+def _linear(size, log_range, dtype, name):
+  return invertible_conv1x1.InvertibleConv1x1(
+      size, log_range, event_ndims=1, dtype=dtype, name=name
+  )
+
+
+flow_bounds.register_parts(VectorFlow, lambda bijector: bijector.parts)
