@@ -45,6 +45,7 @@ ENTRIES = {
             'num_channels': kinds.COUNT,
             'log_range': kinds.POSITIVE,
             'rate': kinds.POSITIVE,
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'log_range', 'rate'),
@@ -152,6 +153,7 @@ ENTRIES = {
             'num_channels': kinds.COUNT,
             'log_range': kinds.POSITIVE,
             'rate': kinds.POSITIVE,
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'log_range', 'rate'),
@@ -195,6 +197,7 @@ ENTRIES = {
         {
             'num_channels': kinds.COUNT,
             'num_knots': (*kinds.COUNT, 1),
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'num_knots'),
