@@ -164,3 +164,39 @@ def test_factor_out_keeps_what_travels_first(rng):
   for shape in ([2, 3], [2, 2, None]):
     with pytest.raises(ValueError, match='event_shape'):
       fo.bijectors.FactorOut(shape)
+
+
+@pytest.mark.parametrize('name', ['ActNorm', 'InvertibleConv1x1'])
+def test_vectors_are_images_of_one_position(name, rng):
+  images, vectors = (
+      registry.randomize(
+          getattr(fo.bijectors, name)(3, dtype=tf.float64, event_ndims=ndims)
+      )
+      for ndims in (3, 1)
+  )
+  y = rng.normal(size=(5, 3))
+  np.testing.assert_allclose(
+      vectors.inverse(y), images.inverse(y[:, None, None])[:, 0, 0]
+  )
+  np.testing.assert_allclose(
+      np.broadcast_to(vectors.inverse_log_det_jacobian(y), [5]),
+      np.broadcast_to(
+          images.inverse_log_det_jacobian(y[:, None, None]), [5]
+      ),
+  )
+  with pytest.raises(ValueError, match='`event_ndims=1`'):
+    images.inverse(y)
+
+
+def test_couplings_know_vectors_by_their_conditioner():
+  for make in (
+      lambda net: fo.bijectors.AffineCoupling(net),
+      lambda net: fo.bijectors.SplineCoupling(net, num_bins=2),
+  ):
+    coupling = make(fo.networks.DenseConditioner(1, 4, 2))
+    assert coupling.inverse(tf.ones([5, 2])).shape == [5, 2]
+    assert make(fo.networks.ConvConditioner(1, 2, 2)).inverse(
+        tf.ones([5, 4, 4, 2])
+    ).shape == [5, 4, 4, 2]
+    with pytest.raises(ValueError, match='`event_ndims=1`'):
+      make(lambda x: tf.concat([x, x], -1)).inverse(tf.ones([5, 2]))

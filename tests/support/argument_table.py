@@ -45,6 +45,7 @@ ENTRIES = {
             'num_channels': kinds.COUNT,
             'log_range': kinds.POSITIVE,
             'rate': kinds.POSITIVE,
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'log_range', 'rate'),
@@ -162,6 +163,7 @@ ENTRIES = {
             'num_channels': kinds.COUNT,
             'log_range': kinds.POSITIVE,
             'rate': kinds.POSITIVE,
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'log_range', 'rate'),
@@ -205,6 +207,7 @@ ENTRIES = {
         {
             'num_channels': kinds.COUNT,
             'num_knots': (*kinds.COUNT, 1),
+            'event_ndims': kinds.COUNT,
             'dtype': kinds.DTYPE,
         },
         ('num_channels', 'num_knots'),

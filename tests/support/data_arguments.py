@@ -65,6 +65,22 @@ ENTRIES = {
         },
         ('log_likelihood', 'event_size', 'bits'),
     ),
+    'optimum.gaussian_curves': kinds.Entry(
+        fo.optimum.gaussian_curves,
+        lambda: {
+            'x': np.arange(6.0).reshape([3, 2]),
+            'num_knots': 5,
+            'min_slope': 0.1,
+            'max_slope': 10.0,
+        },
+        {
+            'x': ('x', None, [1.0, 2.0], np.zeros([1, 2]), [[kinds.NAN]] * 2),
+            'num_knots': (*kinds.COUNT, 1),
+            'min_slope': (*kinds.POSITIVE, 1.0),
+            'max_slope': (*kinds.POSITIVE, 1.0),
+        },
+        ('num_knots', 'min_slope', 'max_slope'),
+    ),
     'optimum.gaussian_knots': kinds.Entry(
         fo.optimum.gaussian_knots,
         lambda: {'counts': [1, 2], 'num_knots': 3},

@@ -90,8 +90,8 @@ def _conditional_shift(dtype):
   )
 
 
-def _marginals(dtype):
-  bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype)
+def _marginals(dtype, **kwargs):
+  bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype, **kwargs)
   bijector.initialize(
       [[-1.0, -0.5, 0.5, 1.0], [-2.0, 0.0, 0.5, 3.0]],
       [[-2.0, -1.5, 1.5, 1.7], [-1.0, -0.2, 0.0, 2.0]],
@@ -251,6 +251,21 @@ ENTRIES = {
     ),
     'FlowLevel': Entry(
         lambda dtype: _image_flow(dtype).levels[1], (4, 2, 4), num_networks=1
+    ),
+    'ActNorm, vectors': Entry(
+        lambda dtype: randomize(fob.ActNorm(3, dtype=dtype, event_ndims=1)),
+        (3,),
+        sharp=1.0,
+    ),
+    'InvertibleConv1x1, vectors': Entry(
+        lambda dtype: randomize(
+            fob.InvertibleConv1x1(4, dtype=dtype, event_ndims=1)
+        ),
+        (4,),
+        sharp=1.0,
+    ),
+    'MarginalGaussianization, vectors': Entry(
+        lambda dtype: _marginals(dtype, event_ndims=1), (2,), sharp=0.99
     ),
     'MarginalGaussianization': Entry(_marginals, (2, 3, 2), sharp=0.99),
     'SplineCoupling': Entry(

@@ -34,17 +34,20 @@ class ActNorm(base.JointBijector):
       log_range=1.0,
       rate=1.0,
       dtype=tf.float32,
+      event_ndims=3,
       validate_args=False,
       name='act_norm',
   ):
     """Creates the bijector, as the identity.
 
     Args:
-      num_channels: Size of the last axis of the images.
+      num_channels: Size of the last axis.
       log_range: Positive Python `float`: the scales can be trained within a
         factor `exp(log_range)` of their initial values.
       rate: How far they move for a step of the weights (`AnchoredLogScale`).
       dtype: Type of the variables.
+      event_ndims: Number of dimensions of an event, 3 for images `[H, W, C]`
+        and 1 for vectors `[C]`.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -53,13 +56,16 @@ class ActNorm(base.JointBijector):
     """
     parameters = dict(locals())
     dtype = arguments.check_dtype('dtype', dtype)
+    event_ndims = arguments.check_int('event_ndims', event_ndims)
     num_channels = arguments.check_int('num_channels', num_channels)
     with tf.name_scope(name) as name:
       self._log_scale = anchored_log_scale.AnchoredLogScale(
           num_channels, log_range, dtype, rate=rate
       )
       self._shift = tf.Variable(tf.zeros([num_channels], dtype), name='shift')
-      super().__init__(3, dtype, parameters, name, is_constant_jacobian=True)
+      super().__init__(
+          event_ndims, dtype, parameters, name, is_constant_jacobian=True
+      )
 
   @property
   def log_scale(self):
@@ -75,7 +81,7 @@ class ActNorm(base.JointBijector):
     """Sets shift and scale so that `inverse` has mean 0 and variance 1.
 
     Args:
-      mean: `[num_channels]`, mean of each channel of the images that arrive.
+      mean: `[num_channels]`, mean of each channel of what arrives.
       variance: `[num_channels]`, their variances.
 
     Raises:
@@ -94,15 +100,15 @@ class ActNorm(base.JointBijector):
     self._shift.assign(tf.cast(mean, self._shift.dtype))
 
   def _forward_and_log_det(self, x):
-    x = base.check_event(x, [None, None, *self._shift.shape], self.name, True)
+    x = self._checked(x, self._shift.shape[0], any_rank=True)
     log_scale = self.log_scale
-    log_det = -base.num_positions(x) * tf.reduce_sum(log_scale)
+    log_det = -self._num_positions(x) * tf.reduce_sum(log_scale)
     return x * tf.exp(-log_scale) + self._shift, log_det
 
   def _inverse_and_log_det(self, y):
-    y = base.check_event(y, [None, None, *self._shift.shape], self.name, True)
+    y = self._checked(y, self._shift.shape[0], any_rank=True)
     log_scale = self.log_scale
-    log_det = base.num_positions(y) * tf.reduce_sum(log_scale)
+    log_det = self._num_positions(y) * tf.reduce_sum(log_scale)
     return (y - self._shift) * tf.exp(log_scale), log_det
 
 

@@ -75,6 +75,17 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   def _inverse_and_log_det(self, y, **kwargs):
     """Returns `inverse(y)` and `log|det d inverse / dy|`."""
 
+  def _checked(self, x, num_channels=None, any_rank=False):
+    """`check_event` of a bijector with an argument `event_ndims`."""
+    ndims = self.forward_min_event_ndims
+    wanted = [*[None] * (ndims - 1), num_channels]
+    few = x.shape.rank is not None and 1 <= x.shape.rank < ndims
+    advice = ' For vectors, make it with `event_ndims=1`.' if few else ''
+    return check_event(x, wanted, self.name, any_rank, advice)
+
+  def _num_positions(self, x):
+    return num_positions(x, self.forward_min_event_ndims)
+
   def _inverse_with_gradients(self, result, forward, tape, **kwargs):
     """Goes back from a value, and the same way again under a tape that records.
 
@@ -247,12 +258,12 @@ def compose(evaluate, bijectors, x, conditioning=None):
   return x, total
 
 
-def check_event(x, event_shape, name, any_rank=False):
+def check_event(x, event_shape, name, any_rank=False, advice=''):
   """`x`, whose last dimensions must have a shape, `None` in it for any size.
 
   The static shape is refined; dimensions that are not known yet are checked as
   it runs. With `any_rank` the rank need not be known. A `ValueError` calls the
-  bijector `name`.
+  bijector `name`, and ends with `advice`.
   """
   event_shape = tf.TensorShape(event_shape)
   if any_rank and x.shape.rank is None:
@@ -264,18 +275,21 @@ def check_event(x, event_shape, name, any_rank=False):
     sizes = ', '.join(str(n) for n in event_shape.as_list())
     raise ValueError(
         f'{name} needs inputs of a known rank, and of shape [..., {sizes}], '
-        f'got {x.shape}.'
+        f'got {x.shape}.{advice}'
     )
   # No operation where nothing is left to check: there are hundreds of calls.
   known = x.shape.merge_with(shape).as_list() == x.shape.as_list()
   return x if known else tf.ensure_shape(x, shape)
 
 
-def num_positions(x):
-  """Number of positions `H W` of images `[..., H, W, C]`, in their type."""
-  positions = x.shape[-3:-1].num_elements()
+def num_positions(x, event_ndims=3):
+  """Number of positions `H W` of images `[..., H, W, C]`, in their type.
+
+  In general, of all dimensions of an event but the last; 1 for vectors.
+  """
+  positions = x.shape[-event_ndims:-1].num_elements()
   if positions is None:
-    return tf.cast(tf.reduce_prod(tf.shape(x)[-3:-1]), x.dtype)
+    return tf.cast(tf.reduce_prod(tf.shape(x)[-event_ndims:-1]), x.dtype)
   return tf.constant(positions, x.dtype)
 
 

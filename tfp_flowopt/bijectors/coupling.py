@@ -72,8 +72,7 @@ class Coupling(base.JointBijector):
     return params
 
   def _apply(self, transform, x, conditioning):
-    ndims = self.forward_min_event_ndims
-    x = base.check_event(x, [None] * ndims, self.name)
+    x = self._checked(x)
     channels = x.shape[-1]
     if channels is None or channels < 2:
       raise ValueError(

@@ -27,7 +27,8 @@ class InvertibleConv1x1(base.JointBijector):
   (`AnchoredLogScale`). So both directions are explicit, no determinant is
   computed, and the Lipschitz constants are known: `1 / min s` forward, `max s`
   inverse. (Kingma & Dhariwal 2018 train `A` itself, with neither.) A new one is
-  the identity; `initialize` puts it anywhere else.
+  the identity; `initialize` puts it anywhere else. With `event_ndims=1` it is a
+  dense layer of vectors, `H W = 1`.
   """
 
   def __init__(
@@ -37,19 +38,22 @@ class InvertibleConv1x1(base.JointBijector):
       trainable=True,
       rate=1.0,
       dtype=tf.float32,
+      event_ndims=3,
       validate_args=False,
       name='invertible_conv1x1',
   ):
     """Creates the bijector, as the identity.
 
     Args:
-      num_channels: Size of the last axis of the images.
+      num_channels: Size of the last axis.
       log_range: Positive Python `float`: the singular values can be trained
         within a factor `exp(log_range)` of their initial values.
       trainable: Python `bool`: whether the variables are trained.
       rate: How far the matrix moves for a step of the weights, see
         `AnchoredLogScale` and `Orthogonal`.
       dtype: Type of the variables.
+      event_ndims: Number of dimensions of an event, 3 for images `[H, W, C]`
+        and 1 for vectors `[C]`.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -59,6 +63,7 @@ class InvertibleConv1x1(base.JointBijector):
     parameters = dict(locals())
     num_channels = arguments.check_int('num_channels', num_channels)
     dtype = arguments.check_dtype('dtype', dtype)
+    event_ndims = arguments.check_int('event_ndims', event_ndims)
     with tf.name_scope(name) as name:
       self._left = orthogonal.Orthogonal(
           num_channels, dtype, trainable, rate, name='left'
@@ -72,7 +77,9 @@ class InvertibleConv1x1(base.JointBijector):
       self._shift = tf.Variable(
           tf.zeros([num_channels], dtype), trainable=trainable, name='shift'
       )
-      super().__init__(3, dtype, parameters, name, is_constant_jacobian=True)
+      super().__init__(
+          event_ndims, dtype, parameters, name, is_constant_jacobian=True
+      )
 
   @property
   def left(self):
@@ -142,16 +149,16 @@ class InvertibleConv1x1(base.JointBijector):
     )
 
   def _forward_and_log_det(self, x):
-    x = base.check_event(x, [None, None, *self._shift.shape], self.name, True)
+    x = self._checked(x, self._shift.shape[0], any_rank=True)
     log_s = self.log_singular_values
     y = tf.tensordot(x, self._forward_rows(log_s), axes=1) + self._shift
-    return y, -base.num_positions(x) * tf.reduce_sum(log_s)
+    return y, -self._num_positions(x) * tf.reduce_sum(log_s)
 
   def _inverse_and_log_det(self, y):
-    y = base.check_event(y, [None, None, *self._shift.shape], self.name, True)
+    y = self._checked(y, self._shift.shape[0], any_rank=True)
     log_s = self.log_singular_values
     x = tf.tensordot(y - self._shift, self._inverse_rows(log_s), axes=1)
-    return x, base.num_positions(y) * tf.reduce_sum(log_s)
+    return x, self._num_positions(y) * tf.reduce_sum(log_s)
 
 
 @bounds.lipschitz_bounds.register

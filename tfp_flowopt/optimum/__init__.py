@@ -1,6 +1,7 @@
 """Second moments of data and the closed-form optimum of linear flows."""
 
 from tfp_flowopt.optimum.auto_correlation import AutoCorrelation
+from tfp_flowopt.optimum.gaussian_curves import gaussian_curves
 from tfp_flowopt.optimum.gaussian_knots import gaussian_knots
 from tfp_flowopt.optimum.likelihood_optimum import likelihood_optimum
 from tfp_flowopt.optimum.linear_flow import LinearFlow
@@ -15,6 +16,7 @@ __all__ = [
     'LikelihoodOptimum',
     'LinearFlow',
     'bits_per_dim',
+    'gaussian_curves',
     'gaussian_knots',
     'likelihood_optimum',
     'optimal_log_scales',
