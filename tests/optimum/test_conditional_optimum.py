@@ -112,6 +112,14 @@ def test_of_labels_the_shift_is_the_mean_of_the_class(
   )
   want, _ = numpy_optimum.optimum(x - means[labels], centered=False)
   np.testing.assert_allclose(best.log_likelihood, want, rtol=1e-10)
+  # One less than there are classes with data, if centred.
+  design = np.eye(K)[labels][:, : K - 1 - centered]
+  corrected = {'centered': centered, 'bias_correction': True}
+  np.testing.assert_allclose(
+      fo.likelihood_optimum(x, **given, **corrected).log_det,
+      fo.likelihood_optimum(x, conditioning=design, **corrected).log_det,
+      rtol=1e-9,
+  )
   if not one_hot:
     # A class without data has the mean of all.
     assert not np.any(best.shift_matrix[:, K - 1])

@@ -130,6 +130,10 @@ def test_what_a_condition_explains_entirely_is_singular(vectors):
   with pytest.raises(tf.errors.InvalidArgumentError, match='too few'):
     # The condition has rank 2.
     fo.likelihood_optimum(x[:5, :D], conditioning=c[:5] @ np.eye(2, 3))
+  stream = fo.AutoCorrelation('dense', D, conditioning=[F])
+  stream.update(x[:5, :D], c[:5])
+  with pytest.raises(tf.errors.InvalidArgumentError, match='too few'):
+    stream.optimum()
   stream = fo.AutoCorrelation('dense', D + 1, conditioning=[F])
   stream.update(x, c)
   with pytest.raises(tf.errors.InvalidArgumentError, match='singular'):
@@ -158,7 +162,7 @@ def test_wrong_conditions_are_named(vectors):
     fo.likelihood_optimum(x, conditioning=c, num_classes=2)
   stream = fo.AutoCorrelation('dense', D, conditioning=[F])
   before = [v.numpy() for v in stream.variables]
-  for wrong in (None, labels, c[:-1], c[:1], c[:, :1]):
+  for wrong in (None, labels, c[:-1], c[:1], c[:, :1], c * 1e200, c[0]):
     with pytest.raises(
         (ValueError, tf.errors.InvalidArgumentError), match='`conditioning`'
     ):

@@ -127,9 +127,6 @@ class Structure:
           f'Argument `conditioning` must be {condition}, one for each event, '
           'got a single one.'
       )
-    features = tf.debugging.check_numerics(
-        features, 'Argument `conditioning` has non-finite entries'
-    )
     # Else one condition would do for all events.
     rows, shape = tf.shape(features)[-2:-1], tf.shape(x)[: batch.rank]
     with tf.control_dependencies([
@@ -137,7 +134,14 @@ class Structure:
             rows,
             shape[-1:],
             'Argument `conditioning` must be one for each event.',
-        )
+        ),
+        tf.debugging.assert_less(
+            tf.abs(features),
+            tf.constant(1e145, tf.float64),
+            'Argument `conditioning` has non-finite entries, or such whose '
+            'squares overflow.',
+            summarize=3,
+        ),
     ]):
       features = tf.broadcast_to(
           features, tf.concat([shape, [condition.num_channels]], 0)
