@@ -32,11 +32,9 @@ def initialize_vectors(flow, x, conditioning, lipschitz):
       )
   marginals = flow.marginals
   if marginals is not None:
-    knots = [
-        _quantile_knots(column, marginals.inputs.shape[1])
-        for column in y.T
-    ]
-    marginals.initialize(*map(np.stack, zip(*knots, strict=True)))
+    marginals.initialize(
+        *optimum.gaussian_curves(y, marginals.inputs.shape[1])
+    )
     y, log_det = _mapped(marginals, y)
     log_likelihood += log_det
   features, spec = None, None
@@ -96,26 +94,3 @@ def _inverse_and_log_det(bijector, x):
       bijector.inverse_log_det_jacobian(tf.identity(x), event_ndims=1),
   )
 
-
-def _quantile_knots(column, num_knots):
-  n = len(column)
-  num = int(min(num_knots, max(3, np.ceil(n ** 0.4))))
-  p = np.linspace(0.5 / n, 1 - 0.5 / n, n)
-  z_all = tf.math.ndtri(tf.constant(p, tf.float64)).numpy()
-  xs = np.sort(column.astype(np.float64))
-  # means over equal groups in z
-  edges = np.linspace(z_all[0], z_all[-1], num)
-  q = np.interp(edges, z_all, xs)
-  span = max(q[-1] - q[0], 1e-12 + 1e-6 * abs(q[0]))
-  std = xs.std() or 1.0
-  # slopes dz/dx at most 20 / std
-  dz = np.diff(edges)
-  dx = np.maximum(np.diff(q), dz * std / 20.0)
-  q = q[0] + np.concatenate([[0.0], np.cumsum(dx)])
-  # up to num_knots: split last piece evenly
-  extra = num_knots - num
-  if extra:
-    t = np.linspace(0, 1, extra + 2)[1:-1]
-    q = np.concatenate([q[:-1], q[-2] + (q[-1] - q[-2]) * t, q[-1:]])
-    edges = np.concatenate([edges[:-1], edges[-2] + (edges[-1] - edges[-2]) * t, edges[-1:]])
-  return q, edges
