@@ -16,6 +16,7 @@ from tfp_flowopt import parameters
 from tfp_flowopt import training
 from tfp_flowopt.flows import image_flow
 from tfp_flowopt.flows import initialize_at_optimum
+from tfp_flowopt.flows import vector_flow
 from tfp_flowopt.optimum import AutoCorrelation
 from tfp_flowopt.optimum import LikelihoodOptimum
 from tfp_flowopt.optimum import bits_per_dim
@@ -30,6 +31,7 @@ __all__ = [
     # Models.
     'image_flow',
     'initialize_at_optimum',
+    'vector_flow',
     # Packages.
     'bijectors',
     'data',

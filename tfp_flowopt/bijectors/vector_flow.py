@@ -8,10 +8,11 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import conditional_shift
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import marginal_gaussianization
-from tfp_flowopt.bijectors import vector_couplings
+from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import orthogonal
 
@@ -106,6 +107,10 @@ class VectorFlow(base.JointBijector):
     arguments.check_choice('gaussianize_marginals', gaussianize_marginals,
                            (False, True))
     seed = arguments.check_int('seed', seed, least=0)
+    if lipschitz_budget is not None:
+      lipschitz_budget = arguments.check_positive(
+          'lipschitz_budget', lipschitz_budget
+      )
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     if support is not None:
       arguments.check_instance(
@@ -142,7 +147,7 @@ class VectorFlow(base.JointBijector):
             ),
         )
       self._whiten = _linear(size, log_range, dtype, 'whiten')
-      layers = vector_couplings.VectorLayers(
+      layers = vector_layers.VectorLayers(
           size,
           coupling,
           hidden_units,
@@ -323,4 +328,21 @@ def _linear(size, log_range, dtype, name):
   )
 
 
-flow_bounds.register_parts(VectorFlow, lambda bijector: bijector.parts)
+def _support_bounds(bijector):
+  """Constants of the support: infinite where they are not known."""
+  if bijector.support is None:
+    return bounds.ISOMETRY
+  return bounds.known_bounds(bijector.support)
+
+
+@bounds.lipschitz_bounds.register
+def _(bijector: VectorFlow):
+  own = bounds.bounds_of_parts(bijector.parts_of_unconstrained)
+  return own.then(_support_bounds(bijector))
+
+
+@flow_bounds.bounds_by_part.register
+def _(bijector: VectorFlow):
+  # The support is none of what a budget bounds.
+  own = flow_bounds.bounds_of_parts(bijector.parts_of_unconstrained)
+  return own._replace(linear=own.linear.then(_support_bounds(bijector)))

@@ -7,6 +7,7 @@ from tfp_flowopt.flows.initialize import initialize_act_norm
 from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
 from tfp_flowopt.flows.models import sample_at_temperature
+from tfp_flowopt.flows.models import vector_flow
 
 __all__ = [
     'dequantization_noise',
@@ -16,4 +17,5 @@ __all__ = [
     'initialize_at_optimum',
     'quantize',
     'sample_at_temperature',
+    'vector_flow',
 ]

@@ -1,4 +1,4 @@
-"""Initialisation of image flows from data."""
+"""Initialisation of flows from data."""
 
 import math
 
@@ -9,6 +9,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.flows import gaussianize as marginals_lib
+from tfp_flowopt.flows import vectors
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import arguments
 
@@ -19,13 +20,20 @@ _BATCH_SIZE = 256
 
 
 def initialize_at_optimum(
-    distribution, data, lipschitz=(1e-3, 1e3), bits=8
+    distribution, data, lipschitz=(1e-3, 1e3), bits=8, conditioning=None
 ):
-  """Puts the linear part of an image flow at the closed-form optimum.
+  """Puts the linear part of a flow at the closed-form optimum.
 
-  Level by level, `whiten`, the first linear map of the level, becomes the
-  whitening of the second moments of what arrives there: with `l_i, v_i` the
-  eigenvalues (descending) and eigenvectors of the covariance of its vectors,
+  **Of vectors** (`vector_flow`): first the support is undone; then each column
+  goes through the curve that makes it normal (`optimum.gaussian_curves`), the
+  linear prediction from `conditioning` is subtracted, and what is left is
+  whitened (`AutoCorrelation`). Each is the optimum of its kind for what
+  arrives; together they are the Gaussian copula, given the condition.
+
+  **Of images** (`image_flow`): level by level, `whiten`, the first linear map
+  of the level, becomes the whitening of the second moments of what arrives
+  there: with `l_i, v_i` the eigenvalues (descending) and eigenvectors of the
+  covariance of its vectors,
 
   ```none
   z_i = s_i v_i^T (x - mean),   s_i = clip(l_i^(-1/2), m, M).
@@ -53,19 +61,24 @@ def initialize_at_optimum(
 
   Args:
     distribution: `tfd.TransformedDistribution` of a standard normal by an
-      `ImageFlow`, as `image_flow` makes it, not initialised yet.
-    data: Preprocessed images, dequantisation noise included: an array
-      `[N, H, W, C]`, or a finite `tf.data.Dataset` of such batches, which is
-      read once for each level, and twice more for `gaussianize_marginals`.
+      `ImageFlow` or a `VectorFlow`, as `image_flow` and `vector_flow` make it,
+      not initialised yet.
+    data: Vectors `[N, D]`; or preprocessed images, dequantisation noise
+      included: an array `[N, H, W, C]`, or a finite `tf.data.Dataset` of such
+      batches, which is read once for each level, and twice more for
+      `gaussianize_marginals`.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
       level under 887.
-    bits: Number of bits of the data before scaling by `2**-bits`.
+    bits: Number of bits of the data before scaling by `2**-bits`, of images.
+    conditioning: What each vector is conditioned on: features `[N, F]` or
+      labels `[N]`, if the flow of vectors is. Flows of images start without.
 
   Returns:
-    Python `float`: the bits/dim of the initialised flow on `data`, by the
-    closed form; right to 1e-3, however few images there are.
+    Python `float`: what the initialised flow reaches on `data`, by the closed
+    form. Of images, bits/dim, right to 1e-3, however few there are; of vectors,
+    the mean log-likelihood in nats.
 
   Raises:
     ValueError: If an argument has a wrong value, or if the flow is
@@ -73,6 +86,18 @@ def initialize_at_optimum(
     InvalidArgumentError: If `data` is not finite, or holds a batch of another
       shape. The flow is unchanged after an error.
   """
+  flow = getattr(distribution, 'bijector', None)
+  if isinstance(flow, bijectors.VectorFlow):
+    flow_of.check_base(distribution)
+    _check_uninitialized(flow)
+    return vectors.initialize_vectors(
+        distribution, data, conditioning, lipschitz
+    )
+  if conditioning is not None:
+    raise ValueError(
+        'Argument `conditioning`: a flow of images starts without; labels are '
+        'for training.'
+    )
   flow = _uninitialized_flow(distribution, bits)
   flow_of.check_fresh(flow)
   dataset = _image_batches(data, flow, 'data', _BATCH_SIZE)
@@ -169,12 +194,16 @@ def _uninitialized_flow(distribution, bits):
   arguments.check_int('bits', bits)
   flow = flow_of.flow_of(distribution)
   flow_of.check_base(distribution)
+  _check_uninitialized(flow)
+  return flow
+
+
+def _check_uninitialized(flow):
   if flow.initialized.numpy():
     raise ValueError(
         'Argument `distribution` is initialised already, and its weights '
         'would be lost; make a new one to start again.'
     )
-  return flow
 
 
 def _image_batches(data, flow, name, batch_size):

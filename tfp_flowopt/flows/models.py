@@ -7,7 +7,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 
-__all__ = ['image_flow', 'sample_at_temperature']
+__all__ = ['image_flow', 'sample_at_temperature', 'vector_flow']
 
 
 def image_flow(
@@ -80,11 +80,82 @@ def image_flow(
       dtype=dtype,
       **kwargs,
   )
-  zero, one = tf.zeros([], dtype), tf.ones([], dtype)
+  return _of_standard_normal(flow, flow.event_size, name)
+
+
+def vector_flow(
+    event_size,
+    num_steps=6,
+    hidden_units=64,
+    coupling='spline',
+    conditioning=None,
+    support=None,
+    lipschitz_budget=None,
+    seed=0,
+    dtype=tf.float32,
+    name='vector_flow',
+    **kwargs,
+):
+  """A distribution of vectors: a standard normal through a `VectorFlow`.
+
+  It is not initialised: `log_prob` works, but call `initialize_at_optimum`
+  before training (`training.fit`).
+
+  #### Example
+
+  ```python
+  c = tf.random.normal([500, 2])
+  x = tf.concat([c, c**2], axis=1) + tf.random.normal([500, 4])
+  distribution = fo.vector_flow(4, num_steps=2, conditioning=[2])
+  predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
+  result = fo.training.fit(distribution, x, c, train_steps=20)
+  given = {'conditioning': c[:3]}
+  distribution.log_prob(x[:3], bijector_kwargs=given)  # [3], nats
+  distribution.sample(3, seed=[0, 1], bijector_kwargs=given)  # [3, 4]
+  ```
+
+  Args:
+    event_size: Number of components of a vector, at least 2.
+    num_steps: Number of steps.
+    hidden_units: Width of the networks, even.
+    coupling: `'affine'`, `'spline'` or `'residual'`.
+    conditioning: A number of classes, for integer labels `[...]`; or the shape
+      `[F]` of vectors. By default nothing.
+    support: `tfb.Bijector` from R^D to where the data are, such as
+      `tfb.Sigmoid(low, high)`.
+    lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
+      constants of the non-linear part and of its inverse stays below it,
+      whatever training does; `None` for no budget.
+    seed: Python `int`, of the rotations and the initial networks.
+    dtype: Type of the variables and of the vectors, float32 or float64.
+    name: Python `str`.
+    **kwargs: Further arguments of `bijectors.VectorFlow`.
+
+  Returns:
+    `tfd.TransformedDistribution` with event shape `[event_size]`.
+
+  Raises:
+    ValueError: If an argument has a wrong value.
+  """
+  flow = bijectors.VectorFlow(
+      event_size,
+      num_steps=num_steps,
+      hidden_units=hidden_units,
+      coupling=coupling,
+      conditioning=conditioning,
+      support=support,
+      lipschitz_budget=lipschitz_budget,
+      seed=seed,
+      dtype=dtype,
+      **kwargs,
+  )
+  return _of_standard_normal(flow, flow.latent_size, name)
+
+
+def _of_standard_normal(flow, size, name):
+  zero, one = tf.zeros([], flow.dtype), tf.ones([], flow.dtype)
   return tfp.distributions.TransformedDistribution(
-      tfp.distributions.Sample(
-          tfp.distributions.Normal(zero, one), [flow.event_size]
-      ),
+      tfp.distributions.Sample(tfp.distributions.Normal(zero, one), [size]),
       flow,
       name=name,
   )

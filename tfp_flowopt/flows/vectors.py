@@ -8,6 +8,8 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import whitening
+from tfp_flowopt.internal import event_arrays
+from tfp_flowopt.internal import module_tree
 
 __all__ = ['initialize_vectors']
 
@@ -15,13 +17,17 @@ __all__ = ['initialize_vectors']
 _BATCH = 65536
 
 
-def initialize_vectors(flow, x, conditioning, lipschitz):
+def initialize_vectors(distribution, data, conditioning, lipschitz):
   """Puts curves, shift and whitening of a `VectorFlow` at their optimum.
 
-  Returns the mean log-likelihood of `x`, in nats, by the closed forms. `x` and
-  `conditioning` are arrays as `initialize_at_optimum` takes them.
+  Returns the mean log-likelihood of the data, in nats, by the closed forms. The
+  arguments are those of `initialize_at_optimum`. The flow is unchanged after an
+  error.
   """
-  x = np.asarray(x, flow.dtype.as_numpy_dtype)
+  flow = distribution.bijector
+  x, conditioning = event_arrays.checked(
+      distribution, 'data', data, 'conditioning', conditioning
+  )
   log_likelihood, y = 0.0, x
   if flow.support is not None:
     y, log_likelihood = _mapped(flow.support, x)
@@ -30,12 +36,17 @@ def initialize_vectors(flow, x, conditioning, lipschitz):
           'Argument `data` is not inside of the support of the flow, or at its '
           'edge.'
       )
-  marginals = flow.marginals
-  if marginals is not None:
-    marginals.initialize(
-        *optimum.gaussian_curves(y, marginals.inputs.shape[1])
+  knots = None
+  if flow.marginals is not None:
+    inputs = flow.marginals.inputs
+    knots = optimum.gaussian_curves(y, inputs.shape[1])
+    # A copy: nothing is changed before all is known.
+    curves = module_tree.with_leaves(
+        flow.marginals,
+        [inputs, flow.marginals.outputs],
+        [tf.cast(values, flow.dtype) for values in knots],
     )
-    y, log_det = _mapped(marginals, y)
+    y, log_det = _mapped(curves, y)
     log_likelihood += log_det
   features, spec = None, None
   if flow.shift is not None:
@@ -58,6 +69,8 @@ def initialize_vectors(flow, x, conditioning, lipschitz):
       flow.steps.num_steps,
       flow.dtype,
   )
+  if knots is not None:
+    flow.marginals.initialize(*knots)
   if features is not None:
     flow.standardize(center, scale)
     flow.shift.matrix.assign(tf.cast(moments.regression.matrix, flow.dtype))

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import event_arrays
 
 __all__ = ['ArrayData', 'log_prob_of', 'training_and_validation']
 
@@ -71,7 +72,9 @@ def log_prob_of(distribution):
 
 def training_and_validation(distribution, x, conditioning, validation, seed):
   """Two `ArrayData`, from the arguments of `fit`."""
-  train = _checked(distribution, 'x', x, 'conditioning', conditioning)
+  train = event_arrays.checked(
+      distribution, 'x', x, 'conditioning', conditioning
+  )
   if isinstance(validation, numbers.Number):
     part = arguments.check_number(
         'validation', validation, lambda v: 0 < v < 1, 'between 0 and 1'
@@ -97,7 +100,7 @@ def training_and_validation(distribution, x, conditioning, validation, seed):
     held_out, held_out_conditioning = validation
   else:
     held_out, held_out_conditioning = validation, None
-  held_out = _checked(
+  held_out = event_arrays.checked(
       distribution, 'validation', held_out, 'validation', held_out_conditioning
   )
   if (held_out[1] is None) != (train[1] is None):
@@ -106,46 +109,3 @@ def training_and_validation(distribution, x, conditioning, validation, seed):
         'then: give a pair.'
     )
   return ArrayData(*train), ArrayData(*held_out)
-
-
-def _checked(distribution, name, x, conditioning_name, conditioning):
-  """Arrays of the distribution's type and shape, or a `ValueError`."""
-  if isinstance(x, tf.data.Dataset):
-    if x.cardinality() == tf.data.INFINITE_CARDINALITY:
-      raise ValueError(f'Argument `{name}` is infinite; use `take(n)`.')
-    elements = list(x.as_numpy_iterator())
-    if elements and isinstance(elements[0], tuple):
-      if conditioning is not None:
-        raise ValueError(
-            f'Argument `{conditioning_name}`: `{name}` has conditioning '
-            'already.'
-        )
-      x, conditioning = (np.stack(part) for part in zip(*elements, strict=True))
-    else:
-      x = np.stack(elements) if elements else np.zeros([0])
-  x = np.asarray(x)
-  shape = distribution.event_shape
-  if x.ndim < 1 or not shape.is_compatible_with(x.shape[1:]) or not len(x):
-    raise ValueError(
-        f'Argument `{name}` must have shape [N] + {shape.as_list()}, N > 0, '
-        f'got {list(x.shape)}.'
-    )
-  if x.dtype.kind != 'f':
-    raise ValueError(
-        f'Argument `{name}` must be floating-point, got {x.dtype}.'
-    )
-  x = x.astype(distribution.dtype.as_numpy_dtype)
-  if not np.all(np.isfinite(x)):
-    raise ValueError(f'Argument `{name}` must be finite.')
-  if conditioning is not None:
-    conditioning = np.asarray(conditioning)
-    if conditioning.ndim < 1 or len(conditioning) != len(x):
-      raise ValueError(
-          f'Argument `{conditioning_name}` must be one for each of the '
-          f'{len(x)} examples, got shape {list(conditioning.shape)}.'
-      )
-    if conditioning.dtype.kind == 'f':
-      conditioning = conditioning.astype(x.dtype)
-      if not np.all(np.isfinite(conditioning)):
-        raise ValueError(f'Argument `{conditioning_name}` must be finite.')
-  return x, conditioning

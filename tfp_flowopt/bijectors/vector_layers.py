@@ -52,7 +52,7 @@ class VectorLayers:
     self._num_features = num_features
     # The certificate of a layer has a safety factor for rounding.
     self._share = log_lipschitz and (
-        _ROUNDING * log_lipschitz - 2.0 * math.log(rounding.inflation(dtype))
+        _ROUNDING * log_lipschitz - 3.0 * math.log(rounding.inflation(dtype))
     )
     self._conditioner_lipschitz = conditioner_lipschitz
     self._dtype = dtype
@@ -95,12 +95,15 @@ class VectorLayers:
       bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
     outputs = _NUM_BINS * (self._size - first)
     network = self._network(first, outputs, lipschitz, seed)
-    return spline_coupling.SplineCoupling(network, _NUM_BINS, bound=_BOUND, **bounds)
+    return spline_coupling.SplineCoupling(
+        network, _NUM_BINS, bound=_BOUND, **bounds
+    )
 
   def _residual(self, seed):
     lipschitz = _RESIDUAL_LIPSCHITZ
     if self._share is not None:
-      lipschitz = -math.expm1(-self._share)
+      # Less the safety factor, which counts more the nearer it is to 1.
+      lipschitz = -math.expm1(-self._share) / rounding.inflation(self._dtype)
     network = self._network(
         self._size, self._size, lipschitz, seed, activation='smooth_max_min'
     )
