@@ -1,5 +1,8 @@
 """The optimal linear flow as a distribution of TFP."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from support import adversary
@@ -187,6 +190,21 @@ def test_of_a_stream(rng):
   ):
     np.testing.assert_allclose(distribution.log_prob(x), want, rtol=1e-10)
   np.testing.assert_allclose(stream.linear_flow().log_prob(x), want)
+
+
+@pytest.mark.parametrize(
+    'duplicate', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_of_the_optimum_have_it(rng, duplicate):
+  x, labels = rng.normal(size=(30, 2)), rng.integers(2, size=30)
+  best = fo.likelihood_optimum(x, conditioning=labels, num_classes=2)
+  copied = duplicate(best)
+  assert copied.mutual_information == best.mutual_information
+  kwargs = {'bijector_kwargs': {'conditioning': labels}}
+  np.testing.assert_array_equal(
+      copied.distribution().log_prob(x, **kwargs),
+      best.distribution().log_prob(x, **kwargs),
+  )
 
 
 def test_noise_is_part_of_it(rng):
