@@ -168,6 +168,7 @@ LEFT_OUT = {
     'bijectors.FlowBounds': _RESULT,
     'data.Examples': _ABSTRACT,
     'data.ImageStore': _ABSTRACT,
+    'bijectors.VectorFlow': 'is given all arguments of `vector_flow`',
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
     'bijectors.ImageFlowConfig': 'is given all arguments of `image_flow`',
     'bijectors.JointBijector': _ABSTRACT,

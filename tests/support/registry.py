@@ -289,5 +289,11 @@ ENTRIES = {
         sharp=0.05,
     ),
     'Sequential': Entry(_sequential, (2, 2, 2)),
+    'VectorFlow': Entry(
+        lambda dtype: randomize(
+            fob.VectorFlow(3, num_steps=2, hidden_units=4, dtype=dtype), 0.1
+        ),
+        (3,),
+    ),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }

@@ -15,7 +15,7 @@ from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
-__all__ = ['RadialScaling', 'initial_log_radii', 'scales_and_radii']
+__all__ = ['RadialScaling', 'scales_and_radii']
 
 # Roundings of each term, the exponential of its slope among them.
 _OPERATIONS = 8
@@ -104,7 +104,8 @@ class RadialScaling(base.JointBijector):
     with tf.name_scope(name) as name:
       self._log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
       self._log_radii = tf.Variable(
-          initial_log_radii(num_terms, radius_range, dtype), name='log_radii'
+          radial_terms.initial_log_radii(num_terms, radius_range, dtype),
+          name='log_radii',
       )
       super().__init__(3, dtype, parameters, name)
 
@@ -315,17 +316,6 @@ class _Tangent(tfp.bijectors.Bijector):
     part = self._mean(self._tiles * tiles) / self._square
     result = across * tiles + (along - across) * part * self._tiles
     return tf.reshape(result, tf.shape(v))
-
-
-def initial_log_radii(num_terms, radius_range=_RADIUS_RANGE, dtype=tf.float32):
-  """Logarithms of radii `[num_terms]`, geometrically spaced over a range.
-
-  A single one is in the middle.
-  """
-  low, high = np.log(radius_range)
-  if num_terms == 1:
-    low = high = 0.5 * (low + high)
-  return tf.cast(np.linspace(low, high, num_terms), dtype)
 
 
 @bounds.lipschitz_bounds.register

@@ -19,11 +19,12 @@ What is handed back is relative to the gradient that the outermost radius would
 have without terms. It vanishes with `r`, so a quotient with `r` is exact.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import soft_scaling
 
-__all__ = ['apply_terms', 'undo_terms']
+__all__ = ['apply_terms', 'initial_log_radii', 'undo_terms']
 
 
 class _Term:
@@ -115,3 +116,14 @@ def undo_terms(r, scales, radii):
 
 def _each(scales, radii):
   return list(zip(tf.unstack(scales), tf.unstack(radii), strict=True))
+
+
+def initial_log_radii(num_terms, radius_range, dtype):
+  """Logarithms of radii `[num_terms]`, geometrically spaced over a range.
+
+  A single one is in the middle.
+  """
+  low, high = np.log(radius_range)
+  if num_terms == 1:
+    low = high = 0.5 * (low + high)
+  return tf.cast(np.linspace(low, high, num_terms), dtype)

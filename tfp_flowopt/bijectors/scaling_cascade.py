@@ -213,7 +213,7 @@ class _Weights(tf.Module):
         tf.zeros([num_scalings, num_channels], dtype), name='shift'
     )
     self.log_slopes = log_slopes
-    log_radii = radial_scaling.initial_log_radii(
+    log_radii = radial_terms.initial_log_radii(
         num_terms, _RADIUS_RANGE, dtype
     )
     self._log_radii = tf.Variable([log_radii] * num_scalings, name='log_radii')
