@@ -12,13 +12,15 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # For small matrices OpenBLAS's threads wait for each other, actively: where
 # another process needs the cores, a QR takes a hundred times as long.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+# XLA takes longer to optimise a small program than to run it.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 import numpy as np
 import pytest
+from support import programs
 import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
-from tensorflow.python.util import tf_stack
 import tensorflow_probability as tfp
 
 # To rewrite a small graph takes longer than to run it. The example binaries,
@@ -37,18 +39,18 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
-# Each operation of a graph notes where it was made, up a hundred frames of
-# pytest and TensorFlow: a sixth of the time to trace one.
-_HERE = tf_stack.extract_stack()
-tf_stack.extract_stack = lambda stacklevel=1: _HERE
+programs.forget_stacks()
 
-# Files whose tests start programs, and take long.
+# Files whose tests start programs, and take longest.
 _SLOW = ('test_strategies', 'test_fault_injection', 'test_train_image_flow')
 
 
 def pytest_collection_modifyitems(items):
   """The slow ones first: at the end, one process would wait for another."""
-  items.sort(key=lambda item: item.path.stem not in _SLOW)
+  slow = {item.path for item in items if item.get_closest_marker('slow')}
+  items.sort(
+      key=lambda item: (item.path.stem not in _SLOW, item.path not in slow)
+  )
 
 
 @pytest.fixture(autouse=True, scope='module')
