@@ -2,6 +2,8 @@
 
 import gc
 import os
+import random
+import zlib
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 # Else TensorFlow loads Keras 3, and with it scikit-learn, beside the tf_keras
@@ -10,10 +12,14 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 # For small matrices OpenBLAS's threads wait for each other, actively: where
 # another process needs the cores, a QR takes a hundred times as long.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+# XLA takes longer to optimise a small program than to run it.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 import numpy as np
 import pytest
+from support import programs
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 import tensorflow_probability as tfp
 
@@ -33,13 +39,18 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
-# Files whose tests start programs, and take long.
+programs.forget_stacks()
+
+# Files whose tests start programs, and take longest.
 _SLOW = ('test_strategies', 'test_fault_injection', 'test_train_image_flow')
 
 
 def pytest_collection_modifyitems(items):
   """The slow ones first: at the end, one process would wait for another."""
-  items.sort(key=lambda item: item.path.stem not in _SLOW)
+  slow = {item.path for item in items if item.get_closest_marker('slow')}
+  items.sort(
+      key=lambda item: (item.path.stem not in _SLOW, item.path not in slow)
+  )
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -56,12 +67,20 @@ def _free_graphs():
   vars(tfp.bijectors.Bijector)['_cache'].clear()  # of all, alive or not
   for name in set(gradients) - before:
     del gradients[name]
+  tf.random.set_seed(0)  # which frees the kernels
   gc.collect()
 
 
 @pytest.fixture(autouse=True)
-def _seed():
-  tf.random.set_seed(0)
+def _seed(request):
+  """The same numbers, whichever tests ran before.
+
+  Kernels that draw them go on where they were. With a seed of its own a test
+  has new ones; `tf.random.set_seed` makes all kernels anew.
+  """
+  seed = zlib.crc32(request.node.nodeid.encode())
+  eager = context.context()
+  eager._seed, eager._rng = seed, random.Random(seed)
   np.random.seed(0)
 
 

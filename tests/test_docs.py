@@ -161,8 +161,6 @@ def run(where, code, names):
     exec(compile(textwrap.dedent(code), where, 'exec'), namespace)
 
 
-# That eager functions are not those of tf.data is well.
-@pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 def cases(blocks):
   """One of each block; those that train take long."""
   found = []
@@ -173,6 +171,8 @@ def cases(blocks):
   return found
 
 
+# That eager functions are not those of tf.data is well.
+@pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 @pytest.mark.parametrize(('where', 'code'), cases(docstring_blocks()))
 def test_docstrings(where, code, names, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)

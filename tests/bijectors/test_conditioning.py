@@ -129,7 +129,9 @@ def test_gradients_that_walk_back(kind, x, rng):
   # None is exact enough for the second one: it keeps inputs instead.
   for tolerance in (1e-4, 1e-30) if kind == 'maps' else (1e-4,):
     flow = make_flow(SPECS[kind], tolerance=tolerance, num_levels=num_levels)
-    function = tf.function(lambda x, c, f=flow: loss_and_gradients(f, x, c))
+    function = tf.function(
+        lambda x, c, f=flow: loss_and_gradients(f, x, c), autograph=False
+    )
     loss, gradients = function(x, c)
     np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
     for actual, desired in zip(gradients, expected[1], strict=True):

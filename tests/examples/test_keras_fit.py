@@ -19,6 +19,8 @@ def test_keras_trains_all_weights(conditional, tmp_path):
   run = programs.run(
       BINARY,
       '--epochs=2',
+      '--batch_size=128',
+      '--learning_rate=0.01',
       f'--conditional={conditional}',
       f'--picture={picture}',
       f'--results={results}',

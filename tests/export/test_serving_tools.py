@@ -1,11 +1,10 @@
 """What servers and tools find in the files of an exported flow."""
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 from support import images
+from support import programs
 import tensorflow as tf
 
 
@@ -61,22 +60,16 @@ def test_requests_that_warm_a_server_up(path, signatures):
 def test_the_command_line_shows_and_runs_it(path, signatures, tmp_path):
 
   def command(*arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'tensorflow.python.tools.saved_model_cli',
-            *arguments,
-            '--dir',
-            path,
-            '--tag_set',
-            'serve',
-            '--signature_def',
-            'log_prob',
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    return programs.run(
+        '-m',
+        'tensorflow.python.tools.saved_model_cli',
+        *arguments,
+        '--dir',
+        path,
+        '--tag_set',
+        'serve',
+        '--signature_def',
+        'log_prob',
     )
 
   shown = command('show')

@@ -69,6 +69,7 @@ def test_constants_hold_wherever_training_leads(name):
   forward, inverse = (
       tf.function(
           function,
+          autograph=False,
           input_signature=[tf.TensorSpec([None, *event], tf.float64)],
       )
       for function, event in (

@@ -98,7 +98,7 @@ def test_every_network_is_here():
   assert public == set(NETWORKS)
 
 
-@pytest.mark.filterwarnings('ignore:Argument `conditioner` is no tf.Module')
+@pytest.mark.filterwarnings('ignore:Argument `conditioner` is not a tf.Module')
 @pytest.mark.parametrize('name', NETWORKS)
 def test_a_subclass_of_a_network_states_its_constant_again(name):
   cls, make, shape = NETWORKS[name]

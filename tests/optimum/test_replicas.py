@@ -1,10 +1,5 @@
 """The optimum of data that several replicas read."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 from harness import cluster
 import numpy as np
 import pytest
@@ -12,8 +7,7 @@ from support import programs
 
 import tfp_flowopt as fo
 
-ROOT = pathlib.Path(__file__).parents[2]
-PROGRAM = ROOT / 'tests' / 'support' / 'replicas.py'
+PROGRAM = programs.ROOT / 'tests' / 'support' / 'replicas.py'
 
 
 @pytest.fixture
@@ -26,17 +20,8 @@ def batches(rng):
 
 
 def start(path, output, structure, mirrored, **environment):
-  return subprocess.Popen(
-      [sys.executable, PROGRAM, path, output, structure, str(mirrored)],
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-      env={
-          **os.environ,
-          'TF_CPP_MIN_LOG_LEVEL': '3',
-          'PYTHONPATH': str(ROOT),
-          **environment,
-      },
+  return programs.Program(
+      PROGRAM, path, output, structure, mirrored, **environment
   )
 
 
@@ -69,7 +54,7 @@ def test_mirrored(batches, structure, num_replicas, tmp_path):
   np.savez(tmp_path / 'data.npz', *batches)
   output = tmp_path / 'output.npz'
   run = start(tmp_path / 'data.npz', output, structure, num_replicas)
-  text, _ = run.communicate(timeout=programs.PATIENCE)
+  text, _ = run.communicate()
   assert run.returncode == 0, text
   check(output, batches, structure, num_replicas)
 
@@ -84,7 +69,7 @@ def test_two_workers(batches, tmp_path):
       )
   ]
   for run in runs:
-    text, _ = run.communicate(timeout=programs.PATIENCE)
+    text, _ = run.communicate()
     assert run.returncode == 0, text
   for output in outputs:
     check(output, batches, 'circulant', 1)

@@ -31,7 +31,9 @@ class Climber:
     self._gap = tf.Variable(
         tf.ones([num_pairs, *[1] * len(shape)], tf.float64)
     )
-    self._climb = tf.function(lambda: self._step(function))
+    self._climb = tf.function(
+        lambda: self._step(function), autograph=False
+    )
 
   def _norm(self, v):
     v = tf.reshape(v, [self._num_pairs, -1])

@@ -1,9 +1,6 @@
 """The same run on one device, on several, and in several processes."""
 
-import os
 import shutil
-import subprocess
-import sys
 
 from harness import cluster
 import numpy as np
@@ -23,20 +20,12 @@ PROGRAM = programs.ROOT / 'tests' / 'support' / 'train_replicas.py'
 
 def start(folder, environment):
   """Starts the program as a worker; its results will be in `folder`."""
-  arguments = ['workers', folder / 'run', folder / 'result.npz']
-  return subprocess.Popen(
-      [sys.executable, str(PROGRAM), *map(str, arguments)],
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-      env={
-          **os.environ,
-          'TF_CPP_MIN_LOG_LEVEL': '3',
-          'PYTHONPATH': os.pathsep.join(
-              [str(programs.ROOT), str(programs.ROOT / 'tests')]
-          ),
-          **environment,
-      },
+  return programs.Program(
+      PROGRAM,
+      'workers',
+      folder / 'run',
+      folder / 'result.npz',
+      **environment,
   )
 
 
@@ -55,9 +44,7 @@ def train(strategy, folder, overrides=None):
 
 
 def finish(*processes):
-  outputs = [
-      process.communicate(timeout=programs.PATIENCE)[0] for process in processes
-  ]
+  outputs = [process.communicate()[0] for process in processes]
   for process, output in zip(processes, outputs, strict=True):
     assert process.returncode == 0, output[-3000:]
   return outputs

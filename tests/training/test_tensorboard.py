@@ -1,12 +1,11 @@
 import math
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 from support import events
+from support import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -178,5 +177,5 @@ import tfp_flowopt as fo
 with fo.training.TensorBoardWriter({str(tmp_path)!r}) as writer:
   writer.scalars(1, loss=2.0)
 """
-  subprocess.run([sys.executable, '-c', program], check=True)
+  programs.run('-c', program).check_returncode()
   assert events.scalars(tmp_path / 'train') == {'loss': [(1, 2.0)]}

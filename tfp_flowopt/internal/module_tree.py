@@ -27,6 +27,8 @@ def _children(obj):
 
 
 def _is_tensor(obj):
+  if obj is None or isinstance(obj, (str, int, float, tf.DType)):
+    return False  # most are; `tf.is_tensor` is slow to say no
   return isinstance(obj, tf.Variable) or tf.is_tensor(obj)
 
 
