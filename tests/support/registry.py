@@ -291,7 +291,7 @@ ENTRIES = {
     'Sequential': Entry(_sequential, (2, 2, 2)),
     'VectorFlow': Entry(
         lambda dtype: randomize(
-            fob.VectorFlow(3, num_steps=2, hidden_units=4, dtype=dtype), 0.1
+            fob.VectorFlow(3, num_steps=2, hidden_units=4, dtype=dtype), 0.03
         ),
         (3,),
     ),

@@ -104,8 +104,10 @@ class VectorFlow(base.JointBijector):
     parameters = dict(locals())
     event_size = arguments.check_int('event_size', event_size, least=2)
     num_steps = arguments.check_int('num_steps', num_steps)
-    arguments.check_choice('gaussianize_marginals', gaussianize_marginals,
-                           (False, True))
+    arguments.check_choice(
+        'gaussianize_marginals', gaussianize_marginals, (False, True)
+    )
+    marginal_knots = arguments.check_int('marginal_knots', marginal_knots, 2)
     seed = arguments.check_int('seed', seed, least=0)
     if lipschitz_budget is not None:
       lipschitz_budget = arguments.check_positive(

@@ -49,6 +49,10 @@ class VectorLayers:
         )
     self._size = size
     self._hidden_units = arguments.check_int('hidden_units', hidden_units)
+    if hidden_units % 2:
+      raise ValueError(
+          f'Argument `hidden_units` must be even, got {hidden_units}.'
+      )
     self._num_features = num_features
     # The certificate of a layer has a safety factor for rounding.
     self._share = log_lipschitz and (
