@@ -55,7 +55,7 @@ def fit(
     validation=0.1,
     train_steps=4000,
     batch_size=128,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     schedule='cosine',
     eval_every=100,
     patience=20,
