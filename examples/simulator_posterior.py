@@ -109,6 +109,7 @@ def _draw(path, posteriors):
 
 
 def main(argv):
+  """Simulates, trains, and compares draws."""
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   if _HIDDEN.value % 2:
@@ -128,7 +129,7 @@ def main(argv):
       seed=_SEED.value,
   )
   predicted = fo.initialize_at_optimum(distribution, theta, conditioning=x)
-  print(f'At the closed-form optimum: {predicted:.3f} nats, as is known before.')
+  print(f'At the closed-form optimum: {predicted:.3f} nats.')
   result = fo.training.fit(
       distribution,
       theta,

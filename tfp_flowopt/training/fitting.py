@@ -82,10 +82,12 @@ def fit(
   #### Example
 
   ```python
-  distribution = fo.vector_flow(2, conditioning=[3])
+  c = tf.random.normal([500, 2])
+  x = c + 0.1 * tf.random.normal([500, 2])
+  distribution = fo.vector_flow(2, num_steps=1, conditioning=[2])
   fo.initialize_at_optimum(distribution, x, conditioning=c)
-  result = fo.training.fit(distribution, x, c)
-  distribution.log_prob(x, bijector_kwargs={'conditioning': c})
+  result = fo.training.fit(distribution, x, c, train_steps=10)
+  print(result.validation, result.best_step)
   ```
 
   Args:
