@@ -195,6 +195,20 @@ SUITES = {
             'ours', 'ours unbounded', 'tfb.Glow', 'normflows', 'normflows exp'
         )]})],
     ),
+    'vectors': Suite(
+        'held-out nats of flows of vectors, beside zuko and normflows',
+        [Cases('vectors', {
+            'train_steps': 3000, 'batch_size': 128, 'num_threads': 1,
+        }, {
+            'dataset': ['breast cancer (30-D)', 'digits (64-D)',
+                        'two moons (2-D)', 'conditional (2-D given 2-D)'],
+            'arm,rate': [
+                ('Gaussian', None), ('ours', 3e-3), ('ours affine', 3e-3),
+                ('ours without curves', 3e-3), ('zuko NSF', 1e-3),
+                ('zuko MAF', 1e-3), ('normflows', 1e-3),
+            ],
+        })],
+    ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {

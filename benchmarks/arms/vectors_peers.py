@@ -20,12 +20,11 @@ _EVAL_EVERY = 100
 class _OfZuko(torch.nn.Module):
   """`zuko.flows`, by the name of a class there."""
 
-  def __init__(self, name, size, num_features, whiten):
+  def __init__(self, name, size, num_features):
     super().__init__()
     import zuko
 
     self._flow = getattr(zuko.flows, name)(size, num_features)
-    self._whiten = whiten
 
   def log_prob(self, x, c=None):
     return self._flow(c).log_prob(x)
@@ -57,7 +56,7 @@ class _OfNormflows(torch.nn.Module):
 
 
 class Vectors:
-  """A flow of vectors; settings as for `arms/vectors.py`."""
+  """A flow of vectors; settings as for `vectors_flowopt.py`."""
 
   def __init__(self, settings):
     torch.manual_seed(settings['seed'])
@@ -76,7 +75,7 @@ class Vectors:
       self._model = _OfNormflows(size, num_features)
     else:
       name = settings['arm'].removeprefix('zuko ')
-      self._model = _OfZuko(name, size, num_features, False)
+      self._model = _OfZuko(name, size, num_features)
 
   def _log_prob(self, part, rows=slice(None)):
     x = self._arrays[f'{part}_x'][rows]
@@ -132,10 +131,6 @@ class Vectors:
         'test': float(test.mean()),
         'error': float(test.std() / math.sqrt(len(test))),
     }
-
-  def sample(self, path, num):
-    """Draws for each row of an array of conditions, written to a file."""
-    raise NotImplementedError
 
 
 if __name__ == '__main__':

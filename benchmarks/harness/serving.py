@@ -14,7 +14,7 @@ import time
 __all__ = ['Arm', 'peak_mib', 'python_of_peers', 'serve']
 
 _BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
-_PEERS = ['torch==2.13.0', 'normflows==1.7.3', 'numpy<2.4']
+_PEERS = ['torch==2.13.0', 'normflows==1.7.3', 'zuko==1.6.0', 'numpy<2.4']
 
 
 def peak_mib():

@@ -30,6 +30,31 @@ def train_step(results):
   )
 
 
+def vectors(results):
+  """Held-out nats of flows of vectors; means over seeds."""
+  found = {}
+  for record in results('vectors'):
+    key = record['settings']['arm'], record['settings']['dataset']
+    found.setdefault(key, []).append(record['values'])
+  arms, datasets = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+  rows = []
+  for arm in arms:
+    row = [arm]
+    for dataset in datasets:
+      runs = found.get((arm, dataset), [])
+      if not runs:
+        row.append('')
+        continue
+      test, error, seconds = (
+          sum(run[name] for run in runs) / len(runs)
+          for name in ('test', 'error', 'seconds')
+      )
+      error /= len(runs) ** 0.5
+      row.append(f'{test:.2f} ± {error:.2f} ({seconds:.0f} s)')
+    rows.append(row)
+  return markdown.table('|'.join(['', *datasets]), rows)
+
+
 def budget_frontier(results):
   """What budgets cost; one seed has all of them."""
   found = runs_lib.newest(
@@ -150,4 +175,5 @@ SECTIONS = {
     'budget_frontier': budget_frontier,
     'input_pipeline': input_pipeline,
     'replicas': replicas,
+    'vectors': vectors,
 }

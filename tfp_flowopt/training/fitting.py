@@ -23,6 +23,8 @@ from tfp_flowopt.training import train_step
 
 __all__ = ['FitResult', 'fit']
 
+# Steps between evaluations, by default: at least, and at most.
+_EVAL_STEPS = 20, 100
 # Examples that are evaluated at once.
 _EVAL_BATCH = 4096
 _HISTORY = 'history.json'
@@ -57,7 +59,7 @@ def fit(
     batch_size=128,
     learning_rate=3e-3,
     schedule='cosine',
-    eval_every=100,
+    eval_every=None,
     patience=20,
     clip_norm=10.0,
     ema_decay=0.99,
@@ -104,7 +106,8 @@ def fit(
     learning_rate: Adam's.
     schedule: `'constant'`, or `'cosine'`: half a cosine down to 0 at
       `train_steps`.
-    eval_every: Steps between evaluations.
+    eval_every: Steps between evaluations; by default two passes over the data,
+      20 steps at least and 100 at most.
     patience: So many evaluations in a row without a new best one end the run;
       `None`: all steps are taken.
     clip_norm: Bound of the global norm of the gradient.
@@ -129,7 +132,8 @@ def fit(
     )
   if patience is not None:
     arguments.check_int('patience', patience)
-  arguments.check_int('eval_every', eval_every)
+  if eval_every is not None:
+    eval_every = arguments.check_int('eval_every', eval_every)
   train, held_out = array_data.training_and_validation(
       distribution, x, conditioning, validation, seed
   )
@@ -143,6 +147,10 @@ def fit(
       ema_decay=ema_decay,
       seed=seed,
   )
+  if eval_every is None:
+    # A small set is learned by heart in a few passes.
+    passes = 2 * train.num // config.batch_size
+    eval_every = min(max(passes, _EVAL_STEPS[0]), _EVAL_STEPS[1])
   run = _Run(distribution, train, held_out, config, eval_every, workdir)
   return run(patience, quiet)
 

@@ -1,0 +1,76 @@
+"""Our flow of vectors, beside `vectors_peers.py`."""
+
+import time
+
+from harness import serving
+import numpy as np
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+class Vectors:
+  """A `vector_flow`, trained by `fit`.
+
+  Settings: `arm`, `path` (an .npz file of `train_x`, `train_c` and so on),
+  `rate`, `batch_size`, `train_steps`, `seed`, `num_threads`; `flow`, arguments
+  of `vector_flow`.
+  """
+
+  def __init__(self, settings):
+    tf.config.threading.set_intra_op_parallelism_threads(
+        settings['num_threads']
+    )
+    self._settings = settings
+    with np.load(settings['path']) as arrays:
+      self._arrays = {k: v.astype(np.float32) for k, v in arrays.items()}
+
+  def _given(self, part):
+    return self._arrays[f'{part}_x'], self._arrays.get(f'{part}_c')
+
+  def train(self):
+    """Trains; what was reached."""
+    settings, began = self._settings, time.perf_counter()
+    x, c = self._given('train')
+    distribution = fo.vector_flow(
+        x.shape[1],
+        conditioning=None if c is None else [c.shape[1]],
+        seed=settings['seed'],
+        **settings['flow'],
+    )
+    predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
+    held_out, held_out_c = self._given('validation')
+    result = fo.training.fit(
+        distribution,
+        x,
+        c,
+        validation=held_out if c is None else (held_out, held_out_c),
+        train_steps=settings['train_steps'],
+        batch_size=settings['batch_size'],
+        learning_rate=settings['rate'],
+        seed=settings['seed'],
+        quiet=True,
+    )
+    seconds = time.perf_counter() - began
+    x, c = self._given('test')
+    kwargs = {} if c is None else {'conditioning': c}
+    values = np.asarray(
+        distribution.log_prob(x, bijector_kwargs=kwargs), np.float64
+    )
+    return {
+        'finite': result.skipped_steps == 0,
+        'num_steps': result.history[-1]['step'],
+        'seconds': seconds,
+        'parameters': sum(
+            v.shape.num_elements() for v in distribution.trainable_variables
+        ),
+        'predicted': predicted,
+        'start': result.history[0]['validation'],
+        'validation': result.validation,
+        'test': values.mean(),
+        'error': values.std() / len(values) ** 0.5,
+    }
+
+
+if __name__ == '__main__':
+  serving.serve(Vectors)

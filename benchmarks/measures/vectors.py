@@ -1,0 +1,130 @@
+"""Held-out nats of flows of vectors, beside zuko's and normflows'.
+
+All get the same split of the same standardised data, Adam and early stopping.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+from harness import serving
+import numpy as np
+
+# Our variants, by arm.
+_OURS = {
+    'ours': {},
+    'ours affine': {'coupling': 'affine'},
+    'ours without curves': {'gaussianize_marginals': False},
+}
+
+
+def measure(settings, seed, context):
+  """See `run.py`; `dataset` and `arm`."""
+  arm = settings['arm']
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / 'data.npz'
+    np.savez(path, **split(*_DATASETS[settings['dataset']](seed), seed))
+    if arm in _OURS:
+      python, program = sys.executable, 'vectors_flowopt.py'
+    elif arm == 'Gaussian':
+      return _gaussian(path)
+    else:
+      python, program = serving.python_of_peers(context.peers), (
+          'vectors_peers.py'
+      )
+    process = serving.Arm(
+        python,
+        program,
+        {**settings, 'seed': seed, 'path': str(path),
+         'flow': _OURS.get(arm, {})},
+        num_threads=settings['num_threads'],
+    )
+    try:
+      return process.value('train')
+    finally:
+      process.close()
+
+
+def split(x, c, seed):
+  """Standardised parts: 70 % to train, 15 % each to validate and test."""
+  order = np.random.default_rng([seed, 7]).permutation(len(x))
+  first, second = int(0.7 * len(x)), int(0.85 * len(x))
+  rows = {
+      'train': order[:first],
+      'validation': order[first:second],
+      'test': order[second:],
+  }
+  mean, scale = x[rows['train']].mean(axis=0), x[rows['train']].std(axis=0)
+  x = (x - mean) / np.where(scale > 0, scale, 1.0)
+  parts = {f'{name}_x': x[own] for name, own in rows.items()}
+  if c is not None:
+    parts |= {f'{name}_c': c[own] for name, own in rows.items()}
+  return parts
+
+
+def _gaussian(path):
+  """The closed form: linear in the condition, one covariance."""
+  with np.load(path) as arrays:
+    parts = dict(arrays)
+
+  def features(name):
+    ones = np.ones([len(parts[f'{name}_x']), 1])
+    return np.concatenate([ones, parts.get(f'{name}_c', ones[:, :0])], axis=1)
+
+  matrix = np.linalg.lstsq(features('train'), parts['train_x'], rcond=None)[0]
+
+  def residuals(name):
+    return parts[f'{name}_x'] - features(name) @ matrix
+
+  covariance = np.cov(residuals('train').T, bias=True)
+  size, rest = len(covariance), residuals('test')
+  squares = np.sum(rest * np.linalg.solve(covariance, rest.T).T, axis=1)
+  values = -0.5 * (
+      squares + np.linalg.slogdet(2.0 * np.pi * covariance)[1]
+  )
+  return {
+      'finite': True,
+      'num_steps': 0,
+      'seconds': 0.0,
+      'parameters': size * (size + 1) // 2 + matrix.size,
+      'test': values.mean(),
+      'error': values.std() / len(values) ** 0.5,
+  }
+
+
+def _breast_cancer(seed):
+  from sklearn import datasets
+
+  del seed
+  return datasets.load_breast_cancer().data, None
+
+
+def _digits(seed):
+  from sklearn import datasets
+
+  x = datasets.load_digits().data
+  return x + np.random.default_rng([seed, 3]).random(x.shape), None
+
+
+def _moons(seed):
+  from sklearn import datasets
+
+  return datasets.make_moons(4000, noise=0.05, random_state=seed)[0], None
+
+
+def _conditional(seed):
+  """Shift, scale and two modes depend on the condition."""
+  rng = np.random.default_rng([seed, 3])
+  c, e = rng.uniform(-2, 2, [6000, 2]), rng.normal(size=[6000, 2])
+  sign = np.sign(rng.random(6000) - 0.5)
+  first = np.sin(2 * c[:, 0]) + 0.3 * np.exp(0.5 * c[:, 1]) * e[:, 0]
+  second = c[:, 0] * c[:, 1] + sign + 0.3 * e[:, 1] + 0.5 * e[:, 0] ** 2
+  return np.stack([first, second], axis=1), c
+
+
+_DATASETS = {
+    'breast cancer (30-D)': _breast_cancer,
+    'digits (64-D)': _digits,
+    'two moons (2-D)': _moons,
+    'conditional (2-D given 2-D)': _conditional,
+}

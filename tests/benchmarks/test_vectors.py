@@ -1,0 +1,42 @@
+"""The benchmark of flows of vectors."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+
+@pytest.fixture(name='vectors')
+def _vectors(monkeypatch):
+  monkeypatch.syspath_prepend(
+      pathlib.Path(__file__).parents[2] / 'benchmarks'
+  )
+  from measures import vectors
+
+  return vectors
+
+
+def test_parts_are_apart_and_standardised(vectors):
+  x = np.arange(200.0).reshape([100, 2])
+  parts = vectors.split(x, x[:, :1], seed=0)
+  sizes = [len(parts[f'{n}_x']) for n in ('train', 'validation', 'test')]
+  assert sizes == [70, 15, 15]
+  conditions = [parts[f'{n}_c'] for n in ('train', 'validation', 'test')]
+  assert len(np.unique(np.concatenate(conditions))) == 100
+  np.testing.assert_allclose(parts['train_x'].mean(axis=0), 0, atol=1e-12)
+  np.testing.assert_allclose(parts['train_x'].std(axis=0), 1)
+
+
+def test_the_gaussian_is_that_of_scipy(vectors, tmp_path):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=[300, 2]) @ rng.normal(size=[2, 2])
+  path = tmp_path / 'data.npz'
+  parts = vectors.split(x, None, seed=0)
+  np.savez(path, **parts)
+  values = vectors._gaussian(path)
+  train = parts['train_x']
+  expected = stats.multivariate_normal(
+      train.mean(axis=0), np.cov(train.T, bias=True)
+  ).logpdf(parts['test_x'])
+  assert values['test'] == pytest.approx(np.mean(expected))
