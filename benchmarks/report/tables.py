@@ -36,7 +36,9 @@ def vectors(results):
   for record in results('vectors'):
     key = record['settings']['arm'], record['settings']['dataset']
     found.setdefault(key, []).append(record['values'])
-  arms, datasets = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
+  arms, datasets = (
+      list(dict.fromkeys(names)) for names in zip(*found, strict=True)
+  )
   rows = []
   for arm in arms:
     row = [arm]
