@@ -7,6 +7,7 @@ import pytest
 from support import registry
 import tensorflow as tf
 import tensorflow_probability as tfp
+import tf_keras
 
 import tfp_flowopt as fo
 
@@ -208,6 +209,41 @@ def test_it_is_exported_and_served(rng, tmp_path):
       rtol=1e-3,
       atol=1e-3,
   )
+
+
+def test_it_works_inside_of_tfp(rng):
+  x, _ = data(rng, 20)
+  distribution = moved(fo.vector_flow(3, **SMALL))
+  flow = distribution.bijector
+  log_prob = distribution.log_prob(x)
+  chain = tfb.Chain([tfb.Shift(1.0), flow])
+  shifted = tfp.distributions.TransformedDistribution(
+      distribution.distribution, chain
+  )
+  np.testing.assert_allclose(
+      shifted.log_prob(x + 1.0), log_prob, rtol=1e-4, atol=1e-4
+  )
+  joint = tfp.distributions.JointDistributionNamed({
+      'x': distribution,
+      'y': lambda x: tfp.distributions.Normal(x[..., 0], 1.0),
+  })
+  draws = joint.sample(5, seed=[0, 1])
+  assert draws['x'].shape == [5, 3] and draws['y'].shape == [5]
+  assert joint.log_prob(draws).shape == [5]
+  # Sampling is explicit the other way round, for a surrogate posterior.
+  target = tfp.distributions.MultivariateNormalDiag([1.0, 2.0, 3.0])
+  surrogate = tfp.distributions.TransformedDistribution(
+      distribution.distribution, tfb.Invert(flow)
+  )
+  losses = tfp.vi.fit_surrogate_posterior(
+      target.log_prob,
+      surrogate,
+      optimizer=tf_keras.optimizers.Adam(0.05),
+      num_steps=30,
+      sample_size=16,
+      seed=[0, 1],
+  )
+  assert np.all(np.isfinite(losses)) and losses[-1] < losses[0] - 1.0
 
 
 def test_copies_and_checkpoints(rng, tmp_path):
