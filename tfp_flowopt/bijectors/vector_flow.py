@@ -246,25 +246,22 @@ class VectorFlow(base.JointBijector):
   def _conditioning_ndims(self):
     return self._conditioning.event_ndims if self._conditioning else None
 
-  def _forward_event_shape(self, input_shape):
+  def _shape(self, method, shape):
     if self._support is None:
-      return input_shape
-    return self._support.forward_event_shape(input_shape)
+      return shape
+    return getattr(self._support, method)(shape)
+
+  def _forward_event_shape(self, input_shape):
+    return self._shape('forward_event_shape', input_shape)
 
   def _inverse_event_shape(self, output_shape):
-    if self._support is None:
-      return output_shape
-    return self._support.inverse_event_shape(output_shape)
+    return self._shape('inverse_event_shape', output_shape)
 
   def _forward_event_shape_tensor(self, input_shape):
-    if self._support is None:
-      return input_shape
-    return self._support.forward_event_shape_tensor(input_shape)
+    return self._shape('forward_event_shape_tensor', input_shape)
 
   def _inverse_event_shape_tensor(self, output_shape):
-    if self._support is None:
-      return output_shape
-    return self._support.inverse_event_shape_tensor(output_shape)
+    return self._shape('inverse_event_shape_tensor', output_shape)
 
   def features(self, conditioning=None, batch_shape=None):
     """Conditioning, as `inverse` takes it, as the parts take it.

@@ -206,13 +206,10 @@ class _Run:
     if 'settings' in kept:
       run_settings.check_same_run(kept['settings'], settings, self._workdir)
     self._checkpoints.restore_newest()
-    done = self._done
-    rows = kept.get('history', [])
-    self._history = [
-        {**row, 'train': math.nan if row['train'] is None else row['train']}
-        for row in rows
-        if row['step'] <= done
-    ]
+    for row in kept.get('history', []):
+      if row['step'] <= self._done:
+        none = math.nan if row['train'] is None else row['train']
+        self._history.append({**row, 'train': none})
 
   @property
   def _done(self):
