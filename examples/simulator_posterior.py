@@ -25,6 +25,7 @@ import numpy as np
 import onednn  # noqa: F401
 import tensorflow as tf
 import tensorflow_probability as tfp
+import two_moons
 
 import tfp_flowopt as fo
 
@@ -51,35 +52,6 @@ _SEED = flags.DEFINE_integer(
 # What is drawn of each posterior.
 _NUM_DRAWS = 2000
 _OBSERVATIONS = ([0.0, 0.0], [-0.5, 0.3], [0.1, -0.6])
-
-
-def _noise(rng, num):
-  """Points of a crescent, `[num, 2]`."""
-  angle = rng.uniform(-0.5 * math.pi, 0.5 * math.pi, num)
-  radius = rng.normal(0.1, 0.01, num)
-  return np.stack(
-      [radius * np.cos(angle) + 0.25, radius * np.sin(angle)], axis=1
-  )
-
-
-def simulate(theta, rng):
-  """Observations `[N, 2]` of parameters `[N, 2]`."""
-  total, difference = theta[:, 0] + theta[:, 1], theta[:, 1] - theta[:, 0]
-  mean = np.stack([-np.abs(total), difference], axis=1) / math.sqrt(2.0)
-  return mean + _noise(rng, len(theta))
-
-
-def exact_posterior(x, num, rng):
-  """Draws `[num, 2]` of the posterior of one observation `[2]`."""
-  draws = np.zeros([0, 2])
-  while len(draws) < num:
-    first, second = (np.asarray(x) - _noise(rng, num)).T * math.sqrt(2.0)
-    # The crescents of both signs are as likely.
-    total = np.where(rng.random(num) < 0.5, -1.0, 1.0) * np.abs(first)
-    theta = 0.5 * np.stack([total - second, total + second], axis=1)
-    inside = np.all(np.abs(theta) < 1.0, axis=1) & (first <= 0.0)
-    draws = np.concatenate([draws, theta[inside]])
-  return draws[:num]
 
 
 def energy_distance(a, b):
@@ -116,7 +88,7 @@ def main(argv):
     raise app.UsageError('--hidden must be even.')
   rng = np.random.default_rng(_SEED.value)
   theta = rng.uniform(-1.0, 1.0, [_SIMULATIONS.value, 2])
-  x = simulate(theta, rng).astype(np.float32)
+  x = two_moons.simulate(theta, rng).astype(np.float32)
   theta = theta.astype(np.float32)
 
   began = time.monotonic()
@@ -151,9 +123,9 @@ def main(argv):
             seed=[_SEED.value, 1],
             bijector_kwargs={'conditioning': given},
         ).numpy(),
-        'exact': exact_posterior(observation, _NUM_DRAWS, rng),
+        'exact': two_moons.exact_posterior(observation, _NUM_DRAWS, rng),
     }
-    again = exact_posterior(observation, _NUM_DRAWS, rng)
+    again = two_moons.exact_posterior(observation, _NUM_DRAWS, rng)
     posteriors.append((observation, samples))
     rows.append({
         'observation': observation,

@@ -38,7 +38,7 @@ def test_wrong_flags():
 
 def test_exact_draws_explain_the_observation(monkeypatch):
   monkeypatch.syspath_prepend(BINARY.parent)
-  import simulator_posterior as example
+  import two_moons as example
 
   rng = np.random.default_rng(0)
   x = np.array([-0.5, 0.3])
