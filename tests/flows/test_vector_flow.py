@@ -13,6 +13,7 @@ import tfp_flowopt as fo
 
 tfb = tfp.bijectors
 SMALL = {'num_steps': 2, 'hidden_units': 8}
+LINEAR = {'gaussianize_marginals': False, 'gaussianize_radius': False}
 KINDS = ['affine', 'spline', 'residual']
 
 
@@ -86,8 +87,8 @@ def test_the_start_is_what_is_predicted(rng):
   x, c = data(rng)
   values = []
   for kwargs in (
-      {'gaussianize_marginals': False},
-      {'gaussianize_marginals': False, 'conditioning': [2]},
+      LINEAR,
+      {**LINEAR, 'conditioning': [2]},
       {'conditioning': [2]},
   ):
     distribution = fo.vector_flow(3, **SMALL, **kwargs)

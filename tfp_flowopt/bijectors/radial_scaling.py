@@ -25,6 +25,7 @@ _TINY = 1e-30
 _HUGE = 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
 _TILES = [1, 2, 3, 4, 5]
+_LOG_RADIUS_BOUND = 20.0
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -73,6 +74,7 @@ class RadialScaling(base.JointBijector):
       radius_range=_RADIUS_RANGE,
       num_groups=1,
       dtype=tf.float32,
+      event_ndims=3,
       validate_args=False,
       name='radial_scaling',
   ):
@@ -89,6 +91,7 @@ class RadialScaling(base.JointBijector):
       num_groups: Number of groups of channels, the `G` above; it must divide
         the number of channels. `None`: each channel is a group.
       dtype: Type of the variables.
+      event_ndims: 3, or 1 for vectors `[C]`, which are one tile.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -101,13 +104,18 @@ class RadialScaling(base.JointBijector):
     arguments.check_range('radius_range', radius_range)
     dtype = arguments.check_dtype('dtype', dtype)
     self._configure(tile_size, num_groups)
+    arguments.check_choice('event_ndims', event_ndims, (1, 3))
+    if event_ndims == 1 and self._tile_size > 1:
+      raise ValueError(
+          f'Argument `tile_size` must be 1 for vectors, got {tile_size}.'
+      )
     with tf.name_scope(name) as name:
       self._log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
       self._log_radii = tf.Variable(
           radial_terms.initial_log_radii(num_terms, radius_range, dtype),
           name='log_radii',
       )
-      super().__init__(3, dtype, parameters, name)
+      super().__init__(event_ndims, dtype, parameters, name)
 
   def _configure(self, tile_size, num_groups):
     self._tile_size = arguments.check_int('tile_size', tile_size)
@@ -129,6 +137,23 @@ class RadialScaling(base.JointBijector):
   def num_groups(self):
     """Number of groups of channels; `None` if each channel is one."""
     return self._num_groups
+
+  def initialize(self, log_slopes, radii):
+    """Sets the `s_j` and `B_j`, arrays `[J]`.
+
+    Raises:
+      ValueError: If a slope is not within the bound, or a radius not positive.
+    """
+    self._log_slopes.initialize(log_slopes)
+    radii = np.asarray(radii, np.float64)
+    largest = math.exp(_LOG_RADIUS_BOUND)
+    if not np.all((radii > 1.0 / largest) & (radii < largest)):
+      raise ValueError(
+          f'Argument `radii` must be in (1 / {largest:.0f}, {largest:.0f}), '
+          f'got {radii}.'
+      )
+    log_radii = np.arctanh(np.log(radii) / _LOG_RADIUS_BOUND)
+    self._log_radii.assign(tf.cast(_LOG_RADIUS_BOUND * log_radii, self.dtype))
 
   def _forward_and_log_det(self, x):
     return self._scale(radial_terms.undo_terms, x)
@@ -158,13 +183,17 @@ class RadialScaling(base.JointBijector):
 
   def _scale(self, terms, x):
     """Scales each tile as `terms` says, given its radius."""
-    x = base.check_event(x, [None, None, None], self.name)
+    ndims = self.forward_min_event_ndims
+    x = base.check_event(x, [None] * ndims, self.name)
     dtype, x = x.dtype, half_precision.widened(x)
-    y, log_det = self.scale_tiles(terms, x, *self._scales_and_radii(x.dtype))
+    images = x if ndims == 3 else x[..., tf.newaxis, tf.newaxis, :]
+    y, log_det = self.scale_tiles(
+        terms, images, *self._scales_and_radii(x.dtype)
+    )
     y = tf.reshape(y, base.shape_of(x))
-    log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
+    log_det = tf.reshape(log_det, base.shape_of(x)[:-ndims])
     y.set_shape(x.shape)
-    log_det.set_shape(x.shape[:-3])
+    log_det.set_shape(x.shape[:-ndims])
     return tf.cast(y, dtype), tf.cast(log_det, dtype)
 
   def scale_tiles(self, terms, x, scales, radii):
@@ -274,7 +303,8 @@ def scales_and_radii(log_slopes, log_radii, dtype):
       tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
   )
   # A bound far beyond any data keeps training from leaving float32.
-  return tf.exp(log_slopes), tf.exp(20.0 * tf.tanh(log_radii / 20.0))
+  bound = _LOG_RADIUS_BOUND
+  return tf.exp(log_slopes), tf.exp(bound * tf.tanh(log_radii / bound))
 
 
 class _Tangent(tfp.bijectors.Bijector):

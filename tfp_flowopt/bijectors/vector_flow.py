@@ -8,6 +8,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import conditional_shift
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import marginal_gaussianization
+from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
@@ -17,6 +18,9 @@ from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import orthogonal
 
 __all__ = ['VectorFlow']
+
+# Of `radius`, as a logarithm: a little more than is chosen from data.
+_SLOPE_BOUND = 4.5
 
 
 class VectorFlow(base.JointBijector):
@@ -29,18 +33,18 @@ class VectorFlow(base.JointBijector):
   3. `shift`: what the condition predicts linearly, `y - B c`
      (`ConditionalShift`);
   4. `whiten`: a linear map (`InvertibleConv1x1`);
-  5. `steps`: `num_steps` times a linear map and a coupling or residual layer.
+  5. `radius`: vectors far out come nearer (`RadialScaling`);
+  6. `steps`: `num_steps` times a linear map and a coupling or residual layer.
 
-  A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 4 at
-  their optimum in closed form: together the Gaussian copula, given the
-  condition. The steps start as rotations, which a standard normal does not see,
+  A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 5 at
+  their optimum: an elliptical copula, given the condition. The steps start as rotations, which a standard normal does not see,
   and are trained.
 
   Conditions are class labels or vectors. They shift in 3, and enter the
-  networks of 5; constants are those for any condition.
+  networks of 6; constants are those for any condition.
 
   Lipschitz constants: the products of those of the parts; `lipschitz_budget`
-  bounds those of the layers in 5. Without a budget each has constants of its
+  bounds those of the layers in 6. Without a budget each has constants of its
   own. Curves and linear maps have those that the data choose.
 
   #### Example
@@ -65,6 +69,7 @@ class VectorFlow(base.JointBijector):
       lipschitz_budget=None,
       conditioner_lipschitz=None,
       gaussianize_marginals=True,
+      gaussianize_radius=True,
       marginal_knots=33,
       log_range=1.0,
       seed=0,
@@ -90,6 +95,7 @@ class VectorFlow(base.JointBijector):
       conditioner_lipschitz: Positive Python `float`, the constant of each
         network of a coupling; not with a budget, which chooses it.
       gaussianize_marginals: Whether there are curves.
+      gaussianize_radius: Whether there is `radius`, for heavy tails.
       marginal_knots: Number of knots of each.
       log_range: Range of the singular values of the linear maps (`whiten` and
         those of the steps), see `InvertibleConv1x1`.
@@ -104,9 +110,8 @@ class VectorFlow(base.JointBijector):
     parameters = dict(locals())
     event_size = arguments.check_int('event_size', event_size, least=2)
     num_steps = arguments.check_int('num_steps', num_steps)
-    arguments.check_choice(
-        'gaussianize_marginals', gaussianize_marginals, (False, True)
-    )
+    for key in ('gaussianize_marginals', 'gaussianize_radius'):
+      arguments.check_choice(key, parameters[key], (False, True))
     marginal_knots = arguments.check_int('marginal_knots', marginal_knots, 2)
     seed = arguments.check_int('seed', seed, least=0)
     if lipschitz_budget is not None:
@@ -149,6 +154,11 @@ class VectorFlow(base.JointBijector):
             ),
         )
       self._whiten = _linear(size, log_range, dtype, 'whiten')
+      self._radius = None
+      if gaussianize_radius:
+        self._radius = radial_scaling.RadialScaling(
+            num_terms=1, slope_bound=_SLOPE_BOUND, event_ndims=1, dtype=dtype
+        )
       layers = vector_layers.VectorLayers(
           size,
           coupling,
@@ -209,6 +219,11 @@ class VectorFlow(base.JointBijector):
     return self._whiten
 
   @property
+  def radius(self):
+    """The `RadialScaling` of whole vectors, or `None`."""
+    return self._radius
+
+  @property
   def steps(self):
     """The `RepeatedSteps`."""
     return self._steps
@@ -231,7 +246,13 @@ class VectorFlow(base.JointBijector):
   @property
   def parts_of_unconstrained(self):
     """The same without the support."""
-    parts = [self._marginals, self._shift, self._whiten, self._steps]
+    parts = [
+        self._marginals,
+        self._shift,
+        self._whiten,
+        self._radius,
+        self._steps,
+    ]
     return [part for part in parts if part is not None]
 
   def bounds_by_part(self):

@@ -1,12 +1,11 @@
 """The closed-form start of flows of vectors."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
+from tfp_flowopt.flows import elliptical
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import event_arrays
 from tfp_flowopt.internal import module_tree
@@ -18,7 +17,7 @@ _BATCH = 65536
 
 
 def initialize_vectors(distribution, data, conditioning, lipschitz):
-  """Puts curves, shift and whitening of a `VectorFlow` at their optimum.
+  """Puts curves, shift, whitening and radius of a `VectorFlow` at their optimum.
 
   Returns the mean log-likelihood of the data, in nats, by the closed forms. The
   arguments are those of `initialize_at_optimum`. The flow is unchanged after an
@@ -48,44 +47,43 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     )
     y, log_det = _mapped(curves, y)
     log_likelihood += log_det
-  features, spec = None, None
+  features = None
   if flow.shift is not None:
     features = flow.features(conditioning).numpy()
     center, scale = features.mean(axis=0), features.std(axis=0)
     # What does not vary is left alone.
     scale = np.where(scale > 1e-6 * np.abs(center), scale, 1.0)
-    features, spec = (features - center) / scale, [len(center)]
-  correlation = optimum.AutoCorrelation(
-      'dense', [flow.latent_size], conditioning=spec
-  )
-  for i in range(0, len(y), _BATCH):
-    rows = slice(i, i + _BATCH)
-    correlation.update(y[rows], None if spec is None else features[rows])
-  moments = correlation.moments()
-  best = whitening.whitening_map(
-      moments,
-      lipschitz,
-      np.zeros([flow.latent_size]),
-      flow.steps.num_steps,
-      flow.dtype,
+    features = (features - center) / scale
+  best = elliptical.elliptical_map(
+      y,
+      np.zeros([len(y), 0]) if features is None else features,
+      flow.radius is not None,
+      lambda moments: whitening.whitening_map(
+          moments,
+          lipschitz,
+          np.zeros([flow.latent_size]),
+          flow.steps.num_steps,
+          flow.dtype,
+      ),
   )
   if knots is not None:
     flow.marginals.initialize(*knots)
   if features is not None:
     flow.standardize(center, scale)
-    flow.shift.matrix.assign(tf.cast(moments.regression.matrix, flow.dtype))
+    flow.shift.matrix.assign(tf.cast(best.matrix, flow.dtype))
+  curve, linear = best.curve, best.whitening
   flow.whiten.initialize(
       left=np.eye(flow.latent_size),
-      singular_values=best.scales,
-      right=best.eigenvectors,
-      shift=best.mean,
+      singular_values=linear.scales * np.exp(curve.log_scale),
+      right=linear.eigenvectors,
+      shift=linear.mean,
   )
+  if flow.radius is not None:
+    # The curve is one of latents before they are scaled.
+    radius = np.exp(curve.log_radius + curve.log_scale)
+    flow.radius.initialize([curve.log_slope], [radius])
   flow.mark_initialized()
-  squares = best.scales**2 * best.eigenvalues
-  return log_likelihood + float(
-      np.log(best.scales).sum()
-      - 0.5 * (squares.sum() + flow.latent_size * math.log(2.0 * math.pi))
-  )
+  return log_likelihood + best.log_likelihood
 
 
 def _mapped(bijector, x):

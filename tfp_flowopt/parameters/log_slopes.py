@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -55,6 +56,21 @@ class LogSlopes(tf.Module):
   def num_slopes(self):
     """Number of slopes."""
     return self._raw.shape[-1]
+
+  def initialize(self, values):
+    """Sets slopes without a budget, `[num_slopes]`.
+
+    Raises:
+      ValueError: If one is not within the bound.
+    """
+    values = np.asarray(values, np.float64)
+    if not np.all(np.abs(values) < self._bound):
+      raise ValueError(
+          f'Argument `values` must be below {self._bound} in size, got '
+          f'{values}.'
+      )
+    raw = np.arctanh(values / self._bound) * self._bound / _RATE
+    self._raw.assign(tf.cast(raw, self.dtype))
 
   def join(self, budget):
     """Takes the common factor from a `LipschitzBudget`; `add_path` calls it."""

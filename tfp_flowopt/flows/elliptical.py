@@ -1,0 +1,170 @@
+"""The optimum over linear maps that are followed by a function of the norm."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt import optimum
+from tfp_flowopt.flows import whitening
+
+__all__ = ['EllipticalMap', 'RadialCurve', 'elliptical_map']
+
+# Rows that are added at once.
+_BATCH = 65536
+# Rounds of weights, at most, and the gain in nats a dimension that ends them.
+_ROUNDS, _GAIN = 30, 1e-4
+# Radii that a curve is fitted to, at most.
+_RADII = 10000
+# The grid that is searched: points a side, rounds, and how it shrinks.
+_GRID, _ZOOMS, _SHRINK = 11, 9, 0.45
+_LOG_SLOPES, _LOG_RADII = (0.0, 4.0), (-4.0, 4.0)
+
+
+class RadialCurve(NamedTuple):
+  """`g(r) = e^a r m(r)`, `m(r) = (e^s + r / B) / (1 + r / B)`, `s >= 0`.
+
+  `r` are root mean squares over the `D` dimensions. The term `m` is that of
+  `RadialScaling`; arrays of curves broadcast with `r`.
+  """
+
+  log_slope: float = 0.0
+  log_radius: float = 0.0
+  log_scale: float = 0.0
+
+  @classmethod
+  def fitted(cls, r, size):
+    """The curve `[]` of the highest likelihood for radii `[N]`."""
+    r = np.sort(r)[:: 1 + len(r) // _RADII]
+    centers, widths = zip(
+        *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (_LOG_SLOPES, _LOG_RADII)),
+        strict=True,
+    )
+    steps = np.linspace(-1.0, 1.0, _GRID)
+    for zoom in range(_ZOOMS):
+      slopes, radii = (
+          center + width * _SHRINK**zoom * steps
+          for center, width in zip(centers, widths, strict=True)
+      )
+      slopes = np.clip(slopes, *_LOG_SLOPES)[:, np.newaxis, np.newaxis]
+      radii = radii[:, np.newaxis]
+      new = r * cls(slopes, radii).ratio_and_slope(r)[0]
+      # Of all scales, that of variance 1.
+      scales = -0.5 * np.log(np.mean(new**2, axis=-1, keepdims=True))
+      curves = cls(slopes, radii, scales)
+      values = curves.log_prob(r, size).mean(axis=-1)
+      i, j = np.unravel_index(np.argmax(values), values.shape)
+      centers = slopes[i, 0, 0], radii[j, 0]
+    return cls(*map(float, (*centers, scales[i, j, 0])))
+
+  def ratio_and_slope(self, r):
+    """`m`, and `d(r m)/dr`."""
+    scale, x = np.exp(self.log_slope), r / np.exp(self.log_radius)
+    ratio = (scale + x) / (1.0 + x)
+    return ratio, (scale + 2.0 * x + x**2) / (1.0 + x) ** 2
+
+  def log_prob(self, r, size):
+    """Logarithm of the density of vectors of `size` dimensions, at `r`."""
+    ratio, slope = self.ratio_and_slope(r)
+    square = (np.exp(self.log_scale) * r * ratio) ** 2
+    log_det = size * self.log_scale + (size - 1.0) * np.log(ratio)
+    return log_det + np.log(slope) - 0.5 * size * (square + np.log(2.0 * np.pi))
+
+  def weights(self, r, size):
+    """`-d log_prob / d(size r^2 / 2)`, positive and not increasing."""
+    ratio, slope = self.ratio_and_slope(r)
+    scale, radius = np.exp(self.log_slope), np.exp(self.log_radius)
+    x = r / radius
+    # Of the logarithms of ratio and slope, the derivatives by r, over r.
+    change = (1.0 - scale) / (1.0 + x) ** 2 / (radius * r)
+    change = change * ((size - 1.0) / ratio + 2.0 / (1.0 + x) / slope)
+    return np.exp(2.0 * self.log_scale) * ratio * slope - change / size
+
+
+class EllipticalMap(NamedTuple):
+  """`z = g(|u|) u`, `u` the whitened `y - B c`.
+
+  Attributes:
+    matrix: `B`, `[D, F]` float64.
+    whitening: The `WhiteningMap`.
+    curve: The `RadialCurve`, for root mean squares.
+    log_likelihood: Mean over the data, nats.
+  """
+
+  matrix: np.ndarray
+  whitening: whitening.WhiteningMap
+  curve: RadialCurve
+  log_likelihood: float
+
+
+def elliptical_map(y, features, radial, whitening_map):
+  """The optimum for vectors `y` `[N, D]`, given `features` `[N, F]`.
+
+  Without a curve it is that of `likelihood_optimum`. For any other curve, the
+  best matrix, shift and covariance are those of vectors with the weights
+
+  ```none
+  w(r) = -d log p / d(D r^2 / 2)
+  ```
+
+  (M-estimators: Maronna 1976): vectors far out have small ones. Curve and
+  weights are found in turn, while the likelihood rises. There is no curve where
+  it gains less than its parameters cost (Schwarz 1978).
+
+  Args:
+    y: NumPy array.
+    features: NumPy array, `F` may be 0.
+    radial: Whether there is a curve.
+    whitening_map: Function of moments that returns the `WhiteningMap`.
+
+  Returns:
+    `EllipticalMap`.
+  """
+  y, size = y.astype(np.float64), y.shape[1]
+  center = y.mean(axis=0)
+  features = np.concatenate([features, np.ones([len(y), 1])], axis=1)
+
+  def linear(weights):
+    """For these weights, and the radii that it leaves."""
+    roots = np.sqrt(weights)[:, np.newaxis]
+    # The mean is the coefficient of the feature 1, which has a weight, too.
+    correlation = optimum.AutoCorrelation(
+        'dense', [size], centered=False, conditioning=[features.shape[1]]
+    )
+    for i in range(0, len(y), _BATCH):
+      rows = slice(i, i + _BATCH)
+      correlation.update(
+          roots[rows] * (y[rows] - center), roots[rows] * features[rows]
+      )
+    moments = correlation.moments()
+    matrix = moments.regression.matrix.numpy()
+    matrix, mean = matrix[:, :-1], center + matrix[:, -1]
+    found = whitening_map(
+        dataclasses.replace(moments, mean=tf.constant(mean))
+    )
+    latents = y - features[:, :-1] @ matrix.T - mean
+    latents = latents @ found.eigenvectors * found.scales
+    radii = np.sqrt(np.mean(latents**2, axis=1))
+    return EllipticalMap(matrix, found, RadialCurve(), 0.0), radii
+
+  def with_curve(found, radii, curve):
+    return found._replace(
+        curve=curve,
+        log_likelihood=np.log(found.whitening.scales).sum()
+        + curve.log_prob(radii, size).mean(),
+    )
+
+  found, radii = linear(np.ones(len(y)))
+  best = with_curve(found, radii, RadialCurve())
+  if not radial:
+    return best
+  cost = 1.5 * np.log(len(y)) / len(y)
+  least = best.log_likelihood + cost
+  for _ in range(_ROUNDS):
+    found = with_curve(found, radii, RadialCurve.fitted(radii, size))
+    if found.log_likelihood < least:
+      break
+    best, least = found, found.log_likelihood + _GAIN * size
+    found, radii = linear(best.curve.weights(radii, size))
+  return best
