@@ -37,8 +37,8 @@ class VectorFlow(base.JointBijector):
   6. `steps`: `num_steps` times a linear map and a coupling or residual layer.
 
   A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 5 at
-  their optimum: an elliptical copula, given the condition. The steps start as rotations, which a standard normal does not see,
-  and are trained.
+  their optimum: an elliptical copula, given the condition. The steps start as
+  rotations, which a standard normal does not see, and are trained.
 
   Conditions are class labels or vectors. They shift in 3, and enter the
   networks of 6; constants are those for any condition.

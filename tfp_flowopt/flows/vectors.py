@@ -17,7 +17,7 @@ _BATCH = 65536
 
 
 def initialize_vectors(distribution, data, conditioning, lipschitz):
-  """Puts curves, shift, whitening and radius of a `VectorFlow` at their optimum.
+  """Puts a `VectorFlow` at its closed-form optimum.
 
   Returns the mean log-likelihood of the data, in nats, by the closed forms. The
   arguments are those of `initialize_at_optimum`. The flow is unchanged after an
