@@ -68,7 +68,7 @@ class VectorFlow(base.JointBijector):
       support=None,
       lipschitz_budget=None,
       conditioner_lipschitz=None,
-      gaussianize_marginals=True,
+      gaussianize_marginals=None,
       gaussianize_radius=True,
       marginal_knots=33,
       log_range=1.0,
@@ -94,7 +94,8 @@ class VectorFlow(base.JointBijector):
         `None` for no budget.
       conditioner_lipschitz: Positive Python `float`, the constant of each
         network of a coupling; not with a budget, which chooses it.
-      gaussianize_marginals: Whether there are curves.
+      gaussianize_marginals: Whether there are curves; `None`: as the data that
+        it is initialised with suggest (`initialize_at_optimum`).
       gaussianize_radius: Whether there is `radius`, for heavy tails.
       marginal_knots: Number of knots of each.
       log_range: Range of the singular values of the linear maps (`whiten` and
@@ -110,8 +111,12 @@ class VectorFlow(base.JointBijector):
     parameters = dict(locals())
     event_size = arguments.check_int('event_size', event_size, least=2)
     num_steps = arguments.check_int('num_steps', num_steps)
-    for key in ('gaussianize_marginals', 'gaussianize_radius'):
-      arguments.check_choice(key, parameters[key], (False, True))
+    arguments.check_choice(
+        'gaussianize_marginals', gaussianize_marginals, (None, False, True)
+    )
+    arguments.check_choice(
+        'gaussianize_radius', gaussianize_radius, (False, True)
+    )
     marginal_knots = arguments.check_int('marginal_knots', marginal_knots, 2)
     seed = arguments.check_int('seed', seed, least=0)
     if lipschitz_budget is not None:
@@ -134,7 +139,8 @@ class VectorFlow(base.JointBijector):
       if support is not None:
         size = support.inverse_event_shape([event_size])[-1]
       self._marginals = None
-      if gaussianize_marginals:
+      self._gaussianize_marginals = gaussianize_marginals
+      if gaussianize_marginals is not False:
         self._marginals = marginal_gaussianization.MarginalGaussianization(
             size, marginal_knots, event_ndims=1, dtype=dtype
         )
@@ -207,6 +213,11 @@ class VectorFlow(base.JointBijector):
   def marginals(self):
     """The `MarginalGaussianization` of each component, or `None`."""
     return self._marginals
+
+  @property
+  def gaussianize_marginals(self):
+    """Whether there are curves; `None` if data choose."""
+    return self._gaussianize_marginals
 
   @property
   def shift(self):

@@ -98,7 +98,7 @@ class EllipticalMap(NamedTuple):
   log_likelihood: float
 
 
-def elliptical_map(y, features, radial, whitening_map):
+def elliptical_map(y, features, gain, whitening_map):
   """The optimum for vectors `y` `[N, D]`, given `features` `[N, F]`.
 
   Without a curve it is that of `likelihood_optimum`. For any other curve, the
@@ -115,7 +115,7 @@ def elliptical_map(y, features, radial, whitening_map):
   Args:
     y: NumPy array.
     features: NumPy array, `F` may be 0.
-    radial: Whether there is a curve.
+    gain: What a curve must gain, nats; infinite for none.
     whitening_map: Function of moments that returns the `WhiteningMap`.
 
   Returns:
@@ -157,10 +157,10 @@ def elliptical_map(y, features, radial, whitening_map):
 
   found, radii = linear(np.ones(len(y)))
   best = with_curve(found, radii, RadialCurve())
-  if not radial:
+  if gain == np.inf:
     return best
   cost = 1.5 * np.log(len(y)) / len(y)
-  least = best.log_likelihood + cost
+  least = best.log_likelihood + max(cost, gain)
   for _ in range(_ROUNDS):
     found = with_curve(found, radii, RadialCurve.fitted(radii, size))
     if found.log_likelihood < least:

@@ -14,6 +14,10 @@ __all__ = ['initialize_vectors']
 
 # Rows that are read at once.
 _BATCH = 65536
+# What curves, of components or of the radius, must gain: nats a component. In a
+# table of fewer vectors a component than this, anything; in others training
+# goes further, and has to undo what they bend.
+_FEW, _CURVES_GAIN, _RADIUS_GAIN = 100, 0.3, 0.1
 
 
 def initialize_vectors(distribution, data, conditioning, lipschitz):
@@ -35,18 +39,6 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
           'Argument `data` is not inside of the support of the flow, or at its '
           'edge.'
       )
-  knots = None
-  if flow.marginals is not None:
-    inputs = flow.marginals.inputs
-    knots = optimum.gaussian_curves(y, inputs.shape[1])
-    # A copy: nothing is changed before all is known.
-    curves = module_tree.with_leaves(
-        flow.marginals,
-        [inputs, flow.marginals.outputs],
-        [tf.cast(values, flow.dtype) for values in knots],
-    )
-    y, log_det = _mapped(curves, y)
-    log_likelihood += log_det
   features = None
   if flow.shift is not None:
     features = flow.features(conditioning).numpy()
@@ -54,18 +46,21 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     # What does not vary is left alone.
     scale = np.where(scale > 1e-6 * np.abs(center), scale, 1.0)
     features = (features - center) / scale
-  best = elliptical.elliptical_map(
-      y,
-      np.zeros([len(y), 0]) if features is None else features,
-      flow.radius is not None,
-      lambda moments: whitening.whitening_map(
-          moments,
-          lipschitz,
-          np.zeros([flow.latent_size]),
-          flow.steps.num_steps,
-          flow.dtype,
-      ),
-  )
+  size = flow.latent_size
+  unit = size if len(y) >= _FEW * size else 0.0
+
+  def start(knots):
+    gain = _RADIUS_GAIN * unit if flow.radius is not None else np.inf
+    return _start(flow, y, features, lipschitz, knots, gain)
+
+  starts = []
+  if flow.marginals is None or flow.gaussianize_marginals is None:
+    starts.append(start(None))
+  if flow.marginals is not None:
+    knots = optimum.gaussian_curves(y, flow.marginals.inputs.shape[1])
+    starts.append(start(knots))
+  bends = starts[-1][-1] > starts[0][-1] + _CURVES_GAIN * unit
+  knots, best, reached = starts[-1 if bends else 0]
   if knots is not None:
     flow.marginals.initialize(*knots)
   if features is not None:
@@ -83,7 +78,33 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     radius = np.exp(curve.log_radius + curve.log_scale)
     flow.radius.initialize([curve.log_slope], [radius])
   flow.mark_initialized()
-  return log_likelihood + best.log_likelihood
+  return log_likelihood + reached
+
+
+def _start(flow, y, features, lipschitz, knots, gain):
+  """`knots`, the `EllipticalMap` after these curves, and the log-likelihood."""
+  log_likelihood = 0.0
+  if knots is not None:
+    # A copy: nothing is changed before all is known.
+    curves = module_tree.with_leaves(
+        flow.marginals,
+        [flow.marginals.inputs, flow.marginals.outputs],
+        [tf.cast(values, flow.dtype) for values in knots],
+    )
+    y, log_likelihood = _mapped(curves, y)
+  best = elliptical.elliptical_map(
+      y,
+      np.zeros([len(y), 0]) if features is None else features,
+      gain,
+      lambda moments: whitening.whitening_map(
+          moments,
+          lipschitz,
+          np.zeros([flow.latent_size]),
+          flow.steps.num_steps,
+          flow.dtype,
+      ),
+  )
+  return knots, best, log_likelihood + best.log_likelihood
 
 
 def _mapped(bijector, x):
