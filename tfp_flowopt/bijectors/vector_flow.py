@@ -144,15 +144,14 @@ class VectorFlow(base.JointBijector):
         self._marginals = marginal_gaussianization.MarginalGaussianization(
             size, marginal_knots, event_ndims=1, dtype=dtype
         )
-      self._shift = None
+      self._shift = self._condition_curves = None
       if num_features:
-        self._center, self._scale = (
-            tf.Variable(
-                tf.fill([num_features], tf.cast(value, dtype)),
-                trainable=False,
-                name=f'conditioning_{key}',
+        # One line is enough to scale labels.
+        knots = 2 if self._conditioning.is_labels else marginal_knots
+        self._condition_curves = (
+            marginal_gaussianization.MarginalGaussianization(
+                num_features, knots, dtype, 1, name='condition_curves'
             )
-            for key, value in (('center', 0.0), ('scale', 1.0))
         )
         self._shift = conditional_shift.ConditionalShift(
             tf.Variable(
@@ -203,6 +202,11 @@ class VectorFlow(base.JointBijector):
   def conditioning(self):
     """The `Condition` that the flow was made with, or `None`."""
     return self._conditioning
+
+  @property
+  def condition_curves(self):
+    """The `MarginalGaussianization` of features, or `None`."""
+    return self._condition_curves
 
   @property
   def support(self):
@@ -298,8 +302,8 @@ class VectorFlow(base.JointBijector):
   def features(self, conditioning=None, batch_shape=None):
     """Conditioning, as `inverse` takes it, as the parts take it.
 
-    `Tensor` `[..., F]`: one-hot labels, or features as `standardize` scales
-    them; `None` for a flow without.
+    `Tensor` `[..., F]`: one-hot labels or features, after `condition_curves`;
+    `None` for a flow without.
 
     Raises:
       ValueError: If it is missing, or does not fit.
@@ -310,20 +314,10 @@ class VectorFlow(base.JointBijector):
       )
       if batch_shape is not None:
         self._conditioning.check_batch(features.shape[:-1], batch_shape)
-      return (features - self._center) / self._scale
+      return base.inverse_and_log_det(self._condition_curves, features)[0]
     if conditioning is not None:
       raise ValueError('Argument `conditioning`: the flow was made without it.')
     return None
-
-  def standardize(self, center, scale):
-    """Sets what is subtracted from features, and what they are divided by.
-
-    Args:
-      center: `[F]`.
-      scale: `[F]`, positive.
-    """
-    self._center.assign(tf.cast(center, self.dtype))
-    self._scale.assign(tf.cast(scale, self.dtype))
 
   def _forward_and_log_det(self, x, conditioning=None):
     x = base.check_event(x, [self.latent_size], self.name)

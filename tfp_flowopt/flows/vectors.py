@@ -1,5 +1,7 @@
 """The closed-form start of flows of vectors."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,10 +16,10 @@ __all__ = ['initialize_vectors']
 
 # Rows that are read at once.
 _BATCH = 65536
-# What curves, of components or of the radius, must gain: nats a component. In a
-# table of fewer vectors a component than this, anything; in others training
-# goes further, and has to undo what they bend.
-_FEW, _CURVES_GAIN, _RADIUS_GAIN = 100, 0.3, 0.1
+# What curves must gain to be there, nats a component. In a table of fewer
+# vectors a component than this, those of vectors and of the radius need to gain
+# nothing; in others training goes further, and has to undo what they bend.
+_FEW, _CURVES_GAIN, _RADIUS_GAIN, _CONDITION_GAIN = 100, 0.3, 0.1, 0.1
 
 
 def initialize_vectors(distribution, data, conditioning, lipschitz):
@@ -42,31 +44,13 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   features = None
   if flow.shift is not None:
     features = flow.features(conditioning).numpy()
-    center, scale = features.mean(axis=0), features.std(axis=0)
-    # What does not vary is left alone.
-    scale = np.where(scale > 1e-6 * np.abs(center), scale, 1.0)
-    features = (features - center) / scale
-  size = flow.latent_size
-  unit = size if len(y) >= _FEW * size else 0.0
-
-  def start(knots):
-    gain = _RADIUS_GAIN * unit if flow.radius is not None else np.inf
-    return _start(flow, y, features, lipschitz, knots, gain)
-
-  starts = []
-  if flow.marginals is None or flow.gaussianize_marginals is None:
-    starts.append(start(None))
-  if flow.marginals is not None:
-    knots = optimum.gaussian_curves(y, flow.marginals.inputs.shape[1])
-    starts.append(start(knots))
-  bends = starts[-1][-1] > starts[0][-1] + _CURVES_GAIN * unit
-  knots, best, reached = starts[-1 if bends else 0]
-  if knots is not None:
-    flow.marginals.initialize(*knots)
+  best = _best_start(flow, y, features, lipschitz)
+  if best.knots is not None:
+    flow.marginals.initialize(*best.knots)
   if features is not None:
-    flow.standardize(center, scale)
-    flow.shift.matrix.assign(tf.cast(best.matrix, flow.dtype))
-  curve, linear = best.curve, best.whitening
+    flow.condition_curves.initialize(*best.condition_knots)
+    flow.shift.matrix.assign(tf.cast(best.elliptical.matrix, flow.dtype))
+  curve, linear = best.elliptical.curve, best.elliptical.whitening
   flow.whiten.initialize(
       left=np.eye(flow.latent_size),
       singular_values=linear.scales * np.exp(curve.log_scale),
@@ -78,24 +62,61 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     radius = np.exp(curve.log_radius + curve.log_scale)
     flow.radius.initialize([curve.log_slope], [radius])
   flow.mark_initialized()
-  return log_likelihood + reached
+  return log_likelihood + best.log_likelihood
 
 
-def _start(flow, y, features, lipschitz, knots, gain):
-  """`knots`, the `EllipticalMap` after these curves, and the log-likelihood."""
+class _Start(NamedTuple):
+  """Knots of `marginals` and `condition_curves`, what follows, and nats."""
+
+  knots: tuple
+  condition_knots: tuple
+  elliptical: elliptical.EllipticalMap
+  log_likelihood: float
+
+
+def _best_start(flow, y, features, lipschitz):
+  """The `_Start` with those curves that gain enough."""
+  size = flow.latent_size
+  unit = size if len(y) >= _FEW * size else 0.0
+  radius_gain = _RADIUS_GAIN * unit if flow.radius is not None else np.inf
+
+  def start(knots, condition_knots):
+    return _start(flow, y, features, knots, condition_knots, lipschitz,
+                  radius_gain)
+
+  curves = None
+  if flow.marginals is not None:
+    curves = optimum.gaussian_curves(y, flow.marginals.inputs.shape[1])
+  line, num_knots = None, 0
+  if features is not None:
+    num_knots = flow.condition_curves.inputs.shape[1]
+    line = _line(features, num_knots)
+  always = flow.gaussianize_marginals
+  best = start(curves if always else None, line)
+  if num_knots > 2:
+    found = start(best.knots, optimum.gaussian_curves(features, num_knots))
+    if found.log_likelihood > best.log_likelihood + _CONDITION_GAIN * size:
+      best = found
+  if curves is not None and not always:
+    found = start(curves, best.condition_knots)
+    if found.log_likelihood > best.log_likelihood + _CURVES_GAIN * unit:
+      best = found
+  return best
+
+
+def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain):
+  """The `_Start` with these knots."""
   log_likelihood = 0.0
   if knots is not None:
-    # A copy: nothing is changed before all is known.
-    curves = module_tree.with_leaves(
-        flow.marginals,
-        [flow.marginals.inputs, flow.marginals.outputs],
-        [tf.cast(values, flow.dtype) for values in knots],
-    )
-    y, log_likelihood = _mapped(curves, y)
+    y, log_likelihood = _mapped(_with_knots(flow.marginals, knots), y)
+  given = np.zeros([len(y), 0])
+  if features is not None:
+    curves = _with_knots(flow.condition_curves, condition_knots)
+    given, _ = _mapped(curves, features)
   best = elliptical.elliptical_map(
       y,
-      np.zeros([len(y), 0]) if features is None else features,
-      gain,
+      given,
+      radius_gain,
       lambda moments: whitening.whitening_map(
           moments,
           lipschitz,
@@ -104,7 +125,26 @@ def _start(flow, y, features, lipschitz, knots, gain):
           flow.dtype,
       ),
   )
-  return knots, best, log_likelihood + best.log_likelihood
+  log_likelihood += best.log_likelihood
+  return _Start(knots, condition_knots, best, log_likelihood)
+
+
+def _line(features, num_knots):
+  """Knots that standardise."""
+  center, scale = features.mean(axis=0), features.std(axis=0)
+  # What does not vary is left alone.
+  scale = np.where(scale > 1e-6 * np.abs(center), scale, 1.0)
+  outputs = np.tile(np.linspace(-1.0, 1.0, num_knots), [len(center), 1])
+  return center[:, np.newaxis] + scale[:, np.newaxis] * outputs, outputs
+
+
+def _with_knots(curves, knots):
+  """A copy with other knots: nothing is changed before all is known."""
+  return module_tree.with_leaves(
+      curves,
+      [curves.inputs, curves.outputs],
+      [tf.cast(values, curves.dtype) for values in knots],
+  )
 
 
 def _mapped(bijector, x):
