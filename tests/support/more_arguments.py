@@ -329,7 +329,7 @@ ENTRIES = {
             'distribution': _DISTRIBUTION,
             'data': _EVENTS,
             'held_out': ('x', 3.0, tf.zeros([2, 2, 1])),
-            'bits': ('8', [8], tf.constant(8), True, None, -1, 2.5),
+            'bits': ('8', [8], tf.constant(8), True, -1, 2.5),
         },
     ),
     'diagnostics.reconstruction_errors': kinds.Entry(
