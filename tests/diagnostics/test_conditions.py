@@ -10,6 +10,7 @@ import tfp_flowopt as fo
 from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import replicas
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -124,7 +125,11 @@ def optimum_report(distribution, x, **kwargs):
 
 def evaluator(distribution):
   of_one = replicas.Replicas(tf.distribute.get_strategy())
-  return evaluation.FlowEvaluator(distribution, 8, of_one)
+  return evaluation.FlowEvaluator(
+      distribution,
+      event_kinds.kind_of(distribution, fo.training.TrainConfig()),
+      of_one,
+  )
 
 
 def evaluated(distribution, x, **kwargs):

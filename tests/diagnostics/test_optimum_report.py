@@ -188,3 +188,47 @@ def test_an_image_of_one_colour_has_no_individual_optimum(rng):
   flow = fo.image_flow([4, 4, 1], num_levels=1, num_steps=1, hidden_channels=4)
   report = fo.diagnostics.optimum_report(flow, x)
   assert 'individual 1x1' not in [b['name'] for b in report.baselines]
+
+
+def test_a_table_is_reported_in_nats(rng):
+  c = rng.normal(size=[400, 2])
+  x = (c @ [[1.0, 2.0], [0.0, 1.0]] + rng.normal(size=[400, 2])).astype('f')
+  distribution = fo.vector_flow(
+      2, num_steps=1, hidden_units=4, conditioning=[2],
+      gaussianize_marginals=False,
+  )
+  fo.initialize_at_optimum(distribution, x[:300], conditioning=c[:300])
+  given = {'bijector_kwargs': {'conditioning': np.float32(c[300:])}}
+  report = fo.diagnostics.optimum_report(
+      distribution, x[:300], x[300:], conditioning=c[:300], **given
+  )
+  # Linear regression, in NumPy: the flow is that, so nothing lies between.
+  design = np.concatenate([c, np.ones([400, 1])], axis=1)
+  weights = np.linalg.lstsq(design[:300], x[:300], rcond=None)[0]
+  residual = x - design @ weights
+  covariance = residual[:300].T @ residual[:300] / 300
+  held_out = np.mean(
+      -0.5 * np.sum(residual[300:] @ np.linalg.inv(covariance)
+                    * residual[300:], axis=1)
+  ) - 0.5 * np.linalg.slogdet(2.0 * np.pi * covariance)[1]
+  (row,) = report.baselines
+  assert row['held_out'] == pytest.approx(held_out, abs=1e-6)
+  assert report.log_likelihood == pytest.approx(held_out, abs=1e-3)
+  assert report.gap == pytest.approx(0.0, abs=1e-3)
+  # Without the condition the reference is what one matrix does alone.
+  alone = fo.diagnostics.optimum_report(
+      distribution, x[:300], x[300:], **given
+  )
+  assert alone.gap > 0.5
+  for text in map(str, (report, alone)):
+    assert 'nats' in text and 'bits' not in text and 'image' not in text
+    assert f'{held_out:.3f}' in text
+  assert report.bits_per_dim == pytest.approx(
+      -report.log_likelihood / (2.0 * np.log(2.0))
+  )
+  with pytest.raises(ValueError, match=r'`conditioning`.*bijector_kwargs'):
+    fo.diagnostics.optimum_report(distribution, x, conditioning=c)
+  with pytest.raises(ValueError, match='one for each of 300'):
+    fo.diagnostics.optimum_report(
+        distribution, x[:300], x[300:], conditioning=c, **given
+    )

@@ -264,7 +264,7 @@ def test_copies_and_checkpoints(rng, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'event_size': 1}, '`event_size`'),
+        ({'event_size': 0}, '`event_size`'),
         ({'coupling': 'other'}, "'affine', 'spline', 'residual'"),
         ({'conditioning': 'c'}, '`conditioning`'),
         ({'support': 3}, '`support`'),

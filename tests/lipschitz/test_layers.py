@@ -190,7 +190,7 @@ def test_bad_arguments_are_named(arguments, match):
 
 def test_bad_sizes_and_inputs_are_named():
   with pytest.raises(ValueError, match='in_features'):
-    lip.LipschitzDense(0, 3)
+    lip.LipschitzDense(-1, 3)
   with pytest.raises(ValueError, match='kernel_size'):
     lip.LipschitzConv2D(2, 3, kernel_size=0)
   # TensorFlow would take 4 channels for two groups of 2.

@@ -137,7 +137,9 @@ ENTRIES = {
             'in_features': 1, 'out_features': 1, 'lipschitz': 1.0, 'seed': 0
         },
         {
-            'in_features': kinds.COUNT, 'out_features': kinds.COUNT, **_LINEAR
+            'in_features': (*kinds.SEED, -1),
+            'out_features': kinds.COUNT,
+            **_LINEAR,
         },
         ('in_features', 'out_features', 'lipschitz', 'seed'),
     ),
@@ -216,7 +218,7 @@ ENTRIES = {
             'seed': 0,
         },
         {
-            'event_size': (*kinds.COUNT, 1),
+            'event_size': kinds.COUNT,
             'num_steps': kinds.COUNT,
             'hidden_units': (*kinds.COUNT, 3),
             'coupling': kinds.CHOICE,
@@ -272,7 +274,7 @@ ENTRIES = {
             'conditioning_features': 1,
         },
         {
-            'in_features': kinds.COUNT,
+            'in_features': (*kinds.SEED, -1),
             'hidden_features': (*kinds.COUNT, 3),
             'out_features': kinds.COUNT,
             'num_hidden_layers': kinds.COUNT,
@@ -327,7 +329,7 @@ ENTRIES = {
             'distribution': _DISTRIBUTION,
             'data': _EVENTS,
             'held_out': ('x', 3.0, tf.zeros([2, 2, 1])),
-            'bits': ('8', [8], tf.constant(8), True, None, -1, 2.5),
+            'bits': ('8', [8], tf.constant(8), True, -1, 2.5),
         },
     ),
     'diagnostics.reconstruction_errors': kinds.Entry(

@@ -69,8 +69,8 @@ class ToyRun:
     self.step.assign_add(1)
     self.files.append(
         step=step,
-        held_out_bits_per_dim=held_out,
-        train_bits_per_dim=float(self.weight),
+        held_out=held_out,
+        train=float(self.weight),
         seconds=0.1,
     )
     if self.files.rollbacks.count(failed):

@@ -14,6 +14,7 @@ import tfp_flowopt as fo
 from tfp_flowopt import diagnostics
 from tfp_flowopt.data import example_batches
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import replicas
 from tfp_flowopt.training import run_pictures
@@ -90,7 +91,9 @@ def test_fitted_to_training_images_and_evaluated_on_others(
 def test_optima_of_an_older_start_are_found_anew():
   train, held_out = batches(Images(40), 40), batches(Images(5, seed=1), 5)
   old = {'predicted': 3.0, 'held_out_optimum': {'8': 1.29}}
-  start = linear_optima.completed(old, train, held_out, 8)
+  normal = tfd.Sample(tfd.Normal(0.0, 1.0), [8, 8, 1])
+  kind = event_kinds.kind_of(normal, fo.training.TrainConfig())
+  start = linear_optima.completed(old, kind, train, held_out)
   want = linear_optima.pointwise_optima(train, held_out, 8)
   assert start == {'predicted': 3.0, **want}
   assert linear_optima.completed(start, None, None, 8) is start
@@ -118,7 +121,8 @@ def test_the_curve_shows_the_linear_flow_that_is_best_on_held_out_images(
   ]
   monkeypatch.setattr(run_pictures.atomic_files, 'atomic_path', _no_file)
   pictures.draw([], 1, None, rows, start)
-  ((_, _, _, train, held, name),) = drawn
+  ((_, _, _, train, held, name, unit, events),) = drawn
+  assert (unit, events) == ('bits/dim', 'images')
   if best is None:
     assert train is held is None
   else:
@@ -157,7 +161,11 @@ def test_errors_of_an_evaluation_count_independent_images():
   distribution = tfd.TransformedDistribution(
       tfd.Sample(normal, [4, 4, 1]), tfb.Identity()
   )
-  evaluator = evaluation.FlowEvaluator(distribution, 8, replicas.Replicas())
+  evaluator = evaluation.FlowEvaluator(
+      distribution,
+      event_kinds.kind_of(distribution, fo.training.TrainConfig()),
+      replicas.Replicas(),
+  )
   data = Images(6, 4, num_independent=6)
   twice = batches(data, 12)
   mean, error = evaluator.mean_and_error(twice)

@@ -17,6 +17,7 @@ from tfp_flowopt.data import image_dataset
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import replicas
 from tfp_flowopt.training import run_pictures
 
@@ -131,7 +132,8 @@ def _flow():
 
 def evaluating(flow, path):
   del path
-  evaluator = evaluation.FlowEvaluator(flow, 8, replicas.Replicas())
+  kind = event_kinds.kind_of(flow, training.TrainConfig())
+  evaluator = evaluation.FlowEvaluator(flow, kind, replicas.Replicas())
 
   def evaluate():
     examples = example_batches.ExampleBatches(

@@ -74,9 +74,11 @@ class Coupling(base.JointBijector):
   def _apply(self, transform, x, conditioning):
     x = self._checked(x)
     channels = x.shape[-1]
-    if channels is None or channels < 2:
+    # One channel alone has no other half to depend on.
+    least = 1 if getattr(self._conditioner, 'in_features', None) == 0 else 2
+    if channels is None or channels < least:
       raise ValueError(
-          'A coupling needs a known number of channels, at least 2, got '
+          f'A coupling needs a known number of channels, at least {least}, got '
           f'shape {x.shape}.'
       )
     first, second = tf.split(x, [channels // 2, -1], axis=-1)

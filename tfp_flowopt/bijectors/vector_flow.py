@@ -80,7 +80,8 @@ class VectorFlow(base.JointBijector):
     """Creates the flow.
 
     Args:
-      event_size: Number of components of a vector, `D`; at least 2.
+      event_size: Number of components of a vector, `D`. With one, couplings are
+        curves that depend on the condition alone.
       num_steps: Number of steps.
       hidden_units: Width of the networks, even.
       coupling: `'affine'`, `'spline'` or `'residual'`: what the steps are made
@@ -109,7 +110,7 @@ class VectorFlow(base.JointBijector):
       ValueError: If an argument has a wrong value.
     """
     parameters = dict(locals())
-    event_size = arguments.check_int('event_size', event_size, least=2)
+    event_size = arguments.check_int('event_size', event_size)
     num_steps = arguments.check_int('num_steps', num_steps)
     arguments.check_choice(
         'gaussianize_marginals', gaussianize_marginals, (None, False, True)

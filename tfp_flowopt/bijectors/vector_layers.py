@@ -19,6 +19,8 @@ _NUM_BINS, _BOUND = 16, 3.0
 _RESIDUAL_LIPSCHITZ = 0.9
 # The tail bound of couplings within a budget.
 _TAIL_BOUND_IN_BUDGET = 1.0
+# The largest logarithm of a slope, where one component is all there is.
+_LARGEST = math.log(20.0)
 # A float32 logarithm of a constant must not round above the share.
 _ROUNDING = 1.0 - 1e-5
 
@@ -77,8 +79,10 @@ class VectorLayers:
   def _affine(self, seed):
     first = self._size // 2
     bounds, lipschitz = _AFFINE, self._conditioner_lipschitz
-    if self._share is None:
+    if self._share is None or not first:
       lipschitz = lipschitz or _CONDITIONER_LIPSCHITZ
+      if self._share is not None:  # all of it, for nothing else has a constant
+        bounds = {**_AFFINE, 'scale_bound': min(self._share, _LARGEST)}
     else:
       bounds = {'tail_bound': _TAIL_BOUND_IN_BUDGET}
       bounds['scale_bound'], lipschitz = affine_coupling.constants_within(
@@ -90,8 +94,11 @@ class VectorLayers:
   def _spline(self, seed):
     first = self._size // 2
     bounds, lipschitz = {}, self._conditioner_lipschitz
-    if self._share is None:
+    if self._share is None or not first:
       lipschitz = lipschitz or _CONDITIONER_LIPSCHITZ
+      if self._share is not None:
+        slope = math.exp(min(self._share, _LARGEST))
+        bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
     else:
       slope, lipschitz = spline_coupling.constants_within(
           self._share, _NUM_BINS, _BOUND

@@ -16,7 +16,7 @@ _COMPARED = 16
 
 
 class DatasetExamples(examples.Examples):
-  """Images of a `tf.data.Dataset`, epoch after epoch, to train on.
+  """Images or vectors of a `tf.data.Dataset`, epoch after epoch, to train on.
 
   A resumed run skips what it has seen. That is exact if the dataset gives the
   same elements in the same order each time that it is iterated: so
@@ -30,7 +30,11 @@ class DatasetExamples(examples.Examples):
   train, held_out = data.split()
   ```
 
-  Attributes are those of `Examples`.
+  Vectors are what they are; a `Trainer` makes this of a `tf.data.Dataset` of
+  them itself. With a condition: `(vector, conditioning)`, float or an integer.
+
+  Attributes are those of `Examples`, and `conditioning_spec`, of vectors: the
+  `tf.TensorSpec` of a single conditioning, or `None`.
   """
 
   def __init__(
@@ -40,8 +44,10 @@ class DatasetExamples(examples.Examples):
 
     Args:
       dataset: `tf.data.Dataset` of single uint8 images `[H, W, C]`, not of
-        batches; or of pairs of these and integer labels, counted from 0.
-      class_names: Names of the classes by label; needed with labels.
+        batches; or of pairs of these and integer labels, counted from 0. Or
+        of floating-point vectors `[D]`, or pairs of these and what they are
+        conditioned on.
+      class_names: Names of the classes by label; needed with labels of images.
       shuffle_buffer: Number of elements among which the next one is drawn, as
         `tf.data.Dataset.shuffle` has it; 0: in the order of the dataset.
       fingerprint: String that says which images these are. By default it is
@@ -58,7 +64,15 @@ class DatasetExamples(examples.Examples):
         'dataset', dataset, tf.data.Dataset, 'a `tf.data.Dataset`'
     )
     self._buffer = arguments.check_int('shuffle_buffer', shuffle_buffer, 0)
-    self.event_shape, labelled = _spec(dataset.element_spec)
+    self.conditioning_spec = None
+    if _is_vector(dataset.element_spec):
+      dataset = dataset.map(_as_trained_on)
+      labelled = False
+      vector, *conditioning = tf.nest.flatten(dataset.element_spec)
+      self.event_shape = list(vector.shape)
+      self.conditioning_spec = conditioning[0] if conditioning else None
+    else:
+      self.event_shape, labelled = _spec(dataset.element_spec)
     if labelled != (class_names is not None):
       raise ValueError(
           'Argument `class_names` must be given if and only if `dataset` has '
@@ -187,6 +201,27 @@ class DatasetExamples(examples.Examples):
     return image, label
 
 
+def _is_vector(spec):
+  """Whether elements are vectors, or pairs of these and something."""
+  parts = spec if isinstance(spec, tuple) and len(spec) == 2 else (spec,)
+  return (
+      all(isinstance(part, tf.TensorSpec) for part in parts)
+      and parts[0].dtype.is_floating
+      and all(part.shape.is_fully_defined() for part in parts)
+      and parts[0].shape.rank == 1
+  )
+
+
+@tf.autograph.experimental.do_not_convert
+def _as_trained_on(*element):
+  """Floating-point numbers as float32, integers as int64."""
+  element = tuple(
+      tf.cast(x, tf.int64 if x.dtype.is_integer else tf.float32)
+      for x in element
+  )
+  return element if element[1:] else element[0]
+
+
 def _spec(spec):
   """Shape of an image, and whether it has a label."""
   labelled = isinstance(spec, tuple) and len(spec) == 2
@@ -202,7 +237,8 @@ def _spec(spec):
   ):
     raise ValueError(
         'Argument `dataset` must hold single images, uint8 [H, W, C] of a known'
-        f' shape, or pairs of these and integer labels [], got {spec}.'
+        ' shape, or pairs of these and integer labels []; or vectors [D], '
+        f'floating-point, or pairs with conditioning. Got {spec}.'
     )
   return list(image.shape), labelled
 

@@ -10,11 +10,11 @@ from tfp_flowopt.data import labelled
 from tfp_flowopt.data import quantization
 from tfp_flowopt.internal import parallel
 
-__all__ = ['ExampleBatches']
+__all__ = ['ExampleBatches', 'VectorBatches']
 
 # Numbers of a batch, images at most, and bytes that are kept in memory: with
 # those that an `ImageDataset` reads ahead, less than 1 GiB.
-_BATCH_NUMBERS, _MOST_IMAGES = 2**19, 128
+_BATCH_NUMBERS, _MOST_IMAGES, _MOST_VECTORS = 2**19, 128, 4096
 _KEPT_BYTES = 2**29
 # Numbers of a set that linear flows are fitted to, and compared on, at most.
 _REPORTED_NUMBERS = 2**27
@@ -38,6 +38,8 @@ class ExampleBatches:
     batch_size: Examples of a batch.
   """
 
+  _most = _MOST_IMAGES
+
   def __init__(self, images, num, seed, noise_seed=None):
     size = int(np.prod(images.event_shape))
     self.seed = seed
@@ -49,7 +51,7 @@ class ExampleBatches:
     )
     self.event_shape = list(images.event_shape)
     self.event_size = size
-    self.batch_size = max(1, min(_BATCH_NUMBERS // size, _MOST_IMAGES, num))
+    self.batch_size = max(1, min(_BATCH_NUMBERS // size, self._most, num))
     starts = tf.data.Dataset.range(0, num, self.batch_size)
     self._dataset = tf.data.Dataset.zip(
         (starts, images.examples(num, seed).batch(self.batch_size))
@@ -107,3 +109,22 @@ class ExampleBatches:
     first = self._preprocessed(bits).unbatch().take(num)
     images, kwargs = labelled.split(first.batch(num).get_single_element())
     return images.numpy(), kwargs
+
+
+class VectorBatches(ExampleBatches):
+  """The same of vectors: nothing to scale, and none of them twice."""
+
+  _most = _MOST_VECTORS
+
+  def __init__(self, vectors, num, seed, noise_seed=None):
+    num = min(num, examples.optional(vectors, 'num_independent'))
+    super().__init__(vectors, num, seed, noise_seed)
+
+  def preprocessed(self, start, batch, bits=None):
+    """The batch as it is."""
+    del start, bits
+    return batch
+
+  def array(self, bits=None, most_numbers=_REPORTED_NUMBERS):
+    """See `ExampleBatches`."""
+    return super().array(bits, most_numbers)

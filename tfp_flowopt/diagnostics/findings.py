@@ -5,7 +5,7 @@ import math
 from tfp_flowopt.diagnostics import linear_baselines
 from tfp_flowopt.diagnostics import mean_error
 
-__all__ = ['findings']
+__all__ = ['events_of', 'findings']
 
 # Nats per dimension that are worth a warning, and that are worth a word.
 _NOTABLE, _NEGLIGIBLE = 0.01, 1e-4
@@ -20,9 +20,9 @@ def findings(report, size, nothing_held_out=False):
   if not math.isfinite(report.log_likelihood):
     return [
         'Broken: the log-likelihood of held-out data is not finite '
-        f'({report.log_likelihood}). Look for the images whose `log_prob` is '
-        'not, go back to an earlier checkpoint, and train with a smaller '
-        'learning rate.'
+        f'({report.log_likelihood}). Look for the {events_of(report)} whose '
+        '`log_prob` is not, go back to an earlier checkpoint, and train with a '
+        'smaller learning rate.'
     ]
   rows = {row['name']: row for row in report.baselines}
   reference = rows[report.reference]
@@ -44,34 +44,48 @@ def findings(report, size, nothing_held_out=False):
   ]
 
 
-def _images(number):
-  return f'{number} independent held-out image{"s" if number > 1 else ""}'
+def events_of(report):
+  """What a report calls events."""
+  return 'vectors' if report.unit == 'nats' else 'images'
+
+
+def _events(report):
+  number, name = report.num_independent, events_of(report)
+  return f'{number} independent held-out {name if number > 1 else name[:-1]}'
 
 
 def _bits(nats, size):
   return nats / (size * math.log(2.0))
 
 
+def _amount(report, nats, size, error=math.nan):
+  """Nats, and for images bits/dim before them; `error` is in nats."""
+  if report.unit == 'nats':
+    error = '' if math.isnan(error) else f' +- {error:.3g}'
+    return f'{nats:.4g}{error} nats'
+  error = '' if math.isnan(error) else f' +- {_bits(error, size):.3f}'
+  return f'{_bits(nats, size):.3f}{error} bits/dim ({nats:.4g} nats)'
+
+
 def _comparison(report, worse, better, margin, size):
   """Whether the flow is better than the best linear flow."""
   name = f'the best linear flow ({report.reference})'
-  error = report.gain_standard_error_bits_per_dim
-  error = '' if math.isnan(error) else f' +- {error:.3f}'
-  amount = (
-      f'{abs(report.gain_bits_per_dim):.3f}{error} bits/dim '
-      f'({abs(report.gap):.4g} nats)'
-  )
+  amount = _amount(report, abs(report.gap), size, report.gap_standard_error)
   if worse:
     return [
         f'Undertrained: {amount} worse than {name}, which one closed formula '
         'reaches. Train longer; if that does not help, take a flow of more '
-        'steps, levels or hidden channels.'
+        + (
+            'steps or hidden units.'
+            if report.unit == 'nats'
+            else 'steps, levels or hidden channels.'
+        )
     ]
   if better:
     return [
         f'Captured {amount} of non-Gaussian structure beyond {name}: better '
-        'than each single linear flow above. Train on while held-out bits/dim '
-        'fall.'
+        'than each single linear flow above. Train on while held-out '
+        + ('nats rise.' if report.unit == 'nats' else 'bits/dim fall.')
     ]
   if abs(report.gap) + margin <= _NOTABLE * size:
     return [
@@ -79,12 +93,15 @@ def _comparison(report, worse, better, margin, size):
         'beyond it.'
     ]
   sign = 'better' if report.gap > 0 else 'worse'
-  reason = f'up to {_bits(margin, size):.3f} may be chance'
+  chance = f'{_bits(margin, size):.3f}'
+  if report.unit == 'nats':
+    chance = f'{margin:.3g}'
+  reason = f'up to {chance} may be chance'
   if report.num_independent < mean_error.FEW_IMAGES:
     reason = 'it may be chance'
   return [
       f'Undecided: {amount} {sign} than {name}, but with '
-      f'{_images(report.num_independent)} {reason}. Hold out more images.'
+      f'{_events(report)} {reason}. Hold out more {events_of(report)}.'
   ]
 
 
@@ -111,7 +128,7 @@ def _bounds(report, worse, size):
         'Register them with `lipschitz.lipschitz_bounds.register`.'
     ]
   within = f'singular values within [{low:.3g}, {high:.3g}]'
-  amount = f'{_bits(price, size):.3f} bits/dim ({price:.4g} nats)'
+  amount = _amount(report, price, size)
   advice = (
       'a wider `log_range` of the flow, or wider `lipschitz` bounds of '
       '`initialize_at_optimum`.'
@@ -126,10 +143,13 @@ def _bounds(report, worse, size):
         f'Its linear part may have {within} only, which costs a linear flow '
         f'{amount}. If training stalls, give it {advice}'
     ]
-  return [
-      'Its linear bounds are wide enough: they cost '
-      f'{_bits(max(price, 0.0), size):.2g} bits/dim. Leave them.'
-  ]
+  cost = max(price, 0.0)
+  cost = (
+      f'{cost:.2g} nats'
+      if report.unit == 'nats'
+      else f'{_bits(cost, size):.2g} bits/dim'
+  )
+  return [f'Its linear bounds are wide enough: they cost {cost}. Leave them.']
 
 
 def _balance(report, size):
@@ -142,19 +162,19 @@ def _balance(report, size):
   if gain <= _NOTABLE * size:
     return f'Expansion and contraction balance: {measured}. Leave it.'
   amount = (
-      'one scale for all latents would gain '
-      f'{_bits(gain, size):.3f} bits/dim ({gain:.3g} nats)'
+      f'one scale for all latents would gain {_amount(report, gain, size)}'
   )
   margin = mean_error.error_margin(error, report.num_independent)
   if not abs(balance) > margin:
     return (
         f'Expansion and contraction are undecided: {measured}, with '
-        f'{_images(report.num_independent)}. Hold out more images.'
+        f'{_events(report)}. Hold out more {events_of(report)}.'
     )
   word = 'expands' if balance > 0 else 'contracts'
   return (
       f'It {word} too much: {measured}, and {amount}. Train longer, if '
-      'held-out images are of the same kind as those it learns from.'
+      f'held-out {events_of(report)} are of the same kind as those it learns '
+      'from.'
   )
 
 
@@ -169,12 +189,13 @@ def _generalization(report, reference, size):
   few = reference['vectors_per_dim'] < linear_baselines.ENOUGH_VECTORS
   return [
       f'Even the best linear flow ({report.reference}) loses '
-      f'{_bits(loss, size):.3f} bits/dim ({loss:.4g} nats) from training to '
+      f'{_amount(report, loss, size)} from training to '
       'held-out data: too few training data, or held-out data of another kind. '
       + (
-          'Train on more images.'
+          f'Train on more {events_of(report)}.'
           if few
-          else 'Look at both, and train on more images, of the kind held out.'
+          else f'Look at both, and train on more {events_of(report)}, of the '
+          'kind held out.'
       )
   ]
 
@@ -189,7 +210,7 @@ def _held_out(report, nothing_held_out):
     ]
   if report.num_independent < mean_error.FEW_IMAGES:
     return [
-        f'Only {_images(report.num_independent)}: others may give very '
+        f'Only {_events(report)}: others may give very '
         f'different numbers. Hold out {mean_error.FEW_IMAGES} or more.'
     ]
   return []

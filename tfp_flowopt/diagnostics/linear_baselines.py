@@ -83,7 +83,18 @@ def batches_of(x):
   return [x[i : i + size] for i in range(0, len(x), size)]
 
 
-def linear_baselines(data, held_out, lipschitz, noise_variance, num_data):
+def _with_conditions(x, conditioning):
+  """Pairs of a batch and what it is conditioned on, `None` without any."""
+  start = 0
+  for batch in batches_of(x):
+    end = start + len(batch)
+    yield batch, None if conditioning is None else conditioning[start:end]
+    start = end
+
+
+def linear_baselines(
+    data, held_out, lipschitz, noise_variance, num_data, conditions=None
+):
   """The best linear flows of all structures that `num_data` events determine.
 
   Pointwise with blocks of 1, 2, 4, 8 where they fit, individual, circulant;
@@ -91,7 +102,8 @@ def linear_baselines(data, held_out, lipschitz, noise_variance, num_data):
   `data`, `[N, D]` or `[N, H, W, C]`; for `lipschitz` and `noise_variance` see
   `likelihood_optimum`. A list of `LinearBaseline`; a `ValueError` if there are
   too few data for any structure, an `InvalidArgumentError` if a matrix is
-  singular or data are not finite.
+  singular or data are not finite. `conditions`: of vectors, the argument
+  `conditioning` of `AutoCorrelation`, and that of `data` and `held_out`.
   """
   candidates = _candidates(num_data, data.shape[1:])
   if not candidates:
@@ -102,22 +114,35 @@ def linear_baselines(data, held_out, lipschitz, noise_variance, num_data):
   baselines = []
   for structure, vectors in candidates:
     evaluate = _shared if structure.has_flow else _individual
-    values = evaluate(structure, data, held_out, lipschitz, noise_variance)
+    more = {'conditions': conditions} if conditions else {}
+    values = evaluate(
+        structure, data, held_out, lipschitz, noise_variance, **more
+    )
     if values is not None:
       baselines.append(LinearBaseline(structure, vectors, *values))
   return baselines
 
 
-def _shared(structure, data, held_out, lipschitz, noise_variance):
+def _shared(
+    structure,
+    data,
+    held_out,
+    lipschitz,
+    noise_variance,
+    conditions=(None, None, None),
+):
   """Optima and held-out values of one flow for all events."""
+  spec, own, other = conditions
   events = structure.as_events(data)
-  stream = optimum.AutoCorrelation(structure, events.shape[1:])
-  for batch in batches_of(events):
-    stream.update(batch)
+  stream = optimum.AutoCorrelation(
+      structure, events.shape[1:], conditioning=spec
+  )
+  for batch, given in _with_conditions(events, own):
+    stream.update(batch, given)
   flow = stream.linear_flow(noise_variance=noise_variance)
   values = [
-      flow.log_prob(structure.as_events(batch))
-      for batch in batches_of(held_out)
+      flow.log_prob(structure.as_events(batch), given)
+      for batch, given in _with_conditions(held_out, other)
   ]
   train, constrained = (
       float(

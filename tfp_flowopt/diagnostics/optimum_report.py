@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
-from tfp_flowopt.bijectors.multiscale import conditioning
+from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.diagnostics import balance
 from tfp_flowopt.diagnostics import findings as findings_lib
 from tfp_flowopt.diagnostics import linear_baselines
@@ -58,6 +58,7 @@ class OptimumReport:
       held-out events (a million numbers).
     volume_balance_standard_error: Of that.
     findings: What it means, and what to do, a few sentences each.
+    unit: Of the table and the findings: `'bits/dim'`, or `'nats'` of vectors.
 
   Standard errors of a single independent event are NaN.
   """
@@ -80,14 +81,17 @@ class OptimumReport:
   volume_balance: float
   volume_balance_standard_error: float
   findings: list
+  unit: str = 'bits/dim'
 
   def __str__(self):
-    lines = [
-        'Bits/dim (lower is better)        training  held-out +- error',
-        _row(
-            'the flow', '', self.bits_per_dim, self.standard_error_bits_per_dim
-        ),
-    ]
+    end = '' if self.unit == 'nats' else '_bits_per_dim'
+    title = 'Bits/dim (lower is better)'
+    own = self.bits_per_dim, self.standard_error_bits_per_dim
+    if self.unit == 'nats':
+      title = 'log p in nats (higher is better)'
+      own = self.log_likelihood, self.standard_error
+    lines = [f'{title:<34}training  held-out +- error']
+    lines.append(_row('the flow', '', *own))
     notes = {}
     for baseline in self.baselines:
       mark = ''
@@ -99,14 +103,14 @@ class OptimumReport:
         notes[mark] = (
             'fitted to less than '
             f'{linear_baselines.ENOUGH_VECTORS:g} vectors a dimension: '
-            'flatters training images'
+            f'flatters training {findings_lib.events_of(self)}'
         )
       lines.append(
           _row(
               f'best linear, {baseline["name"]} {mark}',
-              f'{baseline["train_optimum_bits_per_dim"]:.3f}',
-              baseline['held_out_bits_per_dim'],
-              baseline['held_out_standard_error_bits_per_dim'],
+              f'{baseline["train_optimum" + end]:.3f}',
+              baseline['held_out' + end],
+              baseline['held_out_standard_error' + end],
           )
       )
     lines += [f'  {mark} {note}' for mark, note in notes.items()]
@@ -126,12 +130,13 @@ def optimum_report(
     distribution,
     data,
     held_out=None,
-    bits=8,
+    bits=None,
     noise_variance=0.0,
     log_prob=None,
     bijector_kwargs=None,
     num_data=None,
     num_held_out=None,
+    conditioning=None,
 ):
   """Compares a flow with the closed-form optimum, and says what the gap means.
 
@@ -149,7 +154,8 @@ def optimum_report(
     held_out: Preprocessed held-out data; `None`: `data`, and then a flow that
       only memorised looks good.
     bits: Bits of the data before scaling by `2**-bits`; 0 for data that were
-      never quantised (bits/dim are then `-log_likelihood / (D ln 2)`).
+      never quantised (bits/dim are then `-log_likelihood / (D ln 2)`). By
+      default 8 of images, and 0 of vectors.
     noise_variance: See `likelihood_optimum`; 0 if noise was drawn.
     log_prob: Function from a batch to log-likelihoods, if there is a graph
       already; by default `distribution.log_prob`.
@@ -159,6 +165,9 @@ def optimum_report(
       where they are crops of fewer images, or come more than once. It tells
       which linear flows they determine.
     num_held_out: The same of `held_out`: standard errors count these.
+    conditioning: What each of `data` is conditioned on, for a flow of vectors:
+      then the linear flows are given it, too, and `bijector_kwargs` have that
+      of `held_out`.
 
   Returns:
     `OptimumReport`.
@@ -170,8 +179,11 @@ def optimum_report(
       duplicated dimensions without noise).
   """
   flow_of.check_transformed(distribution)
-  bits = arguments.check_int('bits', bits, least=0)
   event_shape = distribution.event_shape.as_list()
+  is_vector = len(event_shape) == 1
+  if bits is None:
+    bits = 0 if is_vector else 8
+  bits = arguments.check_int('bits', bits, least=0)
   nothing_held_out = held_out is None
   if nothing_held_out:
     held_out, num_held_out = data, num_held_out or num_data
@@ -186,15 +198,16 @@ def optimum_report(
   )
   size = math.prod(event_shape)
   linear_range = _linear_range(distribution)
-  baselines = linear_baselines.linear_baselines(
-      data, held_out, linear_range, noise_variance, num_data
-  )
   log_prob = log_prob or distribution.log_prob
   kwargs = {}
   if bijector_kwargs:
-    kwargs['bijector_kwargs'] = conditioning.of_each_event(
+    kwargs['bijector_kwargs'] = conditioning_lib.of_each_event(
         distribution.bijector, bijector_kwargs, len(held_out)
     )
+  given = _given(distribution, data, conditioning, kwargs)
+  baselines = linear_baselines.linear_baselines(
+      data, held_out, linear_range, noise_variance, num_data, given
+  )
   values = _by_batches(log_prob, held_out, kwargs)
   reference = max(
       (b for b in baselines if b.structure.has_flow),
@@ -240,6 +253,7 @@ def optimum_report(
       volume_balance=volume,
       volume_balance_standard_error=volume_error,
       findings=[],
+      unit='nats' if is_vector else 'bits/dim',
   )
   return dataclasses.replace(
       report, findings=findings_lib.findings(report, size, nothing_held_out)
@@ -266,6 +280,26 @@ def _as_dictionary(baseline, in_bits, mean, error, error_bits):
   }
 
 
+def _given(distribution, data, conditioning, kwargs):
+  """What linear flows are given, too, or `None`; see `linear_baselines`."""
+  if conditioning is None:
+    return None
+  spec = getattr(distribution.bijector, 'conditioning', None)
+  held_out = kwargs.get('bijector_kwargs', {}).get('conditioning')
+  if data.ndim != 2 or spec is None or held_out is None:
+    raise ValueError(
+        'Argument `conditioning` is for a flow of vectors with a condition, '
+        'with that of the held-out data in `bijector_kwargs`.'
+    )
+  conditioning = np.asarray(conditioning)
+  if len(conditioning) != len(data):
+    raise ValueError(
+        f'Argument `conditioning` must be one for each of {len(data)} events, '
+        f'got shape {list(conditioning.shape)}.'
+    )
+  return spec.argument, conditioning, np.asarray(held_out)
+
+
 def _checked(x, name, event_shape, dtype):
   """`x` as an array of events of the flow's shape and type."""
   x = np.asarray(x)
@@ -287,7 +321,7 @@ def _by_batches(function, x, kwargs):
   values, start = [], 0
   for batch in linear_baselines.batches_of(x):
     rows = slice(start, start + len(batch))
-    more = conditioning.of_some_events(kwargs, rows)
+    more = conditioning_lib.of_some_events(kwargs, rows)
     values.append(function(tf.constant(batch), **more))
     start = rows.stop
   return np.concatenate(values).astype(np.float64)

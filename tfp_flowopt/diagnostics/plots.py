@@ -52,16 +52,20 @@ def plot_training_curve(
     train_optimum=None,
     held_out_optimum=None,
     optimum_name='best linear flow',
+    unit='bits/dim',
+    events='images',
 ):
-  """Draws bits/dim against steps, with the closed-form optimum as a line.
+  """Draws losses against steps, with the closed-form optimum as a line.
 
   Args:
     path: Of the PNG file.
-    train: Pairs (step, bits/dim) on training batches, finite.
-    held_out: Pairs (step, bits/dim) on held-out images, finite.
-    train_optimum: Bits/dim of the best linear flow on training images.
+    train: Pairs (step, loss) on training batches, finite.
+    held_out: Pairs (step, loss) on held-out images, finite.
+    train_optimum: Loss of the best linear flow on training images.
     held_out_optimum: The same on held-out images.
     optimum_name: Which linear flows the optima are for.
+    unit: Of all losses.
+    events: What there is in the place of images.
 
   Raises:
     ValueError: If an argument is no path, pairs, or finite number.
@@ -85,7 +89,7 @@ def plot_training_curve(
       'o-',
       color=_HELD_OUT,
       markersize=4,
-      label=_curve_name('held-out images', held_out[0], held_out[-1]),
+      label=_curve_name(f'held-out {events}', held_out[0], held_out[-1]),
   )
   levels = [*smooth, *held_values, values[0]]
   for name, kind, value, color in (
@@ -102,7 +106,7 @@ def plot_training_curve(
         color=color,
         linestyle='--',
         linewidth=1,
-        label=f'{optimum_name}, {kind} images: {value:.2f}',
+        label=f'{optimum_name}, {kind} {events}: {value:.2f}',
     )
   for x, y, color in (
       (steps[0], values[0], _TRAIN),
@@ -113,7 +117,7 @@ def plot_training_curve(
   margin = 0.08 * (max(levels) - min(levels)) + 0.02
   axes.set_ylim(min(levels) - margin, max(levels) + margin)
   axes.set_xlabel('step')
-  axes.set_ylabel('bits/dim (lower is better)')
+  axes.set_ylabel(f'{unit} (lower is better)')
   # Above: inside there is always a line in its way.
   figure.legend(
       loc='outside upper left', ncols=2, edgecolor='none', fontsize='small'

@@ -115,7 +115,7 @@ def vector_flow(
   ```
 
   Args:
-    event_size: Number of components of a vector, at least 2.
+    event_size: Number of components of a vector.
     num_steps: Number of steps.
     hidden_units: Width of the networks, even.
     coupling: `'affine'`, `'spline'` or `'residual'`.

@@ -53,7 +53,10 @@ class LipschitzLinear(tf.Module):
     else is as in `LipschitzConv2D`.
     """
     super().__init__(name=name)
-    shape = [arguments.check_int(name, size) for name, size in kernel_shape]
+    shape = [
+        arguments.check_int(name, size, least=int(name != 'in_features'))
+        for name, size in kernel_shape
+    ]
     # The constant is certified in no other type.
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     seed = arguments.check_int('seed', seed, least=0)
@@ -181,7 +184,7 @@ class LipschitzDense(LipschitzLinear):
     """Creates the layer.
 
     Args:
-      in_features: Size of the last axis of the input.
+      in_features: Size of the last axis of the input; 0 for the bias alone.
       out_features: Size of the last axis of the output.
       zero_initial: Whether the kernel starts at zero instead of orthonormal.
       lipschitz: Positive Python `float`, the `L` above. By default 1, or `inf`

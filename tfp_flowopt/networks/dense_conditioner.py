@@ -53,7 +53,8 @@ class DenseConditioner(tf.Module):
     """Creates the network.
 
     Args:
-      in_features: Size of the last axis of the input.
+      in_features: Size of the last axis of the input; 0 for a network of the
+        conditioning alone, with the constant 0: a coupling of one channel.
       hidden_features: Width of the hidden layers; even for MaxMin.
       out_features: Size of the last axis of the output.
       num_hidden_layers: Number of hidden layers, at least 1.
@@ -76,7 +77,8 @@ class DenseConditioner(tf.Module):
         'num_hidden_layers', num_hidden_layers
     )
     # By their names here, which are not those of the layers.
-    in_features = arguments.check_int('in_features', in_features)
+    in_features = arguments.check_int('in_features', in_features, least=0)
+    self._in_features = in_features
     out_features = arguments.check_int('out_features', out_features)
     seed = arguments.check_int('seed', seed, least=0)
     self._lipschitz = arguments.check_positive('lipschitz', lipschitz)
@@ -126,9 +128,14 @@ class DenseConditioner(tf.Module):
     return self._dtype
 
   @property
+  def in_features(self):
+    """Size of the last axis of the input."""
+    return self._in_features
+
+  @property
   def lipschitz(self):
     """Certified Lipschitz constant of the whole network."""
-    return self._lipschitz * self._inflation
+    return self._lipschitz * self._inflation if self._in_features else 0.0
 
   @property
   def conditioning_channels(self):

@@ -1,4 +1,4 @@
-"""Training: of flows of images (`Trainer`), and on arrays (`fit`)."""
+"""Training: runs that can be resumed (`Trainer`), and on arrays (`fit`)."""
 
 from tfp_flowopt.data.convert import OtherConversionError
 from tfp_flowopt.data.convert import convert_images

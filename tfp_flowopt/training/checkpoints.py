@@ -17,6 +17,8 @@ __all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
 
 # Directories of the latest ones and of the best one.
 _LATEST, _BEST = atomic_files.CHECKPOINTS, 'best'
+# What the loss of the best one is called, of images.
+BEST_NAME = 'held_out_bits_per_dim'
 # Number of checkpoints, the newest ones, that processes tell each other of.
 _AGREED = 100
 
@@ -44,10 +46,10 @@ def writing(workdir):
 
 
 class RunCheckpoints:
-  """The latest checkpoints, and the best one by held-out bits/dim.
+  """The latest checkpoints, and the best one by held-out loss.
 
   `objects` is the state: trackables by name, and `step`, an int64 variable,
-  among them.
+  among them. `best_name` is what the loss is called in the file that keeps it.
 
   They are numbered by their steps and known by their files alone, so a lost or
   torn `checkpoint` file, TensorFlow's list of them, loses nothing. All
@@ -55,7 +57,10 @@ class RunCheckpoints:
   the chief go to directories that are deleted.
   """
 
-  def __init__(self, workdir, replicas, max_to_keep, objects):
+  def __init__(
+      self, workdir, replicas, max_to_keep, objects, best_name=BEST_NAME
+  ):
+    self._best_name = best_name
     self._workdir = pathlib.Path(workdir)
     self._replicas = replicas
     self._step = objects['step']
@@ -84,17 +89,17 @@ class RunCheckpoints:
     return bool(_steps(self._workdir / _BEST))
 
   def best_value(self, evaluated):
-    """Bits/dim of the best checkpoint; infinite if there is none, or unknown.
+    """Loss of the best checkpoint; infinite if there is none, or unknown.
 
-    `evaluated` is a function of nothing: bits/dim by step, from elsewhere, for
+    `evaluated` is a function of nothing: losses by step, from elsewhere, for
     where the file that holds those of the best one is lost.
     """
     steps = _steps(self._workdir / _BEST)
     if not steps:
       return math.inf
-    best = atomic_files.read_json(self._best_path, _is_best) or {}
+    best = atomic_files.read_json(self._best_path, self._is_best) or {}
     if best.get('step') == steps[-1]:
-      return best['held_out_bits_per_dim']
+      return best[self._best_name]
     value = evaluated().get(steps[-1], math.inf)
     self._value_lost = math.isfinite(value)
     return value
@@ -106,24 +111,28 @@ class RunCheckpoints:
       self._write(_LATEST)
       self.saved_step = step
 
-  def save_best(self, bits_per_dim):
+  def save_best(self, loss):
     """Saves the state as the best one, in place of the one before."""
     self._write(_BEST)
     if self._replicas.is_chief:
-      self._note_best(int(self._step.numpy()), bits_per_dim)
+      self._note_best(int(self._step.numpy()), loss)
 
-  def repair_best(self, bits_per_dim):
+  def repair_best(self, loss):
     """Writes again which checkpoint is the best one, if that is lost."""
     steps = _steps(self._workdir / _BEST)
     if self._value_lost and steps:
-      self._note_best(steps[-1], bits_per_dim)
+      self._note_best(steps[-1], loss)
       self._value_lost = False
 
-  def _note_best(self, step, bits_per_dim):
+  def _note_best(self, step, loss):
     atomic_files.write_json(
-        self._best_path,
-        {'step': step, 'held_out_bits_per_dim': bits_per_dim},
+        self._best_path, {'step': step, self._best_name: loss}
     )
+
+  def _is_best(self, value):
+    """Whether `value` is what `save_best` writes."""
+    loss = isinstance(value, dict) and value.get(self._best_name)
+    return isinstance(loss, float) and math.isfinite(loss)
 
   def restore_newest(self, before=None):
     """Restores the newest checkpoint that all processes can read.
@@ -215,12 +224,6 @@ class RunCheckpoints:
     return tf.train.CheckpointManager(
         self._checkpoint, str(directory), max_to_keep=self._max_to_keep[name]
     )
-
-
-def _is_best(value):
-  """Whether `value` is what `save_best` writes."""
-  bits_per_dim = isinstance(value, dict) and value.get('held_out_bits_per_dim')
-  return isinstance(bits_per_dim, float) and math.isfinite(bits_per_dim)
 
 
 def _repair_list(directory):

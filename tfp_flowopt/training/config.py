@@ -29,7 +29,7 @@ class TrainConfig:
 
   Attributes:
     train_steps: Number of optimiser steps.
-    batch_size: Images in a step, on all devices together.
+    batch_size: Examples in a step, on all devices together.
     accumulation: Number of parts of a batch whose gradients each device
       computes one after the other, in the memory of one part.
     learning_rate: Adam's, after the warm-up.
@@ -37,14 +37,14 @@ class TrainConfig:
     schedule: Course of the learning rate after the warm-up: `'constant'`, or
       `'cosine'`, half a cosine down to 0 at `train_steps`.
     clip_norm: Bound of the global norm of the gradient of the loss, which is
-      in bits/dim.
+      in bits/dim, or in nats of vectors (take 10 there, as `fit` does).
     ema_decay: Decay of the moving average of the weights that evaluation,
       pictures and export use; it ramps up as `(1 + n) / (10 + n)`.
     eval_every: Steps between evaluations.
     eval_images: Number of held-out images, the same ones each time.
     checkpoint_every: Steps between checkpoints.
     checkpoints_to_keep: Number of latest checkpoints on disk; the best one by
-      held-out bits/dim is kept beside them.
+      held-out loss is kept beside them.
     max_skipped: So many steps in a row that are not finite are too many: the
       run goes back to its latest checkpoint, with half the learning rate.
     max_rollbacks: How often it does; after that it is an error.

@@ -1,4 +1,4 @@
-"""Bits/dim of images."""
+"""Losses of examples: bits/dim of images, nats of vectors."""
 
 import itertools
 
@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
-from tfp_flowopt import optimum
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.diagnostics import mean_error
@@ -16,16 +15,16 @@ __all__ = ['FlowEvaluator']
 
 
 class FlowEvaluator:
-  """Evaluates a distribution on sets of images, on all replicas.
+  """Evaluates a distribution on sets of examples, on all replicas.
 
   The kernels of Lipschitz layers are rescaled once an evaluation, not once a
-  batch, and kept beside the trained ones. Made in the scope of the strategy.
+  batch, and kept beside the trained ones. `kind` is that of the run. Made in
+  the scope of the strategy.
   """
 
-  def __init__(self, distribution, bits, replicas):
-    self._event_size = distribution.event_shape.num_elements()
+  def __init__(self, distribution, kind, replicas):
+    self._kind = kind
     self._bijector = distribution.bijector
-    self._bits = bits
     self._replicas = replicas
     self._kernels = lipschitz.FrozenKernels(distribution)
 
@@ -42,7 +41,9 @@ class FlowEvaluator:
     # One graph, whatever is evaluated first: a graph traced for another batch
     # size rounds differently, and a resumed run would differ in the last bit.
     # Flows of TFP's need not know batches of any size (`tfb.Glow`, 0.25).
-    any_batch = isinstance(distribution.bijector, bijectors.ImageFlow)
+    any_batch = isinstance(
+        distribution.bijector, (bijectors.ImageFlow, bijectors.VectorFlow)
+    )
     self._log_prob = tf.function(
         log_prob,
         autograph=False,
@@ -56,7 +57,7 @@ class FlowEvaluator:
       )
 
   def log_prob(self, x, bijector_kwargs=None):
-    """Log-likelihoods `[N]` in nats of preprocessed images `[N, H, W, C]`.
+    """Log-likelihoods `[N]` in nats of preprocessed events.
 
     With the kernels of the last `update`; computed in this process alone.
     """
@@ -71,12 +72,12 @@ class FlowEvaluator:
     """Rescales the kernels of the weights as they are."""
     self._kernels.update()
 
-  def bits_per_dim(self, examples):
-    """Mean bits/dim of `ExampleBatches`; the same number in all processes."""
+  def loss(self, examples):
+    """Mean loss of `ExampleBatches`; the same number in all processes."""
     return self.mean_and_error(examples)[0]
 
   def mean_and_error(self, examples):
-    """Mean bits/dim, and its standard error over independent images.
+    """Mean loss, and its standard error over independent images.
 
     The same in all processes; the error of a single image is NaN.
     """
@@ -100,9 +101,7 @@ class FlowEvaluator:
           count = len(labelled.split(batches[number][1])[0])
           log_likelihoods.append(x.numpy()[:count])
     # The empty list is of float64.
-    values = optimum.bits_per_dim(
-        np.concatenate([*log_likelihoods, []]), self._event_size, self._bits
-    )
+    values = self._kind.losses(np.concatenate([*log_likelihoods, []]))
     (total,) = replicas.host_sum([np.sum(values)])
     mean = total / examples.num
     (squares,) = replicas.host_sum([np.sum((values - mean) ** 2)])
@@ -112,7 +111,7 @@ class FlowEvaluator:
 
   def _prepared(self, start, images, examples):
     """Preprocessed; on many replicas filled up, for one graph to do."""
-    x = examples.preprocessed(start, images, self._bits)
+    x = examples.preprocessed(start, images, self._kind.bits)
     if self._replicas.count == 1:
       return x
     missing = examples.batch_size - len(labelled.split(images)[0])

@@ -1,4 +1,4 @@
-"""Bits/dim of the best linear flows, which a run is compared with."""
+"""Losses of the best linear flows, which a run is compared with."""
 
 import math
 
@@ -55,15 +55,15 @@ def pointwise_optima(examples, held_out, bits):
   }
 
 
-def completed(start, examples, held_out, bits):
-  """What was known before training, with the `pointwise_optima`.
+def completed(start, kind, examples, held_out):
+  """What was known before training, with the optima of the `kind` of a run.
 
   Without `vectors_per_dim` they are missing, or of an older version: fitted to
   the held-out images.
   """
   if 'vectors_per_dim' in start:
     return start
-  return {**start, **pointwise_optima(examples, held_out, bits)}
+  return {**start, **kind.optima(examples, held_out)}
 
 
 def best_block_size(start):

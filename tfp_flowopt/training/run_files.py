@@ -18,9 +18,6 @@ from tfp_flowopt.training import training_log
 __all__ = ['RunFiles']
 
 _COLUMNS = (
-    'step',
-    'train_bits_per_dim',
-    'held_out_bits_per_dim',
     'gradient_norm',
     'skipped_steps',
     'reconstruction_error',
@@ -38,6 +35,8 @@ class RunFiles:
   the context of `lock`. Of files that are lost or torn, but for checkpoints, a
   run is mended as it goes on.
 
+  `key` is what losses are called in names of columns.
+
   Attributes:
     workdir: `pathlib.Path` of the directory.
     rollbacks: `Rollbacks`.
@@ -45,7 +44,9 @@ class RunFiles:
     board: The `TensorBoardWriter` during training; `None` if nobody wants it.
   """
 
-  def __init__(self, workdir, state, config, replicas):
+  def __init__(self, workdir, state, config, replicas, key='bits_per_dim'):
+    self._key = key
+    self._names = f'train_{key}', f'held_out_{key}'
     self.workdir = pathlib.Path(workdir)
     self.board = None
     self._state = state
@@ -55,7 +56,8 @@ class RunFiles:
     # Rows up to this step were given to the log.
     self._next_row = 0
     self._log = training_log.TrainingLog(
-        self.workdir / 'training_log.csv', _COLUMNS
+        self.workdir / 'training_log.csv',
+        ('step', *self._names, *_COLUMNS),
     )
     self._start_file = atomic_files.TwiceKept(
         self.workdir, 'start.json', run_settings.is_start
@@ -67,10 +69,11 @@ class RunFiles:
           replicas,
           config.checkpoints_to_keep,
           state.to_save,
+          self._names[1],
       )
       self.rollbacks = rollbacks.Rollbacks(self.workdir, config, replicas)
     self._best = self._checkpoints.best_value(
-        lambda: training_log.column(self._log.rows(), 'held_out_bits_per_dim')
+        lambda: training_log.column(self._log.rows(), self._names[1])
     )
     self._lock = run_lock.RunLock(self.workdir)
     self._locked = False
@@ -183,21 +186,17 @@ class RunFiles:
     self._next_row = self._step
     return values
 
-  def append(self, step, held_out_bits_per_dim=None, **row):
+  def append(self, step, train=None, held_out=None, **row):
     """Adds a row to the log, and its numbers to TensorBoard's charts."""
     self._next_row = step + 1
     if not self._replicas.is_chief:
       return
-    self._log.append(
-        step=step, held_out_bits_per_dim=held_out_bits_per_dim, **row
-    )
+    losses = dict(zip(self._names, (train, held_out), strict=True))
+    self._log.append(step=step, **losses, **row)
     if self.board is not None:
       # One name for what belongs into one chart.
-      row['bits_per_dim'] = row.pop('train_bits_per_dim', None)
-      self.board.scalars(step, **row)
-      self.board.scalars(
-          step, run='held_out', bits_per_dim=held_out_bits_per_dim
-      )
+      self.board.scalars(step, **{self._key: train}, **row)
+      self.board.scalars(step, run='held_out', **{self._key: held_out})
 
   def rows(self):
     """All rows of the log, as dictionaries of strings."""
@@ -247,12 +246,12 @@ class RunFiles:
     with self.writing():
       self._checkpoints.save()
 
-  def keep_best(self, bits_per_dim):
-    """Saves the state as the best one, if it is on held-out images."""
-    if bits_per_dim < self._best:
-      self._best = bits_per_dim
+  def keep_best(self, loss):
+    """Saves the state as the best one, if it is on held-out examples."""
+    if loss < self._best:
+      self._best = loss
       with self.writing():
-        self._checkpoints.save_best(bits_per_dim)
+        self._checkpoints.save_best(loss)
 
   def restore_best(self):
     """Restores the best checkpoint, to look at; the log stays as it is."""

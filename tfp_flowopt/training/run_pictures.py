@@ -10,6 +10,7 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import training_log
 
@@ -24,10 +25,12 @@ class RunPictures:
 
   And for TensorBoard, which needs it for the samples least of all. `data` are
   uint8 images `[NUM_SAMPLES, H, W, C]`, shown beside the samples, or a pair of
-  these and labels, which the samples have, too.
+  these and labels, which the samples have, too. Of vectors only the curve is
+  drawn; `kind` is that of the run.
   """
 
-  def __init__(self, workdir, distribution, data, bits, seed):
+  def __init__(self, workdir, distribution, data, bits, seed, kind=None):
+    self._kind = kind or event_kinds.Images
     self._workdir = pathlib.Path(workdir)
     self._distribution = distribution
     self._data, self._kwargs = labelled.split(data)
@@ -49,9 +52,9 @@ class RunPictures:
   def samples(self):
     """Pairs (name, uint8 images): data, and samples at each temperature.
 
-    None if they have no colours that a picture could show.
+    None if they are no images, or have no colours that a picture could show.
     """
-    if self._data.shape[-1] not in (1, 3, 4):
+    if len(self._data.shape) != 4 or self._data.shape[-1] not in (1, 3, 4):
       return []
     return [('data', self._data)] + [
         (f'T = {temperature}', self._sample(tf.constant(temperature)))
@@ -64,6 +67,7 @@ class RunPictures:
     `samples` are those of the method, `board` is a `TensorBoardWriter` or
     `None`, `start` is that of the `Trainer`.
     """
+    key = self._kind.key
     block_size = linear_optima.best_block_size(start)
     train_optimum, held_out_optimum = (
         start[name].get(block_size)
@@ -71,10 +75,10 @@ class RunPictures:
     )
     if board is not None:
       board.samples(step, samples)
-      board.optimum(step, bits_per_dim=train_optimum)
-      board.optimum(step, run='optimum_held_out', bits_per_dim=held_out_optimum)
-    train = training_log.column(log_rows, 'train_bits_per_dim')
-    held_out = training_log.column(log_rows, 'held_out_bits_per_dim')
+      board.optimum(step, **{key: train_optimum})
+      board.optimum(step, run='optimum_held_out', **{key: held_out_optimum})
+    train = training_log.column(log_rows, f'train_{key}')
+    held_out = training_log.column(log_rows, f'held_out_{key}')
     # Pictures are an extra; the numbers are in the log.
     with contextlib.suppress(ImportError):
       if samples:
@@ -88,7 +92,9 @@ class RunPictures:
               list(held_out.items()),
               train_optimum,
               held_out_optimum,
-              f'best linear flow, pointwise {block_size}x{block_size}',
+              self._kind.optimum_name(block_size),
+              self._kind.unit,
+              self._kind.events,
           )
     # A figure is 20,000 objects in cycles, for which Python is slow to look.
     gc.collect()

@@ -4,36 +4,36 @@ import os
 
 import tensorflow as tf
 
-from tfp_flowopt import bijectors
-from tfp_flowopt import flows
-from tfp_flowopt.data import example_batches
 from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import config as config_lib
-from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
 
-__all__ = ['RunExamples', 'check', 'start']
+__all__ = ['RunExamples', 'check', 'check_model', 'start']
 
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
 _INIT, _HELD_OUT, _SAMPLE, _DRAWS = -1, -2, -3, -4
 
 
+def check_model(distribution, config):
+  """Raises a `ValueError` for what is none."""
+  flow_of.check_transformed(distribution)
+  arguments.check_instance(
+      'config', config, config_lib.TrainConfig, 'a `TrainConfig`'
+  )
+
+
 def check(
-    distribution, train_images, held_out_images, workdir, config, replicas
+    kind, distribution, train_images, held_out_images, workdir, replicas
 ):
   """Raises a `ValueError` for what could not be trained, or gone on with."""
-  flow_of.check_transformed(distribution)
   if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
     raise ValueError(
         f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
     )
-  arguments.check_instance(
-      'config', config, config_lib.TrainConfig, 'a `TrainConfig`'
-  )
   if distribution.dtype != tf.float32:
     raise ValueError(
         'Argument `distribution` must be of type float32, got '
@@ -43,7 +43,7 @@ def check(
       ('train_images', train_images), ('held_out_images', held_out_images)
   ):
     examples_lib.check(name, images, distribution.event_shape)
-    labelled.check(distribution, images, name)
+    kind.check(images, name)
   labelled.check_alike(train_images, held_out_images)
   extended = replicas.strategy.extended
   if not all(
@@ -69,11 +69,12 @@ class RunExamples:
     samples: `ExampleBatches` of training images, shown beside samples.
   """
 
-  def __init__(self, train_images, held_out_images, config):
+  def __init__(self, kind, train_images, held_out_images, config):
+    self._batches = kind.batches
     self._held_out_images = held_out_images
     self._seed = config.seed
     self.init, self.held_out, self.samples = (
-        example_batches.ExampleBatches(
+        kind.batches(
             images, num, tf.constant([config.seed, stream], tf.int64)
         )
         for images, num, stream in (
@@ -85,7 +86,7 @@ class RunExamples:
 
   def draw(self, num_images, draw):
     """Held-out images with other noise, that of number `draw` from 0 on."""
-    return example_batches.ExampleBatches(
+    return self._batches(
         self._held_out_images,
         num_images,
         self.held_out.seed,
@@ -93,8 +94,8 @@ class RunExamples:
     )
 
 
-def start(state, evaluator, examples, held_out, bits, replicas):
-  """Initialises an `ImageFlow` at the optimum, the same on all replicas.
+def start(state, evaluator, kind, examples, held_out, replicas):
+  """Initialises a flow of ours at the optimum, the same on all replicas.
 
   Returns what is known before training, see `Trainer.start`.
   """
@@ -102,18 +103,13 @@ def start(state, evaluator, examples, held_out, bits, replicas):
   predicted = None
   bijector = distribution.bijector
   # Others have no closed form, and start as they are.
-  if (
-      isinstance(bijector, bijectors.ImageFlow)
-      and not bijector.initialized.numpy()
-  ):
+  if isinstance(bijector, kind.flow) and not bijector.initialized.numpy():
     with replicas.strategy.scope():
-      predicted = flows.initialize_at_optimum(
-          distribution, examples.dequantized(bits), bits=bits
-      )
+      predicted = kind.initialize(examples)
   replicas.broadcast_variables(distribution.variables)
   state.average.restart()
   return {
       'predicted': predicted,
-      'measured': evaluator.bits_per_dim(examples),
-      **linear_optima.pointwise_optima(examples, held_out, bits),
+      'measured': evaluator.loss(examples),
+      **kind.optima(examples, held_out),
   }

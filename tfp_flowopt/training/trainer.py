@@ -1,8 +1,8 @@
 """Training runs."""
 
-from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import evaluation
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import replicas as replicas_lib
@@ -20,9 +20,11 @@ __all__ = ['Trainer']
 class Trainer(not_copied.NotCopied):
   """Trains a flow by maximum likelihood, from the closed-form optimum on.
 
-  The loss is the mean bits/dim of a batch with stateless dequantisation noise;
-  the optimiser is Adam with a linear warm-up and a bound of the gradient norm;
-  a step whose loss or gradient is not finite changes nothing and is counted.
+  The loss is the mean bits/dim of a batch of images, with stateless
+  dequantisation noise, or the mean of -log p in nats of vectors (`nll` in names
+  of columns). The optimiser is Adam with a linear warm-up and a bound of the
+  gradient norm; a step whose loss or gradient is not finite changes nothing and
+  is counted.
   After too many of them in a row the run goes back to its latest checkpoint and
   on from there with half the learning rate. Evaluation and pictures use
   averaged weights.
@@ -34,9 +36,9 @@ class Trainer(not_copied.NotCopied):
   saves the step and ends the run. A checkpoint that cannot be read is passed
   over, with a warning, for the one before.
 
-  It trains any `TransformedDistribution`. What only an `ImageFlow` has (the
-  step to the optimum, recomputed inputs, constants of its layers) is left out
-  for others, which start as they are.
+  It trains any `TransformedDistribution`. What only flows of ours have (the
+  step to the optimum; of an `ImageFlow` recomputed inputs and constants of its
+  layers) is left out for others, which start as they are.
 
   What is in the working directory is listed in docs/training.md.
 
@@ -76,11 +78,14 @@ class Trainer(not_copied.NotCopied):
     """Describes a run; `train` or `start_or_resume` begins it, or goes on.
 
     Args:
-      distribution: `tfd.TransformedDistribution` of float32 images, as
-        `image_flow` makes it.
+      distribution: `tfd.TransformedDistribution` of float32 images or vectors,
+        as `image_flow` and `vector_flow` make it.
       train_images: `ImageCrops`, `ImageDataset`, or other `data.Examples`; with
-        labels, if the flow is conditioned on them.
-      held_out_images: The same, of images that training does not see.
+        labels, if the flow is conditioned on them. Of vectors a
+        `tf.data.Dataset` of these, `[D]`, or of pairs with conditioning, which
+        gives the same order each time: it is shuffled here, among 10,000
+        (`data.DatasetExamples` with another `shuffle_buffer`).
+      held_out_images: The same, of examples that training does not see.
       workdir: Directory of the run; made if it is missing.
       config: `TrainConfig`.
       description: Dictionary of further settings of the run, such as the size
@@ -95,9 +100,11 @@ class Trainer(not_copied.NotCopied):
         shared among the replicas, or if `workdir` has `*`, `?` or `[` in its
         name.
     """
-    images = train_images, held_out_images
+    run_start.check_model(distribution, config)
+    self._kind = event_kinds.kind_of(distribution, config)
+    images = tuple(map(self._kind.examples, (train_images, held_out_images)))
     self._replicas = replicas_lib.Replicas()
-    run_start.check(distribution, *images, workdir, config, self._replicas)
+    run_start.check(self._kind, distribution, *images, workdir, self._replicas)
     self._distribution = distribution
     self._images = images
     self._workdir = workdir
@@ -110,10 +117,10 @@ class Trainer(not_copied.NotCopied):
     with self._replicas.strategy.scope():
       self._state = train_state.TrainState(distribution, config)
       self._train_step = train_step.TrainStep(
-          self._state, config, self._replicas
+          self._state, config, self._replicas, self._kind.training_loss()
       )
       self._evaluator = evaluation.FlowEvaluator(
-          distribution, config.bits, self._replicas
+          distribution, self._kind, self._replicas
       )
     self._files = self._loop = self._start_values = None
 
@@ -140,11 +147,13 @@ class Trainer(not_copied.NotCopied):
 
   def _begin(self):
     config = self._config
-    examples = self._examples = run_start.RunExamples(*self._images, config)
-    files = run_files.RunFiles(
-        self._workdir, self._state, config, self._replicas
+    examples = self._examples = run_start.RunExamples(
+        self._kind, *self._images, config
     )
-    images = examples.init, examples.held_out, config.bits
+    files = run_files.RunFiles(
+        self._workdir, self._state, config, self._replicas, self._kind.key
+    )
+    images = self._kind, examples.init, examples.held_out
     if files.found:
       start = linear_optima.completed(files.resume(self._settings), *images)
     else:
@@ -158,6 +167,7 @@ class Trainer(not_copied.NotCopied):
         files.start(start)
     self._files, self._start_values = files, start
     self._loop = training_loop.TrainingLoop(
+        self._kind,
         config,
         self._images[0],
         self._state,
@@ -182,13 +192,14 @@ class Trainer(not_copied.NotCopied):
 
   @property
   def start(self):
-    """What was known before training, in bits/dim.
+    """What was known before training, in bits/dim; of vectors, in nats.
 
     Returns:
       Dictionary with `settings`; `predicted` (closed form, on the initialising
       images; `None` if the flow came initialised), `measured` (the same by
       `log_prob`); and the best linear flows, fitted to these images:
-      `train_optimum`, `held_out_optimum` and `vectors_per_dim` by block sizes.
+      `train_optimum`, `held_out_optimum` and `vectors_per_dim` by block sizes
+      (of vectors `'dense'`).
     """
     self._started()
     return self._start_values
@@ -213,7 +224,7 @@ class Trainer(not_copied.NotCopied):
     return self._files.lock()
 
   def evaluate(self):
-    """Bits/dim of the held-out images, with averaged weights: a `float`.
+    """Loss of the held-out examples, with averaged weights: a `float`.
 
     Raises:
       RuntimeError: If the weights of the replicas are not the same bits.
@@ -224,10 +235,10 @@ class Trainer(not_copied.NotCopied):
   def _evaluate(self):
     self._replicas.check_identical(self._distribution.trainable_variables)
     with self._state.average.swapped_in():
-      return self._evaluator.bits_per_dim(self._examples.held_out)
+      return self._evaluator.loss(self._examples.held_out)
 
   def evaluate_draws(self, num_images, num_draws):
-    """Bits/dim of any number of held-out images, with several draws of noise.
+    """Losses of any number of held-out images, with several draws of noise.
 
     Args:
       num_images: Number of images; their number in the set takes each once.
@@ -275,19 +286,8 @@ class Trainer(not_copied.NotCopied):
     self._started()
     with self._state.average.swapped_in():
       self._evaluator.update()
-      # Of large sets, about the first images.
-      bits, held_out = self._config.bits, self._examples.held_out
-      data, _ = self._examples.init.array(bits)
-      x, kwargs = held_out.array(bits)
-      return diagnostics.optimum_report(
-          self._distribution,
-          data,
-          x,
-          bits,
-          log_prob=self._evaluator.log_prob,
-          num_data=min(len(data), self._examples.init.num_disjoint),
-          num_held_out=min(len(x), held_out.num_independent),
-          **kwargs,
+      return self._kind.report(
+          self._examples.init, self._examples.held_out, self._evaluator.log_prob
       )
 
   def _finish(self, held_out):
@@ -299,8 +299,11 @@ class Trainer(not_copied.NotCopied):
     results = found.summary(
         steps=self.step,
         skipped_steps=int(self._state.skipped.numpy()),
-        held_out_bits_per_dim=held_out,
-        **{**self._start_values, 'settings': self._settings},
+        **{
+            f'held_out_{self._kind.key}': held_out,
+            **self._start_values,
+            'settings': self._settings,
+        },
     )
     if self._replicas.is_chief:
       with self._files.writing():

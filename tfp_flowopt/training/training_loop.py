@@ -6,6 +6,7 @@ import time
 import tensorflow as tf
 
 from tfp_flowopt.internal import progress
+from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
@@ -19,7 +20,8 @@ _FIRST_PROFILED = 5
 class TrainingLoop:
   """Takes the steps of a run that has begun.
 
-  `evaluate` is a function of nothing: bits/dim of the held-out images.
+  `evaluate` is a function of nothing: the loss of the held-out examples;
+  `kind` says in which unit.
 
   Attributes:
     train_step: The step, a function of a batch and of whether to stop.
@@ -28,6 +30,7 @@ class TrainingLoop:
 
   def __init__(
       self,
+      kind,
       config,
       train_images,
       state,
@@ -39,6 +42,7 @@ class TrainingLoop:
       start,
       profile_steps,
   ):
+    self._kind = kind
     self._config = config
     self._train_images = train_images
     self._state = state
@@ -53,6 +57,7 @@ class TrainingLoop:
         samples.all(),
         config.bits,
         samples.seed,
+        kind,
     )
     self._profiler = _StepProfiler(
         files.workdir / 'profile', profile_steps if replicas.is_chief else 0
@@ -70,7 +75,7 @@ class TrainingLoop:
   def run(self, stop):
     """Takes all steps still to be taken, until the `StopSignal` is received.
 
-    Returns bits/dim of the held-out images after the last one.
+    Returns the loss of the held-out examples after the last one.
     """
     bar = LossProgress(
         self._config.train_steps,
@@ -79,6 +84,7 @@ class TrainingLoop:
             linear_optima.best_block_size(self._start)
         ),
         quiet=not self._replicas.is_chief,
+        kind=self._kind,
     )
     bijector = self._state.distribution.bijector
     if getattr(bijector, 'memory_for', None):
@@ -92,7 +98,7 @@ class TrainingLoop:
     bar.print('Evaluating, and writing checkpoint, report and pictures ...')
     held_out = self._evaluate()
     self._files.keep_best(held_out)
-    self._append(self.step, held_out_bits_per_dim=held_out)
+    self._append(self.step, held_out=held_out)
     self._files.save()
     self._draw_pictures()
     return held_out
@@ -126,7 +132,7 @@ class TrainingLoop:
       result = self.train_step(next(batches), stop.received)
       self._note(step, result, held_out, bar)
       if held_out is not None:
-        bar.print(f'step {step}: held-out {held_out:.3f} bits/dim')
+        bar.print(f'step {step}: held-out {held_out:.3f} {self._kind.unit}')
         self._draw_pictures()
       if self._files.rollbacks.count(result.skipped):
         self._files.go_back()
@@ -171,8 +177,8 @@ class TrainingLoop:
       }
     self._append(
         step,
-        held_out_bits_per_dim=held_out,
-        train_bits_per_dim=result.loss,
+        held_out=held_out,
+        train=result.loss,
         gradient_norm=result.gradient_norm,
         **row,
     )
@@ -207,11 +213,16 @@ class LossProgress:
   """Shows the loss as a running mean, and its gain over a linear flow.
 
   The gain is positive where the flow is better, as in the report. `optimum` is
-  bits/dim of that flow on training images, `None` if it is not known.
+  the loss of that flow on training examples, `None` if it is not known.
   """
 
-  def __init__(self, total, images_per_step, optimum, quiet):
-    self._bar = None if quiet else progress.Progress(total, images_per_step)
+  def __init__(
+      self, total, batch_size, optimum, quiet, kind=event_kinds.Images
+  ):
+    self._unit = kind.unit
+    self._bar = None
+    if not quiet:
+      self._bar = progress.Progress(total, batch_size, unit=kind.events)
     self._optimum = optimum
     # Single batches vary more than they improve.
     self._shown = math.nan
@@ -222,7 +233,7 @@ class LossProgress:
       first = math.isnan(self._shown)
       self._shown = loss if first else 0.95 * self._shown + 0.05 * loss
     if self._bar is not None:
-      numbers = {'bits/dim': self._shown}
+      numbers = {self._unit: self._shown}
       if self._optimum is not None:
         numbers['best linear'] = self._optimum
         numbers['gain'] = self._optimum - self._shown
