@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
@@ -184,7 +185,7 @@ class RadialScaling(base.JointBijector):
     """
     size = self._tile_dimensions(x)
 
-    @tf.custom_gradient
+    @custom_gradients.custom_gradient
     def scale(tiles, scales, radii):
       square = self._mean_square(tiles)
       ratio, log_slope, gradient_of_terms = terms(

@@ -5,6 +5,8 @@ import functools
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
+
 __all__ = ['recomputed']
 
 
@@ -38,7 +40,7 @@ def recomputed(function, input_signature):
     specs = [tf.TensorSpec(t.shape, t.dtype) for t in outputs]
     return _traced(gradients, [*input_signature, *specs])
 
-  @tf.custom_gradient
+  @custom_gradients.custom_gradient
   def call(*inputs):
     given = inputs
     if tf.executing_eagerly():

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import custom_gradients
 
 __all__ = ['Walk']
 
@@ -49,7 +50,7 @@ class Walk:
     """
     num_weights = len(weights)
 
-    @tf.custom_gradient
+    @custom_gradients.custom_gradient
     def walk(x, *sources):
       weights = list(sources[:num_weights])
       conditions = list(sources[num_weights:])
