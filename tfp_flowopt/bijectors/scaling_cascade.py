@@ -25,6 +25,8 @@ __all__ = ['ScalingCascade', 'num_log_slopes', 'num_scalings']
 _NUM_TERMS = 1
 # Where they bend at first, in root mean squares.
 _RADIUS_RANGE = (0.05, 0.4)
+# Axes of images `[N, H, W, C]`.
+_POSITIONS = [0, 1, 2]
 
 
 class ScalingCascade(base.JointBijector):
@@ -169,13 +171,14 @@ class ScalingCascade(base.JointBijector):
         )
     y = half_precision.widened(x)
     weights, total = self._weights.factors(y.dtype, forward)
-    total *= base.num_positions(y)
+    log_dets = [total * base.num_positions(y)]
     y = tf.reshape(y, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
     parts = list(zip(self._scalings, weights, strict=True))
     for scaling, factors in reversed(parts) if forward else parts:
       graph = scaling.forward if forward else scaling.inverse
       y, log_det = graph(y, *factors)
-      total += log_det
+      log_dets.append(log_det)
+    total = sum(log_dets)
     y = tf.reshape(y, base.shape_of(x))
     y.set_shape(x.shape)
     total = tf.reshape(total, base.shape_of(x)[:-3])
@@ -227,12 +230,15 @@ class _Weights(tf.Module):
   def factors(self, dtype, forward):
     """The same as the graphs take them, and the logarithm of all scales."""
     log_scale = tf.cast(self._log_scale(), dtype)
+    shift = tf.cast(self._shift, dtype)
     if forward:
       log_scale = -log_scale
+    else:
+      shift = -shift
     weights = self._each(
         tf.exp(log_scale),
-        tf.cast(self._shift, dtype),
-        *radial_scaling.scales_and_radii(
+        shift,
+        *radial_scaling.near_and_far_radii(
             self.log_slopes(), self._log_radii, dtype
         ),
     )
@@ -262,7 +268,7 @@ class _Scaling:
             self.tile_size, num_terms, num_groups=num_groups, dtype=dtype
         ),
     ]
-    self._scale = self._template[1].scale_tiles
+    self._scaled = self._template[1].scaled_with_gradient
     # What half precision is widened to.
     dtype = tf.float32 if dtype.size < 4 else dtype
     per_channel = tf.TensorSpec([None], dtype)
@@ -271,7 +277,9 @@ class _Scaling:
     # Callables of images `[N, H, W, C]` and the `factors` of the weights.
     self.forward, self.inverse = (
         recomputed.recomputed(
-            function, [images, per_channel, per_channel, per_term, per_term]
+            function,
+            [images, per_channel, per_channel, per_term, per_term],
+            with_gradient=True,
         )
         for function in (self._forward, self._inverse)
     )
@@ -295,14 +303,31 @@ class _Scaling:
         ],
     )
 
-  def _forward(self, x, factor, shift, scales, radii):
-    tiles, log_det = self._scale(radial_terms.undo_terms, x, scales, radii)
-    return tf.reshape(tiles, tf.shape(x)) * factor + shift, log_det
+  def _forward(self, x, factor, shift, *radii):
+    (y, log_det), gradient_of_y = self._scaled(
+        radial_terms.undo_terms, x, *radii
+    )
 
-  def _inverse(self, y, factor, shift, scales, radii):
-    y = (y - shift) * factor
-    tiles, log_det = self._scale(radial_terms.apply_terms, y, scales, radii)
-    return tf.reshape(tiles, tf.shape(y)), log_det
+    def gradient(dx, d_log_det):
+      d_factor = tf.reduce_sum(dx * y, axis=_POSITIONS)
+      dx_of_y, *d_radii = gradient_of_y(dx * factor, d_log_det)
+      return dx_of_y, d_factor, tf.reduce_sum(dx, axis=_POSITIONS), *d_radii
+
+    return (y * factor + shift, log_det), gradient
+
+  def _inverse(self, y, factor, shift, *radii):
+    shifted = y + shift
+    x, gradient_of_x = self._scaled(
+        radial_terms.apply_terms, shifted * factor, *radii
+    )
+
+    def gradient(dx, d_log_det):
+      d_scaled, *d_radii = gradient_of_x(dx, d_log_det)
+      d_factor = tf.reduce_sum(d_scaled * shifted, axis=_POSITIONS)
+      dy = d_scaled * factor
+      return dy, d_factor, tf.reduce_sum(dy, axis=_POSITIONS), *d_radii
+
+    return x, gradient
 
 
 # Those in use, so that cascades alike share one; the cascades hold them.
