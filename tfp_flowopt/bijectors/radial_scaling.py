@@ -25,7 +25,7 @@ _TINY = 1e-30
 # And a radius that overflows has no gradient; the ratio is 1 long before.
 _HUGE = 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
-_TILES = [1, 2, 3, 4, 5]
+_TILES = [2, 3, 4, 5, 6]
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -143,7 +143,7 @@ class RadialScaling(base.JointBijector):
     Returns:
       Linear bijector of images of this shape, without log-determinants.
     """
-    tiles = self._tiles(y)
+    tiles = self._tiles(y[tf.newaxis])
     radii = self._radii(tiles)
     across, log_along, _ = radial_terms.apply_terms(
         radii, *self._near_and_far_radii(radii.dtype)
@@ -166,7 +166,8 @@ class RadialScaling(base.JointBijector):
     scale = custom_gradients.custom_gradient(
         lambda *arguments: self.scaled_with_gradient(terms, *arguments)
     )
-    y, log_det = scale(x, *self._near_and_far_radii(x.dtype))
+    y, log_det = scale(x[tf.newaxis], *self._near_and_far_radii(x.dtype))
+    y = tf.reshape(y, base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-3])
     y.set_shape(x.shape)
     log_det.set_shape(x.shape[:-3])
@@ -175,14 +176,16 @@ class RadialScaling(base.JointBijector):
   def scaled_with_gradient(self, terms, x, near_radii, radii):
     """Images scaled with the given weights, and the gradient, written out.
 
+    The first axis is that of `P` scalings, each of its own images.
+
     Args:
       terms: `apply_terms` or `undo_terms`.
-      x: Images `[..., H, W, C]`.
-      near_radii: The `e^(s_j) B_j`, `[J]`.
-      radii: The `B_j`, `[J]`.
+      x: Images `[P, ..., H, W, C]`.
+      near_radii: The `e^(s_j) B_j`, `[P, J]`.
+      radii: The `B_j`, `[P, J]`.
 
     Returns:
-      The images and the log-determinants, `[N]`; and a function of the
+      The images and the log-determinants, `[P, N]`; and a function of the
       gradients by them, which returns those by `x`, `near_radii` and `radii`.
     """
     size, tiles = self._tile_dimensions(x), self._tiles(x)
@@ -196,7 +199,7 @@ class RadialScaling(base.JointBijector):
 
     def gradient(dy, d_log_det):
       dy = tf.reshape(dy, tf.shape(tiles))
-      d_log_det = tf.reshape(d_log_det, [-1, 1, 1, 1, 1, 1])
+      d_log_det = d_log_det[(..., *[tf.newaxis] * 5)]
       d_log_ratio = self._sum(dy * tiles) * ratio
       if not alone:
         d_log_ratio += (size - 1.0) * d_log_det
@@ -215,16 +218,19 @@ class RadialScaling(base.JointBijector):
     return tf.sqrt(_clipped(square, _TINY, _HUGE))
 
   def _near_and_far_radii(self, dtype):
-    return near_and_far_radii(self._log_slopes(), self._log_radii, dtype)
+    """Of one scaling, `[1, J]`."""
+    return near_and_far_radii(
+        self._log_slopes(), self._log_radii[tf.newaxis], dtype
+    )
 
   def _sum(self, tiles):
     return self._reduced(tf.reduce_sum, tiles)
 
   def _reduced(self, reduce, tiles):
-    """Of each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
-    axes = [2, 4] if self._tile_size > 1 else []
+    """Of each tile and group, `[P, batch, H/T, 1, W/T, 1, G]`."""
+    axes = [3, 5] if self._tile_size > 1 else []
     if self._num_groups == 1:
-      axes.append(5)
+      axes.append(6)
     if axes:
       tiles = reduce(tiles, axis=axes, keepdims=True)
     if self._num_groups in (None, 1, tiles.shape[-1]):
@@ -247,7 +253,7 @@ class RadialScaling(base.JointBijector):
     return values
 
   def _tiles(self, x):
-    """`x` as `[batch, H/T, T, W/T, T, C]`."""
+    """`[P, ..., H, W, C]` as `[P, batch, H/T, T, W/T, T, C]`."""
     t, g = self._tile_size, self._num_groups
     height, width, channels = x.shape[-3:]
     if (height or 0) % t or (width or 0) % t:
@@ -264,12 +270,13 @@ class RadialScaling(base.JointBijector):
     # not known yet would be made of parts of several images.
     batch = -1
     if height is None or width is None:
-      batch = tf.reduce_prod(tf.shape(x)[:-3])
-    height, width, channels = (
+      batch = tf.reduce_prod(tf.shape(x)[1:-3])
+    first, height, width, channels = (
         tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-        for axis in (-3, -2, -1)
+        for axis in (0, -3, -2, -1)
     )
-    return tf.reshape(x, [batch, height // t, t, width // t, t, channels])
+    shape = [first, batch, height // t, t, width // t, t, channels]
+    return tf.reshape(x, shape)
 
   def _tile_dimensions(self, x):
     """The number of values of a tile: a `float`, or a `Tensor` as `x`."""

@@ -49,9 +49,9 @@ def apply_terms(r, near_radii, radii):
   """All terms, in the order of `inverse`.
 
   Args:
-    r: Radii of tiles, positive.
-    near_radii: The `A_j`, `[J]`.
-    radii: The `B_j`, `[J]`.
+    r: Radii of tiles, positive, `[P, ...]`.
+    near_radii: The `A_j`, `[P, J]`.
+    radii: The `B_j`, `[P, J]`.
 
   Returns:
     The ratios of the new radii and the old, the logarithms of the slopes, and
@@ -59,10 +59,11 @@ def apply_terms(r, near_radii, radii):
     gradient by `r`, without that by the ratio; and those by `near_radii` and
     `radii`.
   """
-  terms = []
-  for pair in _each(near_radii, radii):
-    r = r if not terms else terms[-1].r * terms[-1].ratio
-    terms.append(_Term(r, *pair))
+  terms, new = [], r
+  for pair in _each(r, near_radii, radii):
+    if terms:
+      new *= terms[-1].ratio
+    terms.append(_Term(new, *pair))
 
   def gradient(d_log_ratio, d_log_slope):
     d_near_radii, d_radii, more = [], [], None
@@ -94,7 +95,7 @@ def undo_terms(r, near_radii, radii):
     The same.
   """
   terms, new = [], r
-  for near_radius, radius in reversed(_each(near_radii, radii)):
+  for near_radius, radius in reversed(_each(r, near_radii, radii)):
     new *= soft_scaling.inverse_ratio(new / radius, near_radius / radius)
     terms.append(_Term(new, near_radius, radius))
   ratio, log_slope = _products(terms)
@@ -110,7 +111,10 @@ def undo_terms(r, near_radii, radii):
       d_near_radii.append(d_near)
       # At a fixed ratio of both radii, less what it changes.
       d_both = _sum(k * (outer - 2.0 * own))
-      d_radii.append((d_both - term.near_radius * d_near) / term.radius)
+      near_radius, radius = (
+          tf.reshape(w, [-1, 1]) for w in (term.near_radius, term.radius)
+      )
+      d_radii.append((d_both - near_radius * d_near) / radius)
       more = (more + k * (2.0 * own - d_log_ratio)) / elasticity
     return more / r, _join(d_near_radii), _join(d_radii)
 
@@ -126,19 +130,26 @@ def _products(terms):
   return ratio, tf.math.log(slope)
 
 
-def _each(near_radii, radii):
-  """The weights of each term; those of one alone need no slices."""
-  if radii.shape[0] == 1:
-    return [(near_radii, radii)]
-  return list(zip(tf.unstack(near_radii), tf.unstack(radii), strict=True))
+def _each(r, near_radii, radii):
+  """The weights of each term, as they broadcast with `r`."""
+  shape = [-1, *[1] * (r.shape.rank - 1)]
+  columns = (
+      [weights] if weights.shape[1] == 1 else tf.unstack(weights, axis=1)
+      for weights in (near_radii, radii)
+  )
+  return [
+      [tf.reshape(weight, shape) for weight in pair]
+      for pair in zip(*columns, strict=True)
+  ]
 
 
 def _sum(x):
-  return tf.reshape(tf.reduce_sum(x), [1])
+  """Over the tiles, `[P, 1]`."""
+  return tf.reduce_sum(x, axis=list(range(1, x.shape.rank)))[:, tf.newaxis]
 
 
 def _join(gradients):
-  return gradients[0] if len(gradients) == 1 else tf.concat(gradients, axis=0)
+  return gradients[0] if len(gradients) == 1 else tf.concat(gradients, axis=1)
 
 
 def initial_log_radii(num_terms, radius_range, dtype):
