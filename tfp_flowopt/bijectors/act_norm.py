@@ -72,10 +72,18 @@ class ActNorm(base.JointBijector):
     """Logarithm of the scales of `inverse`, `[num_channels]`."""
     return self._log_scale()
 
+  # The same for all linear layers: the logarithms of their singular values.
+  log_diagonal = log_scale
+
   @property
   def shift(self):
     """The shift, `[num_channels]`."""
     return self._shift
+
+  def rows(self):
+    """The matrices that multiply rows in `inverse` and in `forward`."""
+    log_scale = self.log_scale
+    return tuple(tf.linalg.diag(tf.exp(s)) for s in (log_scale, -log_scale))
 
   def initialize(self, mean, variance):
     """Sets shift and scale so that `inverse` has mean 0 and variance 1.

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import soft_scaling
 from tfp_flowopt.lipschitz import bounds
@@ -120,23 +121,35 @@ class AffineCoupling(coupling.Coupling):
 
   def _scale_and_shift(self, params):
     raw, shift = tf.split(half_precision.widened(params), 2, axis=-1)
-    return self._scale_bound * tf.tanh(raw / self._scale_bound), shift
+    return _bounded_exponential(raw, self._scale_bound), shift
 
   def _normalize(self, y, params):
-    s, shift = self._scale_and_shift(params)
+    scale, shift = self._scale_and_shift(params)
     dtype, y = y.dtype, half_precision.widened(y)
     if math.isinf(self._tail_bound):
-      return tf.cast(y * tf.exp(s) + shift, dtype), s
-    x, log_slope = soft_scaling.scaled(y, tf.exp(s), self._tail_bound)
+      return tf.cast(y * scale + shift, dtype), tf.math.log(scale)
+    x, log_slope = soft_scaling.scaled(y, scale, self._tail_bound)
     return tf.cast(x + shift, dtype), log_slope
 
   def _generate(self, x, params):
-    s, shift = self._scale_and_shift(params)
+    scale, shift = self._scale_and_shift(params)
     dtype, x = x.dtype, half_precision.widened(x) - shift
     if math.isinf(self._tail_bound):
-      return tf.cast(x * tf.exp(-s), dtype), -s
-    y, log_slope = soft_scaling.unscaled(x, tf.exp(s), self._tail_bound)
+      return tf.cast(x / scale, dtype), -tf.math.log(scale)
+    y, log_slope = soft_scaling.unscaled(x, scale, self._tail_bound)
     return tf.cast(y, dtype), -log_slope
+
+
+def _bounded_exponential(raw, bound):
+  """`e^s` with `s = bound tanh(raw / bound)`."""
+
+  @custom_gradients.custom_gradient
+  def scale(raw):
+    tanh = tf.tanh(raw / bound)
+    value = tf.exp(bound * tanh)
+    return value, lambda d: tf.raw_ops.TanhGrad(y=tanh, dy=d * value)
+
+  return scale(raw)
 
 
 def _steepest_scale(a):

@@ -251,11 +251,11 @@ def compose(evaluate, bijectors, x, conditioning=None):
 
   `evaluate` is `forward_and_log_det` or `inverse_and_log_det`.
   """
-  total = tf.zeros([], x.dtype)
+  total = None
   for bijector in bijectors:
     x, log_det = evaluate(bijector, x, conditioning)
-    total += log_det
-  return x, total
+    total = log_det if total is None else total + log_det
+  return x, tf.zeros([], x.dtype) if total is None else total
 
 
 def check_event(x, event_shape, name, any_rank=False, advice=''):

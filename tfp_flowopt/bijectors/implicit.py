@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import floats
@@ -149,7 +150,7 @@ class ImplicitBijector(base.JointBijector):
     # gradients through the residual, which the Jacobian's inverse carries on.
     value, adjoint = self._map_and_adjoint(function, solution)
 
-    @tf.custom_gradient
+    @custom_gradients.custom_gradient
     def newton(residual):
       def gradient(upstream):
         return tf.raw_ops.PreventGradient(

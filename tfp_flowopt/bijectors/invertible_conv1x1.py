@@ -96,6 +96,8 @@ class InvertibleConv1x1(base.JointBijector):
     """Logarithms of the singular values of `A`, `[num_channels]`."""
     return self._log_singular_values()
 
+  log_diagonal = log_singular_values
+
   @property
   def shift(self):
     """The shift, `[num_channels]`."""
@@ -136,17 +138,19 @@ class InvertibleConv1x1(base.JointBijector):
     if shift is not None:
       self._shift.assign(tf.cast(shift, self._shift.dtype))
 
+  def rows(self):
+    """The matrices that multiply rows in `inverse` and in `forward`.
+
+    `A^T = V diag(s) U^T` and `A^-T = U diag(1/s) V^T`.
+    """
+    log_s = self.log_singular_values
+    return self._inverse_rows(log_s), self._forward_rows(log_s)
+
   def _forward_rows(self, log_s):
-    """What `forward` multiplies rows by: A^-T = U diag(1/s) V^T."""
-    return tf.linalg.matmul(
-        self._left() * tf.exp(-log_s), self._right(), transpose_b=True
-    )
+    return _product(self._left(), -log_s, self._right())
 
   def _inverse_rows(self, log_s):
-    """What `inverse` multiplies rows by: A^T = V diag(s) U^T."""
-    return tf.linalg.matmul(
-        self._right() * tf.exp(log_s), self._left(), transpose_b=True
-    )
+    return _product(self._right(), log_s, self._left())
 
   def _forward_and_log_det(self, x):
     x = self._checked(x, self._shift.shape[0], any_rank=True)
@@ -161,15 +165,18 @@ class InvertibleConv1x1(base.JointBijector):
     return x, self._num_positions(y) * tf.reduce_sum(log_s)
 
 
+def _product(first, log_s, second):
+  """`first diag(s) second^T`, of stacked ones, too."""
+  scaled = first * tf.exp(log_s)[..., tf.newaxis, :]
+  return tf.linalg.matmul(scaled, second, transpose_b=True)
+
+
 @bounds.lipschitz_bounds.register
 def _(bijector: InvertibleConv1x1):
   # Of the matrices that are used: rotations are exact up to rounding, and those
   # of a checkpoint may be none.
-  log_s = bijector.log_singular_values
-  rows = bijector._forward_rows(log_s), bijector._inverse_rows(log_s)  # pylint: disable=protected-access
-  return bounds.LipschitzBounds(
-      *map(bounds.largest_singular_value, rows)
-  ).inflated(bijector.dtype)
+  inverse, forward = map(bounds.largest_singular_value, bijector.rows())
+  return bounds.LipschitzBounds(forward, inverse).inflated(bijector.dtype)
 
 
 flow_bounds.bounds_by_part.register(InvertibleConv1x1, flow_bounds.linear)

@@ -4,18 +4,19 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import radial_tangent
 from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
-__all__ = ['RadialScaling', 'scales_and_radii']
+__all__ = ['RadialScaling', 'near_and_far_radii']
 
 # Roundings of each term, the exponential of its slope among them.
 _OPERATIONS = 8
@@ -24,7 +25,7 @@ _TINY = 1e-30
 # And a radius that overflows has no gradient; the ratio is 1 long before.
 _HUGE = 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
-_TILES = [1, 2, 3, 4, 5]
+_TILES = [2, 3, 4, 5, 6]
 _LOG_RADIUS_BOUND = 20.0
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
@@ -167,18 +168,20 @@ class RadialScaling(base.JointBijector):
     Returns:
       Linear bijector of images of this shape, without log-determinants.
     """
-    tiles = self._tiles(y)
-    square = self._mean_square(tiles)
+    tiles = self._tiles(y[tf.newaxis])
+    radii = self._radii(tiles)
     across, log_along, _ = radial_terms.apply_terms(
-        tf.sqrt(square), *self._scales_and_radii(square.dtype)
+        radii, *self._near_and_far_radii(radii.dtype)
     )
-    return _Tangent(
+    return radial_tangent.RadialTangent(
         tiles,
         *(
             self._of_channels(values, y)
-            for values in (square, across, tf.exp(log_along))
+            for values in (tf.square(radii), across, tf.exp(log_along))
         ),
-        lambda tiles: self._of_channels(self._mean(tiles), y),
+        lambda tiles: self._of_channels(
+            self._reduced(tf.reduce_mean, tiles), y
+        ),
     )
 
   def _scale(self, terms, x):
@@ -187,73 +190,87 @@ class RadialScaling(base.JointBijector):
     x = base.check_event(x, [None] * ndims, self.name)
     dtype, x = x.dtype, half_precision.widened(x)
     images = x if ndims == 3 else x[..., tf.newaxis, tf.newaxis, :]
-    y, log_det = self.scale_tiles(
-        terms, images, *self._scales_and_radii(x.dtype)
+    scale = custom_gradients.custom_gradient(
+        lambda *arguments: self.scaled_with_gradient(terms, *arguments)
     )
+    y, log_det = scale(images[tf.newaxis], *self._near_and_far_radii(x.dtype))
     y = tf.reshape(y, base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-ndims])
     y.set_shape(x.shape)
     log_det.set_shape(x.shape[:-ndims])
     return tf.cast(y, dtype), tf.cast(log_det, dtype)
 
-  def scale_tiles(self, terms, x, scales, radii):
-    """Scales each tile, for the given weights.
+  def scaled_with_gradient(self, terms, x, near_radii, radii):
+    """Images scaled with the given weights, and the gradient, written out.
 
-    The gradient is written out, as that of the terms is.
+    The first axis is that of `P` scalings, each of its own images.
 
     Args:
       terms: `apply_terms` or `undo_terms`.
-      x: Images `[..., H, W, C]`.
-      scales: The `e^(s_j)`, `[J]`.
-      radii: The `B_j`, `[J]`.
+      x: Images `[P, ..., H, W, C]`.
+      near_radii: The `e^(s_j) B_j`, `[P, J]`.
+      radii: The `B_j`, `[P, J]`.
 
     Returns:
-      The scaled tiles, `[N, H/T, T, W/T, T, C]`, and the log-determinants,
-      `[N]`.
+      The images and the log-determinants, `[P, N]`; and a function of the
+      gradients by them, which returns those by `x`, `near_radii` and `radii`.
     """
-    size = self._tile_dimensions(x)
+    size, tiles = self._tile_dimensions(x), self._tiles(x)
+    alone = self._is_elementwise(tiles)
+    r = self._radii(tiles)
+    ratio, log_slope, gradient_of_terms = terms(r, near_radii, radii)
+    ratios = self._of_channels(ratio, x)
+    if not alone:
+      log_slope += (size - 1.0) * tf.math.log(ratio)
+    log_det = tf.reduce_sum(log_slope, axis=_TILES)
 
-    @tf.custom_gradient
-    def scale(tiles, scales, radii):
-      square = self._mean_square(tiles)
-      ratio, log_slope, gradient_of_terms = terms(
-          tf.sqrt(square), scales, radii
-      )
-      log_det = tf.reduce_sum(
-          (size - 1.0) * tf.math.log(ratio) + log_slope, axis=_TILES
-      )
+    def gradient(dy, d_log_det):
+      dy = tf.reshape(dy, tf.shape(tiles))
+      d_log_det = d_log_det[(..., *[tf.newaxis] * 5)]
+      d_log_ratio = self._sum(dy * tiles) * ratio
+      if not alone:
+        d_log_ratio += (size - 1.0) * d_log_det
+      d_radius, *of_weights = gradient_of_terms(d_log_ratio, d_log_det)
+      more = self._of_channels(d_radius / (size * r), x)
+      dx = dy * ratios + tiles * more
+      return tf.reshape(dx, base.shape_of(x)), *of_weights
 
-      def gradient(dy, d_log_det):
-        d_log_det = tf.reshape(d_log_det, [-1, 1, 1, 1, 1, 1])
-        d_log_ratio = size * (self._mean(dy * tiles) * ratio + d_log_det)
-        d_log_radius, *of_weights = gradient_of_terms(
-            d_log_ratio - d_log_det, d_log_det
-        )
-        more = self._of_channels(d_log_radius / (size * square), x)
-        return dy * self._of_channels(ratio, x) + tiles * more, *of_weights
+    return (tf.reshape(tiles * ratios, base.shape_of(x)), log_det), gradient
 
-      return (tiles * self._of_channels(ratio, x), log_det), gradient
+  def _radii(self, tiles):
+    """The root mean squares, where they have gradients."""
+    if self._is_elementwise(tiles):
+      return _clipped(tf.abs(tiles), _TINY**0.5, _HUGE**0.5)
+    square = self._reduced(tf.reduce_mean, tf.square(tiles))
+    return tf.sqrt(_clipped(square, _TINY, _HUGE))
 
-    return scale(self._tiles(x), scales, radii)
+  def _near_and_far_radii(self, dtype):
+    """Of one scaling, `[1, J]`."""
+    return near_and_far_radii(
+        self._log_slopes(), self._log_radii[tf.newaxis], dtype
+    )
 
-  def _mean_square(self, tiles):
-    """The squares of the radii, where their roots have gradients."""
-    return tf.clip_by_value(self._mean(tf.square(tiles)), _TINY, _HUGE)
+  def _sum(self, tiles):
+    return self._reduced(tf.reduce_sum, tiles)
 
-  def _scales_and_radii(self, dtype):
-    return scales_and_radii(self._log_slopes(), self._log_radii, dtype)
-
-  def _mean(self, tiles):
-    """The mean over each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
-    axes = [2, 4] if self._tile_size > 1 else []
+  def _reduced(self, reduce, tiles):
+    """Of each tile and group, `[P, batch, H/T, 1, W/T, 1, G]`."""
+    axes = [3, 5] if self._tile_size > 1 else []
     if self._num_groups == 1:
-      axes.append(5)
+      axes.append(6)
     if axes:
-      tiles = tf.reduce_mean(tiles, axis=axes, keepdims=True)
+      tiles = reduce(tiles, axis=axes, keepdims=True)
     if self._num_groups in (None, 1, tiles.shape[-1]):
       return tiles
     shape = tf.concat([tf.shape(tiles)[:-1], [self._num_groups, -1]], axis=0)
-    return tf.reduce_mean(tf.reshape(tiles, shape), axis=-1)
+    return reduce(tf.reshape(tiles, shape), axis=-1)
+
+  def _is_elementwise(self, tiles):
+    """Whether each value is a tile and group of its own."""
+    return self._tile_size == 1 and self._num_groups in (
+        None,
+        tiles.shape[-1],
+    )
 
   def _of_channels(self, values, x):
     """Values of the groups, as they broadcast with the channels of `x`."""
@@ -263,7 +280,7 @@ class RadialScaling(base.JointBijector):
     return values
 
   def _tiles(self, x):
-    """`x` as `[batch, H/T, T, W/T, T, C]`."""
+    """`[P, ..., H, W, C]` as `[P, batch, H/T, T, W/T, T, C]`."""
     t, g = self._tile_size, self._num_groups
     height, width, channels = x.shape[-3:]
     if (height or 0) % t or (width or 0) % t:
@@ -280,16 +297,17 @@ class RadialScaling(base.JointBijector):
     # not known yet would be made of parts of several images.
     batch = -1
     if height is None or width is None:
-      batch = tf.reduce_prod(tf.shape(x)[:-3])
-    height, width, channels = (
+      batch = tf.reduce_prod(tf.shape(x)[1:-3])
+    first, height, width, channels = (
         tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-        for axis in (-3, -2, -1)
+        for axis in (0, -3, -2, -1)
     )
-    return tf.reshape(x, [batch, height // t, t, width // t, t, channels])
+    shape = [first, batch, height // t, t, width // t, t, channels]
+    return tf.reshape(x, shape)
 
   def _tile_dimensions(self, x):
-    """The number of values of a tile, in the type of `x`."""
-    positions = tf.constant(self._tile_size**2, x.dtype)
+    """The number of values of a tile: a `float`, or a `Tensor` as `x`."""
+    positions = float(self._tile_size**2)
     if self._num_groups is None:
       return positions
     if x.shape[-1] is None:
@@ -297,55 +315,24 @@ class RadialScaling(base.JointBijector):
     return positions * (x.shape[-1] // self._num_groups)
 
 
-def scales_and_radii(log_slopes, log_radii, dtype):
-  """The `e^(s_j)` and `B_j` of weights, in a type."""
+def _clipped(x, low, high):
+  """`tf.clip_by_value`, in one operation in place of two."""
+  return tf.raw_ops.ClipByValue(
+      t=x,
+      clip_value_min=tf.constant(low, x.dtype),
+      clip_value_max=tf.constant(high, x.dtype),
+  )
+
+
+def near_and_far_radii(log_slopes, log_radii, dtype):
+  """The `e^(s_j) B_j` and `B_j` of weights, in a type."""
   log_slopes, log_radii = (
       tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
   )
   # A bound far beyond any data keeps training from leaving float32.
   bound = _LOG_RADIUS_BOUND
-  return tf.exp(log_slopes), tf.exp(bound * tf.tanh(log_radii / bound))
-
-
-class _Tangent(tfp.bijectors.Bijector):
-  """The derivative of the `inverse` of a `RadialScaling` at `tiles`.
-
-  At a tile `y` of root mean square `r` that is scaled by `m(r)`, it is
-  symmetric: it scales by `m` across `y`, and by `s = d(r m) / dr` along it,
-
-  ```none
-  J v = m v + (s - m) y mean(y v) / r^2
-  ```
-
-  So products with it are far cheaper than derivatives by autodiff. `square`,
-  `across` and `along` are the `r^2`, `m` and `s` of each value's tile; `mean`
-  maps tiles to the mean over each, the same way.
-  """
-
-  def __init__(self, tiles, square, across, along, mean):
-    self._tiles = tiles
-    self._square = square
-    self._across = across
-    self._along = along
-    self._mean = mean
-    super().__init__(
-        forward_min_event_ndims=3,
-        is_constant_jacobian=True,
-        dtype=tiles.dtype,
-        name='radial_tangent',
-    )
-
-  def _inverse(self, y):
-    return self._apply(y, self._across, self._along)
-
-  def _forward(self, x):
-    return self._apply(x, 1.0 / self._across, 1.0 / self._along)
-
-  def _apply(self, v, across, along):
-    tiles = tf.reshape(v, tf.shape(self._tiles))
-    part = self._mean(self._tiles * tiles) / self._square
-    result = across * tiles + (along - across) * part * self._tiles
-    return tf.reshape(result, tf.shape(v))
+  radii = tf.exp(bound * tf.tanh(log_radii / bound))
+  return tf.reshape(tf.exp(log_slopes), radii.shape) * radii, radii
 
 
 @bounds.lipschitz_bounds.register

@@ -1,18 +1,18 @@
 """The terms of a RadialScaling, as functions of the radius of a tile.
 
 ```none
-r_j = r_(j-1) m_j,    m_j = (s_j B_j + r) / (B_j + r),    r = r_(j-1)
+r_j = r_(j-1) m_j,    m_j = (A_j + r) / (B_j + r),    r = r_(j-1)
 ```
 
-with the slope `f_j = d r_j / d r_(j-1) = (m_j B_j + r) / (B_j + r)`. Gradients
-are taken by logarithms, and written out: autodiff would take three times the
-operations. With `w = B / (B + r)`, the elasticity
-`e = d log r_j / d log r_(j-1) = f / m` and `k = e - 1`,
+with `A_j = s_j B_j` and the slope `f_j = d r_j / d r_(j-1)`. Gradients are
+written out: autodiff would take three times the operations. With
+`h = m B + r`,
 
 ```none
-k = (1 - s) w r / (s B + r),             d log f / d log r = 2 k w / e,
-d log m / d log s = s w / m,             d log f / d log s = s w^2 / (m e),
-d log m / d log B = -d log m / d log r,  d log f / d log B = -d log f / d log r.
+f = h / (B + r),     k = d log m / d log r = r (B - A) / ((A + r) (B + r)),
+d log m / dA =  1 / (A + r),  d log f / d log r = 2 k v,  v = m B / h,
+d log m / dB = -1 / (B + r),  d log f / dA = v / (A + r),
+                              d log f / dB = (A / h - 2 v) / (B + r).
 ```
 
 What is handed back is relative to the gradient that the outermost radius would
@@ -28,94 +28,128 @@ __all__ = ['apply_terms', 'initial_log_radii', 'undo_terms']
 
 
 class _Term:
-  """One term at the radii that enter it, and its derivatives."""
+  """One term at the radii that enter it."""
 
-  def __init__(self, r, scale, radius):
-    self._r, self._scale, self._radius = r, scale, radius
-    self._far = r + radius
-    self._near = r + scale * radius
-    self.ratio = self._near / self._far
-    self.slope = (self.ratio * radius + r) / self._far
+  def __init__(self, r, near_radius, radius):
+    self.r, self.near_radius, self.radius = r, near_radius, radius
+    self.far = r + radius
+    self.near = r + near_radius
+    self.ratio = self.near / self.far
+    self.bent = self.ratio * radius
+    self.h = self.bent + r
+    self.slope = self.h / self.far
 
-  def derivatives(self):
-    """`w`, `e`, `k` and the derivative of `log m` by `s`."""
-    w = self._radius / self._far
-    k = (1.0 - self._scale) * w * (self._r / self._near)
-    return w, self.slope / self.ratio, k, w / self.ratio
-
-  def of_radius(self, d_log_radius):
-    """Gradient by `B`, given those of all tiles by its logarithm."""
-    return tf.reduce_sum(d_log_radius) / self._radius
+  def bend(self, gradient):
+    """A gradient by `log m`, as one by `r`."""
+    difference = self.radius - self.near_radius
+    return gradient * difference / (self.near * self.far)
 
 
-def apply_terms(r, scales, radii):
+def apply_terms(r, near_radii, radii):
   """All terms, in the order of `inverse`.
 
   Args:
-    r: Radii of tiles, positive.
-    scales: The `s_j`, `[J]`.
-    radii: The `B_j`, `[J]`.
+    r: Radii of tiles, positive, `[P, ...]`.
+    near_radii: The `A_j`, `[P, J]`.
+    radii: The `B_j`, `[P, J]`.
 
   Returns:
     The ratios of the new radii and the old, the logarithms of the slopes, and
     a function of the gradients by the logarithms of both. It returns the
-    gradient by `log r`, without that by the ratio; and those by `scales` and
+    gradient by `r`, without that by the ratio; and those by `near_radii` and
     `radii`.
   """
-  terms, new, slopes = [], r, 1.0
-  for scale, radius in _each(scales, radii):
-    terms.append(_Term(new, scale, radius))
-    new *= terms[-1].ratio
-    slopes *= terms[-1].slope
+  terms, new = [], r
+  for pair in _each(r, near_radii, radii):
+    if terms:
+      new *= terms[-1].ratio
+    terms.append(_Term(new, *pair))
 
   def gradient(d_log_ratio, d_log_slope):
-    more, d_scales, d_radii = 0.0, [], []
+    d_near_radii, d_radii, more = [], [], None
     for term in reversed(terms):
-      w, elasticity, k, by_scale = term.derivatives()
-      own = d_log_slope * w / elasticity
-      total = d_log_ratio + more + own
-      d_scales.append(tf.reduce_sum(total * by_scale))
-      change = k * (total + own)
-      d_radii.append(term.of_radius(-change))
-      more += change
-    return more, tf.stack(d_scales[::-1]), tf.stack(d_radii[::-1])
+      share = d_log_slope / term.h
+      own = share * term.bent
+      total = own + (d_log_ratio if more is None else d_log_ratio + more)
+      twice = total + own
+      d_near_radii.append(_sum(total / term.near))
+      d_radii.append(_sum((share * term.near_radius - twice) / term.far))
+      d_radius = term.bend(twice)
+      if more is not None:
+        d_radius += more / term.r
+      more = term.r * d_radius
+    return d_radius, _join(d_near_radii[::-1]), _join(d_radii[::-1])
 
-  return new / r, tf.math.log(slopes), gradient
+  return *_products(terms), gradient
 
 
-def undo_terms(r, scales, radii):
+def undo_terms(r, near_radii, radii):
   """The same for `forward`: the inverses of all terms, the last one first.
 
   Args:
     r: As for `apply_terms`, like all others.
-    scales: The same.
+    near_radii: The same.
     radii: The same.
 
   Returns:
     The same.
   """
-  terms, new, slopes = [], r, 1.0
-  for scale, radius in reversed(_each(scales, radii)):
-    new *= soft_scaling.inverse_ratio(new / radius, scale)
-    terms.append(_Term(new, scale, radius))
-    slopes *= terms[-1].slope
+  terms, new = [], r
+  for near_radius, radius in reversed(_each(r, near_radii, radii)):
+    new *= soft_scaling.inverse_ratio(new / radius, near_radius / radius)
+    terms.append(_Term(new, near_radius, radius))
+  ratio, log_slope = _products(terms)
 
   def gradient(d_log_ratio, d_log_slope):
-    more, d_scales, d_radii = 0.0, [], []
+    more, d_near_radii, d_radii = 0.0, [], []
     for term in reversed(terms):
-      w, elasticity, k, by_scale = term.derivatives()
-      own = -d_log_slope * w / elasticity
+      k = term.r * term.bend(1.0)
+      elasticity = 1.0 + k
+      own = -d_log_slope * term.bent / term.h
       outer = (d_log_ratio + more + 2.0 * k * own) / elasticity
-      d_scales.append(tf.reduce_sum((own - outer) * by_scale))
-      d_radii.append(term.of_radius(k * (outer - 2.0 * own)))
+      d_near = _sum((own - outer) / term.near)
+      d_near_radii.append(d_near)
+      # At a fixed ratio of both radii, less what it changes.
+      d_both = _sum(k * (outer - 2.0 * own))
+      near_radius, radius = (
+          tf.reshape(w, [-1, 1]) for w in (term.near_radius, term.radius)
+      )
+      d_radii.append((d_both - near_radius * d_near) / radius)
       more = (more + k * (2.0 * own - d_log_ratio)) / elasticity
-    return more, tf.stack(d_scales), tf.stack(d_radii)
+    return more / r, _join(d_near_radii), _join(d_radii)
 
-  return new / r, -tf.math.log(slopes), gradient
+  return 1.0 / ratio, -log_slope, gradient
 
 
-def _each(scales, radii):
-  return list(zip(tf.unstack(scales), tf.unstack(radii), strict=True))
+def _products(terms):
+  """The ratio of all terms, and the logarithm of their slope."""
+  ratio, slope = terms[0].ratio, terms[0].slope
+  for term in terms[1:]:
+    ratio *= term.ratio
+    slope *= term.slope
+  return ratio, tf.math.log(slope)
+
+
+def _each(r, near_radii, radii):
+  """The weights of each term, as they broadcast with `r`."""
+  shape = [-1, *[1] * (r.shape.rank - 1)]
+  columns = (
+      [weights] if weights.shape[1] == 1 else tf.unstack(weights, axis=1)
+      for weights in (near_radii, radii)
+  )
+  return [
+      [tf.reshape(weight, shape) for weight in pair]
+      for pair in zip(*columns, strict=True)
+  ]
+
+
+def _sum(x):
+  """Over the tiles, `[P, 1]`."""
+  return tf.reduce_sum(x, axis=list(range(1, x.shape.rank)))[:, tf.newaxis]
+
+
+def _join(gradients):
+  return gradients[0] if len(gradients) == 1 else tf.concat(gradients, axis=1)
 
 
 def initial_log_radii(num_terms, radius_range, dtype):

@@ -1,21 +1,17 @@
 """ScalingCascade bijector."""
 
-import weakref
-
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import radial_terms
+from tfp_flowopt.bijectors import shared_scaling
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
-from tfp_flowopt.internal import module_tree
-from tfp_flowopt.internal import recomputed
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
-from tfp_flowopt.parameters import parametrization
 
 __all__ = ['ScalingCascade', 'num_log_slopes', 'num_scalings']
 
@@ -85,7 +81,7 @@ class ScalingCascade(base.JointBijector):
     slope_bound = arguments.check_positive('slope_bound', slope_bound)
     dtype = arguments.check_dtype('dtype', dtype)
     self._scalings = [
-        _shared_scaling(size, group, num_terms, dtype)
+        shared_scaling.shared_scaling(size, group, num_terms, dtype)
         for size in tile_sizes
         for group in _groups(num_channels)
     ]
@@ -159,6 +155,10 @@ class ScalingCascade(base.JointBijector):
     return self._evaluate(y, forward=False)
 
   def _evaluate(self, x, forward):
+    [result] = _evaluate([self], [x], forward)
+    return result
+
+  def _checked(self, x):
     x = base.check_event(x, [None, None, self._num_channels], self.name)
     for scaling in self._scalings:
       size = scaling.tile_size
@@ -167,20 +167,67 @@ class ScalingCascade(base.JointBijector):
             f'{self.name} needs a height and width divisible by its '
             f'`tile_sizes`, {size} among them, got shape {x.shape}.'
         )
-    y = half_precision.widened(x)
-    weights, total = self._weights.factors(y.dtype, forward)
-    total *= base.num_positions(y)
-    y = tf.reshape(y, tf.concat([[-1], base.shape_of(x)[-3:]], axis=0))
-    parts = list(zip(self._scalings, weights, strict=True))
-    for scaling, factors in reversed(parts) if forward else parts:
-      graph = scaling.forward if forward else scaling.inverse
-      y, log_det = graph(y, *factors)
-      total += log_det
-    y = tf.reshape(y, base.shape_of(x))
-    y.set_shape(x.shape)
+    return x
+
+  def inverse_beside(self, other, y, y_of_other):
+    """`inverse` of this cascade and of another, in the same operations.
+
+    Args:
+      other: Any bijector.
+      y: Images, of this cascade.
+      y_of_other: Images, of the other.
+
+    Returns:
+      Two pairs of value and log-determinant; `None` if that cannot be done: the
+      other one is no cascade of the same tiles, or the shapes differ.
+    """
+    if (
+        not isinstance(other, ScalingCascade)
+        or other._scalings != self._scalings
+        or other._num_channels != self._num_channels
+        or not y.shape == y_of_other.shape
+        or y.dtype != y_of_other.dtype
+    ):
+      return None
+    return _evaluate([self, other], [y, y_of_other], forward=False)
+
+
+def _evaluate(cascades, images, forward):
+  """Value and log-determinant of each of cascades of the same scalings."""
+  first = cascades[0]
+  images = [c._checked(x) for c, x in zip(cascades, images, strict=True)]  # pylint: disable=protected-access
+  widened = [half_precision.widened(x) for x in images]
+  flat = tf.concat([[-1], base.shape_of(images[0])[-3:]], axis=0)
+  y = _stacked([tf.reshape(x, flat) for x in widened])
+  factors = [c._weights.factors(y.dtype, forward) for c in cascades]  # pylint: disable=protected-access
+  *weights, log_scale = [_stacked(each) for each in zip(*factors, strict=True)]
+  log_dets = [log_scale[:, tf.newaxis] * base.num_positions(images[0])]
+  rows = [tf.unstack(w, axis=1) for w in weights]
+  parts = list(zip(first._scalings, *rows, strict=True))  # pylint: disable=protected-access
+  for scaling, *own in reversed(parts) if forward else parts:
+    graph = scaling.forward if forward else scaling.inverse
+    y, log_det = graph(y, *own)
+    log_dets.append(log_det)
+  results = []
+  for x, value, total in zip(
+      images, _unstacked(y, images), _unstacked(sum(log_dets), images),
+      strict=True,
+  ):
+    value = tf.reshape(value, base.shape_of(x))
+    value.set_shape(x.shape)
     total = tf.reshape(total, base.shape_of(x)[:-3])
     total.set_shape(x.shape[:-3])
-    return tf.cast(y, x.dtype), tf.cast(total, x.dtype)
+    results.append((tf.cast(value, x.dtype), tf.cast(total, x.dtype)))
+  return results
+
+
+def _stacked(tensors):
+  """Without a copy if it is one."""
+  return tensors[0][tf.newaxis] if len(tensors) == 1 else tf.stack(tensors)
+
+
+def _unstacked(x, images):
+  return [x] if len(images) == 1 else tf.unstack(x, len(images))
 
 
 def _groups(num_channels):
@@ -225,18 +272,24 @@ class _Weights(tf.Module):
     )
 
   def factors(self, dtype, forward):
-    """The same as the graphs take them, and the logarithm of all scales."""
+    """The same as the graphs take them, and the logarithm of all scales.
+
+    Those of all scalings, `[S, ...]`.
+    """
     log_scale = tf.cast(self._log_scale(), dtype)
+    shift = tf.cast(self._shift, dtype)
     if forward:
       log_scale = -log_scale
-    weights = self._each(
-        tf.exp(log_scale),
-        tf.cast(self._shift, dtype),
-        *radial_scaling.scales_and_radii(
+    else:
+      shift = -shift
+    return (
+        tf.reshape(tf.exp(log_scale), shift.shape),
+        shift,
+        *radial_scaling.near_and_far_radii(
             self.log_slopes(), self._log_radii, dtype
         ),
+        tf.reduce_sum(log_scale),
     )
-    return weights, tf.reduce_sum(log_scale)
 
   def _each(self, *stacked):
     """The weights of each scaling, a tuple of `Tensor`s."""
@@ -244,77 +297,6 @@ class _Weights(tf.Module):
         tf.unstack(tf.reshape(w, [self._num_scalings, -1])) for w in stacked
     )
     return list(zip(*rows, strict=True))
-
-
-class _Scaling:
-  """`ActNorm` and `RadialScaling`, as graphs that all cascades call.
-
-  Else dozens of scalings would be most of the operations of a flow, and of the
-  time to trace it.
-  """
-
-  def __init__(self, *key):
-    self._key = key
-    self.tile_size, num_groups, num_terms, dtype = key
-    self._template = [
-        act_norm.ActNorm(1, dtype=dtype),
-        radial_scaling.RadialScaling(
-            self.tile_size, num_terms, num_groups=num_groups, dtype=dtype
-        ),
-    ]
-    self._scale = self._template[1].scale_tiles
-    # What half precision is widened to.
-    dtype = tf.float32 if dtype.size < 4 else dtype
-    per_channel = tf.TensorSpec([None], dtype)
-    per_term = tf.TensorSpec([num_terms], dtype)
-    images = tf.TensorSpec([None, None, None, None], dtype)
-    # Callables of images `[N, H, W, C]` and the `factors` of the weights.
-    self.forward, self.inverse = (
-        recomputed.recomputed(
-            function, [images, per_channel, per_channel, per_term, per_term]
-        )
-        for function in (self._forward, self._inverse)
-    )
-
-  def __reduce__(self):
-    # A copy has the same graphs.
-    return _shared_scaling, self._key
-
-  def parts(self, weights):
-    """The bijectors, with log-scales, shift, log-slopes and log-radii."""
-    log_scale, shift, log_slopes, log_radii = weights
-    modules = (parametrization.Parametrization, log_slopes_lib.LogSlopes)
-    return module_tree.with_leaves(
-        self._template,
-        module_tree.leaves(self._template, stop=modules),
-        [
-            parametrization.GivenWeights(log_scale),
-            shift,
-            parametrization.GivenWeights(log_slopes),
-            log_radii,
-        ],
-    )
-
-  def _forward(self, x, factor, shift, scales, radii):
-    tiles, log_det = self._scale(radial_terms.undo_terms, x, scales, radii)
-    return tf.reshape(tiles, tf.shape(x)) * factor + shift, log_det
-
-  def _inverse(self, y, factor, shift, scales, radii):
-    y = (y - shift) * factor
-    tiles, log_det = self._scale(radial_terms.apply_terms, y, scales, radii)
-    return tf.reshape(tiles, tf.shape(y)), log_det
-
-
-# Those in use, so that cascades alike share one; the cascades hold them.
-_scalings = weakref.WeakValueDictionary()
-
-
-def _shared_scaling(*key):
-  """The `_Scaling` of a tile size, number of groups and of terms, and type."""
-  scaling = _scalings.get(key)
-  if scaling is None:
-    scaling = _scalings[key] = _Scaling(*key)
-  return scaling
 
 
 flow_bounds.register_parts(ScalingCascade, lambda bijector: bijector.parts)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
+
 __all__ = ['convolution']
 
 # Vector registers hold eight numbers; TensorFlow's kernels are slow for the
@@ -43,7 +45,7 @@ def _plain(x, kernel):
   return tf.reshape(y, tf.concat([tf.shape(x)[:3], kernel.shape[3:]], axis=0))
 
 
-@tf.custom_gradient
+@custom_gradients.custom_gradient
 def _few_outputs(x, kernel):
   """A convolution with fewer outputs than inputs."""
   outputs = kernel.shape[-1]

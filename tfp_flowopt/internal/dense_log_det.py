@@ -2,10 +2,12 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
+
 __all__ = ['log_abs_det', 'log_det_spd']
 
 
-@tf.custom_gradient
+@custom_gradients.custom_gradient
 def log_abs_det(matrix):
   """`log|det A|` `[...]` by QR, with the gradient `A^-T`."""
   _, upper = tf.linalg.qr(matrix)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
+
 __all__ = ['Linearization', 'value_and_jacobian', 'without_gradient']
 
 
@@ -83,7 +85,7 @@ def without_gradient(function, x):
   """
   flat = tf.nest.flatten(x)
 
-  @tf.custom_gradient
+  @custom_gradients.custom_gradient
   def constant(*flat):
     outputs = function(tf.nest.pack_sequence_as(x, flat))
 

@@ -5,19 +5,25 @@ import functools
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
+
 __all__ = ['recomputed']
 
 
-def recomputed(function, input_signature):
+def recomputed(function, input_signature, with_gradient=False):
   """A graph that many calls share, and whose gradient keeps only its inputs.
 
-  `function` makes a tuple of `Tensor`s from `Tensor`s, without variables.
-  `tf.recompute_grad` has neither a shared graph nor gradients of gradients.
+  `function` makes a tuple of `Tensor`s from `Tensor`s, without variables; with
+  `with_gradient` it returns that, and a function from the gradients by the
+  tuple to those by the inputs. `tf.recompute_grad` has neither a shared graph
+  nor gradients of gradients.
   """
   num_inputs = len(input_signature)
 
   def gradients(*args):
     inputs, upstream = args[:num_inputs], args[num_inputs:]
+    if with_gradient:
+      return function(*inputs)[1](*upstream)
     with tf.GradientTape() as tape:
       tape.watch(inputs)
       outputs = function(*inputs)
@@ -28,9 +34,12 @@ def recomputed(function, input_signature):
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
 
+  def values(*inputs):
+    return function(*inputs)[0] if with_gradient else function(*inputs)
+
   @functools.cache
   def forward():
-    return _traced(function, input_signature)
+    return _traced(values, input_signature)
 
   @functools.cache
   def backward():
@@ -38,7 +47,7 @@ def recomputed(function, input_signature):
     specs = [tf.TensorSpec(t.shape, t.dtype) for t in outputs]
     return _traced(gradients, [*input_signature, *specs])
 
-  @tf.custom_gradient
+  @custom_gradients.custom_gradient
   def call(*inputs):
     given = inputs
     if tf.executing_eagerly():

@@ -11,9 +11,18 @@ inverse solves one quadratic: with `v = |f| / B` and `b = s - v`,
 ```none
 |y| = 2 |f| / (b + sqrt(b^2 + 4 v)).
 ```
+
+Gradients are written out; autodiff would take twice the operations. With
+`w = 1 / (1 + u)`,
+
+```none
+dm/ds = w,   d log f'/ds = w^2 / f',   d log f'/du = 2 (1 - s) w^3 / f'.
+```
 """
 
 import tensorflow as tf
+
+from tfp_flowopt.internal import custom_gradients
 
 __all__ = ['inverse_ratio', 'scaled', 'unscaled']
 
@@ -32,10 +41,18 @@ def scaled(y, scale, tail_bound):
   Returns:
     Two `Tensor`s of the same shape.
   """
-  u = _distance(y, tail_bound)
-  far = 1.0 + u
-  ratio = (scale + u) / far
-  return y * ratio, tf.math.log((ratio + u) / far)
+  @custom_gradients.custom_gradient
+  def function(y, scale):
+    ratio, slope, far = _evaluated(y, scale, tail_bound)
+
+    def gradient(dx, d_log_slope):
+      share = d_log_slope / (far * slope)
+      bend = _bend(y, scale, far, tail_bound)
+      return dx * slope + share * bend, (dx * y + share) / far
+
+    return (y * ratio, tf.math.log(slope)), gradient
+
+  return function(y, scale)
 
 
 def unscaled(x, scale, tail_bound):
@@ -43,8 +60,33 @@ def unscaled(x, scale, tail_bound):
 
   Takes what `scaled` takes.
   """
-  y = x * inverse_ratio(_distance(x, tail_bound), scale)
-  return y, scaled(y, scale, tail_bound)[1]
+
+  @custom_gradients.custom_gradient
+  def function(x, scale):
+    y = x * inverse_ratio(_distance(x, tail_bound), scale)
+    _, slope, far = _evaluated(y, scale, tail_bound)
+
+    def gradient(dy, d_log_slope):
+      share = d_log_slope / (far * slope)
+      dx = (dy + share * _bend(y, scale, far, tail_bound)) / slope
+      return dx, (share - dx * y) / far
+
+    return (y, tf.math.log(slope)), gradient
+
+  return function(x, scale)
+
+
+def _evaluated(y, scale, tail_bound):
+  """The `m` and `f'` above, and `1 + u`."""
+  u = _distance(y, tail_bound)
+  far = 1.0 + u
+  ratio = (scale + u) / far
+  return ratio, (ratio + u) / far, far
+
+
+def _bend(y, scale, far, tail_bound):
+  """`f' / w` times the derivative of `log f'` with respect to `y`."""
+  return tf.sign(y) * (2.0 / tail_bound) * ((1.0 - scale) / tf.square(far))
 
 
 def inverse_ratio(v, scale):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import custom_gradients
 
 __all__ = [
     'ACTIVATIONS',
@@ -33,7 +34,7 @@ def max_min(x):
   return _sorted_pairs(*_pairs(x))
 
 
-@tf.custom_gradient
+@custom_gradients.custom_gradient
 def _sorted_pairs(a, b):
   # Not the gradients of tf.maximum and tf.minimum: where a = b both have that
   # of `a`, which is no permutation, of norm sqrt(2).

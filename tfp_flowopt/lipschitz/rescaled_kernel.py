@@ -4,6 +4,7 @@ import math
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.lipschitz import aol
 from tfp_flowopt.lipschitz import operator_norm
 from tfp_flowopt.parameters import parametrization
@@ -78,7 +79,7 @@ def _normalized_stack(kernels, normalization):
 
   # One kernel at a time, in both directions: the Gram matrices of all taps of
   # wide kernels, of dozens of steps, would take more memory than the flow.
-  @tf.custom_gradient
+  @custom_gradients.custom_gradient
   def normalize_all(kernels):
 
     def gradient(d_normalized):

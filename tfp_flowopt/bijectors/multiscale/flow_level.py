@@ -157,9 +157,14 @@ class FlowLevel(flat_latents.FlatLatents):
   def _inverse_and_log_det(self, y, conditioning=None):
     return self._evaluate(base.inverse_and_log_det, 1, y, conditioning)
 
-  def _evaluate(self, evaluate, order, x, conditioning):
+  def inverse_after_scaling(self, y, conditioning=None):
+    """What `inverse` does after `scaling`, and its log-determinant."""
+    return self._evaluate(base.inverse_and_log_det, 1, y, conditioning, False)
+
+  def _evaluate(self, evaluate, order, x, conditioning, scaling=True):
+    before = self.parts_before_steps
     parts = [
-        *self.parts_before_steps,
+        *(before if scaling else before[-2:]),
         self._repeated_steps,
         self._restore,
         self._factor_out,

@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import sequential
+from tfp_flowopt.bijectors.repeated import affine_rows
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import reversible
 from tfp_flowopt.bijectors.repeated import stacked_steps
@@ -208,13 +209,18 @@ class RepeatedSteps(base.JointBijector):
   def _walk(self, x, forward, conditioning):
     ndims = self.forward_min_event_ndims
     x = base.check_event(x, [None] * ndims, self.name)
-    walk = reversible.Walk(self._stacked, forward, ndims)
+    parts, log_det = affine_rows.folded(self._stacked.parts())
+    walk = reversible.Walk(parts, self.num_steps, forward, ndims)
     conditions = [] if conditioning is None else [conditioning]
-    weights = self._stacked.weights()
     memory = self.memory_for(x.shape)
-    if memory != 'reversible':
-      return getattr(walk, memory)(x, weights, conditions)
-    return walk.reversible(x, weights, conditions, self._monitor)
+    if memory == 'reversible':
+      y, total = walk.reversible(x, conditions, self._monitor)
+    else:
+      y, total = getattr(walk, memory)(x, conditions)
+    if log_det is not None:
+      log_det *= base.num_positions(x, ndims)
+      total += -log_det if forward else log_det
+    return y, total
 
   def _forward_and_log_det(self, x, conditioning=None):
     return self._walk(x, True, conditioning)

@@ -3,6 +3,8 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import custom_gradients
+from tfp_flowopt.internal import module_tree
 
 __all__ = ['Walk']
 
@@ -15,41 +17,43 @@ class Walk:
   none.
   """
 
-  def __init__(self, steps, forward, event_ndims):
-    """Creates the walk through `StackedSteps`."""
-    self._steps = steps
+  def __init__(self, parts, num_steps, forward, event_ndims):
+    """Creates the walk through a step with `Tensor`s `[num_steps, ...]`."""
+    self._stacked = parts
+    self._weights = module_tree.leaves(parts)
+    self._num_steps = num_steps
     self._forward = forward
     self._event_ndims = event_ndims
 
-  def stored(self, x, weights, conditions):
-    """Walks with TensorFlow's own gradients, from `StackedSteps.weights`.
+  def stored(self, x, conditions):
+    """Walks with TensorFlow's own gradients.
 
     Returns the value, and the log-determinant, of the shape of the batch.
     """
-    y, log_det, _ = self._walk(x, _arrays(weights), conditions)
+    y, log_det, _ = self._walk(x, _arrays(self._weights), conditions)
     return y, log_det
 
-  def unrolled(self, x, weights, conditions):
+  def unrolled(self, x, conditions):
     """The same without a loop, for steps of a few small operations."""
     batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
-    rows = [tf.unstack(w) for w in weights]
+    rows = [tf.unstack(w) for w in self._weights]
     log_det = tf.zeros(batch, x.dtype)
-    for i in range(self._steps.num_steps):
+    for i in range(self._num_steps):
       own = [row[self._index(i)] for row in rows]
       x, more = self._apply(own, x, conditions, batch)
       log_det += more
     return x, log_det
 
-  def reversible(self, x, weights, conditions, monitor):
+  def reversible(self, x, conditions, monitor):
     """The same, and for gradients back by inverting the steps.
 
     As the input is kept, the error of the way back is known exactly when it
     arrives there. It goes to the monitor; if it is too large, the steps are
     walked again, and the input of each is kept.
     """
-    num_weights = len(weights)
+    num_weights = len(self._weights)
 
-    @tf.custom_gradient
+    @custom_gradients.custom_gradient
     def walk(x, *sources):
       weights = list(sources[:num_weights])
       conditions = list(sources[num_weights:])
@@ -71,15 +75,15 @@ class Walk:
 
       return (y, log_det), gradient
 
-    return walk(x, *weights, *conditions)
+    return walk(x, *self._weights, *conditions)
 
   def _index(self, i):
     """Number of the `i`-th step of this walk."""
-    return self._steps.num_steps - 1 - i if self._forward else i
+    return self._num_steps - 1 - i if self._forward else i
 
   def _parts(self, weights):
     """Bijectors of a step, in the order of this walk."""
-    parts = self._steps.with_weights(weights)
+    parts = module_tree.with_leaves(self._stacked, self._weights, weights)
     return parts[::-1] if self._forward else parts
 
   def _apply(self, weights, x, conditions, batch):
@@ -88,11 +92,12 @@ class Walk:
     )
     y, log_det = base.compose(evaluate, self._parts(weights), x, *conditions)
     _check_same_shape(x, y)
-    return tf.ensure_shape(y, x.shape), tf.broadcast_to(log_det, batch)
+    known = x.shape[: x.shape.rank - self._event_ndims]
+    return tf.ensure_shape(y, x.shape), _of_batch(log_det, batch, known)
 
   def _walk(self, x, weights_of, conditions, keep_inputs=False):
     """The value, the log-determinant, and the inputs if they are kept."""
-    num_steps = self._steps.num_steps
+    num_steps = self._num_steps
     batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
 
     def body(i, x, log_det, inputs):
@@ -134,7 +139,7 @@ class Walk:
           inputs, value, log_det = part._inverse_with_gradients(  # pylint: disable=protected-access
               y, self._forward, tape, **base.keywords(part, *conditions)
           )
-          log_det += tf.zeros_like(d_log_det)
+          log_det = _of_batch(log_det, tf.shape(d_log_det), d_log_det.shape)
         gradients = tape.gradient(
             [value, log_det], inputs + sources, [dy, d_log_det]
         )
@@ -182,7 +187,7 @@ class Walk:
     and the gradients with respect to it, to the weights, stacked, and to the
     conditions, summed.
     """
-    num_steps = self._steps.num_steps
+    num_steps = self._num_steps
     stacked = [
         tf.TensorArray(w.dtype, num_steps, element_shape=w.shape[1:])
         for w in _differentiable(weights)
@@ -231,6 +236,13 @@ def _arrays(weights):
       for w in weights
   ]
   return lambda index: [array.read(index) for array in arrays]
+
+
+def _of_batch(log_det, batch, known):
+  """A log-determinant for each event, given what is known of their number."""
+  if known.is_fully_defined() and log_det.shape == known:
+    return log_det
+  return tf.broadcast_to(log_det, batch)
 
 
 def _slices(weights):

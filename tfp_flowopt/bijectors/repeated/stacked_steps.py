@@ -40,27 +40,15 @@ class StackedSteps(tf.Module):
     """The `K` above."""
     return self._num_steps
 
-  def _leaves(self):
-    """Variables and parametrisations, whose values the steps need."""
-    return module_tree.leaves(self._parts, stop=parametrization.Parametrization)
-
-  def weights(self):
-    """What the steps need, computed for all of them: `Tensor`s `[K, ...]`."""
-    return [
-        leaf()
-        if isinstance(leaf, parametrization.Parametrization)
-        else tf.convert_to_tensor(leaf)
-        for leaf in self._leaves()
-    ]
-
-  def with_weights(self, weights):
-    """One step, bijectors with these `Tensor`s: `weights`, but of one step."""
-    leaves = self._leaves()
+  def parts(self):
+    """The bijectors of a step with `Tensor`s `[K, ...]` in them."""
+    computed = parametrization.Parametrization
+    leaves = module_tree.leaves(self._parts, stop=computed)
     new = [
-        parametrization.GivenWeights(weight)
-        if isinstance(leaf, parametrization.Parametrization)
-        else weight
-        for leaf, weight in zip(leaves, weights, strict=True)
+        parametrization.GivenWeights(leaf())
+        if isinstance(leaf, computed)
+        else tf.convert_to_tensor(leaf)
+        for leaf in leaves
     ]
     return module_tree.with_leaves(self._parts, leaves, new)
 
