@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from support import registry
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.lipschitz import rescaled_kernel
+from tfp_flowopt.parameters import orthogonal
+from tfp_flowopt.parameters import parametrization
 
 lip = fo.lipschitz
 
@@ -204,3 +207,47 @@ def test_threads_do_not_share(layer, rescalings):
     thread.join()
     layer(x)
   assert len(rescalings) == 3
+
+
+def test_orthogonal_matrices_alike_are_inverted_together():
+  sizes_and_rates = [(4, 1.0), (3, 1.0), (4, 1.0), (4, 2.0)]
+  matrices = [
+      registry.randomize(
+          orthogonal.Orthogonal(size, tf.float64, rate=rate), seed=seed
+      )
+      for seed, (size, rate) in enumerate(sizes_and_rates)
+  ]
+  matrices.append(orthogonal.Orthogonal(4, tf.float64, trainable=False))
+  weights = [w for matrix in matrices for w in matrix.trainable_variables]
+
+  def function(evaluate):
+    @tf.function
+    def values_and_gradients():
+      with tf.GradientTape() as tape, fo.parameters.cached():
+        values = evaluate()
+        loss = sum(
+            tf.reduce_sum(tf.sin((i + 1.0) * value))
+            for i, value in enumerate(values)
+        )
+      return values, tape.gradient(loss, weights)
+
+    graph = values_and_gradients.get_concrete_function().graph
+    inverses = [op.type for op in graph.get_operations()].count('MatrixInverse')
+    return values_and_gradients(), inverses
+
+  got, inverses = function(lambda: parametrization.values(matrices))
+  want, _ = function(lambda: [matrix() for matrix in matrices])
+  assert inverses == 3
+  for value, matrix in zip(got[0], matrices, strict=True):
+    lower = [w.numpy() for w in matrix.trainable_variables]
+    if not lower:
+      np.testing.assert_array_equal(value, np.eye(4))
+      continue
+    size = value.shape[0]
+    skew = np.array(tfp.math.fill_triangular(lower[0]))
+    skew = np.pad(10.0 * np.tanh(matrix._rate * skew / 10.0), [[1, 0], [0, 1]])
+    skew = (skew - skew.T) / size**0.5
+    cayley = (np.eye(size) - skew) @ np.linalg.inv(np.eye(size) + skew)
+    np.testing.assert_allclose(value, cayley, atol=1e-12)
+  for a, b in zip(got[1], want[1], strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-12)

@@ -119,12 +119,12 @@ class AffineCoupling(coupling.Coupling):
     """Where the scaling levels off."""
     return self._tail_bound
 
-  def _scale_and_shift(self, params):
+  def _prepared(self, params):
     raw, shift = tf.split(half_precision.widened(params), 2, axis=-1)
     return _bounded_exponential(raw, self._scale_bound), shift
 
   def _normalize(self, y, params):
-    scale, shift = self._scale_and_shift(params)
+    scale, shift = params
     dtype, y = y.dtype, half_precision.widened(y)
     if math.isinf(self._tail_bound):
       return tf.cast(y * scale + shift, dtype), tf.math.log(scale)
@@ -132,7 +132,7 @@ class AffineCoupling(coupling.Coupling):
     return tf.cast(x + shift, dtype), log_slope
 
   def _generate(self, x, params):
-    scale, shift = self._scale_and_shift(params)
+    scale, shift = params
     dtype, x = x.dtype, half_precision.widened(x) - shift
     if math.isinf(self._tail_bound):
       return tf.cast(x / scale, dtype), -tf.math.log(scale)

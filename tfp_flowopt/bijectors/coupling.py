@@ -69,6 +69,10 @@ class Coupling(base.JointBijector):
           f'the {second.shape[-1]} channels that it transforms; its output for '
           f'shape {first.shape} has shape {params.shape}.'
       )
+    return self._prepared(params)
+
+  def _prepared(self, params):
+    """What both directions need of the output of the conditioner."""
     return params
 
   def _apply(self, transform, x, conditioning):

@@ -62,18 +62,19 @@ def unscaled(x, scale, tail_bound):
   """
 
   @custom_gradients.custom_gradient
-  def function(x, scale):
+  def root(x, scale):
     y = x * inverse_ratio(_distance(x, tail_bound), scale)
-    _, slope, far = _evaluated(y, scale, tail_bound)
 
-    def gradient(dy, d_log_slope):
-      share = d_log_slope / (far * slope)
-      dx = (dy + share * _bend(y, scale, far, tail_bound)) / slope
-      return dx, (share - dx * y) / far
+    def gradient(dy):
+      _, slope, far = _evaluated(y, scale, tail_bound)
+      dx = dy / slope
+      return dx, -dx * y / far
 
-    return (y, tf.math.log(slope)), gradient
+    return y, gradient
 
-  return function(x, scale)
+  y = root(x, scale)
+  # Apart from the root: a reversible flow walks back without the slope.
+  return y, scaled(y, scale, tail_bound)[1]
 
 
 def _evaluated(y, scale, tail_bound):

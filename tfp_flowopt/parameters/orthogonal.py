@@ -92,14 +92,37 @@ class Orthogonal(parametrization.Parametrization):
     """Returns the matrix, `[size, size]`."""
     if self._lower is None:
       return tf.identity(self._base)
-    bounded = _BOUND * tf.tanh(self._rate * self._lower / _BOUND)
-    lower = tfp.math.fill_triangular(bounded / self._size**0.5)
+    [value] = self.compute_together([self])
+    return value
+
+  def alike(self):
+    """See `Parametrization`: trained ones of one size and rate."""
+    if self._lower is None:
+      return None
+    return self._size, self._rate, self._lower.dtype, tuple(self._lower.shape)
+
+  @classmethod
+  def compute_together(cls, parametrizations):
+    """See `Parametrization`: one inverse of all matrices."""
+    first = parametrizations[0]
+    if first._lower is None:  # alone
+      return [first.compute()]
+    lower, base = (
+        tf.stack(variables) if len(variables) > 1 else variables[0][tf.newaxis]
+        for variables in zip(
+            *((each._lower, each._base) for each in parametrizations),
+            strict=True,
+        )
+    )
+    bounded = _BOUND * tf.tanh(first._rate * lower / _BOUND)
+    lower = tfp.math.fill_triangular(bounded / first._size**0.5)
     stacked = [[0, 0]] * (lower.shape.rank - 2)
     lower = tf.pad(lower, [*stacked, [1, 0], [0, 1]])
-    identity = tf.eye(self._size, dtype=lower.dtype)
+    identity = tf.eye(first._size, dtype=lower.dtype)
     upper = tf.linalg.matrix_transpose(lower)
+    # One batch: XLA inverts matrices in a loop over their columns.
     inverse = tf.linalg.inv(identity + lower - upper)
-    return tf.linalg.matmul(self._base, 2.0 * inverse - identity)
+    return tf.unstack(tf.linalg.matmul(base, 2.0 * inverse - identity))
 
   def assign(self, matrix):
     """Puts the base at an orthogonal `matrix` `[size, size]` and `W` at zero.

@@ -14,6 +14,7 @@ __all__ = [
     'cached',
     'frozen_in_use',
     'using_frozen',
+    'values',
 ]
 
 
@@ -46,24 +47,54 @@ class Parametrization(tf.Module, metaclass=abc.ABCMeta):
     then so has the value.
     """
 
+  def alike(self):
+    """A key that others have whose values `compute_together` gives, too."""
+    return None
+
+  @classmethod
+  def compute_together(cls, parametrizations):
+    """The values of several with one `alike`, in the operations of one."""
+    return [each.compute() for each in parametrizations]
+
   def value(self):
     """The value to use now: frozen, cached or new."""
-    for values in reversed(_scopes.frozen):
-      if self in values:
-        return tf.convert_to_tensor(values[self])
-    if _scopes.cached is None:
-      return self.compute()
-    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    value = _scopes.cached.get((self, graph))
-    if value is None or not tapes.recorded_alike(
+    [value] = values([self])
+    return value
+
+  def _known(self, graph):
+    """The value that is frozen or cached, or `None`."""
+    for frozen in reversed(_scopes.frozen):
+      if self in frozen:
+        return tf.convert_to_tensor(frozen[self])
+    value = (_scopes.cached or {}).get((self, graph))
+    if value is not None and tapes.recorded_alike(
         self.trainable_variables, value
     ):
-      value = _scopes.cached[self, graph] = self.compute()
-    return value
+      return value
+    return None
 
   def __call__(self):
     """The same as `value`."""
     return self.value()
+
+
+def values(parametrizations):
+  """The values to use now of several, those alike computed together."""
+  graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+  found = {each: each._known(graph) for each in parametrizations}  # pylint: disable=protected-access
+  groups = {}
+  for each, value in found.items():
+    if value is None:
+      key = each.alike()
+      groups.setdefault((type(each), each if key is None else key), []).append(
+          each
+      )
+  for (kind, _), group in groups.items():
+    for each, value in zip(group, kind.compute_together(group), strict=True):
+      found[each] = value
+      if _scopes.cached is not None:
+        _scopes.cached[each, graph] = value
+  return [found[each] for each in parametrizations]
 
 
 class GivenWeights(tf.Module):

@@ -42,11 +42,13 @@ class StackedSteps(tf.Module):
 
   def parts(self):
     """The bijectors of a step with `Tensor`s `[K, ...]` in them."""
-    computed = parametrization.Parametrization
-    leaves = module_tree.leaves(self._parts, stop=computed)
+    kind = parametrization.Parametrization
+    leaves = module_tree.leaves(self._parts, stop=kind)
+    computed = [leaf for leaf in leaves if isinstance(leaf, kind)]
+    given = dict(zip(computed, parametrization.values(computed), strict=True))
     new = [
-        parametrization.GivenWeights(leaf())
-        if isinstance(leaf, computed)
+        parametrization.GivenWeights(given[leaf])
+        if isinstance(leaf, kind)
         else tf.convert_to_tensor(leaf)
         for leaf in leaves
     ]
