@@ -59,7 +59,10 @@ class Surrogate:
       if arm == 'normal':
         kwargs['num_steps'] = 0
       surrogate = fo.flows.surrogate_posterior(
-          vectors.event_shape, support=support, **kwargs
+          vectors.event_shape,
+          support=support,
+          dtype=vectors.dtype,
+          **kwargs,
       )
       if arm != 'flow from N(0, I)':
         fo.flows.initialize_surrogate(surrogate, self._log_prob)
@@ -75,7 +78,7 @@ class Surrogate:
       )
     operators = {'mean-field': 'diag', 'affine': 'tril'}[arm]
     surrogate = tfp.experimental.vi.build_affine_surrogate_posterior(
-        vectors.event_shape, operators, bijector=support
+        vectors.event_shape, operators, bijector=support, dtype=vectors.dtype
     )
     return surrogate, self._log_prob, tf.identity
 
@@ -120,17 +123,18 @@ class Surrogate:
 
   def _evaluate(self, surrogate, log_prob, to_vectors):
     """ELBO with its standard error, and errors of means and variances."""
+    # In the order of the ground truth.
+    identity = self._vectors.sample_transformations['identity']
 
     @tf.function(autograph=False)
     def draw(seed):
       x, log_q = surrogate.experimental_sample_and_log_prob(_DRAWS, seed=seed)
-      return to_vectors(x), _called(log_prob, x) - log_q
+      return identity(to_vectors(x)), _called(log_prob, x) - log_q
 
     seeds = [[self._settings['seed'], 3 + i] for i in range(_BATCHES)]
     x, log_weights = zip(*(draw(tf.constant(s)) for s in seeds), strict=True)
     x = np.concatenate(x).astype(np.float64)
     log_weights = np.concatenate(log_weights).astype(np.float64)
-    identity = self._vectors.sample_transformations['identity']
     mean, deviation = (
         np.asarray(value, np.float64).ravel()
         for value in (

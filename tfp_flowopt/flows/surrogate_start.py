@@ -125,18 +125,14 @@ def initialize_surrogate(
     z = _whitened(rng.normal(size=[num_draws // 2, size]))
     normal = _ascent(evaluate, normal, z, max_iterations, tolerance)
     value = evaluate(normal, rng.normal(size=[num_draws, size])).elbo
-  shift.shift.assign(tf.cast(normal.mean, surrogate.distribution.dtype))
-  _variable(scale).assign(tf.cast(_cholesky(normal.factor), surrogate.distribution.dtype))
+  shift.shift.assign(tf.cast(normal.mean, shift.shift.dtype))
+  (factor,) = scale.variables
+  factor.assign(tf.cast(_cholesky(normal.factor), factor.dtype))
   return float(value)
 
 
 def _is_full(scale):
   return isinstance(scale.scale, tf.linalg.LinearOperatorLowerTriangular)
-
-
-def _variable(scale):
-  (variable,) = scale.variables
-  return variable
 
 
 def _cholesky(factor):
