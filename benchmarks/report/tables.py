@@ -57,6 +57,51 @@ def vectors(results):
   return markdown.table('|'.join(['', *datasets]), rows)
 
 
+def inference_gym(results):
+  """Surrogate posteriors: a row for each target and arm at the usual rate."""
+  rows = []
+  for record in results('inference_gym'):
+    settings, values = record['settings'], record['values']
+    if settings['rate'] != 1e-2 or values.get('elbo') is None:
+      continue
+    rows.append([
+        settings['target'],
+        settings['arm'],
+        f'{values["elbo"]:.2f} ± {values["elbo_error"]:.2f}',
+        *(
+            markdown.value(values[name], '.2f')
+            for name in ('mean_error', 'variance_error')
+        ),
+        f'{values["seconds"]:.0f}',
+    ])
+  return markdown.table(
+      'target|surrogate|ELBO|means|variances|seconds', rows
+  )
+
+
+def inference_gym_rates(results):
+  """Learning rates: ELBO, or that a loss was not finite."""
+  found = {}
+  for record in results('inference_gym'):
+    settings, values = record['settings'], record['values']
+    if values.get('finite') is None or settings['arm'] == 'normal':
+      continue
+    key = settings['target'], settings['arm']
+    text = markdown.value(values['elbo'], '.2f')
+    if not values['finite']:
+      text += ', not finite'
+    found.setdefault(key, {})[settings['rate']] = text
+  found = {key: own for key, own in found.items() if len(own) > 1}
+  rates = sorted({rate for own in found.values() for rate in own})
+  return markdown.table(
+      '|'.join(['target', 'surrogate', *(f'{rate:g}' for rate in rates)]),
+      [
+          [*key, *(own.get(rate, '') for rate in rates)]
+          for key, own in found.items()
+      ],
+  )
+
+
 def budget_frontier(results):
   """What budgets cost; one seed has all of them."""
   found = runs_lib.newest(
@@ -178,4 +223,6 @@ SECTIONS = {
     'input_pipeline': input_pipeline,
     'replicas': replicas,
     'vectors': vectors,
+    'inference_gym': inference_gym,
+    'inference_gym_rates': inference_gym_rates,
 }

@@ -21,7 +21,7 @@ def surrogate_posterior(
     event,
     num_steps=8,
     hidden_units=32,
-    coupling='affine',
+    coupling='spline',
     support=None,
     covariance='full',
     lipschitz_budget=None,
@@ -90,7 +90,7 @@ def surrogate_posterior(
       parts of any known shapes, of one floating-point type.
     num_steps: Number of layers, may be 0: the surrogate is a normal then.
     hidden_units: Width of their networks, even.
-    coupling: `'affine'`, `'spline'` or `'residual'`.
+    coupling: `'affine'`, `'spline'` or `'residual'`, as in `bijectors.VectorFlow`.
     support: `tfb.Bijector` from R^D, or a real array, to where events are; by
       default all of it, or `experimental_default_event_space_bijector` of the
       joint distribution.
