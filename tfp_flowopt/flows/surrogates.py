@@ -90,7 +90,7 @@ def surrogate_posterior(
       parts of any known shapes, of one floating-point type.
     num_steps: Number of layers, may be 0: the surrogate is a normal then.
     hidden_units: Width of their networks, even.
-    coupling: `'affine'`, `'spline'` or `'residual'`, as in `bijectors.VectorFlow`.
+    coupling: `'affine'`, `'spline'` or `'residual'`: what the layers are.
     support: `tfb.Bijector` from R^D, or a real array, to where events are; by
       default all of it, or `experimental_default_event_space_bijector` of the
       joint distribution.
