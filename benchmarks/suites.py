@@ -229,7 +229,7 @@ SUITES = {
                 ],
                 'arm': ['normal', 'flow', *_SURROGATES_OF_TFP],
             }),
-            Cases('inference_gym', {**_SURROGATES, 'train_steps': 300}, {
+            Cases('inference_gym', _SURROGATES, {
                 'target': ['NealsFunnel', 'EightSchools'],
                 'rate': [3e-4, 1e-3, 3e-3, 3e-2, 1e-1],
                 'arm': ['flow', *_SURROGATES_OF_TFP],

@@ -58,24 +58,31 @@ def vectors(results):
 
 
 def inference_gym(results):
-  """Surrogate posteriors: a row for each target and arm at the usual rate."""
-  rows = []
+  """Surrogate posteriors: each at the rate of its highest ELBO."""
+  best = {}
   for record in results('inference_gym'):
     settings, values = record['settings'], record['values']
-    if settings['rate'] != 1e-2 or values.get('elbo') is None:
-      continue
+    key = settings['target'], settings['arm']
+    if values.get('elbo') is not None and (
+        key not in best or values['elbo'] > best[key]['values']['elbo']
+    ):
+      best[key] = record
+  rows = []
+  for (target, arm), record in sorted(best.items(), key=lambda x: x[0][0]):
+    values = record['values']
     rows.append([
-        settings['target'],
-        settings['arm'],
+        target,
+        arm,
+        '' if arm == 'normal' else f'{record["settings"]["rate"]:g}',
         f'{values["elbo"]:.2f} ± {values["elbo_error"]:.2f}',
         *(
             markdown.value(values[name], '.2f')
             for name in ('mean_error', 'variance_error')
         ),
-        f'{values["seconds"]:.0f}',
+        f'{values["seconds"]:.1f}',
     ])
   return markdown.table(
-      'target|surrogate|ELBO|means|variances|seconds', rows
+      'target|surrogate|rate|ELBO|means|variances|seconds', rows
   )
 
 

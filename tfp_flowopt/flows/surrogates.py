@@ -14,7 +14,7 @@ tfd = tfp.distributions
 __all__ = ['latent_map', 'surrogate_posterior', 'unconstraining']
 
 # Of the networks of couplings, without a budget. With the 5 of `VectorFlow`,
-# Adam's first steps at 1e-2 lose half a nat on the eight schools, here none.
+# Adam's first steps go far from the start: docs/variational.md.
 _CONDITIONER_LIPSCHITZ = 1.0
 # Range of the scales that are trained, around those of the fitted normal.
 _LOG_RANGE = 3.0
