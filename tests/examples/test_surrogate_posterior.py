@@ -43,7 +43,7 @@ def test_flows_come_closest_to_the_exact_posterior(tmp_path):
   picture, results = tmp_path / 's.png', tmp_path / 's.json'
   run = programs.run(
       BINARY,
-      '--train_steps=400',
+      '--train_steps=700',
       '--sample_size=32',
       '--num_layers=4',
       '--hidden=16',
