@@ -79,6 +79,9 @@ _CLUSTER = {
     'exposed': 1.0, 'small_reduces': 3, 'jitter': 0.01, 'input_cores': 16,
     'input_format': 'TFRecord of PNG', 'check_pixels': False,
 }
+# One seed; the closed-form start needs no steps.
+_SURROGATES = {'train_steps': 1000, 'sample_size': 16, 'num_threads': 1}
+_SURROGATES_OF_TFP = ['mean-field', 'affine', 'ASVI']
 
 SUITES = {
     'train_step': Suite(
@@ -208,6 +211,30 @@ SUITES = {
                 ('zuko MAF', 1e-3), ('normflows', 1e-3),
             ],
         })],
+    ),
+    'inference_gym': Suite(
+        'surrogate posteriors of the Inference Gym, beside those of TFP',
+        [
+            Cases('inference_gym', {**_SURROGATES, 'rate': 1e-2}, {
+                'target': [
+                    'Banana', 'NealsFunnel', 'EightSchools',
+                    'IllConditionedGaussian',
+                    'VectorizedStochasticVolatilityLogSP500Small',
+                    'SyntheticLogGaussianCoxProcess',
+                    'BrownianMotionMissingMiddleObservations',
+                    'BrownianMotionUnknownScalesMissingMiddleObservations',
+                    'ConvectionLorenzBridge',
+                    'ConvectionLorenzBridgeUnknownScales',
+                    'SyntheticItemResponseTheory',
+                ],
+                'arm': ['normal', 'flow', *_SURROGATES_OF_TFP],
+            }),
+            Cases('inference_gym', _SURROGATES, {
+                'target': ['NealsFunnel', 'EightSchools'],
+                'rate': [3e-4, 1e-3, 3e-3, 3e-2, 1e-1],
+                'arm': ['flow', *_SURROGATES_OF_TFP],
+            }),
+        ],
     ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',

@@ -29,6 +29,7 @@ import time
 from absl import app
 from absl import flags
 import funnel_picture
+import latent_maps
 import numpy as np
 import onednn  # noqa: F401
 import tensorflow as tf
@@ -93,12 +94,14 @@ def fit_maps():
   base = tfd.Sample(tfd.Normal(0.0, 1.0), SIZE)
   maps = [('none', tfb.Identity(), None, 0.0)]
   seconds = 0.0
-  linear = variational.linear_map(np.zeros(SIZE), np.eye(SIZE))
+  linear = latent_maps.linear_map(np.zeros(SIZE), np.eye(SIZE))
   for name in ('linear', 'flow'):
-    bijector = linear if name == 'linear' else variational.flow_map(linear)
+    bijector = linear if name == 'linear' else latent_maps.flow_map(linear)
     surrogate = tfd.TransformedDistribution(base, bijector)
     started = time.monotonic()
-    variational.fit(log_prob, surrogate, num_steps)
+    # XLA is slow at the QR decomposition of a residual layer's Jacobian.
+    jit_compile = latent_maps.LAYERS.value == 'affine'
+    variational.fit(log_prob, surrogate, num_steps, jit_compile)
     # A flow's fit includes that of the normal.
     seconds += time.monotonic() - started
     _, log_weights = variational.draw(log_prob, surrogate, 100000)

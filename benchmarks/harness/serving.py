@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 
-__all__ = ['Arm', 'peak_mib', 'python_of_peers', 'serve']
+__all__ = [
+    'Arm', 'inference_gym', 'peak_mib', 'python_of_peers', 'serve'
+]
 
 _BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
 _PEERS = ['torch==2.13.0', 'normflows==1.7.3', 'zuko==1.6.0', 'numpy<2.4']
@@ -33,6 +35,23 @@ def python_of_peers(path):
         [python, '-m', 'pip', 'install', '--quiet', *_PEERS], check=True
     )
   return python
+
+
+def inference_gym(peers):
+  """Folder of the package of that name, for TensorFlow; made if missing.
+
+  It stands beside the peers' environment, which has no TensorFlow.
+  """
+  path = pathlib.Path(f'{peers}-gym').absolute()
+  if not path.exists():
+    subprocess.run(
+        [
+            sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
+            f'--target={path}', 'inference-gym==0.0.5',
+        ],
+        check=True,
+    )
+  return path
 
 
 def serve(make_model):

@@ -57,6 +57,58 @@ def vectors(results):
   return markdown.table('|'.join(['', *datasets]), rows)
 
 
+def inference_gym(results):
+  """Surrogate posteriors: each at the rate of its highest ELBO."""
+  best = {}
+  for record in results('inference_gym'):
+    settings, values = record['settings'], record['values']
+    key = settings['target'], settings['arm']
+    if values.get('elbo') is not None and (
+        key not in best or values['elbo'] > best[key]['values']['elbo']
+    ):
+      best[key] = record
+  rows = []
+  for (target, arm), record in sorted(best.items(), key=lambda x: x[0][0]):
+    values = record['values']
+    rows.append([
+        target,
+        arm,
+        '' if arm == 'normal' else f'{record["settings"]["rate"]:g}',
+        f'{values["elbo"]:.2f} ± {values["elbo_error"]:.2f}',
+        *(
+            markdown.value(values[name], '.2f')
+            for name in ('mean_error', 'variance_error')
+        ),
+        f'{values["seconds"]:.1f}',
+    ])
+  return markdown.table(
+      'target|surrogate|rate|ELBO|means|variances|seconds', rows
+  )
+
+
+def inference_gym_rates(results):
+  """Learning rates: ELBO, or that a loss was not finite."""
+  found = {}
+  for record in results('inference_gym'):
+    settings, values = record['settings'], record['values']
+    if values.get('finite') is None or settings['arm'] == 'normal':
+      continue
+    key = settings['target'], settings['arm']
+    text = markdown.value(values['elbo'], '.2f')
+    if not values['finite']:
+      text += ', not finite'
+    found.setdefault(key, {})[settings['rate']] = text
+  found = {key: own for key, own in found.items() if len(own) > 1}
+  rates = sorted({rate for own in found.values() for rate in own})
+  return markdown.table(
+      '|'.join(['target', 'surrogate', *(f'{rate:g}' for rate in rates)]),
+      [
+          [*key, *(own.get(rate, '') for rate in rates)]
+          for key, own in found.items()
+      ],
+  )
+
+
 def budget_frontier(results):
   """What budgets cost; one seed has all of them."""
   found = runs_lib.newest(
@@ -178,4 +230,6 @@ SECTIONS = {
     'input_pipeline': input_pipeline,
     'replicas': replicas,
     'vectors': vectors,
+    'inference_gym': inference_gym,
+    'inference_gym_rates': inference_gym_rates,
 }

@@ -296,6 +296,33 @@ def test_replicas_that_differ_are_called_so():
   assert cells(section, '4 devices, and 4 processes')[-1] == 'DIFFERENT'
 
 
+def test_surrogates_are_shown_at_their_best_rates():
+  runs = [
+      {
+          'settings': {'target': 'x', 'arm': arm, 'rate': rate},
+          'values': {
+              'finite': rate < 1, 'elbo': elbo, 'elbo_error': 0.5,
+              'mean_error': elbo / 10, 'variance_error': None, 'seconds': 3.0,
+          },
+      }
+      for arm, rate, elbo in (
+          ('normal', 0.01, 4.0), ('flow', 0.01, 5.0), ('flow', 1.0, 6.0),
+      )
+  ]
+  runs.append({
+      'settings': {'target': 'x', 'arm': 'ASVI', 'rate': 0.01},
+      'values': {'finite': None},
+  })
+  rows = tables.inference_gym(results(runs)).splitlines()[2:]
+  assert rows == [
+      '| x | normal |  | 4.00 ± 0.50 | 0.40 | not finite | 3.0 |',
+      '| x | flow | 1 | 6.00 ± 0.50 | 0.60 | not finite | 3.0 |',
+  ]
+  rates = tables.inference_gym_rates(results(runs)).splitlines()
+  assert rates[0] == '| target | surrogate | 0.01 | 1 |'
+  assert rates[2:] == ['| x | flow | 5.00 | 6.00, not finite |']
+
+
 def test_a_table_of_anything():
   few = [record(rate=rate, error={'noise': rate}) for rate in (1e-3, 1e-2)]
   section = tables.of_suite(few)

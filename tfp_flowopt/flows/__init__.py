@@ -8,6 +8,9 @@ from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
 from tfp_flowopt.flows.models import sample_at_temperature
 from tfp_flowopt.flows.models import vector_flow
+from tfp_flowopt.flows.surrogate_start import initialize_surrogate
+from tfp_flowopt.flows.surrogates import latent_map
+from tfp_flowopt.flows.surrogates import surrogate_posterior
 
 __all__ = [
     'dequantization_noise',
@@ -15,7 +18,10 @@ __all__ = [
     'image_flow',
     'initialize_act_norm',
     'initialize_at_optimum',
+    'initialize_surrogate',
+    'latent_map',
     'quantize',
     'sample_at_temperature',
+    'surrogate_posterior',
     'vector_flow',
 ]

@@ -1,0 +1,287 @@
+"""The normal that a surrogate posterior starts at."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt.flows import surrogates
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import call_target
+
+__all__ = ['initialize_surrogate']
+
+# Factor by which a precision changes at most in an iteration.
+_STEP = 16.0
+# Halvings of an iteration that does not help.
+_HALVINGS = 12
+# Draws for few dimensions.
+_LEAST_DRAWS = 1000
+
+
+class _Normal(NamedTuple):
+  """A normal by mean `[D]` and factor of its covariance, `[D, D]` or `[D]`."""
+
+  mean: np.ndarray
+  factor: np.ndarray
+
+  def draws(self, z):
+    if self.factor.ndim == 1:
+      return self.mean + z * self.factor
+    return self.mean + z @ self.factor.T
+
+  def log_det(self):
+    if self.factor.ndim == 1:
+      return np.log(self.factor).sum()
+    return np.linalg.slogdet(self.factor)[1]
+
+
+class _Values(NamedTuple):
+  """What draws of a normal say of a target."""
+
+  elbo: float
+  gradients: np.ndarray
+
+
+def initialize_surrogate(
+    surrogate,
+    target_log_prob_fn=None,
+    samples=None,
+    num_draws=None,
+    max_iterations=100,
+    tolerance=1e-3,
+    seed=(0, 0),
+):
+  """Puts a surrogate posterior at a normal: the best, or that of samples.
+
+  **With a target**, at the normal of the highest ELBO, among all (or all with a
+  diagonal covariance). At this optimum (Opper & Archambeau 2009), for
+  unconstrained parameters `y`,
+
+  ```none
+  E grad log p(y) = 0,   C^-1 = -E grad^2 log p(y),   y ~ N(m, C).
+  ```
+
+  The mean Hessian is the regression of gradients on draws, so that each
+  iteration solves these equations at present draws in closed form (Salimans &
+  Knowles 2013): where the target is normal, it is exact. Draws are the same in
+  all iterations, and an iteration is halved until the ELBO grows; so there is
+  no learning rate, and no step that makes it worse. Nothing is differentiated
+  twice, and no mode is looked for: where densities have none (a funnel), the
+  best normal still exists.
+
+  **With samples**, at their mean and covariance, in unconstrained parameters:
+  the optimum of their likelihood. With both, it starts there, otherwise at
+  N(0, I).
+
+  The layers are left as they are: initialise before training.
+
+  Args:
+    surrogate: From `surrogate_posterior`.
+    target_log_prob_fn: As for `tfp.vi.fit_surrogate_posterior`: log-density of
+      a batch of events, differentiable, up to a constant.
+    samples: `[N]` events, of the structure of the surrogate's samples.
+    num_draws: Number of draws, even; at least 2 D for a full covariance. By
+      default 1000, or 4 D if that is more.
+    max_iterations: Number of iterations.
+    tolerance: Gain of the ELBO, in nats, below which iterations end.
+    seed: Two integers, of the draws.
+
+  Returns:
+    Python `float`, in nats: an estimate of the ELBO of the normal by fresh
+    draws; without a target, the mean log-likelihood of the unconstrained
+    samples.
+
+  Raises:
+    ValueError: If an argument has a wrong value, the layers are no longer the
+      identity, the target is not finite at draws of any normal around the
+      start, or samples do not vary in some direction.
+  """
+  latents = surrogates.latent_map(surrogate)
+  shift, scale = latents.bijectors[:2]
+  if target_log_prob_fn is None and samples is None:
+    raise ValueError(
+        'Argument `target_log_prob_fn` or `samples` is needed.'
+    )
+  max_iterations = arguments.check_int('max_iterations', max_iterations, 0)
+  tolerance = arguments.check_positive('tolerance', tolerance)
+  seed = arguments.check_seed('seed', seed)
+  size = shift.shift.shape[0]
+  _check_fresh(surrogate, latents, size)
+  normal = _Normal(
+      np.zeros([size]), np.eye(size) if _is_full(scale) else np.ones([size])
+  )
+  if samples is not None:
+    normal, value = _of_samples(surrogate, samples, _is_full(scale))
+  if target_log_prob_fn is not None:
+    least = 2 * size if _is_full(scale) else 2
+    if num_draws is None:
+      num_draws = max(_LEAST_DRAWS, 2 * least)
+    num_draws = arguments.check_int('num_draws', num_draws, least)
+    rng = np.random.default_rng(np.abs(seed.numpy()))
+    evaluate = _evaluation(surrogate, target_log_prob_fn)
+    z = _whitened(rng.normal(size=[num_draws // 2, size]))
+    normal = _ascent(evaluate, normal, z, max_iterations, tolerance)
+    value = evaluate(normal, rng.normal(size=[num_draws, size])).elbo
+  shift.shift.assign(tf.cast(normal.mean, shift.shift.dtype))
+  (factor,) = scale.variables
+  factor.assign(tf.cast(_cholesky(normal.factor), factor.dtype))
+  return float(value)
+
+
+def _is_full(scale):
+  return isinstance(scale.scale, tf.linalg.LinearOperatorLowerTriangular)
+
+
+def _cholesky(factor):
+  """The lower triangular factor of the same covariance."""
+  if factor.ndim == 1:
+    return factor
+  upper = np.linalg.qr(factor.T, mode='r')
+  return upper.T * np.sign(np.diag(upper))
+
+
+def _check_fresh(surrogate, latents, size):
+  rest = tfp.bijectors.Chain(latents.bijectors[2:])
+  z = np.random.default_rng(0).normal(size=[4, size])
+  z = tf.constant(z, surrogate.distribution.dtype)
+  if not np.allclose(rest.forward(z), z, atol=1e-4):
+    raise ValueError(
+        'Argument `surrogate` has been trained; make a new one to start again.'
+    )
+
+
+def _of_samples(surrogate, samples, full):
+  """The normal of samples, and their mean log-likelihood."""
+  y = surrogates.unconstraining(surrogate).inverse(samples)
+  y = np.asarray(y, np.float64)
+  if y.ndim != 2 or not np.all(np.isfinite(y)):
+    raise ValueError(
+        'Argument `samples` must be a batch [N] of events inside of the '
+        f'support, got vectors of shape {list(y.shape)}.'
+    )
+  mean, size = y.mean(axis=0), y.shape[1]
+  if full:
+    covariance = (y - mean).T @ (y - mean) / len(y)
+    values, vectors = np.linalg.eigh(covariance)
+    factor, log_det = vectors * np.sqrt(np.maximum(values, 0.0)), values
+  else:
+    factor, log_det = y.std(axis=0), y.std(axis=0) ** 2
+  if not np.all(log_det > 1e-12 * log_det.max()):
+    raise ValueError(
+        f'Argument `samples`: {len(y)} do not vary in all of {size} directions.'
+    )
+  value = -0.5 * (np.log(log_det).sum() + size * math.log(2 * math.pi * math.e))
+  return _Normal(mean, factor), value
+
+
+def _whitened(z):
+  """Draws and their opposites, of mean 0 and unit covariance, if it can be."""
+  if len(z) >= z.shape[1]:
+    # The covariance of both is z^T z / n.
+    z = z @ np.linalg.inv(np.linalg.cholesky(z.T @ z / len(z))).T
+  else:
+    z /= np.sqrt((z**2).mean(axis=0))
+  return np.concatenate([z, -z])
+
+
+def _evaluation(surrogate, target_log_prob_fn):
+  """A function of a normal and standard draws that returns `_Values`."""
+  constrain = surrogates.unconstraining(surrogate)
+  dtype = surrogate.distribution.dtype
+
+  @tf.function(autograph=False)
+  def log_prob_and_gradient(y):
+    with tf.GradientTape() as tape:
+      tape.watch(y)
+      # Another tensor, which TFP's cache has not seen.
+      x = constrain.forward(tf.identity(y))
+      value = call_target.call_target(target_log_prob_fn, x)
+      log_det = constrain.forward_log_det_jacobian(
+          tf.identity(y), event_ndims=1
+      )
+      # That of no bijector is of float32.
+      value += tf.cast(log_det, dtype)
+    return value, tape.gradient(value, y)
+
+  def evaluate(normal, z):
+    value, gradients = log_prob_and_gradient(
+        tf.constant(normal.draws(z), dtype)
+    )
+    value, gradients = (
+        np.asarray(x, np.float64) for x in (value, gradients)
+    )
+    if value.shape != z.shape[:1]:
+      raise ValueError(
+          'Argument `target_log_prob_fn` must return one number for each of '
+          f'{len(z)} events, got shape {list(value.shape)}.'
+      )
+    # log p - log q of each draw: no noise where they differ by a constant.
+    value = value + 0.5 * np.sum(z**2 + math.log(2.0 * math.pi), axis=1)
+    elbo = value.mean() + normal.log_det()
+    finite = np.isfinite(elbo) and np.all(np.isfinite(gradients))
+    return _Values(elbo if finite else -math.inf, gradients)
+
+  return evaluate
+
+
+def _ascent(evaluate, normal, z, max_iterations, tolerance):
+  """The normal after iterations, each of which raises the ELBO."""
+  values = evaluate(normal, z)
+  for _ in range(_HALVINGS):
+    if math.isfinite(values.elbo):
+      break
+    normal = normal._replace(factor=normal.factor / 2.0)
+    values = evaluate(normal, z)
+  else:
+    raise ValueError(
+        'Argument `target_log_prob_fn` is not finite, or its gradient is not, '
+        f'at draws around {normal.mean}; start at `samples`.'
+    )
+  for _ in range(max_iterations):
+    step, before = 1.0, values.elbo
+    for _ in range(_HALVINGS):
+      proposed = _update(normal, z, values.gradients, step)
+      found = evaluate(proposed, z)
+      if found.elbo > values.elbo:
+        normal, values = proposed, found
+        break
+      step /= 2.0
+    if values.elbo - before < tolerance:
+      break
+  return normal
+
+
+def _update(normal, z, gradients, step):
+  """Goes a part of the way to what solves the equations at the draws."""
+  # In coordinates in which the normal is N(0, I).
+  full = normal.factor.ndim == 2
+  gradients = gradients @ normal.factor if full else gradients * normal.factor
+  slope = gradients.mean(axis=0)
+  # In directions that are curved upwards, by the size of it, as for a saddle.
+  if len(z) < 2 * len(slope):
+    # Too few draws for a matrix.
+    curvatures = -(gradients * z).mean(axis=0)
+    moved = slope / np.maximum(np.abs(curvatures), 1.0 / _STEP)
+  else:
+    hessian = gradients.T @ z / len(z)
+    curvatures, vectors = np.linalg.eigh(-0.5 * (hessian + hessian.T))
+    newton = np.maximum(
+        np.abs(curvatures), np.where(curvatures > 0, 1e-4, 1.0 / _STEP)
+    )
+    moved = vectors @ (vectors.T @ slope / newton)
+    if not full:
+      curvatures = -np.diag(hessian)
+  precisions = (1.0 - step) + step * np.clip(curvatures, 1.0 / _STEP, _STEP)
+  if not full:
+    return _Normal(
+        normal.mean + step * normal.factor * moved,
+        normal.factor / np.sqrt(precisions),
+    )
+  # The symmetric root: the same draws stay near each other.
+  return _Normal(
+      normal.mean + step * normal.factor @ moved,
+      normal.factor @ (vectors / np.sqrt(precisions)) @ vectors.T,
+  )
