@@ -5,6 +5,7 @@ import json
 from typing import NamedTuple
 
 from arms import catalogue
+from harness import simulators
 
 
 class Cases(NamedTuple):
@@ -206,6 +207,17 @@ SUITES = {
                 ('Gaussian', None), ('ours', 3e-3), ('ours affine', 3e-3),
                 ('ours without curves', 3e-3), ('zuko NSF', 1e-3),
                 ('zuko MAF', 1e-3), ('normflows', 1e-3),
+            ],
+        })],
+    ),
+    'sbibm': Suite(
+        'posteriors of the simulators of sbibm, beside zuko',
+        [Cases('sbibm', {'draws': 10000, 'batch_size': 128, 'num_threads': 1}, {
+            'simulations': [1000, 10000, 100000],
+            'task': list(simulators.SIMULATORS),
+            # Steps at most; both stop early.
+            'arm,rate,train_steps': [
+                ('ours', 3e-3, 4000), ('zuko NSF', 1e-3, 10000),
             ],
         })],
     ),
