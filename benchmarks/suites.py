@@ -212,7 +212,10 @@ SUITES = {
     ),
     'sbibm': Suite(
         'posteriors of the simulators of sbibm, beside zuko',
-        [Cases('sbibm', {'draws': 10000, 'batch_size': 128, 'num_threads': 1}, {
+        [Cases('sbibm', {
+            'draws': 10000, 'observations': 10, 'batch_size': 128,
+            'num_threads': 1, 'flow': {'conditioner_lipschitz': 20.0},
+        }, {
             'simulations': [1000, 10000, 100000],
             'task': list(simulators.SIMULATORS),
             # Steps at most; both stop early.

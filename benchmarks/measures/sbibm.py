@@ -19,13 +19,18 @@ _NUM_TEST = 10000
 
 
 def measure(settings, seed, context):
-  """See `run.py`; `task`, `simulations`, `arm`, `draws`."""
-  task = settings['task']
+  """See `run.py`; `task`, `simulations`, `arm`, `draws`, `observations`.
+
+  With fewer than ten observations the first ones are compared; with 0 there are
+  the seconds and the likelihood alone.
+  """
+  task, count = settings['task'], settings['observations']
   simulator = simulators.SIMULATORS[task]
   with tempfile.TemporaryDirectory() as folder:
     observations, references = posteriors.references(
         context.peers or folder, task
     )
+    observations = observations[:count]
     path, draws = (pathlib.Path(folder) / x for x in ('data.npz', 'draws.npy'))
     parts = simulations(simulator, settings['simulations'], seed)
     np.savez(path, observations=observations, **parts)
@@ -34,7 +39,6 @@ def measure(settings, seed, context):
         {
             **settings,
             'seed': seed,
-            'flow': {},
             'path': str(path),
             'support': simulator.support,
             'standardize': True,
@@ -44,13 +48,15 @@ def measure(settings, seed, context):
     )
     try:
       values = process.value('train')
+      if not count:
+        return values
       process.value('draw', num=settings['draws'], path=str(draws))
     finally:
       process.close()
     found = np.load(draws)
   distances = [
       posteriors.c2st(reference[: settings['draws']], own)
-      for reference, own in zip(references, found, strict=True)
+      for reference, own in zip(references[:count], found, strict=True)
   ]
   return {**values, 'c2st': np.mean(distances), 'c2sts': distances}
 

@@ -9,6 +9,7 @@ from harness import simulators
 from measures import sbibm
 import numpy as np
 import pytest
+from report import tables
 from scipy import integrate
 from scipy import stats
 
@@ -169,3 +170,23 @@ def test_references_are_read_out_of_the_wheel(tmp_path):
   np.testing.assert_array_equal(observations[:, 0], np.arange(1, 11))
   assert observations.shape == (10, 3)
   np.testing.assert_allclose(draws, expected, rtol=1e-6)
+
+
+def test_the_table_prefers_what_was_compared():
+  def record(arm, task, **values):
+    return {
+        'settings': {'simulations': 10000, 'task': task, 'arm': arm},
+        'values': {'test': 1.0, 'cpu_seconds': 20.0, **values},
+    }
+
+  table = tables.sbibm(lambda _: [
+      record('ours', 'slcp', c2st=0.75, test=-4.0),
+      record('ours', 'slcp', cpu_seconds=7.0),
+      record('zuko NSF', 'slcp'),
+      record('zuko NSF', 'slcp', test=-5.0, c2st=0.875),
+      record('ours', 'gaussian_mixture', c2st=0.625),
+  ])
+  assert table.splitlines()[2:] == [
+      '| `gaussian_mixture` | 10000 | 0.625 |  |  | 1.00 |  | 20 |  |',
+      '| `slcp` | 10000 | 0.750 | 0.875 | 0.901 | -4.00 | -5.00 | 20 | 20 |',
+  ]
