@@ -5,6 +5,7 @@ import json
 from typing import NamedTuple
 
 from arms import catalogue
+from harness import simulators
 
 
 class Cases(NamedTuple):
@@ -235,6 +236,20 @@ SUITES = {
                 'arm': ['flow', *_SURROGATES_OF_TFP],
             }),
         ],
+    ),
+    'sbibm': Suite(
+        'posteriors of the simulators of sbibm, beside zuko',
+        [Cases('sbibm', {
+            'draws': 10000, 'observations': 10, 'batch_size': 128,
+            'num_threads': 1, 'flow': {'conditioner_lipschitz': 20.0},
+        }, {
+            'simulations': [1000, 10000, 100000],
+            'task': list(simulators.SIMULATORS),
+            # Steps at most; both stop early.
+            'arm,rate,train_steps': [
+                ('ours', 3e-3, 4000), ('zuko NSF', 1e-3, 10000),
+            ],
+        })],
     ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',

@@ -5,6 +5,7 @@ import time
 from harness import serving
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
@@ -14,7 +15,7 @@ class Vectors:
 
   Settings: `arm`, `path` (an .npz file of `train_x`, `train_c` and so on),
   `rate`, `batch_size`, `train_steps`, `seed`, `num_threads`; `flow`, arguments
-  of `vector_flow`.
+  of `vector_flow`; `support`, if any, as a `Simulator` has it.
   """
 
   def __init__(self, settings):
@@ -31,13 +32,16 @@ class Vectors:
   def train(self):
     """Trains; what was reached."""
     settings, began = self._settings, time.perf_counter()
+    cpu_began = time.process_time()
     x, c = self._given('train')
     distribution = fo.vector_flow(
         x.shape[1],
         conditioning=None if c is None else [c.shape[1]],
+        support=_support(settings.get('support')),
         seed=settings['seed'],
         **settings['flow'],
     )
+    self._distribution = distribution
     predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
     held_out, held_out_c = self._given('validation')
     result = fo.training.fit(
@@ -50,8 +54,10 @@ class Vectors:
         learning_rate=settings['rate'],
         seed=settings['seed'],
         quiet=True,
+        **settings.get('fit', {}),
     )
     seconds = time.perf_counter() - began
+    cpu_seconds = time.process_time() - cpu_began
     x, c = self._given('test')
     kwargs = {} if c is None else {'conditioning': c}
     values = np.asarray(
@@ -61,6 +67,7 @@ class Vectors:
         'finite': result.skipped_steps == 0,
         'num_steps': result.history[-1]['step'],
         'seconds': seconds,
+        'cpu_seconds': cpu_seconds,
         'parameters': sum(
             v.shape.num_elements() for v in distribution.trainable_variables
         ),
@@ -70,6 +77,27 @@ class Vectors:
         'test': values.mean(),
         'error': values.std() / len(values) ** 0.5,
     }
+
+  def draw(self, num, path):
+    """Writes draws `[O, num, D]` given each of `observations`."""
+    size = [num, 1]
+    np.save(path, np.stack([
+        self._distribution.sample(
+            num,
+            seed=[self._settings['seed'], i],
+            bijector_kwargs={'conditioning': np.tile(c, size)},
+        )
+        for i, c in enumerate(self._arrays['observations'])
+    ]))
+
+
+def _support(name):
+  """The bijector of a `Simulator`'s support."""
+  if not name:
+    return None
+  if name[0] == 'positive':
+    return tfp.bijectors.Exp()
+  return tfp.bijectors.Sigmoid(*name[1:])
 
 
 if __name__ == '__main__':

@@ -29,6 +29,9 @@ class _OfZuko(torch.nn.Module):
   def log_prob(self, x, c=None):
     return self._flow(c).log_prob(x)
 
+  def sample(self, num, c):
+    return self._flow(c).sample([num])
+
 
 class _OfNormflows(torch.nn.Module):
   """Autoregressive splines and linear maps, as in normflows' examples."""
@@ -56,7 +59,10 @@ class _OfNormflows(torch.nn.Module):
 
 
 class Vectors:
-  """A flow of vectors; settings as for `vectors_flowopt.py`."""
+  """A flow of vectors; settings as for `vectors_flowopt.py`.
+
+  With `standardize`, `x` and `c` are standardised in here.
+  """
 
   def __init__(self, settings):
     torch.manual_seed(settings['seed'])
@@ -67,6 +73,9 @@ class Vectors:
           name: torch.from_numpy(array.astype(np.float32))
           for name, array in arrays.items()
       }
+    self._center, self._scale = torch.tensor(0.0), torch.tensor(1.0)
+    if settings.get('standardize'):
+      self._standardize()
     size = self._arrays['train_x'].shape[1]
     num_features = 0
     if 'train_c' in self._arrays:
@@ -76,6 +85,19 @@ class Vectors:
     else:
       name = settings['arm'].removeprefix('zuko ')
       self._model = _OfZuko(name, size, num_features)
+
+  def _standardize(self):
+    arrays = self._arrays
+    for name in ('x', 'c'):
+      train = arrays[f'train_{name}']
+      center, scale = train.mean(dim=0), train.std(dim=0)
+      # What does not vary is left alone.
+      scale = torch.where(scale > 0, scale, 1.0)
+      for key in arrays:
+        if key.endswith(f'_{name}') or (name == 'c' and key == 'observations'):
+          arrays[key] = (arrays[key] - center) / scale
+      if name == 'x':
+        self._center, self._scale = center, scale
 
   def _log_prob(self, part, rows=slice(None)):
     x = self._arrays[f'{part}_x'][rows]
@@ -95,11 +117,13 @@ class Vectors:
     optimizer = torch.optim.Adam(self._model.parameters(), settings['rate'])
     num = len(self._arrays['train_x'])
     size = min(settings['batch_size'], num)
+    every = settings.get('eval_every', _EVAL_EVERY)
     best, best_state, since, began = -math.inf, None, 0, time.perf_counter()
+    cpu_began = time.process_time()
     finite, order = True, torch.randperm(num)
     step = 0
     while step < settings['train_steps'] and since < _PATIENCE:
-      if step % _EVAL_EVERY == 0:
+      if step % every == 0:
         value = self._mean('validation')
         since += 1
         if value > best:
@@ -118,19 +142,47 @@ class Vectors:
       optimizer.step()
       step += 1
     seconds = time.perf_counter() - began
+    cpu_seconds = time.process_time() - cpu_began
     if best_state is not None:
       self._model.load_state_dict(best_state)
     with torch.no_grad():
-      test = self._log_prob('test').double().numpy()
+      test = self._log_prob('test') - self._scale.log().sum()
+      test = test.double().numpy()
     return {
         'finite': finite,
         'num_steps': step,
         'seconds': seconds,
+        'cpu_seconds': cpu_seconds,
         'parameters': sum(p.numel() for p in self._model.parameters()),
         'validation': best,
         'test': float(test.mean()),
         'error': float(test.std() / math.sqrt(len(test))),
     }
+
+  def draw(self, num, path):
+    """Writes draws `[O, num, D]` given each of `observations`.
+
+    Those outside of the support are drawn again.
+    """
+    with torch.no_grad():
+      np.save(path, torch.stack([
+          self._draw(num, c) for c in self._arrays['observations']
+      ]).numpy())
+
+  def _draw(self, num, c):
+    kind, *box = self._settings['support'] or [None]
+    found, count, tries = [], 0, 0
+    while count < num:
+      draws = self._model.sample(num, c) * self._scale + self._center
+      if kind == 'positive':
+        draws = draws[(draws > 0).all(dim=1)]
+      elif kind == 'box':
+        draws = draws[((draws > box[0]) & (draws < box[1])).all(dim=1)]
+      found.append(draws)
+      count, tries = count + len(draws), tries + 1
+      if tries > 10000:
+        raise RuntimeError(f'{count} of {tries * num} draws in the support')
+    return torch.cat(found)[:num]
 
 
 if __name__ == '__main__':

@@ -109,6 +109,51 @@ def inference_gym_rates(results):
   )
 
 
+# C2ST of neural posterior estimation after 10^3, 10^4 and 10^5 simulations:
+# Lueckmann et al., "Benchmarking Simulation-Based Inference" (2021).
+_PUBLISHED = {
+    'two_moons': (0.725, 0.606, 0.542),
+    'gaussian_linear': (0.694, 0.552, 0.506),
+    'bernoulli_glm': (0.863, 0.678, 0.559),
+    'slcp': (0.975, 0.901, 0.831),
+    'sir': (0.815, 0.680, 0.585),
+    'lotka_volterra': (0.999, 0.997, 0.981),
+}
+
+
+def sbibm(results):
+  """Posteriors of simulators: distances, likelihoods and seconds."""
+  found = {}
+  for record in results('sbibm'):
+    settings, values = record['settings'], record['values']
+    arms = found.setdefault((settings['simulations'], settings['task']), {})
+    # A run that was compared counts more than one that was timed alone.
+    if values.get('c2st') or not arms.get(settings['arm'], {}).get('c2st'):
+      arms[settings['arm']] = values
+  rows = []
+  for (simulations, task), arms in sorted(found.items()):
+    published = dict(
+        zip((1000, 10000, 100000), _PUBLISHED.get(task, ()), strict=False)
+    )
+    runs = [arms.get(arm, {}) for arm in ('ours', 'zuko NSF')]
+    rows.append([
+        f'`{task}`',
+        str(simulations),
+        *(markdown.value(run.get('c2st'), missing='') for run in runs),
+        markdown.value(published.get(simulations), missing=''),
+        *(
+            markdown.value(run.get(name), spec, '')
+            for name, spec in (('test', '.2f'), ('cpu_seconds', '.0f'))
+            for run in runs
+        ),
+    ])
+  return markdown.table(
+      'task|simulations|C2ST: ours|zuko NSF|published NPE|nats: ours|zuko NSF|'
+      'CPU s: ours|zuko NSF',
+      rows,
+  )
+
+
 def budget_frontier(results):
   """What budgets cost; one seed has all of them."""
   found = runs_lib.newest(
@@ -232,4 +277,5 @@ SECTIONS = {
     'vectors': vectors,
     'inference_gym': inference_gym,
     'inference_gym_rates': inference_gym_rates,
+    'sbibm': sbibm,
 }
