@@ -1,6 +1,8 @@
 """Training on arrays, with early stopping and exact resume."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -205,3 +207,25 @@ def test_something_must_be_trained(x):
   far.bijector.bijectors[0].shift.assign([math.nan, 0.0])
   with pytest.raises(ValueError, match='no finite likelihood'):
     fit(far, x, quiet=True)
+
+
+def test_nothing_of_a_run_is_left(x, monkeypatch):
+  from tfp_flowopt.training import fitting
+
+  alive = []
+  call = fitting._Run.__call__
+
+  def watched(self, *args):
+    result = call(self, *args)
+    (steps,) = self._steps._list_all_concrete_functions()
+    alive.extend(map(weakref.ref, (self, self._state, steps.graph)))
+    return result
+
+  monkeypatch.setattr(fitting._Run, '__call__', watched)
+  # Python looks for old cycles so rarely that they are a leak for hours.
+  gc.disable()
+  try:
+    fit(normal(), x, train_steps=2, eval_every=2, quiet=True)
+    assert len(alive) == 3 and not any(ref() for ref in alive)
+  finally:
+    gc.enable()

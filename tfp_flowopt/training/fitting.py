@@ -1,6 +1,7 @@
 """Training on arrays in memory, with early stopping."""
 
 import dataclasses
+import gc
 import math
 import pathlib
 import time
@@ -151,8 +152,14 @@ def fit(
     # A small set is learned by heart in a few passes.
     passes = 2 * train.num // config.batch_size
     eval_every = min(max(passes, _EVAL_STEPS[0]), _EVAL_STEPS[1])
-  run = _Run(distribution, train, held_out, config, eval_every, workdir)
-  return run(patience, quiet)
+  try:
+    return _Run(distribution, train, held_out, config, eval_every, workdir)(
+        patience, quiet
+    )
+  finally:
+    # Graphs are 20,000 objects in cycles, for which Python is slow to look.
+    for _ in range(2):  # a function lets go of its graph when it is deleted
+      gc.collect()
 
 
 class _Run:
@@ -173,9 +180,7 @@ class _Run:
     self._step = train_step.TrainStep(
         self._state, config, replicas, loss=self._loss
     )
-    self._best = train_state.BestWeights(
-        distribution.trainable_variables
-    )
+    self._best = train_state.BestWeights(distribution.trainable_variables)
     self._kernels = lipschitz.FrozenKernels(distribution)
     self._history = []
     self._workdir = workdir and pathlib.Path(workdir)
@@ -308,13 +313,8 @@ class _Run:
     if bar is not None:
       bar.close()
     self._best.restore()
-    return FitResult(
-        self._history,
-        self._best.step,
-        self._best.value,
-        int(state.skipped.numpy()),
-        stopped,
-    )
+    best, skipped = self._best, int(state.skipped.numpy())
+    return FitResult(self._history, best.step, best.value, skipped, stopped)
 
   def _go_back(self):
     """To the best weights, with new moments and half the learning rate."""
