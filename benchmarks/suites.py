@@ -205,10 +205,11 @@ SUITES = {
             'train_steps': 3000, 'batch_size': 128, 'num_threads': 1,
         }, {
             'dataset': ['breast cancer (30-D)', 'digits (64-D)',
-                        'two moons (2-D)', 'conditional (2-D given 2-D)'],
+                        'wine (13-D)', 'two moons (2-D)',
+                        'conditional (2-D given 2-D)'],
             'arm,rate': [
-                ('Gaussian', None), ('ours', 3e-3), ('ours affine', 3e-3),
-                ('ours without curves', 3e-3), ('zuko NSF', 1e-3),
+                ('Gaussian', None), ('kernels', None), ('ours', 3e-3),
+                ('ours affine', 3e-3), ('zuko NSF', 1e-3),
                 ('zuko MAF', 1e-3), ('normflows', 1e-3),
             ],
         })],
@@ -241,7 +242,7 @@ SUITES = {
         'posteriors of the simulators of sbibm, beside zuko',
         [Cases('sbibm', {
             'draws': 10000, 'observations': 10, 'batch_size': 128,
-            'num_threads': 1, 'flow': {'conditioner_lipschitz': 20.0},
+            'num_threads': 1, 'flow': {},
         }, {
             'simulations': [1000, 10000, 100000],
             'task': list(simulators.SIMULATORS),

@@ -14,7 +14,6 @@ import numpy as np
 _OURS = {
     'ours': {},
     'ours affine': {'coupling': 'affine'},
-    'ours without curves': {'gaussianize_marginals': False},
 }
 
 
@@ -26,8 +25,8 @@ def measure(settings, seed, context):
     np.savez(path, **split(*_DATASETS[settings['dataset']](seed), seed))
     if arm in _OURS:
       python, program = sys.executable, 'vectors_flowopt.py'
-    elif arm == 'Gaussian':
-      return _gaussian(path)
+    elif arm in _CLOSED_FORMS:
+      return _CLOSED_FORMS[arm](path)
     else:
       python, program = serving.python_of_peers(context.peers), (
           'vectors_peers.py'

@@ -13,7 +13,7 @@ __all__ = ['VectorLayers']
 
 _KINDS = ('affine', 'spline', 'residual')
 # Without a budget.
-_CONDITIONER_LIPSCHITZ = 5.0
+_CONDITIONER_LIPSCHITZ = 20.0
 _AFFINE = {'scale_bound': 2.0, 'tail_bound': 5.0}
 _NUM_BINS, _BOUND = 16, 3.0
 _RESIDUAL_LIPSCHITZ = 0.9
