@@ -6,10 +6,13 @@ All get the same split of the same standardised data, Adam and early stopping.
 import pathlib
 import sys
 import tempfile
+import time
 
+from harness import galaxies
 from harness import serving
 import numpy as np
 
+_GALAXIES = 'galaxies (7-D)'
 # Our variants, by arm.
 _OURS = {
     'ours': {},
@@ -20,9 +23,16 @@ _OURS = {
 def measure(settings, seed, context):
   """See `run.py`; `dataset` and `arm`."""
   arm = settings['arm']
+  if settings['dataset'] == _GALAXIES:
+    x, log_prob = galaxies.galaxies(context.peers)
+    if arm == 'pzflow':
+      return _pzflow(x, log_prob, seed)
+    data = x, None
+  else:
+    data = _DATASETS[settings['dataset']](seed)
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / 'data.npz'
-    np.savez(path, **split(*_DATASETS[settings['dataset']](seed), seed))
+    np.savez(path, **split(*data, seed))
     if arm in _OURS:
       python, program = sys.executable, 'vectors_flowopt.py'
     elif arm in _CLOSED_FORMS:
@@ -91,11 +101,77 @@ def _gaussian(path):
   }
 
 
+def _pzflow(x, log_prob, seed):
+  """The flow that comes with the data, trained on all of them."""
+  rows = np.arange(len(x))
+  parts = split(x, rows[:, np.newaxis], seed)
+  train, test = (parts[f'{name}_c'][:, 0] for name in ('train', 'test'))
+  values = log_prob[test] + np.log(x[train].std(axis=0)).sum()
+  return {
+      'finite': True,
+      'num_steps': 0,
+      'seconds': 0.0,
+      'parameters': 0,
+      'test': values.mean(),
+      'error': values.std() / len(values) ** 0.5,
+  }
+
+
+def _kernels(path):
+  """A kernel density estimate, its bandwidth chosen by validation."""
+  from sklearn import neighbors
+
+  with np.load(path) as arrays:
+    parts = dict(arrays)
+  width = parts['train_x'].shape[1]
+  if 'train_c' in parts:
+    scale = parts['train_c'].std(axis=0)
+    for name in ('train', 'validation', 'test'):
+      given = parts.pop(f'{name}_c') / scale
+      parts[f'{name}_x'] = np.concatenate([parts[f'{name}_x'], given], axis=1)
+
+  def values(name, bandwidth):
+    """That of `x` and `c`, less that of `c`."""
+    train, x = parts['train_x'], parts[f'{name}_x']
+    result = 0.0
+    for sign, columns in ((1.0, slice(None)), (-1.0, slice(width, None))):
+      if train[:, columns].shape[1]:
+        kernels = neighbors.KernelDensity(bandwidth=bandwidth)
+        kernels.fit(train[:, columns])
+        result = result + sign * kernels.score_samples(x[:, columns])
+    return result
+
+  began = time.perf_counter()
+  bandwidth = max(
+      np.geomspace(0.02, 2.0, 30),
+      key=lambda bandwidth: values('validation', bandwidth).mean(),
+  )
+  test = values('test', bandwidth)
+  return {
+      'finite': True,
+      'num_steps': 0,
+      'seconds': time.perf_counter() - began,
+      'parameters': parts['train_x'].size,
+      'test': test.mean(),
+      'error': test.std() / len(test) ** 0.5,
+  }
+
+
+_CLOSED_FORMS = {'Gaussian': _gaussian, 'kernels': _kernels}
+
+
 def _breast_cancer(seed):
   from sklearn import datasets
 
   del seed
   return datasets.load_breast_cancer().data, None
+
+
+def _wine(seed):
+  from sklearn import datasets
+
+  del seed
+  return datasets.load_wine().data, None
 
 
 def _digits(seed):
@@ -124,6 +200,7 @@ def _conditional(seed):
 _DATASETS = {
     'breast cancer (30-D)': _breast_cancer,
     'digits (64-D)': _digits,
+    'wine (13-D)': _wine,
     'two moons (2-D)': _moons,
     'conditional (2-D given 2-D)': _conditional,
 }

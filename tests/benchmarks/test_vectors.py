@@ -40,3 +40,27 @@ def test_the_gaussian_is_that_of_scipy(vectors, tmp_path):
       train.mean(axis=0), np.cov(train.T, bias=True)
   ).logpdf(parts['test_x'])
   assert values['test'] == pytest.approx(np.mean(expected))
+
+
+def test_kernels_are_chosen_by_validation(vectors, tmp_path):
+  """Of the data and a condition: the density of one given the other."""
+  rng = np.random.default_rng(0)
+  c = rng.normal(size=[2000, 1])
+  x = c + 0.5 * rng.normal(size=[2000, 1])
+  path = tmp_path / 'data.npz'
+  parts = vectors.split(x, c, seed=0)
+  np.savez(path, **parts)
+  values = vectors._kernels(path)
+  scale = 0.5 / x.std()
+  expected = stats.norm(scale=scale).entropy()
+  assert -expected - 0.2 < values['test'] < -expected + 0.05
+
+
+def test_the_shipped_flow_is_measured_in_the_same_units(vectors):
+  rng = np.random.default_rng(0)
+  x = 5.0 * rng.normal(size=[2000, 2]) + 3.0
+  own = stats.norm(3.0, 5.0).logpdf(x).sum(axis=1)
+  values = vectors._pzflow(x, own, seed=0)
+  assert values['test'] == pytest.approx(
+      -2.0 * stats.norm().entropy(), abs=0.1
+  )

@@ -16,7 +16,7 @@ from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
 
-__all__ = ['RadialScaling', 'near_and_far_radii']
+__all__ = ['RadialScaling']
 
 # Roundings of each term, the exponential of its slope among them.
 _OPERATIONS = 8
@@ -26,7 +26,6 @@ _TINY = 1e-30
 _HUGE = 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
 _TILES = [2, 3, 4, 5, 6]
-_LOG_RADIUS_BOUND = 20.0
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -147,14 +146,15 @@ class RadialScaling(base.JointBijector):
     """
     self._log_slopes.initialize(log_slopes)
     radii = np.asarray(radii, np.float64)
-    largest = math.exp(_LOG_RADIUS_BOUND)
+    bound = radial_terms.LOG_RADIUS_BOUND
+    largest = math.exp(bound)
     if not np.all((radii > 1.0 / largest) & (radii < largest)):
       raise ValueError(
           f'Argument `radii` must be in (1 / {largest:.0f}, {largest:.0f}), '
           f'got {radii}.'
       )
-    log_radii = np.arctanh(np.log(radii) / _LOG_RADIUS_BOUND)
-    self._log_radii.assign(tf.cast(_LOG_RADIUS_BOUND * log_radii, self.dtype))
+    log_radii = bound * np.arctanh(np.log(radii) / bound)
+    self._log_radii.assign(tf.cast(log_radii, self.dtype))
 
   def _forward_and_log_det(self, x):
     return self._scale(radial_terms.undo_terms, x)
@@ -246,7 +246,7 @@ class RadialScaling(base.JointBijector):
 
   def _near_and_far_radii(self, dtype):
     """Of one scaling, `[1, J]`."""
-    return near_and_far_radii(
+    return radial_terms.near_and_far_radii(
         self._log_slopes(), self._log_radii[tf.newaxis], dtype
     )
 
@@ -322,17 +322,6 @@ def _clipped(x, low, high):
       clip_value_min=tf.constant(low, x.dtype),
       clip_value_max=tf.constant(high, x.dtype),
   )
-
-
-def near_and_far_radii(log_slopes, log_radii, dtype):
-  """The `e^(s_j) B_j` and `B_j` of weights, in a type."""
-  log_slopes, log_radii = (
-      tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
-  )
-  # A bound far beyond any data keeps training from leaving float32.
-  bound = _LOG_RADIUS_BOUND
-  radii = tf.exp(bound * tf.tanh(log_radii / bound))
-  return tf.reshape(tf.exp(log_slopes), radii.shape) * radii, radii
 
 
 @bounds.lipschitz_bounds.register

@@ -24,7 +24,16 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import soft_scaling
 
-__all__ = ['apply_terms', 'initial_log_radii', 'undo_terms']
+__all__ = [
+    'LOG_RADIUS_BOUND',
+    'apply_terms',
+    'initial_log_radii',
+    'near_and_far_radii',
+    'undo_terms',
+]
+
+# Of the logarithm of a radius.
+LOG_RADIUS_BOUND = 20.0
 
 
 class _Term:
@@ -161,3 +170,14 @@ def initial_log_radii(num_terms, radius_range, dtype):
   if num_terms == 1:
     low = high = 0.5 * (low + high)
   return tf.cast(np.linspace(low, high, num_terms), dtype)
+
+
+def near_and_far_radii(log_slopes, log_radii, dtype):
+  """The `e^(s_j) B_j` and `B_j` of weights, in a type."""
+  log_slopes, log_radii = (
+      tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
+  )
+  # A bound far beyond any data keeps training from leaving float32.
+  bound = LOG_RADIUS_BOUND
+  radii = tf.exp(bound * tf.tanh(log_radii / bound))
+  return tf.reshape(tf.exp(log_slopes), radii.shape) * radii, radii

@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.bijectors import shared_scaling
 from tfp_flowopt.internal import arguments
@@ -285,7 +284,7 @@ class _Weights(tf.Module):
     return (
         tf.reshape(tf.exp(log_scale), shift.shape),
         shift,
-        *radial_scaling.near_and_far_radii(
+        *radial_terms.near_and_far_radii(
             self.log_slopes(), self._log_radii, dtype
         ),
         tf.reduce_sum(log_scale),

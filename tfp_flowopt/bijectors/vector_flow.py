@@ -1,21 +1,17 @@
 """VectorFlow bijector."""
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import conditional_shift
-from tfp_flowopt.bijectors import invertible_conv1x1
-from tfp_flowopt.bijectors import marginal_gaussianization
+from tfp_flowopt.bijectors import marginal_gaussianization as marginals
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import vector_layers
-from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
-from tfp_flowopt.parameters import orthogonal
 
 __all__ = ['VectorFlow']
 
@@ -112,18 +108,14 @@ class VectorFlow(base.JointBijector):
     parameters = dict(locals())
     event_size = arguments.check_int('event_size', event_size)
     num_steps = arguments.check_int('num_steps', num_steps)
-    arguments.check_choice(
-        'gaussianize_marginals', gaussianize_marginals, (None, False, True)
-    )
-    arguments.check_choice(
-        'gaussianize_radius', gaussianize_radius, (False, True)
-    )
+    check = arguments.check_choice
+    check('gaussianize_marginals', gaussianize_marginals, (None, False, True))
+    check('gaussianize_radius', gaussianize_radius, (False, True))
     marginal_knots = arguments.check_int('marginal_knots', marginal_knots, 2)
     seed = arguments.check_int('seed', seed, least=0)
-    if lipschitz_budget is not None:
-      lipschitz_budget = arguments.check_positive(
-          'lipschitz_budget', lipschitz_budget
-      )
+    budget = lipschitz_budget
+    if budget is not None:
+      budget = arguments.check_positive('lipschitz_budget', budget)
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     if support is not None:
       arguments.check_instance(
@@ -139,28 +131,24 @@ class VectorFlow(base.JointBijector):
       size = event_size
       if support is not None:
         size = support.inverse_event_shape([event_size])[-1]
-      self._marginals = None
+      self._marginals = self._radius = None
       self._gaussianize_marginals = gaussianize_marginals
       if gaussianize_marginals is not False:
-        self._marginals = marginal_gaussianization.MarginalGaussianization(
+        self._marginals = marginals.MarginalGaussianization(
             size, marginal_knots, event_ndims=1, dtype=dtype
         )
       self._shift = self._condition_curves = None
       if num_features:
-        # One line is enough to scale labels.
+        # A line is enough for labels.
         knots = 2 if self._conditioning.is_labels else marginal_knots
-        self._condition_curves = (
-            marginal_gaussianization.MarginalGaussianization(
-                num_features, knots, dtype, 1, name='condition_curves'
-            )
+        self._condition_curves = marginals.MarginalGaussianization(
+            num_features, knots, dtype, 1, name='condition_curves'
         )
+        matrix = tf.zeros([size, num_features], dtype)
         self._shift = conditional_shift.ConditionalShift(
-            tf.Variable(
-                tf.zeros([size, num_features], dtype), name='shift_matrix'
-            ),
+            tf.Variable(matrix, name='shift_matrix')
         )
-      self._whiten = _linear(size, log_range, dtype, 'whiten')
-      self._radius = None
+      self._whiten = vector_layers.linear(size, log_range, dtype, 'whiten')
       if gaussianize_radius:
         self._radius = radial_scaling.RadialScaling(
             num_terms=1, slope_bound=_SLOPE_BOUND, event_ndims=1, dtype=dtype
@@ -170,17 +158,11 @@ class VectorFlow(base.JointBijector):
           coupling,
           hidden_units,
           num_features,
-          lipschitz_budget and lipschitz_budget / num_steps,
+          budget and budget / num_steps,
           conditioner_lipschitz,
           dtype,
       )
-      rng = np.random.default_rng(seed)
-      steps = []
-      for _ in range(num_steps):
-        rotation = _linear(size, log_range, dtype, 'rotation')
-        rotation.initialize(left=orthogonal.random_rotation(rng, size))
-        steps.append([rotation, layers.make(int(rng.integers(2**31)))])
-      self._steps = repeated_steps.RepeatedSteps(steps, memory='unrolled')
+      self._steps = layers.make_steps(num_steps, log_range, seed)
       self._initialized = tf.Variable(False, False, name='initialized')
       super().__init__(1, dtype, parameters, name)
 
@@ -191,7 +173,7 @@ class VectorFlow(base.JointBijector):
 
   @property
   def event_size(self):
-    """Number of components of a vector."""
+    """Its number of components."""
     return self._event_size
 
   @property
@@ -257,7 +239,7 @@ class VectorFlow(base.JointBijector):
   def parts(self):
     """The bijectors in the order of `inverse`, the support among them."""
     parts = [self._support, *self.parts_of_unconstrained]
-    return parts if self._support is not None else parts[1:]
+    return parts[self._support is None :]
 
   @property
   def parts_of_unconstrained(self):
@@ -346,12 +328,6 @@ class VectorFlow(base.JointBijector):
         base.inverse_and_log_det, self.parts_of_unconstrained, y, features
     )
     return x, before + log_det
-
-
-def _linear(size, log_range, dtype, name):
-  return invertible_conv1x1.InvertibleConv1x1(
-      size, log_range, event_ndims=1, dtype=dtype, name=name
-  )
 
 
 def _support_bounds(bijector):

@@ -2,14 +2,19 @@
 
 import math
 
+import numpy as np
+
 from tfp_flowopt import networks
 from tfp_flowopt.bijectors import affine_coupling
+from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import lipschitz_residual
 from tfp_flowopt.bijectors import spline_coupling
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.parameters import orthogonal
 
-__all__ = ['VectorLayers']
+__all__ = ['VectorLayers', 'linear']
 
 _KINDS = ('affine', 'spline', 'residual')
 # Without a budget.
@@ -63,6 +68,16 @@ class VectorLayers:
     self._conditioner_lipschitz = conditioner_lipschitz
     self._dtype = dtype
     self.make = getattr(self, f'_{kind}')
+
+  def make_steps(self, num_steps, log_range, seed):
+    """`RepeatedSteps`, each of a random rotation and a layer."""
+    rng = np.random.default_rng(seed)
+    steps = []
+    for _ in range(num_steps):
+      rotation = linear(self._size, log_range, self._dtype, 'rotation')
+      rotation.initialize(left=orthogonal.random_rotation(rng, self._size))
+      steps.append([rotation, self.make(int(rng.integers(2**31)))])
+    return repeated_steps.RepeatedSteps(steps, memory='unrolled')
 
   def _network(self, inputs, outputs, lipschitz, seed, **kwargs):
     return networks.DenseConditioner(
@@ -119,3 +134,10 @@ class VectorLayers:
         self._size, self._size, lipschitz, seed, activation='smooth_max_min'
     )
     return lipschitz_residual.LipschitzResidual(network)
+
+
+def linear(size, log_range, dtype, name):
+  """A linear map of vectors, at first the identity."""
+  return invertible_conv1x1.InvertibleConv1x1(
+      size, log_range, event_ndims=1, dtype=dtype, name=name
+  )
