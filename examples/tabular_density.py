@@ -70,11 +70,16 @@ def main(argv):
   stream = fo.AutoCorrelation('dense', size)
   stream.update(train)
   note('Gaussian', stream.linear_flow().log_prob(test))
+  copula = fo.vector_flow(
+      size, num_steps=1, gaussianize_marginals=True, gaussianize_radius=False
+  )
+  fo.initialize_at_optimum(copula, train)
+  note('Gaussian copula', copula.log_prob(test))
   flow = fo.vector_flow(
       size, num_steps=_NUM_STEPS.value, coupling='affine', seed=_SEED.value
   )
   fo.initialize_at_optimum(flow, train)
-  note('Gaussian copula', flow.log_prob(test))
+  note('start', flow.log_prob(test))
   fo.training.fit(
       flow,
       train,

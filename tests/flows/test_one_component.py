@@ -23,7 +23,8 @@ def line(**kwargs):
 @pytest.mark.parametrize('coupling', KINDS)
 @pytest.mark.parametrize('conditioning', [None, [2], 3])
 def test_it_is_a_density_for_each_condition(coupling, conditioning):
-  distribution = line(coupling=coupling, conditioning=conditioning)
+  near = {} if coupling == 'residual' else {'conditioner_lipschitz': 2.0}
+  distribution = line(coupling=coupling, conditioning=conditioning, **near)
   x = np.linspace(-60.0, 60.0, 24001)
   for c in {None: [None], 3: [0, 2]}.get(
       conditioning if conditioning is None or conditioning == 3 else 0,

@@ -40,7 +40,11 @@ def dataset(num, seed=0, conditional=True):
 
 def make_flow(conditional=True):
   return fo.vector_flow(
-      3, num_steps=1, hidden_units=8, conditioning=[2] if conditional else None
+      3,
+      num_steps=1,
+      hidden_units=8,
+      conditioning=[2] if conditional else None,
+      gaussianize_marginals=True,
   )
 
 
