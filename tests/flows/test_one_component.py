@@ -23,20 +23,20 @@ def line(**kwargs):
 @pytest.mark.parametrize('coupling', KINDS)
 @pytest.mark.parametrize('conditioning', [None, [2], 3])
 def test_it_is_a_density_for_each_condition(coupling, conditioning):
-  near = {} if coupling == 'residual' else {'conditioner_lipschitz': 2.0}
-  distribution = line(coupling=coupling, conditioning=conditioning, **near)
-  x = np.linspace(-60.0, 60.0, 24001)
+  distribution = line(coupling=coupling, conditioning=conditioning)
+  z = np.linspace(-6.0, 6.0, 4001)[:, np.newaxis]
   for c in {None: [None], 3: [0, 2]}.get(
       conditioning if conditioning is None or conditioning == 3 else 0,
       [np.array([0.3, -1.0]), np.array([-2.0, 0.5])],
   ):
     kwargs = {} if c is None else {'conditioning': tf.constant(c)}
+    # Where the flow has its mass, and as dense as it is steep.
+    x = distribution.bijector.forward(z, **kwargs).numpy()[:, 0]
     density = np.exp(distribution.log_prob(
         x[:, np.newaxis], bijector_kwargs=kwargs
     ))
-    integral = np.sum(density) * (x[1] - x[0])
-    assert integral == pytest.approx(1.0, abs=2e-3)
-    mean = np.sum(x * density) * (x[1] - x[0])
+    assert np.trapezoid(density, x) == pytest.approx(1.0, abs=2e-3)
+    mean = np.trapezoid(x * density, x)
     draws = distribution.sample(4000, seed=[0, 1], bijector_kwargs=kwargs)
     assert draws.shape == [4000, 1]
     error = np.std(draws) / math.sqrt(4000)
