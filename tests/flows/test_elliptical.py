@@ -108,3 +108,14 @@ def test_conditions_are_weighted_too(rng):
     error = np.max(np.abs(matrix - [[2.0], [-1.0]]))
     assert error < 0.05 if radius else error > 0.3
   assert predicted[1] > predicted[0] + 2.0
+
+
+def test_vectors_at_the_centre_and_constant_ones(rng):
+  x, _ = heavy(rng, num=300)
+  half = np.concatenate([x[:150], 2.0 * CENTER - x[:150], CENTER[np.newaxis]])
+  for data in (half, np.repeat(x[:1], 20, axis=0)):
+    distribution, predicted = of_radius(data.astype(np.float32))
+    assert np.isfinite(predicted)
+    assert np.all(np.isfinite(distribution.log_prob(data.astype(np.float32))))
+    for variable in distribution.bijector.variables:
+      assert np.all(np.isfinite(np.asarray(variable, np.float64)))

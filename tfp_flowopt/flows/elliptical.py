@@ -15,8 +15,8 @@ __all__ = ['EllipticalMap', 'RadialCurve', 'elliptical_map']
 _BATCH = 65536
 # Rounds of weights, at most, and the gain in nats a dimension that ends them.
 _ROUNDS, _GAIN = 30, 1e-4
-# Radii that a curve is fitted to, at most.
-_RADII = 10000
+# Radii that a curve is fitted to, at most; and the least one.
+_RADII, _LEAST_RADIUS = 10000, 1e-6
 # The grid that is searched: points a side, rounds, and how it shrinks.
 _GRID, _ZOOMS, _SHRINK = 11, 9, 0.45
 _LOG_SLOPES, _LOG_RADII = (0.0, 4.0), (-4.0, 4.0)
@@ -36,7 +36,8 @@ class RadialCurve(NamedTuple):
   @classmethod
   def fitted(cls, r, size):
     """The curve `[]` of the highest likelihood for radii `[N]`."""
-    r = np.sort(r)[:: 1 + len(r) // _RADII]
+    # The largest one among them.
+    r = np.sort(r)[:: -1 - len(r) // _RADII]
     centers, widths = zip(
         *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (_LOG_SLOPES, _LOG_RADII)),
         strict=True,
@@ -145,7 +146,8 @@ def elliptical_map(y, features, gain, whitening_map):
     )
     latents = y - features[:, :-1] @ matrix.T - mean
     latents = latents @ found.eigenvectors * found.scales
-    radii = np.sqrt(np.mean(latents**2, axis=1))
+    # At the centre itself, weights would be infinite.
+    radii = np.maximum(np.sqrt(np.mean(latents**2, axis=1)), _LEAST_RADIUS)
     return EllipticalMap(matrix, found, RadialCurve(), 0.0), radii
 
   def with_curve(found, radii, curve):
@@ -163,7 +165,8 @@ def elliptical_map(y, features, gain, whitening_map):
   least = best.log_likelihood + max(cost, gain)
   for _ in range(_ROUNDS):
     found = with_curve(found, radii, RadialCurve.fitted(radii, size))
-    if found.log_likelihood < least:
+    # Not a number where all radii are 0.
+    if not found.log_likelihood >= least:
       break
     best, least = found, found.log_likelihood + _GAIN * size
     found, radii = linear(best.curve.weights(radii, size))
