@@ -28,7 +28,10 @@ def initialize_at_optimum(
   goes through the curve that makes it normal (`optimum.gaussian_curves`), the
   linear prediction from `conditioning` is subtracted, and what is left is
   whitened (`AutoCorrelation`). Each is the optimum of its kind for what
-  arrives; together they are the Gaussian copula, given the condition.
+  arrives; together they are the Gaussian copula, given the condition. With
+  heavy tails a function of the norm follows, and whitening and prediction are
+  those of vectors with weights (M-estimators: Maronna 1976). Curves and this
+  function are the identity where they gain too little: see `docs/vectors.md`.
 
   **Of images** (`image_flow`): level by level, `whiten`, the first linear map
   of the level, becomes the whitening of the second moments of what arrives
@@ -70,7 +73,8 @@ def initialize_at_optimum(
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
-      level under 887.
+      level under 887. Of vectors with heavy tails the scale of the latents
+      comes on top.
     bits: Number of bits of the data before scaling by `2**-bits`, of images.
     conditioning: What each vector is conditioned on: features `[N, F]` or
       labels `[N]`, if the flow of vectors is. Flows of images start without.
