@@ -7,9 +7,9 @@ import pytest
 from support import argument_kinds as kinds
 from support import argument_table
 from support import data_arguments
+from support import model_arguments
 from support import more_arguments
 from support import picture_arguments
-from support import surrogate_arguments
 import tensorflow as tf
 from test_public_names import packages
 from test_public_names import public
@@ -21,7 +21,7 @@ ENTRIES = {
     **more_arguments.ENTRIES,
     **data_arguments.ENTRIES,
     **picture_arguments.ENTRIES,
-    **surrogate_arguments.ENTRIES,
+    **model_arguments.ENTRIES,
 }
 # How a user is told: of a type, a value, or by a graph.
 ERRORS = (ValueError, TypeError, tf.errors.InvalidArgumentError)
@@ -97,6 +97,7 @@ BIJECTORS = {
     'ConvexPotentialResidual': lambda: fo.bijectors.ConvexPotentialResidual(
         fo.lipschitz.LipschitzDense(2, 2)
     ),
+    'DenseAffine': lambda: fo.bijectors.DenseAffine(3),
     'DepthToSpace': lambda: fo.bijectors.DepthToSpace(2),
     'FactorOut': lambda: fo.bijectors.FactorOut([2, 2, 1]),
     'FlowLevel': lambda: kinds.flow().bijector.levels[0],

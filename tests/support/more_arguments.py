@@ -205,33 +205,6 @@ ENTRIES = {
     'lipschitz.smooth_max_min': kinds.Entry(
         fo.lipschitz.smooth_max_min, dict, {'x': _PAIRS}
     ),
-    'vector_flow': kinds.Entry(
-        fo.vector_flow,
-        lambda: {
-            'event_size': 2,
-            'num_steps': 1,
-            'hidden_units': 2,
-            'conditioning': 2,
-            'conditioner_lipschitz': 2.0,
-            'marginal_knots': 3,
-            'log_range': 1.0,
-            'seed': 0,
-        },
-        {
-            'event_size': kinds.COUNT,
-            'num_steps': kinds.COUNT,
-            'hidden_units': (*kinds.COUNT, 3),
-            'coupling': kinds.CHOICE,
-            'conditioning': (0, 2.5, 'ab', [2, 2], True, [2.0]),
-            'support': kinds.OBJECT,
-            'lipschitz_budget': kinds.POSITIVE_OR_NONE,
-            'conditioner_lipschitz': kinds.POSITIVE_OR_NONE,
-            'marginal_knots': (*kinds.COUNT, 1),
-            'log_range': kinds.POSITIVE,
-            'dtype': kinds.FLOAT32_OR_64,
-        },
-        ('event_size', 'num_steps', 'seed'),
-    ),
     'networks.ConvConditioner': kinds.Entry(
         fo.networks.ConvConditioner,
         lambda: {

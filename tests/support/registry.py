@@ -90,6 +90,13 @@ def _conditional_shift(dtype):
   )
 
 
+def _dense_affine(dtype):
+  bijector = fob.DenseAffine(3, dtype=dtype)
+  matrix = [[2.0, 0.5, 0.0], [0.1, 0.7, -0.3], [0.0, 0.2, 1.1]]
+  bijector.initialize([matrix], [[1.0, -2.0, 0.5]])
+  return bijector
+
+
 def _marginals(dtype, **kwargs):
   bijector = fob.MarginalGaussianization(2, num_knots=4, dtype=dtype, **kwargs)
   bijector.initialize(
@@ -191,6 +198,7 @@ ENTRIES = {
     'ActNorm': Entry(_act_norm, (4, 2, 3), sharp=1.0),
     'InvertibleConv1x1': Entry(_conv1x1, (2, 3, 4), sharp=1.0),
     'ConditionalShift': Entry(_conditional_shift, (3, 4), sharp=1.0),
+    'DenseAffine': Entry(_dense_affine, (3,), sharp=0.9),
     'AdditiveCoupling': Entry(
         lambda dtype: fob.AdditiveCoupling(_conditioner(2, 3, dtype)),
         (4, 4, 5),

@@ -225,7 +225,9 @@ def test_what_a_label_tells_is_learned(tmp_path, without_pictures):
       )
       for c in (labels, 1 - labels)
   )
-  assert right < start - 0.1
+  # Much of it before training, and nothing is lost.
+  assert start < min(trainer.start['train_optimum'].values()) - 0.1
+  assert right < start + 0.05
   assert wrong > right + 0.1
   assert right == pytest.approx(summary['held_out_bits_per_dim'], abs=0.05)
   # What the run says of the flow is said of it with the labels.

@@ -10,6 +10,7 @@ from tfp_flowopt.bijectors.conditional_shift import ConditionalShift
 from tfp_flowopt.bijectors.convex_potential_residual import (
     ConvexPotentialResidual,
 )
+from tfp_flowopt.bijectors.dense_affine import DenseAffine
 from tfp_flowopt.bijectors.depth_to_space import DepthToSpace
 from tfp_flowopt.bijectors.invertible_conv1x1 import InvertibleConv1x1
 from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
@@ -37,6 +38,7 @@ __all__ = [
     'AffineCoupling',
     'ConditionalShift',
     'ConvexPotentialResidual',
+    'DenseAffine',
     'DepthToSpace',
     'FactorOut',
     'FlowBounds',

@@ -77,12 +77,7 @@ class ExampleBatches:
     return quantization.dequantize_numbered(batch, bits, self.noise_seed, start)
 
   def dequantized(self, bits):
-    """A finite `tf.data.Dataset` of preprocessed images, without labels."""
-    return parallel.map_in_threads(
-        self._preprocessed(bits), lambda *batch: batch[0], 1
-    )
-
-  def _preprocessed(self, bits):
+    """A finite `tf.data.Dataset` of preprocessed images, or of pairs."""
     return parallel.map_in_threads(
         self._dataset, functools.partial(self.preprocessed, bits=bits), 1
     )
@@ -106,7 +101,7 @@ class ExampleBatches:
     At most `most_numbers`, but two images; by default those of a report.
     """
     num = self._number_of(most_numbers)
-    first = self._preprocessed(bits).unbatch().take(num)
+    first = self.dequantized(bits).unbatch().take(num)
     images, kwargs = labelled.split(first.batch(num).get_single_element())
     return images.numpy(), kwargs
 

@@ -88,11 +88,10 @@ class LayerReporter(not_copied.NotCopied):
     """
     self._flow = flow_of.flow_of(distribution)
     num_steps = arguments.check_int('num_steps', num_steps)
-    self._marginals = None
-    if self._flow.marginals is not None:
-      self._marginals = _Layer(
-          'marginals', lambda _: [self._flow.marginals], num_steps
-      )
+    self._before_levels = [
+        _Layer(name, lambda _, part=part: [part], num_steps)
+        for name, part in self._flow.before_levels.items()
+    ]
     self._levels = [
         (level, *_layers_of(level, f'level {index}', num_steps))
         for index, level in enumerate(self._flow.levels)
@@ -108,12 +107,12 @@ class LayerReporter(not_copied.NotCopied):
       bijector_kwargs: As `distribution.log_prob` takes it.
 
     Returns:
-      List of `LayerReport`, from the image to the latents: `marginals`, and for
-      each level, the finest first, `scale in` (what arrives), `whiten` (squeeze
-      and whitening), each `step`, `restore` (back from their rotations), and
-      `scale out` (what is factored out); marginals and scalings where the flow
-      has them. The log-determinants add up to the mean of the flow's
-      `inverse_log_det_jacobian`.
+      List of `LayerReport`, from the image to the latents: what stands before
+      the levels (`marginals`, `shift`, `whiten`); and for each level, the
+      finest first, `scale in` (what arrives), `whiten` (squeeze and whitening),
+      each `step`, `restore` (back from their rotations), and `scale out` (what
+      is factored out); scalings where the flow has them. The log-determinants
+      add up to the mean of the flow's `inverse_log_det_jacobian`.
 
     Raises:
       ValueError: If an argument has a wrong value, or a weight is not finite.
@@ -140,8 +139,8 @@ class LayerReporter(not_copied.NotCopied):
       result.append(report)
       return x
 
-    if self._marginals is not None:
-      x = report(self._marginals, x, None)
+    for layer in self._before_levels:
+      x = report(layer, x, maps)
     for level, layers, scale_out in self._levels:
       maps = level.halved(maps)
       for layer, number in layers:

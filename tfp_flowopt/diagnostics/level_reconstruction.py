@@ -66,8 +66,8 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
   maps = flow.conditioning_maps(
       **(bijector_kwargs or {}), batch_shape=x.shape[:-3]
   )
-  if flow.marginals is not None:
-    x = flow.marginals.inverse(x)
+  for part in flow.before_levels.values():
+    x, _ = bijectors.inverse_and_log_det(part, x, maps)
   result = []
   for index, level in enumerate(flow.levels):
     for part in level.parts_before_steps:

@@ -5,26 +5,26 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
-from tfp_flowopt.internal import module_tree
 
-__all__ = ['gaussianized', 'mean_log_det']
+__all__ = ['gaussianized']
 
 # Part of the values that may be out of range; noise may have tails.
 _OUTSIDE = 0.01
+# What a curve of one position gets of the histogram of its channel. Held-out
+# digits: 1.955 bits/dim with 0.003, 1.956 with 0.01, 1.961 with 0.03.
+_OF_CHANNEL = 0.01
 
 
 def gaussianized(flow, dataset, bits):
-  """A new `MarginalGaussianization`, the optimum for the values of data.
+  """The curves that are the optimum for the values of data.
 
-  `None` if the flow has none; the flow is not changed. The values of the images
-  of `dataset` are counted in `2**bits` bins of `[-1/2, 1/2)`, those beyond at
-  the ends.
+  Pairs of a variable of `flow.marginals` and its value; the flow is not
+  changed. The values of the images of `dataset` (its first elements) are
+  counted in `2**bits` bins of `[-1/2, 1/2)`, those beyond at the ends. A curve
+  of one position sees some of what its channel has elsewhere.
   """
-  if flow.marginals is None:
-    return None
-  num_channels, num_knots = flow.marginals.inputs.shape
+  num_columns, num_knots = flow.marginals.inputs.shape
   if 2**bits >= num_knots:
     raise ValueError(
         f'Argument `bits`: curves with {num_knots} knots have no room for '
@@ -32,17 +32,18 @@ def gaussianized(flow, dataset, bits):
         'or without curves.'
     )
   smallest, largest, num_outside = np.inf, -np.inf, 0
-  counts = np.zeros([num_channels, 2**bits])
-  for x in dataset:
+  counts = np.zeros([num_columns, 2**bits])
+  offsets = 2**bits * np.arange(num_columns)
+  for x, *_ in dataset:
     x = tf.debugging.assert_all_finite(x, 'Argument `data` must be finite.')
     x = x.numpy()
     smallest, largest = min(smallest, x.min()), max(largest, x.max())
     num_outside += np.sum((x < -0.5) | (x >= 0.5))
     bins = np.clip(np.floor((x + 0.5) * 2**bits), 0, 2**bits - 1)
-    for c in range(num_channels):
-      counts[c] += np.bincount(
-          bins[..., c].astype(np.int64).ravel(), minlength=2**bits
-      )
+    bins = bins.astype(np.int64).reshape([-1, num_columns]) + offsets
+    counts += np.bincount(bins.ravel(), minlength=counts.size).reshape(
+        counts.shape
+    )
   if not counts.any():
     raise ValueError('Argument `data` is an empty dataset.')
   if num_outside > _OUTSIDE * counts.sum() or _in_few_bins(counts):
@@ -52,28 +53,22 @@ def gaussianized(flow, dataset, bits):
         f'between {smallest:.3g} and {largest:.3g}, '
         f'{num_outside / counts.sum():.1%} of them outside, so the curves will '
         'be of little use. `fo.flows.dequantize` scales uint8 images.',
-        stacklevel=3,
+        stacklevel=4,
     )
+  num_channels = flow.event_shape[-1]
+  if num_columns > num_channels:
+    by_channel = counts.reshape([-1, num_channels, 2**bits]).mean(axis=0)
+    num_positions = num_columns // num_channels
+    counts += _OF_CHANNEL * np.tile(by_channel, [num_positions, 1])
   knots = [optimum.gaussian_knots(row, num_knots) for row in counts]
-  # Not variables: `tf.data` cannot hold those of a strategy.
-  inputs, outputs = (
-      tf.constant(np.stack(rows), flow.dtype)
-      for rows in zip(*knots, strict=True)
-  )
   curves = flow.marginals
-  return module_tree.with_leaves(
-      curves, [curves.inputs, curves.outputs], [inputs, outputs]
+  return list(
+      zip(
+          (curves.inputs, curves.outputs),
+          map(np.stack, zip(*knots, strict=True)),
+          strict=True,
+      )
   )
-
-
-def mean_log_det(bijector, dataset):
-  """Mean log-determinant of `inverse` over data, a Python `float` in nats."""
-  total, count = 0.0, 0
-  for x in dataset:
-    _, log_det = bijectors.inverse_and_log_det(bijector, x)
-    total += float(tf.reduce_sum(tf.cast(log_det, tf.float64)))
-    count += len(log_det)
-  return total / count
 
 
 def _in_few_bins(counts):

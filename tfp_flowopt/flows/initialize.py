@@ -8,15 +8,13 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
-from tfp_flowopt.flows import gaussianize as marginals_lib
+from tfp_flowopt.flows import image_batches
+from tfp_flowopt.flows import image_storeys
 from tfp_flowopt.flows import vectors
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import arguments
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
-
-# Of the batches of an array.
-_BATCH_SIZE = 256
 
 
 def initialize_at_optimum(
@@ -54,10 +52,12 @@ def initialize_at_optimum(
           - D/2 log(2 pi),    M: number of positions at the level
   ```
 
-  With `gaussianize_marginals`, the curves are set first, from histograms of the
-  values in `2**bits` bins of `[-1/2, 1/2)` (`optimum.gaussian_knots`), with a
-  warning unless the values fill that; the mean of the logarithm of their slopes
-  is added.
+  Before that, where the flow has them, come the curves of
+  `gaussianize_marginals`, from histograms of the values in `2**bits` bins of
+  `[-1/2, 1/2)` (`optimum.gaussian_knots`), with a warning unless the values
+  fill that; what `conditioning` predicts linearly, subtracted; and the
+  whitening of whole images, of each class its own, shrunk as held-out images
+  say (`whitening='dense'`). Their mean log-determinants are added.
 
   In the scope of a `tf.distribute.Strategy`, batches are spread over the
   replicas; each process reads all of `data`, and gets the same flow.
@@ -68,16 +68,17 @@ def initialize_at_optimum(
       not initialised yet.
     data: Vectors `[N, D]`; or preprocessed images, dequantisation noise
       included: an array `[N, H, W, C]`, or a finite `tf.data.Dataset` of such
-      batches, which is read once for each level, and twice more for
-      `gaussianize_marginals`.
+      batches, or of pairs with `conditioning`, which is read once for each
+      level, and once or twice more for each of what comes before.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
       only guards against directions in which the data are (nearly) constant:
       the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
       level under 887. Of vectors with heavy tails the scale of the latents
       comes on top.
     bits: Number of bits of the data before scaling by `2**-bits`, of images.
-    conditioning: What each vector is conditioned on: features `[N, F]` or
-      labels `[N]`, if the flow of vectors is. Flows of images start without.
+    conditioning: What each vector or image is conditioned on, if the flow is:
+      features `[N, F]` or labels `[N]`. A flow of images can do without: it
+      starts with the same map for all.
 
   Returns:
     Python `float`: what the initialised flow reaches on `data`, by the closed
@@ -97,25 +98,19 @@ def initialize_at_optimum(
     return vectors.initialize_vectors(
         distribution, data, conditioning, lipschitz
     )
-  if conditioning is not None:
-    raise ValueError(
-        'Argument `conditioning`: a flow of images starts without; labels are '
-        'for training.'
-    )
   flow = _uninitialized_flow(distribution, bits)
   flow_of.check_fresh(flow)
-  dataset = _image_batches(data, flow, 'data', _BATCH_SIZE)
+  dataset = image_batches.image_batches(flow, data, conditioning)
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
-  marginals = marginals_lib.gaussianized(flow, dataset, bits)
+  storeys = image_storeys.fitted_storeys(flow, dataset, bits)
+  log_likelihood += storeys.log_det
   # Images are given exactly; curves round.
   noise = np.zeros([flow.event_shape[-1]])
-  if marginals is not None:
-    log_likelihood += marginals_lib.mean_log_det(marginals, dataset)
-    dataset = dataset.map(marginals.inverse)
+  if storeys.weights:
     noise += (4.0 * np.finfo(flow.dtype.as_numpy_dtype).eps) ** 2
   maps = []
   for level in flow.levels:
-    moments = _moments_at(level, flow.levels, maps, dataset)
+    moments = _moments_at(level, flow.levels, maps, storeys.dataset)
     best = whitening.whitening_map(
         moments,
         lipschitz,
@@ -133,8 +128,7 @@ def initialize_at_optimum(
         np.log(best.scales).sum() - 0.5 * squares[-num_factored:].sum()
     )
   # All that can fail is behind us: the flow is changed as a whole.
-  if marginals is not None:
-    flow.marginals.initialize(marginals.inputs, marginals.outputs)
+  storeys.assign()
   for level, best in zip(flow.levels, maps, strict=True):
     level.whiten.initialize(
         left=np.eye(best.scales.shape[0]),
@@ -163,11 +157,11 @@ def initialize_act_norm(distribution, images, bits=8):
   """
   flow = _uninitialized_flow(distribution, bits)
   images = np.asarray(images)
-  dataset = _image_batches(images, flow, 'images', max(1, images.size))
-  marginals = marginals_lib.gaussianized(flow, dataset, bits)
-  (x,) = dataset
-  if marginals is not None:
-    x = marginals.inverse(x)
+  dataset = image_batches.image_batches(
+      flow, images, name='images', batch_size=max(1, len(images))
+  )
+  storeys = image_storeys.fitted_storeys(flow, dataset, bits)
+  (x,) = storeys.dataset
   initialized = []
   for level in flow.levels:
     steps = level.repeated_steps
@@ -187,8 +181,7 @@ def initialize_act_norm(distribution, images, bits=8):
       initialized.append((steps, k, step))
     x, _ = bijectors.inverse_and_log_det(level.restore, x)
     x, _ = level.factor_out.split(x)
-  if marginals is not None:
-    flow.marginals.initialize(marginals.inputs, marginals.outputs)
+  storeys.assign()
   for steps, k, step in initialized:
     steps.assign(k, step)
   flow.mark_initialized()
@@ -208,54 +201,6 @@ def _check_uninitialized(flow):
         'Argument `distribution` is initialised already, and its weights '
         'would be lost; make a new one to start again.'
     )
-
-
-def _image_batches(data, flow, name, batch_size):
-  """A finite data set of batches of images of the flow's shape and type.
-
-  A data set that does not know its shape is checked when it is read, with an
-  `InvalidArgumentError`.
-  """
-  if not isinstance(data, tf.data.Dataset):
-    data = np.asarray(data)
-    if data.ndim != 4 or not len(data):
-      raise ValueError(
-          f'Argument `{name}` must have shape [N] + '
-          f'{flow.event_shape.as_list()}, N > 0, got {list(data.shape)}.'
-      )
-    data = tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
-  spec = data.element_spec
-  shape = tf.TensorShape([None]).concatenate(flow.event_shape)
-  if not isinstance(spec, tf.TensorSpec) or not shape.is_compatible_with(
-      spec.shape
-  ):
-    raise ValueError(
-        f'Argument `{name}` must hold batches of shape {shape}, got {spec}.'
-    )
-  if not spec.dtype.is_floating:
-    raise ValueError(
-        f'Argument `{name}` must be preprocessed (floating-point, noise '
-        f'included), got {spec.dtype.name}.'
-    )
-  if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-    raise ValueError(
-        f'Argument `{name}` is an infinite dataset; use `take(n)`.'
-    )
-
-  # To translate it takes longer than to trace it.
-  @tf.autograph.experimental.do_not_convert
-  def checked(x):
-    wrong = f'Argument `{name}` must hold batches of shape {shape}, got another'
-    with tf.control_dependencies([
-        tf.debugging.assert_rank(x, shape.rank, message=wrong)
-    ]):
-      sizes = tf.shape(x)[1:]
-    with tf.control_dependencies([
-        tf.debugging.assert_equal(sizes, flow.event_shape, message=wrong)
-    ]):
-      return tf.ensure_shape(tf.cast(x, flow.dtype), shape)
-
-  return data.map(checked).filter(lambda x: tf.size(x) > 0)
 
 
 def _moments_at(level, levels, maps, dataset):

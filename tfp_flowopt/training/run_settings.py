@@ -49,7 +49,7 @@ _NO_SETTINGS = (
 # Numbers of a constant that are shown; larger ones are there by a hash.
 _SHOWN = 16
 # Parts that an `ImageFlow` makes of its other arguments.
-_PARTS = ('top_level', 'initialized', 'monitor', 'marginals')
+_PARTS = ('top_level', 'initialized', 'monitor', 'marginals', 'before_levels')
 
 
 class OtherRunError(ValueError):

@@ -7,11 +7,11 @@ import warnings
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import marginal_gaussianization
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.bijectors.multiscale import flat_latents
 from tfp_flowopt.bijectors.multiscale import image_flow_config
+from tfp_flowopt.bijectors.multiscale import storeys
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
@@ -47,8 +47,9 @@ class ImageFlow(flat_latents.FlatLatents):
   **Conditioning.** With `conditioning` the networks of the couplings see class
   labels, vectors or feature maps, too, in their first layer: `inverse(y,
   conditioning=c)`, or `log_prob(y, bijector_kwargs={'conditioning': c})` of a
-  distribution. All constants hold for each `c`. A new flow does not depend on
-  `c`; the closed-form optimum is that of all images together.
+  distribution. What labels or vectors predict linearly, such as the mean image
+  of a class, is subtracted before the levels. All constants hold for each `c`.
+  A new flow does not depend on `c`.
 
   #### Example
 
@@ -129,11 +130,9 @@ class ImageFlow(flat_latents.FlatLatents):
       self._top_level = builder.build_levels(
           config, event_shape.as_list(), channels, self._monitor
       )
-      self._marginals = None
-      if config.gaussianize_marginals:
-        self._marginals = marginal_gaussianization.MarginalGaussianization(
-            event_shape[-1], config.marginal_knots, dtype=config.dtype
-        )
+      self._marginals, self._before_levels = storeys.build_storeys(
+          config, event_shape, self._conditioning
+      )
       self._initialized = tf.Variable(False, False, name='initialized')
       super().__init__(config.dtype, parameters, name)
 
@@ -183,8 +182,20 @@ class ImageFlow(flat_latents.FlatLatents):
 
   @property
   def marginals(self):
-    """The `MarginalGaussianization` of the values of images, or `None`."""
+    """The `MarginalGaussianization` of the values of images, or `None`.
+
+    Of channels; with dense whitening, of vectors `[..., H W C]`.
+    """
     return self._marginals
+
+  @property
+  def before_levels(self):
+    """What stands before the levels, in the order of `inverse`.
+
+    Dictionary of bijectors of images, where the flow has them: `'marginals'`;
+    `'shift'`, what the condition predicts; `'whiten'`, the dense whitening.
+    """
+    return dict(self._before_levels)
 
   @property
   def initialized(self):
@@ -210,9 +221,8 @@ class ImageFlow(flat_latents.FlatLatents):
 
   @property
   def parts(self):
-    """Marginals, if there are any, and top level, in the order of `inverse`."""
-    marginals = [] if self._marginals is None else [self._marginals]
-    return [*marginals, self._top_level]
+    """`before_levels` and the top level, in the order of `inverse`."""
+    return [*self._before_levels.values(), self._top_level]
 
   def _forward_and_log_det(self, x, conditioning=None):
     x = base.check_event(x, [self.event_size], self.name)

@@ -50,6 +50,12 @@ class ImageFlowConfig:
       `initialize_at_optimum` puts at their optimum for the data: for images
       with values of their own, such as a background; not for photographs.
     marginal_knots: Number of knots of these curves, more than `2**bits` values.
+    whitening: What is whitened before training. `'pointwise'`: the channels of
+      each level, the same at all positions, for images of any size and content.
+      `'dense'`: first the image as a whole (`DenseAffine`), each class by a map
+      of its own; and curves are those of each position. For images of a common
+      layout, such as centred digits or faces: at most 2**25 numbers
+      `K (H W C)^2`, `K` classes.
     conditioning: What the flow is conditioned on. A number of classes, for
       integer labels `[...]`; the shape `[F]` of vectors, or `[H, W, F]` of
       feature maps. By default nothing.
@@ -89,6 +95,7 @@ class ImageFlowConfig:
   log_range: float = 1.0
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
+  whitening: Literal['pointwise', 'dense'] = 'pointwise'
   conditioning: Any = None
   memory: _MEMORY = 'auto'
   tolerance: float = 1e-4
@@ -135,6 +142,7 @@ class ImageFlowConfig:
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
+    put('whitening', arguments.check_choice, ('pointwise', 'dense'))
     put('memory', arguments.check_choice, get_args(_MEMORY))
     put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:

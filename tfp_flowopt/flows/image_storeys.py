@@ -1,0 +1,147 @@
+"""What stands before the levels of an image flow, from data."""
+
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_flowopt import bijectors
+from tfp_flowopt.flows import gaussianize
+from tfp_flowopt.internal import module_tree
+from tfp_flowopt.optimum import class_whitening
+
+__all__ = ['Storeys', 'fitted_storeys']
+
+
+class Storeys(NamedTuple):
+  """The optimum of `ImageFlow.before_levels`; the flow is not changed yet.
+
+  Attributes:
+    weights: Pairs of a variable of the flow and its value.
+    dataset: A `tf.data.Dataset` of images as the levels see them.
+    log_det: Mean log-determinant of an image, in nats.
+  """
+
+  weights: list[tuple[tf.Variable, Any]]
+  dataset: tf.data.Dataset
+  log_det: float
+
+  def assign(self):
+    """Puts the flow there."""
+    for variable, value in self.weights:
+      variable.assign(value)
+
+
+def fitted_storeys(flow, dataset, bits):
+  """Fits one storey after the other to what arrives there.
+
+  `dataset` is that of `image_batches`; without conditioning in it there is no
+  shift, and one map for all classes. Read twice for curves, and once for each
+  other storey.
+  """
+  with_condition = isinstance(dataset.element_spec, tuple)
+  unlabelled = None
+  if flow.conditioning is not None and not with_condition:
+    spec = flow.conditioning.spec
+    unlabelled = tf.zeros([1, *spec.shape[1:]], spec.dtype)
+  # With each image, a number that is the same for other noise.
+  dataset = dataset.map(
+      lambda x, *c: (x, c[0] if c else unlabelled, _number(x, bits))
+      if flow.conditioning is not None
+      else (x, tf.zeros([]), _number(x, bits))
+  )
+  weights, total = [], 0.0
+  for name, storey in flow.before_levels.items():
+    log_det = 0.0
+    if name == 'marginals':
+      fit = gaussianize.gaussianized(flow, dataset, bits)
+    elif name == 'shift':
+      fit = _shift(flow, storey, dataset) if with_condition else []
+    else:
+      fit, log_det = _whitening(flow, storey, dataset, with_condition)
+    weights += fit
+    # Not variables: `tf.data` cannot hold those of a strategy.
+    fixed = module_tree.with_leaves(
+        storey,
+        [variable for variable, _ in fit],
+        [tf.cast(value, variable.dtype) for variable, value in fit],
+    )
+    mapped = dataset.map(
+        lambda x, c, number, fixed=fixed: (
+            *_inverse(flow, fixed, x, c), c, number
+        )
+    )
+    if name == 'marginals':
+      log_det = _mean(mapped.map(lambda x, log_det, *_: log_det))
+    total += log_det
+    dataset = mapped.map(lambda x, log_det, c, number: (x, c, number))
+  return Storeys(weights, dataset.map(lambda x, *_: x), total)
+
+
+def _number(x, bits):
+  values = tf.cast(tf.floor((x + 0.5) * 2.0**bits), tf.int64)
+  return tf.reduce_sum(values, axis=[1, 2, 3])
+
+
+def _inverse(flow, storey, x, condition):
+  maps = None
+  if flow.conditioning is not None:
+    maps = flow.conditioning_maps(condition)
+  value, log_det = bijectors.inverse_and_log_det(storey, x, maps)
+  return value, tf.broadcast_to(log_det, tf.shape(x)[:1])
+
+
+def _mean(log_dets):
+  total, count = 0.0, 0
+  for values in log_dets:
+    total += float(tf.reduce_sum(tf.cast(values, tf.float64)))
+    count += len(values)
+  return total / count
+
+
+def _rows(x):
+  return tf.cast(tf.reshape(x, [len(x), -1]), tf.float64).numpy()
+
+
+def _features(flow, condition):
+  return flow.conditioning.features(condition, tf.float64).numpy()
+
+
+def _shift(flow, storey, dataset):
+  """Least squares of images on features, and 1."""
+  gram = cross = 0.0
+  for x, condition, _ in dataset:
+    features = _features(flow, condition)
+    features = np.concatenate([features, np.ones([len(features), 1])], axis=1)
+    gram += features.T @ features
+    cross += _rows(x).T @ features
+  shift = storey.bijector
+  matrix = cross @ np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+  return [(shift.matrix, matrix[:, :-1]), (shift.shift, matrix[:, -1])]
+
+
+def _whitening(flow, storey, dataset, with_condition):
+  """The maps of `ClassMoments`, and their mean log-determinant.
+
+  One for all classes if they are not given.
+  """
+  affine = storey.bijector
+  num_classes = affine.num_classes or 1
+  by_class = with_condition and num_classes > 1
+  moments = class_whitening.ClassMoments(
+      num_classes if by_class else 1, affine.event_size
+  )
+  for x, condition, numbers in dataset:
+    labels = np.zeros([len(x)], np.int64)
+    if by_class:
+      labels = _features(flow, condition).argmax(axis=-1)
+    moments.update(_rows(x), labels, numbers.numpy())
+  matrices, means = moments.maps()
+  log_det = np.average(np.linalg.slogdet(matrices)[1], weights=moments.counts)
+  if not by_class:
+    matrices, means = (
+        np.tile(values, [num_classes, *[1] * (values.ndim - 1)])
+        for values in (matrices, means)
+    )
+  return affine.weights_of(matrices, means), float(log_det)

@@ -1,0 +1,164 @@
+"""The best linear map of each class, shrunk as held-out vectors say."""
+
+import numpy as np
+
+__all__ = ['ClassMoments']
+
+# One example of so many is held out to choose the shrinkages.
+_FOLDS = 5
+# Shares of the diagonal in the common covariance, and of the common one in that
+# of a class; with 1 no class has a map of its own.
+_TO_DIAGONAL = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
+_TO_COMMON = (0.0, 0.003, 0.01, 0.03, *np.linspace(0.1, 1.0, 10).tolist())
+# Least variance in a direction, of that of columns.
+_LEAST = 1e-6
+
+
+class ClassMoments:
+  """First and second moments of vectors, of each class, as they stream by.
+
+  The optimum over the maps `A_k (x - b_k)` of class `k` is the whitening of its
+  own covariance `C_k` (`likelihood_optimum`), which takes far more vectors than
+  dimensions. With fewer, held-out vectors are better off with something between
+  it and the covariance `R` around the means of all classes (regularised
+  discriminant analysis: Friedman 1989):
+
+  ```none
+  W = ((1 - a) R + a diag(R))^(-1/2)
+  A_k = ((1 - b) W C_k W^T + b I)^(-1/2) W,    b_k: mean of the class
+  ```
+
+  First `a` and then `b` are those of the highest likelihood of a fifth of the
+  examples, under maps of the others. Roots are symmetric, so that a whitened
+  image still is one: what was near each other stays there.
+  """
+
+  def __init__(self, num_classes, event_size):
+    """No vectors yet; `2 K D^2` float64 numbers."""
+    shape = [2, num_classes, event_size]
+    self._counts = np.zeros(shape[:2])
+    self._sums = np.zeros(shape)
+    self._squares = np.zeros([*shape, event_size])
+
+  def update(self, x, labels, examples):
+    """Adds vectors `[N, D]` of the classes `labels` `[N]`.
+
+    `examples` are integers `[N]`, the same for two versions of one example.
+    """
+    x = np.asarray(x, np.float64)
+    is_held_out = examples % _FOLDS == 0
+    for part, k in np.unique([is_held_out, labels], axis=1).T:
+      rows = x[(is_held_out == part) & (labels == k)]
+      self._counts[part, k] += len(rows)
+      self._sums[part, k] += rows.sum(axis=0)
+      self._squares[part, k] += rows.T @ rows
+
+  @property
+  def counts(self):
+    """Number of vectors of each class, `[K]`."""
+    return self._counts.sum(axis=0)
+
+  def maps(self):
+    """The `A_k`, `[K, D, D]`, and the `b_k`, `[K, D]`.
+
+    A class without vectors has the common ones. A `ValueError` if all vectors
+    are equal.
+    """
+    counts, means, scatters = self._statistics(slice(None))
+    to_diagonal, to_common = self._shrinkages()
+    whiten = _Root(scatters.sum(axis=0) / counts.sum(), to_diagonal).matrix
+    maps = np.tile(whiten, [len(counts), 1, 1])
+    if to_common < 1.0:
+      for k in np.flatnonzero(counts):
+        own = whiten @ (scatters[k] / counts[k]) @ whiten.T
+        values, basis = np.linalg.eigh(own)
+        values = np.maximum(
+            (1.0 - to_common) * values + to_common, _LEAST
+        )
+        maps[k] = (basis / np.sqrt(values)) @ basis.T @ whiten
+    return maps, means
+
+  def _statistics(self, parts):
+    """Counts, means and scatter matrices of each class."""
+    counts, sums, squares = (
+        values[parts].sum(axis=0)
+        for values in (self._counts, self._sums, self._squares)
+    )
+    means = np.where(
+        counts[:, np.newaxis] > 0,
+        sums / np.maximum(counts, 1.0)[:, np.newaxis],
+        sums.sum(axis=0) / max(counts.sum(), 1.0),
+    )
+    return counts, means, _about(counts, sums, squares, means)
+
+  def _shrinkages(self):
+    """The `a` and `b` above."""
+    train, means, scatters = self._statistics(slice(0, 1))
+    held_out = self._counts[1]
+    if train.sum() < 2 or not held_out.any():
+      return _TO_DIAGONAL[-1], _TO_COMMON[-1]
+    others = _about(held_out, self._sums[1], self._squares[1], means)
+    root = _Root(scatters.sum(axis=0) / train.sum(), 0.0)
+    seen = root.seen(others.sum(axis=0) / held_out.sum())
+    to_diagonal = max(
+        _TO_DIAGONAL, key=lambda a: _log_likelihood(root.shrunk(a), seen)
+    )
+    whiten = _Root(root.covariance, to_diagonal).matrix
+    gains = np.zeros(len(_TO_COMMON))
+    for k in np.flatnonzero(train * held_out):
+      own, other = (
+          whiten @ (values[k] / count[k]) @ whiten.T
+          for values, count in ((scatters, train), (others, held_out))
+      )
+      values, basis = np.linalg.eigh(own)
+      seen = _diagonal_in(basis, other)
+      for i, b in enumerate(_TO_COMMON):
+        gains[i] += held_out[k] * _log_likelihood(
+            np.maximum((1.0 - b) * values + b, _LEAST), seen
+        )
+    return to_diagonal, _TO_COMMON[int(np.argmax(gains))]
+
+
+class _Root:
+  """`((1 - a) R + a diag(R))^(-1/2)`, by the eigenvectors of correlations."""
+
+  def __init__(self, covariance, to_diagonal):
+    variances = np.diag(covariance)
+    if not variances.any():
+      raise ValueError('Argument `data` must vary, got equal images.')
+    self.covariance = covariance
+    self._scales = np.sqrt(np.maximum(variances, _LEAST * variances.max()))
+    self._values, self._basis = np.linalg.eigh(self._correlations(covariance))
+    self.matrix = (
+        (self._basis / np.sqrt(self.shrunk(to_diagonal))) @ self._basis.T
+    ) / self._scales
+
+  def _correlations(self, covariance):
+    return covariance / np.outer(self._scales, self._scales)
+
+  def shrunk(self, to_diagonal):
+    """Variances along the eigenvectors."""
+    shrunk = (1.0 - to_diagonal) * self._values + to_diagonal
+    return np.maximum(shrunk, _LEAST)
+
+  def seen(self, covariance):
+    """Variances that other vectors have there."""
+    return _diagonal_in(self._basis, self._correlations(covariance))
+
+
+def _diagonal_in(basis, matrix):
+  return np.einsum('ji,jk,ki->i', basis, matrix, basis, optimize=True)
+
+
+def _log_likelihood(variances, seen):
+  """Of a normal with `variances`, up to a constant."""
+  return -0.5 * np.sum(np.log(variances) + seen / variances)
+
+
+def _about(counts, sums, squares, means):
+  """Scatter matrices around `means`."""
+  cross = np.einsum('ki,kj->kij', sums, means)
+  own = counts[:, np.newaxis, np.newaxis] * np.einsum(
+      'ki,kj->kij', means, means
+  )
+  return squares - cross - np.swapaxes(cross, 1, 2) + own
