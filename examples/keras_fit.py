@@ -44,6 +44,8 @@ _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of data and weights.', lower_bound=0
 )
 
+_INITIAL_DRAWS = 10
+
 
 def make_dataset(images, labels, batch_size, seed):
   """Batches for `fit`, with new noise in each epoch.
@@ -107,6 +109,8 @@ def main(argv):
       num_steps=4,
       hidden_channels=32,
       gaussianize_marginals=True,
+      # The same place of all digits means the same.
+      whitening='dense',
       conditioning=10 if _CONDITIONAL.value else None,
       seed=seed,
   )
@@ -119,9 +123,14 @@ def main(argv):
       )
       for (images, labels), own_seed in ((train, seed), (held_out, None))
   ]
+  # Several draws of noise: the digits are few.
   predicted = fo.initialize_at_optimum(
       distribution,
-      datasets[0].map(lambda inputs, _: inputs['images']),
+      datasets[0].repeat(_INITIAL_DRAWS).map(
+          lambda inputs, _: (inputs['images'], inputs['conditioning'])
+          if _CONDITIONAL.value
+          else inputs['images']
+      ),
       bits=digits.BITS,
   )
   model = keras_model.FlowModel(distribution, digits.BITS)
