@@ -8,7 +8,6 @@ import tensorflow as tf
 from tfp_flowopt.diagnostics import block_artefacts
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.internal import seeds
 
 __all__ = ['SMALLEST', 'checked_images', 'checked_labels', 'drawn', 'tiles']
 
@@ -112,13 +111,13 @@ def drawn(distribution, real, labels, seed):
     kwargs = {'bijector_kwargs': given} if given else {}
     return distribution.sample(size, seed=seed, **kwargs)
 
-  result = []
+  result, rng = [], np.random.default_rng(seed)
   for start in range(0, num, size):
     given = {}
     if labels is not None:
       # The last batch is filled up, for one graph to do.
       rows = np.arange(start, start + size) % num
       given = {'conditioning': tf.constant(labels[rows])}
-    batch_seed = seeds.fold_in(seeds.pair(seed), start)
-    result.append(draw(batch_seed, **given).numpy())
+    own_seed = tf.constant(rng.integers(2**31, size=2), tf.int32)
+    result.append(draw(own_seed, **given).numpy())
   return np.concatenate(result)[:num]

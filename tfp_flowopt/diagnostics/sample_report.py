@@ -26,8 +26,8 @@ _VIEWS = {
     '': '',
     '_pixels': ', pixels',
     '_patches_1': ', 4x4 patches',
-    '_patches_2': ', 4x4 patches of means of 2x2',
-    '_patches_4': ', 4x4 patches of means of 4x4',
+    '_patches_2': ', 4x4 patches at 1/2 size',
+    '_patches_4': ', 4x4 patches at 1/4 size',
 }
 
 
@@ -107,8 +107,10 @@ class SampleReport:
       shares.append(_row(name, self.accuracy_from_samples, of_real))
     if shares:
       lines += ['Share of images (best as of real ones)', *shares]
-    lines.append(f'  Real: other real images in the place of samples; of each '
-                 f'{self.num_compared}')
+    lines.append(
+        f'  Real: {self.num_compared} other real images in the place of as '
+        'many samples'
+    )
     return '\n'.join(lines)
 
 
