@@ -9,6 +9,7 @@ from support import argument_table
 from support import data_arguments
 from support import more_arguments
 from support import picture_arguments
+from support import sample_arguments
 from support import surrogate_arguments
 import tensorflow as tf
 from test_public_names import packages
@@ -21,6 +22,7 @@ ENTRIES = {
     **more_arguments.ENTRIES,
     **data_arguments.ENTRIES,
     **picture_arguments.ENTRIES,
+    **sample_arguments.ENTRIES,
     **surrogate_arguments.ENTRIES,
 }
 # How a user is told: of a type, a value, or by a graph.
