@@ -136,7 +136,8 @@ def sample_report(
   #### Example
 
   ```python
-  report = fo.diagnostics.sample_report(distribution, held_out, images)
+  held_out, train = images[:32], images[32:]
+  report = fo.diagnostics.sample_report(distribution, held_out, train)
   print(report)
   print(report.distances['mmd_patches_1'])
   ```
