@@ -39,7 +39,9 @@ class RunSamples:
     self._pictures = pictures
     held_out, init = examples.held_out, examples.init
     size = held_out.event_size
-    num = min(_MOST, _NUMBERS // size, held_out.num, init.num)
+    # An image that comes twice would pass for two.
+    disjoint = (int(x.num_disjoint) for x in (held_out, init))
+    num = min(_MOST, _NUMBERS // size, *disjoint)
     if (
         num < _LEAST
         or len(held_out.event_shape) != 3
