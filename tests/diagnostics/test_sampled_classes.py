@@ -152,8 +152,8 @@ def test_samples_of_a_flow_are_its_own():
   )
   for name in ('value_wasserstein', 'sliced_wasserstein_pixels'):
     row = good.distances[name]
-    assert row['samples'] < 2.0 * row['real'] + 0.02
-    assert bad.distances[name]['samples'] > 5.0 * row['samples']
+    assert row['samples'] < 2.0 * row['real'] + 0.04
+    assert bad.distances[name]['samples'] > 3.0 * row['samples']
   # `W_1` of a normal and of one that is shifted by 1.
   found = bad.distances['value_wasserstein']['samples']
   assert found == pytest.approx(1.0, abs=0.05)
