@@ -36,6 +36,7 @@ setuptools.setup(
         # Curves and sample grids.
         'plot': ['matplotlib'],
         # Two photographs to train on, and pictures; Pillow decodes the former.
+        # scikit-learn classifies samples, too (`diagnostics.sample_report`).
         'examples': ['matplotlib', 'pillow', 'scikit-learn'],
         # To look at what a run writes for it.
         'tensorboard': ['tensorboard'],

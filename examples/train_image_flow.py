@@ -206,6 +206,7 @@ def _print_results(summary, workdir, model_path):
   for name, path in (
       ('curve', workdir / 'curve.png'),
       ('samples', workdir / 'samples.png'),
+      ('nearest', workdir / 'nearest.png'),
       ('log', workdir / 'training_log.csv'),
       ('report', workdir / 'report.txt'),
       ('SavedModel', pathlib.Path(model_path)),

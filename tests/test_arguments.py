@@ -10,6 +10,7 @@ from support import data_arguments
 from support import model_arguments
 from support import more_arguments
 from support import picture_arguments
+from support import sample_arguments
 import tensorflow as tf
 from test_public_names import packages
 from test_public_names import public
@@ -22,6 +23,7 @@ ENTRIES = {
     **data_arguments.ENTRIES,
     **picture_arguments.ENTRIES,
     **model_arguments.ENTRIES,
+    **sample_arguments.ENTRIES,
 }
 # How a user is told: of a type, a value, or by a graph.
 ERRORS = (ValueError, TypeError, tf.errors.InvalidArgumentError)

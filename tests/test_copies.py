@@ -137,6 +137,10 @@ VALUES = {
         ),
         lambda value: list(vars(value).values()),
     ),
+    'diagnostics.SampleReport': (
+        lambda: fo.diagnostics.SampleReport(8, {'spectrum': {}}, {}, 1.0, 0.5),
+        lambda value: list(vars(value).values()),
+    ),
     'training.FitResult': (
         lambda: fo.training.FitResult([{'step': 0}], 0, -1.0, 0, 'steps'),
         lambda value: [value.best_step, value.validation],

@@ -176,6 +176,7 @@ LEFT_OUT = {
     'diagnostics.LevelReconstruction': _RESULT,
     'diagnostics.LocalLipschitz': _RESULT,
     'diagnostics.OptimumReport': _RESULT,
+    'diagnostics.SampleReport': _RESULT,
     'LikelihoodOptimum': _RESULT,
     'lipschitz.DerivedWeights': _ABSTRACT,
     'lipschitz.LipschitzBounds': _RESULT,

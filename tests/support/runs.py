@@ -10,6 +10,7 @@ from support import images
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import run_samples
 from tfp_flowopt.training import training_loop
 
 CONFIG = {
@@ -73,6 +74,7 @@ def no_pictures():
         training_loop.TrainingLoop, '_draw_pictures', lambda self: None
     )
     patch.setattr(fo.diagnostics, 'layer_report', lambda *_, **__: [])
+    patch.setattr(run_samples, '_MOST', 0)
     yield
 
 

@@ -11,6 +11,7 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import run_samples
 
 training = fo.training
 
@@ -203,7 +204,9 @@ def make_trainer(workdir, flow, images=None, **overrides):
   ).start_or_resume()
 
 
-def test_what_a_label_tells_is_learned(tmp_path, without_pictures):
+def test_what_a_label_tells_is_learned(
+    tmp_path, without_pictures, monkeypatch
+):
   """Both classes together have a linear optimum that knows no class."""
   flow = runs.make_flow(conditioning=2)
   trainer = make_trainer(tmp_path, flow)
@@ -240,6 +243,14 @@ def test_what_a_label_tells_is_learned(tmp_path, without_pictures):
   )
   dark, bright = np.split(np.mean(samples, axis=(1, 2, 3)), 2)
   assert np.median(bright) - np.median(dark) > 0.2
+  # A classifier sees it, too.
+  monkeypatch.setattr(run_samples, '_MOST', 60)
+  measured = run_samples.RunSamples(
+      trainer._loop.pictures, trainer._examples, trainer._config
+  ).report
+  assert measured.accuracy_of_real > 0.95
+  assert measured.agreement > 0.8
+  assert measured.accuracy_from_samples > 0.8
 
 
 def test_labels_go_with_the_parts_of_a_batch(tmp_path):

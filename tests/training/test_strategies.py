@@ -101,6 +101,7 @@ def test_only_the_chief_writes_and_speaks(runs):
       'best',
       'checkpoints',
       'layers.png',
+      'nearest.png',
       'report.txt',
       'start.json',
       'summary.json',

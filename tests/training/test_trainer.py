@@ -209,7 +209,9 @@ def test_pictures_are_optional(tmp_path, monkeypatch):
   monkeypatch.setattr(fo.diagnostics, 'plot_layers', missing)
   # Samples themselves are tested by `straight`.
   monkeypatch.setattr(
-      run_pictures.RunPictures, '_sample', lambda self, _: self._data
+      run_pictures.RunPictures,
+      '_sample',
+      lambda self, *_: tf.zeros(self._data.shape),
   )
   trainer, _ = runs.make_simple_trainer(
       tmp_path, train_steps=1, local_constants=False

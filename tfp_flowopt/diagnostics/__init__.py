@@ -15,6 +15,8 @@ from tfp_flowopt.diagnostics.plots import plot_price
 from tfp_flowopt.diagnostics.plots import plot_samples
 from tfp_flowopt.diagnostics.plots import plot_spectra
 from tfp_flowopt.diagnostics.plots import plot_training_curve
+from tfp_flowopt.diagnostics.sample_report import SampleReport
+from tfp_flowopt.diagnostics.sample_report import sample_report
 
 __all__ = [
     'LayerReport',
@@ -22,6 +24,7 @@ __all__ = [
     'LevelReconstruction',
     'LocalLipschitz',
     'OptimumReport',
+    'SampleReport',
     'layer_report',
     'local_lipschitz',
     'optimum_report',
@@ -31,5 +34,6 @@ __all__ = [
     'plot_spectra',
     'plot_training_curve',
     'reconstruction_errors',
+    'sample_report',
     'volume_balance',
 ]

@@ -4,12 +4,14 @@ import contextlib
 import gc
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.internal import seeds
 from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import training_log
@@ -37,17 +39,25 @@ class RunPictures:
     self._bits = bits
     self._seed = seed
 
+  # One graph, of which the shown samples have the same latents each time.
   @tf.function(autograph=False)
-  def _sample(self, temperature):
-    # The same latents each time.
-    x = flows.sample_at_temperature(
-        self._distribution,
-        NUM_SAMPLES,
-        self._seed,
-        temperature,
-        **self._kwargs,
+  def _sample(self, temperature, seed, kwargs):
+    return flows.sample_at_temperature(
+        self._distribution, NUM_SAMPLES, seed, temperature, **kwargs
     )
-    return flows.quantize(x, self._bits)
+
+  def draw_samples(self, num, given):
+    """Samples `[num, H, W, C]`, a NumPy array; others than those shown.
+
+    `given` is what `labelled.split` gives beside `num` images.
+    """
+    samples = []
+    for start in range(0, num, NUM_SAMPLES):
+      index = np.arange(start, start + NUM_SAMPLES) % num
+      kwargs = tf.nest.map_structure(lambda x, i=index: tf.gather(x, i), given)
+      seed = seeds.fold_in(seeds.pair(self._seed), 1 + start)
+      samples.append(self._sample(tf.constant(1.0), seed, kwargs).numpy())
+    return np.concatenate(samples)[:num]
 
   def samples(self):
     """Pairs (name, uint8 images): data, and samples at each temperature.
@@ -56,10 +66,12 @@ class RunPictures:
     """
     if len(self._data.shape) != 4 or self._data.shape[-1] not in (1, 3, 4):
       return []
-    return [('data', self._data)] + [
-        (f'T = {temperature}', self._sample(tf.constant(temperature)))
-        for temperature in _TEMPERATURES
-    ]
+    seed = seeds.pair(self._seed)
+    rows = [('data', self._data)]
+    for temperature in _TEMPERATURES:
+      x = self._sample(tf.constant(temperature), seed, self._kwargs)
+      rows.append((f'T = {temperature}', flows.quantize(x, self._bits)))
+    return rows
 
   def draw(self, samples, step, board, log_rows, start):
     """Draws `curve.png` and `samples.png` anew, after `step` steps.
@@ -109,3 +121,21 @@ class RunPictures:
         diagnostics.plot_layers(temporary, layers)
       if board is not None:
         board.picture(step, 'layers', path)
+
+  def draw_nearest(self, step, board, samples, train):
+    """Draws `nearest.png`: samples above the training images nearest to them.
+
+    Both are preprocessed, `[N, H, W, C]`.
+    """
+    if samples.shape[-1] not in (1, 3):
+      return
+    rows = [
+        ('samples', flows.quantize(samples, self._bits)),
+        ('nearest\ntraining\nimages', flows.quantize(train, self._bits)),
+    ]
+    path = self._workdir / 'nearest.png'
+    with contextlib.suppress(ImportError):
+      with atomic_files.atomic_path(path) as temporary:
+        diagnostics.plot_samples(temporary, rows)
+      if board is not None:
+        board.picture(step, 'nearest', path)

@@ -19,14 +19,17 @@ _LAYER_IMAGES, _LARGEST_LOCAL = 4, 128 * 128 * 3
 class RunResults:
   """What is found out about a flow, and its `diagnostics.OptimumReport`.
 
+  `samples` are `RunSamples`, where there are some.
+
   Attributes:
     layers: List of `diagnostics.LayerReport`; empty for a flow of another kind
       than `ImageFlow`. Local constants are left out for large images, for
       which they take much memory.
   """
 
-  def __init__(self, distribution, report, held_out, config):
+  def __init__(self, distribution, report, held_out, config, samples=None):
     self._report = report
+    self._samples = samples
     self._reconstruction, self.layers = [], []
     if not isinstance(distribution.bijector, bijectors.ImageFlow):
       return
@@ -53,11 +56,14 @@ class RunResults:
         ),
         'reconstruction': [error._asdict() for error in self._reconstruction],
         'layers': [layer._asdict() for layer in self.layers],
+        'samples': self._samples and self._samples.summary(),
     }
 
   def write(self, workdir, results):
     """Writes `report.txt`, and last `summary.json`: the run is complete."""
     with atomic_files.atomic_path(workdir / 'report.txt') as path:
-      lines = (str(part) for part in (self._report, *self._reconstruction))
+      lines = [str(part) for part in (self._report, *self._reconstruction)]
+      if self._samples and self._samples.report:
+        lines.append(f'\n{self._samples.report}')
       path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     atomic_files.write_json(workdir / 'summary.json', results)

@@ -8,6 +8,7 @@ from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_results
+from tfp_flowopt.training import run_samples
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import run_start
 from tfp_flowopt.training import train_state
@@ -293,8 +294,15 @@ class Trainer(not_copied.NotCopied):
   def _finish(self, held_out):
     report = self.report()
     with self._state.average.swapped_in():
+      samples = run_samples.RunSamples(
+          self._loop.pictures, self._examples, self._config
+      )
       found = run_results.RunResults(
-          self._distribution, report, self._examples.held_out, self._config
+          self._distribution,
+          report,
+          self._examples.held_out,
+          self._config,
+          samples,
       )
     results = found.summary(
         steps=self.step,
@@ -310,6 +318,7 @@ class Trainer(not_copied.NotCopied):
         self._loop.pictures.draw_layers(
             self.step, self._files.board, found.layers
         )
+        samples.show(self.step, self._files.board)
         found.write(self._files.workdir, results)
     self._files.close()
     # No process ends before the chief is done: it would be taken for dead.
