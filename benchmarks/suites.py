@@ -63,6 +63,8 @@ _CLUSTER = {
 # One seed; the closed-form start needs no steps.
 _SURROGATES = {'train_steps': 1000, 'sample_size': 16, 'num_threads': 1}
 _SURROGATES_OF_TFP = ['mean-field', 'affine', 'ASVI']
+_DIGITS = {'num_levels': 1, 'num_steps': 4, 'hidden_channels': 64,
+           'gaussianize_marginals': True, 'whitening': 'dense'}
 
 SUITES = {
     'train_step': Suite(
@@ -236,6 +238,19 @@ SUITES = {
                 ('ours', 3e-3, 4000), ('zuko NSF', 1e-3, 10000),
             ],
         })],
+    ),
+    'digits': Suite(
+        "samples and likelihoods of scikit-learn's digits, given the class",
+        [Cases('digits', {
+            'draws': 200, 'batch_size': 128, 'num_threads': 1,
+        }, {'arm,kind,rate,train_steps,flow': [
+            ('ours', 'image', 3e-3, 1000, _DIGITS),
+            ('ours without budget', 'image', 3e-3, 1000,
+             {**_DIGITS, 'lipschitz_budget': None, 'num_steps': 8}),
+            ('ours, of vectors', 'vector', 3e-3, 1000, {}),
+            ('zuko NSF', 'peer', 1e-3, 3000, {}),
+            ('normflows', 'peer', 1e-3, 1000, {}),
+        ]}, (0, 1, 2))],
     ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',

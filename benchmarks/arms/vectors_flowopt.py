@@ -34,15 +34,9 @@ class Vectors:
     settings, began = self._settings, time.perf_counter()
     cpu_began = time.process_time()
     x, c = self._given('train')
-    distribution = fo.vector_flow(
-        x.shape[1],
-        conditioning=None if c is None else [c.shape[1]],
-        support=_support(settings.get('support')),
-        seed=settings['seed'],
-        **settings['flow'],
-    )
+    distribution, predicted = self._started(x, c)
     self._distribution = distribution
-    predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
+    start = self._log_probs('test').mean()
     held_out, held_out_c = self._given('validation')
     result = fo.training.fit(
         distribution,
@@ -58,11 +52,7 @@ class Vectors:
     )
     seconds = time.perf_counter() - began
     cpu_seconds = time.process_time() - cpu_began
-    x, c = self._given('test')
-    kwargs = {} if c is None else {'conditioning': c}
-    values = np.asarray(
-        distribution.log_prob(x, bijector_kwargs=kwargs), np.float64
-    )
+    values = self._log_probs('test')
     return {
         'finite': result.skipped_steps == 0,
         'num_steps': result.history[-1]['step'],
@@ -74,9 +64,30 @@ class Vectors:
         'predicted': predicted,
         'start': result.history[0]['validation'],
         'validation': result.validation,
+        'start_test': start,
         'test': values.mean(),
         'error': values.std() / len(values) ** 0.5,
     }
+
+  def _log_probs(self, part):
+    x, c = self._given(part)
+    kwargs = {} if c is None else {'conditioning': c}
+    return np.asarray(
+        self._distribution.log_prob(x, bijector_kwargs=kwargs), np.float64
+    )
+
+  def _started(self, x, c):
+    """The distribution at its closed-form start, and its prediction."""
+    settings = self._settings
+    distribution = fo.vector_flow(
+        x.shape[1],
+        conditioning=None if c is None else [c.shape[1]],
+        support=_support(settings.get('support')),
+        seed=settings['seed'],
+        **settings['flow'],
+    )
+    predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
+    return distribution, predicted
 
   def draw(self, num, path):
     """Writes draws `[O, num, D]` given each of `observations`."""

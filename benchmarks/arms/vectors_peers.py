@@ -57,6 +57,9 @@ class _OfNormflows(torch.nn.Module):
   def log_prob(self, x, c=None):
     return self._flow.log_prob(x) if c is None else self._flow.log_prob(x, c)
 
+  def sample(self, num, c):
+    return self._flow.sample(num, c.expand(num, -1))[0]
+
 
 class Vectors:
   """A flow of vectors; settings as for `vectors_flowopt.py`.

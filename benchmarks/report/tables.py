@@ -57,6 +57,36 @@ def vectors(results):
   return markdown.table('|'.join(['', *datasets]), rows)
 
 
+def digits(results):
+  """Bits/dim and samples of digits; means and ranges over seeds."""
+  found = {}
+  for record in results('digits'):
+    found.setdefault(record['settings']['arm'], []).append(record['values'])
+
+  def cell(runs, name, spec):
+    values = [run[name] for run in runs if run.get(name) is not None]
+    if not values:
+      return ''
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+      return format(mean, spec)
+    return f'{mean:{spec}} ({min(values):{spec}} to {max(values):{spec}})'
+
+  return markdown.table(
+      '|bits/dim before training|after|samples of the right class|CPU s',
+      [
+          [
+              arm,
+              cell(runs, 'start_bits_per_dim', '.3f'),
+              cell(runs, 'bits_per_dim', '.3f'),
+              cell(runs, 'agreement', '.1%'),
+              cell(runs, 'cpu_seconds', '.0f'),
+          ]
+          for arm, runs in found.items()
+      ],
+  )
+
+
 def inference_gym(results):
   """Surrogate posteriors: each at the rate of its highest ELBO."""
   best = {}
@@ -274,6 +304,7 @@ SECTIONS = {
     'budget_frontier': budget_frontier,
     'input_pipeline': input_pipeline,
     'replicas': replicas,
+    'digits': digits,
     'vectors': vectors,
     'inference_gym': inference_gym,
     'inference_gym_rates': inference_gym_rates,

@@ -71,7 +71,7 @@ def test_one_level_is_at_the_pointwise_optimum():
   x = images.preprocessed(600)
   for lipschitz in [(1e-3, 1e3), (0.5, 20.0)]:
     distribution = fo.image_flow(
-        [8, 8, 3], num_levels=1, num_steps=2, hidden_channels=8
+        [8, 8, 3], num_levels=1, num_steps=2, hidden_channels=8, tile_sizes=()
     )
     predicted = fo.initialize_at_optimum(distribution, x, lipschitz=lipschitz)
     best = fo.likelihood_optimum(
@@ -277,7 +277,7 @@ def test_it_takes_the_place_of_glow():
 
 
 def test_sampling_at_temperatures():
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
+  distribution = fo.image_flow([8, 8, 3], **{**SMALL, 'tile_sizes': ()})
   fo.initialize_at_optimum(distribution, images.preprocessed(300))
   sample = fo.flows.sample_at_temperature
   a = sample(distribution, 50, [1, 2])

@@ -145,15 +145,7 @@ class RadialScaling(base.JointBijector):
       ValueError: If a slope is not within the bound, or a radius not positive.
     """
     self._log_slopes.initialize(log_slopes)
-    radii = np.asarray(radii, np.float64)
-    bound = radial_terms.LOG_RADIUS_BOUND
-    largest = math.exp(bound)
-    if not np.all((radii > 1.0 / largest) & (radii < largest)):
-      raise ValueError(
-          f'Argument `radii` must be in (1 / {largest:.0f}, {largest:.0f}), '
-          f'got {radii}.'
-      )
-    log_radii = bound * np.arctanh(np.log(radii) / bound)
+    log_radii = radial_terms.unbounded_log_radii(radii)
     self._log_radii.assign(tf.cast(log_radii, self.dtype))
 
   def _forward_and_log_det(self, x):

@@ -25,15 +25,15 @@ import tensorflow as tf
 from tfp_flowopt.internal import soft_scaling
 
 __all__ = [
-    'LOG_RADIUS_BOUND',
     'apply_terms',
     'initial_log_radii',
     'near_and_far_radii',
+    'unbounded_log_radii',
     'undo_terms',
 ]
 
 # Of the logarithm of a radius.
-LOG_RADIUS_BOUND = 20.0
+_LOG_RADIUS_BOUND = 20.0
 
 
 class _Term:
@@ -172,12 +172,24 @@ def initial_log_radii(num_terms, radius_range, dtype):
   return tf.cast(np.linspace(low, high, num_terms), dtype)
 
 
+def unbounded_log_radii(radii):
+  """The weights of radii, float64; a `ValueError` if one is out of range."""
+  radii = np.asarray(radii, np.float64)
+  largest = np.exp(_LOG_RADIUS_BOUND)
+  if not np.all((radii > 1.0 / largest) & (radii < largest)):
+    raise ValueError(
+        f'Argument `radii` must be in (1 / {largest:.0f}, {largest:.0f}), got '
+        f'{radii}.'
+    )
+  return _LOG_RADIUS_BOUND * np.arctanh(np.log(radii) / _LOG_RADIUS_BOUND)
+
+
 def near_and_far_radii(log_slopes, log_radii, dtype):
   """The `e^(s_j) B_j` and `B_j` of weights, in a type."""
   log_slopes, log_radii = (
       tf.cast(weights, dtype) for weights in (log_slopes, log_radii)
   )
   # A bound far beyond any data keeps training from leaving float32.
-  bound = LOG_RADIUS_BOUND
+  bound = _LOG_RADIUS_BOUND
   radii = tf.exp(bound * tf.tanh(log_radii / bound))
   return tf.reshape(tf.exp(log_slopes), radii.shape) * radii, radii

@@ -1,5 +1,6 @@
 """ScalingCascade bijector."""
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import act_norm
@@ -133,6 +134,31 @@ class ScalingCascade(base.JointBijector):
         for part in scaling.parts(weights)
     ]
 
+  def parts_with(self, weights):
+    """The bijectors, as `parts`, with other weights.
+
+    Args:
+      weights: As `initialize` takes them, the first of each scaling.
+    """
+    tensors = self._weights.of_values(*weights)
+    return [
+        part
+        for scaling, own in zip(self._scalings, zip(*tensors, strict=True),
+                                strict=False)
+        for part in scaling.parts(own)
+    ]
+
+  def initialize(self, log_scales, shifts, log_slopes, radii):
+    """Sets the weights of all scalings, of one term each.
+
+    Args:
+      log_scales: Logarithms of the scales of each `ActNorm`, `[S, C]`.
+      shifts: What it subtracts, `[S, C]`.
+      log_slopes: The `s_1` of each `RadialScaling`, `[S]`.
+      radii: Its `B_1`, `[S]`.
+    """
+    self._weights.assign(log_scales, shifts, log_slopes, radii)
+
   def tangents(self, y):
     """The derivative of `inverse` at images `y` `[N, H, W, C]`, as a product.
 
@@ -263,6 +289,26 @@ class _Weights(tf.Module):
         num_terms, _RADIUS_RANGE, dtype
     )
     self._log_radii = tf.Variable([log_radii] * num_scalings, name='log_radii')
+
+  def of_values(self, log_scales, shifts, log_slopes, radii):
+    """Tensors as `__call__` returns them, stacked."""
+    values = (
+        log_scales,
+        shifts,
+        np.reshape(log_slopes, [-1, 1]),
+        np.reshape(radial_terms.unbounded_log_radii(radii), [-1, 1]),
+    )
+    return [tf.constant(v, self._shift.dtype) for v in values]
+
+  def assign(self, log_scales, shifts, log_slopes, radii):
+    """See `ScalingCascade.initialize`."""
+    _, shifts, _, log_radii = self.of_values(
+        log_scales, shifts, log_slopes, radii
+    )
+    self._log_scale.assign(np.ravel(log_scales))
+    self._shift.assign(shifts)
+    self.log_slopes.initialize(np.ravel(log_slopes))
+    self._log_radii.assign(log_radii)
 
   def __call__(self):
     """For each scaling: log-scales, shift, log-slopes and log-radii."""

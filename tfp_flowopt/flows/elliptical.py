@@ -34,12 +34,15 @@ class RadialCurve(NamedTuple):
   log_scale: float = 0.0
 
   @classmethod
-  def fitted(cls, r, size):
-    """The curve `[]` of the highest likelihood for radii `[N]`."""
-    # The largest one among them.
-    r = np.sort(r)[:: -1 - len(r) // _RADII]
+  def fitted(cls, r, size, largest_log_slope=_LOG_SLOPES[1], most=_RADII):
+    """The curve `[]` of the highest likelihood for radii `[N]`.
+
+    `most` radii are looked at, the largest one among them.
+    """
+    r = np.sort(r)[:: -1 - len(r) // most]
+    log_slopes = _LOG_SLOPES[0], largest_log_slope
     centers, widths = zip(
-        *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (_LOG_SLOPES, _LOG_RADII)),
+        *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (log_slopes, _LOG_RADII)),
         strict=True,
     )
     steps = np.linspace(-1.0, 1.0, _GRID)
@@ -48,7 +51,7 @@ class RadialCurve(NamedTuple):
           center + width * _SHRINK**zoom * steps
           for center, width in zip(centers, widths, strict=True)
       )
-      slopes = np.clip(slopes, *_LOG_SLOPES)[:, np.newaxis, np.newaxis]
+      slopes = np.clip(slopes, *log_slopes)[:, np.newaxis, np.newaxis]
       radii = radii[:, np.newaxis]
       new = r * cls(slopes, radii).ratio_and_slope(r)[0]
       # Of all scales, that of variance 1.

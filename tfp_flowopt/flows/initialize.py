@@ -10,8 +10,8 @@ from tfp_flowopt import optimum
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import image_storeys
+from tfp_flowopt.flows import level_start
 from tfp_flowopt.flows import vectors
-from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import arguments
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
@@ -44,13 +44,18 @@ def initialize_at_optimum(
   `[m, M]`. (In directions in which the data are constant `s_i` is smaller, so
   that the rounding errors of latents stay below 0.01.) Directions with large
   eigenvalues travel on to the next level, which sees whether neighbours still
-  resemble each other; those with small ones are factored out. Couplings start
-  as the identity, so the likelihood of the initialised flow is known:
+  resemble each other; those with small ones are factored out. Both are then
+  scaled by their local energy (`ScalingCascade`): each scaling in turn has the
+  curve of the radii of its tiles that is best for a standard normal, and takes
+  a share of what is left of the budget. Couplings start as the identity, so the
+  likelihood of the initialised flow is known:
 
   ```none
-  log p = sum_levels M (sum_i log s_i - sum_(i factored out) s_i^2 l_i / 2)
-          - D/2 log(2 pi),    M: number of positions at the level
+  log p = sum_levels (M sum_i log s_i + E[log-dets of scalings]
+                      - E|z factored out|^2 / 2) - D/2 log(2 pi)
   ```
+
+  with `M` the number of positions of the level.
 
   Before that, where the flow has them, come the curves of
   `gaussianize_marginals`, from histograms of the values in `2**bits` bins of
@@ -108,34 +113,16 @@ def initialize_at_optimum(
   noise = np.zeros([flow.event_shape[-1]])
   if storeys.weights:
     noise += (4.0 * np.finfo(flow.dtype.as_numpy_dtype).eps) ** 2
-  maps = []
+  starts, batches, planned = [], storeys.dataset, {}
   for level in flow.levels:
-    moments = _moments_at(level, flow.levels, maps, storeys.dataset)
-    best = whitening.whitening_map(
-        moments,
-        lipschitz,
-        # Each channel of the squeezed image is one of each block.
-        np.tile(noise, 4),
-        level.repeated_steps.num_steps,
-        flow.dtype,
-    )
-    maps.append(best)
-    num_factored = level.factor_out.num_factored
-    noise = best.noise[:-num_factored]
-    squares = best.scales**2 * best.eigenvalues
-    height, width, _ = level.factor_out.event_shape
-    log_likelihood += height * width * float(
-        np.log(best.scales).sum() - 0.5 * squares[-num_factored:].sum()
-    )
+    start = level_start.level_start(level, batches, lipschitz, noise, planned)
+    log_likelihood += start.log_likelihood
+    noise, batches = start.noise, start.batches
+    starts.append(start)
   # All that can fail is behind us: the flow is changed as a whole.
   storeys.assign()
-  for level, best in zip(flow.levels, maps, strict=True):
-    level.whiten.initialize(
-        left=np.eye(best.scales.shape[0]),
-        singular_values=best.scales,
-        right=best.eigenvectors,
-        shift=best.mean,
-    )
+  for level, start in zip(flow.levels, starts, strict=True):
+    start.assign(level)
   flow.mark_initialized()
   return optimum.bits_per_dim(log_likelihood, flow.event_size, bits)
 
@@ -201,53 +188,3 @@ def _check_uninitialized(flow):
         'Argument `distribution` is initialised already, and its weights '
         'would be lost; make a new one to start again.'
     )
-
-
-def _moments_at(level, levels, maps, dataset):
-  """`Moments` of the vectors that arrive at `level.whiten`.
-
-  `maps` are the `WhiteningMap`s of the levels before it.
-  """
-  shape = level.factor_out.event_shape
-  correlation = optimum.AutoCorrelation('pointwise', shape)
-
-  def accumulate(x):
-    # Another tensor on each replica, or bijectors find each other's results.
-    x = tf.identity(x)
-    for before, best in zip(levels, maps, strict=False):
-      x, _ = before.factor_out.split(best(before.squeeze.inverse(x)))
-    correlation.update(level.squeeze.inverse(x))
-
-  strategy = tf.distribute.get_strategy()
-  num_replicas = strategy.num_replicas_in_sync
-
-  def on_replica(x, number):
-    # Batches go round the replicas.
-    own = tf.distribute.get_replica_context().replica_id_in_sync_group
-    tf.cond(
-        tf.equal(number % num_replicas, own),
-        lambda: (accumulate(x), 0)[1],
-        lambda: 0,
-    )
-
-  # Concrete: TensorFlow warns of a function that is made for each level.
-  read = tf.function(
-      lambda x, number: strategy.run(on_replica, args=(x, number)),
-      autograph=False,
-  ).get_concrete_function(
-      tf.TensorSpec([None, *dataset.element_spec.shape[1:]], level.dtype),
-      tf.TensorSpec([], tf.int32),
-  )
-  number = -1
-  for number, batch in enumerate(dataset):
-    read(batch, tf.constant(number))
-  if number < 0:
-    raise ValueError(
-        'Argument `data` is an empty dataset, or one that can be read only '
-        'once; it is read once for each level.'
-    )
-  if num_replicas > 1:
-    tf.function(
-        correlation.all_reduce, autograph=False
-    ).get_concrete_function()()
-  return correlation.moments()

@@ -67,6 +67,23 @@ class LipschitzBudget(parametrization.Parametrization):
         self._members.append(slopes)
       slopes.join(self)
 
+  def left(self, member, planned):
+    """What slopes of `member` may still use, in nats of constants.
+
+    Args:
+      member: `LogSlopes` that share the budget.
+      planned: Dictionary of `LogSlopes` and the sum of `|s_j| / 2` that theirs
+        will have, 0 for others.
+
+    Returns:
+      Python `float`, that of the path through `member` with the least left.
+    """
+    return min(
+        available - sum(planned.get(other, 0.0) for other in path)
+        for available, path in self._paths
+        if member in path
+    )
+
   def factor(self):
     """The common factor of all slopes, a scalar `Tensor` in (0, 1].
 

@@ -57,20 +57,33 @@ class LogSlopes(tf.Module):
     """Number of slopes."""
     return self._raw.shape[-1]
 
+  @property
+  def bound(self):
+    """Bound of each slope without a budget."""
+    return self._bound
+
+  @property
+  def budget(self):
+    """The `LipschitzBudget` that they share, or `None`."""
+    return self._budget
+
   def initialize(self, values):
-    """Sets slopes without a budget, `[num_slopes]`.
+    """Sets the slopes, `[num_slopes]`.
+
+    Within a budget they are these as long as it holds them all.
 
     Raises:
-      ValueError: If one is not within the bound.
+      ValueError: If one is not within the bound, without a budget.
     """
     values = np.asarray(values, np.float64)
-    if not np.all(np.abs(values) < self._bound):
-      raise ValueError(
-          f'Argument `values` must be below {self._bound} in size, got '
-          f'{values}.'
-      )
-    raw = np.arctanh(values / self._bound) * self._bound / _RATE
-    self._raw.assign(tf.cast(raw, self.dtype))
+    if self._budget is None:
+      if not np.all(np.abs(values) < self._bound):
+        raise ValueError(
+            f'Argument `values` must be below {self._bound} in size, got '
+            f'{values}.'
+        )
+      values = np.arctanh(values / self._bound) * self._bound
+    self._raw.assign(tf.cast(values / _RATE, self.dtype))
 
   def join(self, budget):
     """Takes the common factor from a `LipschitzBudget`; `add_path` calls it."""
