@@ -17,7 +17,7 @@ _NUM_VALIDATION, _NUM_TEST = 5000, 50000
 
 
 def measure(settings, seed, context):
-  """See `run.py`; `target`, `arm`, `num`."""
+  """See `run.py`; `target`, `arm`, `num`; `model`, arguments of the model."""
   target = plane.TARGETS[settings['target']]
   parts = {
       f'{name}_x': target.sample(num, np.random.default_rng([seed, i]))
@@ -39,6 +39,7 @@ def measure(settings, seed, context):
         program,
         {
             **settings,
+            'flow': settings['model'],
             'seed': seed,
             'path': str(path),
             'values': str(values),
