@@ -28,7 +28,7 @@ import tfp_flowopt as fo
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / 'benchmarks'))
 
-from harness import plane  # noqa: E402
+from harness import plane
 
 _TARGETS = {
     name.replace(' ', '_').lower(): name for name in plane.TARGETS
@@ -193,9 +193,8 @@ def main(argv):
   )
   for name in _DATASETS.value:
     truth = plane.TARGETS[_TARGETS[name]].log_prob
-    column = [
-        (f'{_TARGETS[name]}: density', density_on_grid(truth, _CELLS, _SHOWN)[0])
-    ]
+    density, _ = density_on_grid(truth, _CELLS, _SHOWN)
+    column = [(f'{_TARGETS[name]}: density', density)]
     for model in _MODELS.value:
       log_prob, result = fit(name, model)
       results.append(result)

@@ -1,7 +1,7 @@
 """Densities in the plane that are known, to measure flows against."""
 
+from collections.abc import Callable
 import math
-from typing import Callable
 from typing import NamedTuple
 
 import numpy as np

@@ -57,11 +57,10 @@ def test_a_turn_keeps_the_density_of_arms():
       [(turned(x + d) - turned(x - d)) / 2e-6 for d in steps], axis=-1
   )
   np.testing.assert_allclose(np.linalg.det(jacobian), 1.0, rtol=1e-6)
-  arms = np.arange(5) * 0.4 * math.pi
-  back = [
-      np.stack([(z := (p[:, 0] + 1j * p[:, 1]) * np.exp(-1j * a)).real, z.imag], 1)
-      for a in arms for p in [x]
-  ]
+  back = []
+  for arm in np.arange(5) * 0.4 * math.pi:
+    z = (x[:, 0] + 1j * x[:, 1]) * np.exp(-1j * arm)
+    back.append(np.stack([z.real, z.imag], axis=1))
   own = np.mean([
       stats.norm(2.0, 0.6).pdf(b[:, 0]) * stats.norm(0.0, 0.2).pdf(b[:, 1])
       for b in back

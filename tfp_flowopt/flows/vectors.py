@@ -51,8 +51,8 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     flow.condition_curves.initialize(*best.condition_knots)
     flow.shift.matrix.assign(tf.cast(best.elliptical.matrix, flow.dtype))
   curve, linear = best.elliptical.curve, best.elliptical.whitening
-  # In the plane, steps transform one axis given the other: by the symmetric root
-  # of the precision they keep those of the data.
+  # In the plane, steps transform one axis given the other: with the symmetric
+  # root of the precision these are near those of the data.
   in_plane = flow.latent_size == 2
   flow.whiten.initialize(
       left=linear.eigenvectors if in_plane else np.eye(flow.latent_size),
