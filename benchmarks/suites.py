@@ -208,7 +208,7 @@ SUITES = {
                        'pinwheel', 'rings'],
             # About as many parameters, and seconds of the processor.
             'arm,rate,train_steps,model': [
-                ('ours', 5e-3, 3000, {'num_bins': 32}),
+                ('ours', 5e-3, 3000, {'num_bins': 64, 'hidden_units': 48}),
                 ('zuko NSF', 1e-3, 1700, {'transforms': 5}),
                 ('normflows', 3e-3, 1100, {'hidden': 37}),
             ],

@@ -51,7 +51,7 @@ _NUM_TRAIN = flags.DEFINE_integer(
     'num_train', 50000, 'Points to train on.', lower_bound=100
 )
 _TRAIN_STEPS = flags.DEFINE_integer(
-    'train_steps', 3000, 'Steps of training.', lower_bound=1
+    'train_steps', 2000, 'Steps of training.', lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 512, 'Points in a batch.', lower_bound=1
@@ -60,10 +60,10 @@ _NUM_BLOCKS = flags.DEFINE_integer(
     'num_blocks', 6, 'Steps of the flow.', lower_bound=1
 )
 _HIDDEN = flags.DEFINE_integer(
-    'hidden', 64, 'Width of the networks, even.', lower_bound=2
+    'hidden', 48, 'Width of the networks, even.', lower_bound=2
 )
 _NUM_BINS = flags.DEFINE_integer(
-    'num_bins', 32, 'Bins of the splines.', lower_bound=2
+    'num_bins', 64, 'Bins of the splines.', lower_bound=2
 )
 _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 5e-3, "Adam's learning rate at the start.", lower_bound=0
