@@ -248,11 +248,7 @@ class VectorFlow(base.JointBijector):
   def parts_of_unconstrained(self):
     """The same without the support."""
     parts = [
-        self._marginals,
-        self._shift,
-        self._whiten,
-        self._radius,
-        self._steps,
+        self._marginals, self._shift, self._whiten, self._radius, self._steps
     ]
     return [part for part in parts if part is not None]
 
