@@ -201,6 +201,21 @@ SUITES = {
             ('zuko NSF', 1e-3, 4000), ('zuko MAF', 1e-3, 8000),
         ]})],
     ),
+    'plane': Suite(
+        'distances in nats from known densities of the plane, beside peers',
+        [Cases('plane', {
+            'num': 50000, 'batch_size': 512, 'num_threads': 1,
+        }, {
+            'target': ['eight Gaussians', 'checkerboard', 'two spirals',
+                       'pinwheel', 'rings'],
+            # About as many parameters, and seconds of the processor.
+            'arm,rate,train_steps,model': [
+                ('ours', 5e-3, 3000, {'num_bins': 64, 'hidden_units': 48}),
+                ('zuko NSF', 1e-3, 1700, {'transforms': 5}),
+                ('normflows', 3e-3, 1100, {'hidden': 37}),
+            ],
+        })],
+    ),
     'inference_gym': Suite(
         'surrogate posteriors of the Inference Gym, beside those of TFP',
         [

@@ -15,7 +15,8 @@ class Vectors:
 
   Settings: `arm`, `path` (an .npz file of `train_x`, `train_c` and so on),
   `rate`, `batch_size`, `train_steps`, `seed`, `num_threads`; `flow`, arguments
-  of `vector_flow`; `support`, if any, as a `Simulator` has it.
+  of `vector_flow`; `support`, if any, as a `Simulator` has it; `values`, if
+  any, a file for the log-likelihoods of the test data.
   """
 
   def __init__(self, settings):
@@ -53,6 +54,8 @@ class Vectors:
     seconds = time.perf_counter() - began
     cpu_seconds = time.process_time() - cpu_began
     values = self._log_probs('test')
+    if 'values' in settings:
+      np.save(settings['values'], values)
     return {
         'finite': result.skipped_steps == 0,
         'num_steps': result.history[-1]['step'],

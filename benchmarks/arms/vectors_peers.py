@@ -20,11 +20,11 @@ _EVAL_EVERY = 100
 class _OfZuko(torch.nn.Module):
   """`zuko.flows`, by the name of a class there."""
 
-  def __init__(self, name, size, num_features):
+  def __init__(self, name, size, num_features, **kwargs):
     super().__init__()
     import zuko
 
-    self._flow = getattr(zuko.flows, name)(size, num_features)
+    self._flow = getattr(zuko.flows, name)(size, num_features, **kwargs)
 
   def log_prob(self, x, c=None):
     return self._flow(c).log_prob(x)
@@ -36,7 +36,7 @@ class _OfZuko(torch.nn.Module):
 class _OfNormflows(torch.nn.Module):
   """Autoregressive splines and linear maps, as in normflows' examples."""
 
-  def __init__(self, size, num_features):
+  def __init__(self, size, num_features, hidden=64):
     super().__init__()
     import normflows
 
@@ -44,7 +44,7 @@ class _OfNormflows(torch.nn.Module):
     for _ in range(5):
       flows += [
           normflows.flows.AutoregressiveRationalQuadraticSpline(
-              size, 2, 64, num_context_channels=num_features or None
+              size, 2, hidden, num_context_channels=num_features or None
           ),
           normflows.flows.LULinearPermute(size),
       ]
@@ -64,7 +64,8 @@ class _OfNormflows(torch.nn.Module):
 class Vectors:
   """A flow of vectors; settings as for `vectors_flowopt.py`.
 
-  With `standardize`, `x` and `c` are standardised in here.
+  With `standardize`, `x` and `c` are standardised in here; `model` has further
+  arguments of the model, `schedule` is `'cosine'` or constant.
   """
 
   def __init__(self, settings):
@@ -83,15 +84,18 @@ class Vectors:
     num_features = 0
     if 'train_c' in self._arrays:
       num_features = self._arrays['train_c'].shape[1]
+    kwargs = settings.get('model', {})
     if settings['arm'] == 'normflows':
-      self._model = _OfNormflows(size, num_features)
+      self._model = _OfNormflows(size, num_features, **kwargs)
     else:
       name = settings['arm'].removeprefix('zuko ')
-      self._model = _OfZuko(name, size, num_features)
+      self._model = _OfZuko(name, size, num_features, **kwargs)
 
   def _standardize(self):
     arrays = self._arrays
     for name in ('x', 'c'):
+      if f'train_{name}' not in arrays:
+        continue
       train = arrays[f'train_{name}']
       center, scale = train.mean(dim=0), train.std(dim=0)
       # What does not vary is left alone.
@@ -118,6 +122,11 @@ class Vectors:
     """Trains; what was reached."""
     settings = self._settings
     optimizer = torch.optim.Adam(self._model.parameters(), settings['rate'])
+    schedule = None
+    if settings.get('schedule') == 'cosine':
+      schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+          optimizer, settings['train_steps']
+      )
     num = len(self._arrays['train_x'])
     size = min(settings['batch_size'], num)
     every = settings.get('eval_every', _EVAL_EVERY)
@@ -143,6 +152,8 @@ class Vectors:
       optimizer.zero_grad()
       loss.backward()
       optimizer.step()
+      if schedule is not None:
+        schedule.step()
       step += 1
     seconds = time.perf_counter() - began
     cpu_seconds = time.process_time() - cpu_began
@@ -151,6 +162,8 @@ class Vectors:
     with torch.no_grad():
       test = self._log_prob('test') - self._scale.log().sum()
       test = test.double().numpy()
+    if 'values' in settings:
+      np.save(settings['values'], test)
     return {
         'finite': finite,
         'num_steps': step,

@@ -87,6 +87,26 @@ def digits(results):
   )
 
 
+def plane(results):
+  """Distances of flows from known densities."""
+  found, about, entropies = {}, {}, {}
+  for record in results('plane'):
+    settings, values = record['settings'], record['values']
+    arm, target = settings['arm'], settings['target']
+    entropies[target] = values['entropy']
+    about[arm] = [f'{values["parameters"]:,}', str(settings['train_steps'])]
+    found[arm, target] = (
+        f'{values["distance"]:.3f} ± {values["distance_error"]:.3f} '
+        f'({values["cpu_seconds"]:.0f} s)'
+    )
+  rows = [['entropy', '', '', *(f'{x:.3f}' for x in entropies.values())]]
+  rows += [
+      [arm, *own, *(found.get((arm, target), '') for target in entropies)]
+      for arm, own in about.items()
+  ]
+  return markdown.table('|'.join(['', 'parameters', 'steps', *entropies]), rows)
+
+
 def inference_gym(results):
   """Surrogate posteriors: each at the rate of its highest ELBO."""
   best = {}
@@ -306,6 +326,7 @@ SECTIONS = {
     'replicas': replicas,
     'digits': digits,
     'vectors': vectors,
+    'plane': plane,
     'inference_gym': inference_gym,
     'inference_gym_rates': inference_gym_rates,
     'sbibm': sbibm,

@@ -308,3 +308,21 @@ def test_data_are_checked(rng):
     distribution.log_prob(x)
   with pytest.raises(ValueError, match='made without'):
     fo.vector_flow(3, **SMALL).bijector.inverse(x, conditioning=c)
+
+
+def test_in_the_plane_whitening_and_steps_keep_the_axes():
+  """Sharp columns and rows stay so: each step moves one axis by the other."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=[500, 2]) @ [[2.0, 0.5], [0.5, 1.0]]
+  x = x.astype(np.float32)
+  distribution = fo.vector_flow(2, num_steps=2, num_bins=8)
+  fo.initialize_at_optimum(distribution, x)
+  flow = distribution.bijector
+  points = np.float32([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  y = flow.whiten.inverse(points).numpy()
+  matrix = y[1:] - y[0]
+  np.testing.assert_allclose(matrix, matrix.T, atol=1e-5)
+  assert np.all(np.linalg.eigvalsh(matrix) > 0)
+  turned = flow.steps.inverse(points[:2] - points[0]).numpy()
+  # Two quarter turns, and couplings that are the identity.
+  np.testing.assert_allclose(turned, -(points[:2] - points[0]), atol=1e-5)

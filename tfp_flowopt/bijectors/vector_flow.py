@@ -64,6 +64,7 @@ class VectorFlow(base.JointBijector):
       support=None,
       lipschitz_budget=None,
       conditioner_lipschitz=None,
+      num_bins=16,
       gaussianize_marginals=None,
       gaussianize_radius=True,
       marginal_knots=33,
@@ -91,6 +92,7 @@ class VectorFlow(base.JointBijector):
         `None` for no budget.
       conditioner_lipschitz: Positive Python `float`, the constant of each
         network of a coupling; not with a budget, which chooses it.
+      num_bins: Number of bins of each spline, at least 2.
       gaussianize_marginals: Whether there are curves; `None`: as the data that
         it is initialised with suggest (`initialize_at_optimum`).
       gaussianize_radius: Whether there is `radius`, for heavy tails.
@@ -161,6 +163,7 @@ class VectorFlow(base.JointBijector):
           budget and budget / num_steps,
           conditioner_lipschitz,
           dtype,
+          num_bins,
       )
       self._steps = layers.make_steps(num_steps, log_range, seed)
       self._initialized = tf.Variable(False, False, name='initialized')
@@ -245,11 +248,7 @@ class VectorFlow(base.JointBijector):
   def parts_of_unconstrained(self):
     """The same without the support."""
     parts = [
-        self._marginals,
-        self._shift,
-        self._whiten,
-        self._radius,
-        self._steps,
+        self._marginals, self._shift, self._whiten, self._radius, self._steps
     ]
     return [part for part in parts if part is not None]
 

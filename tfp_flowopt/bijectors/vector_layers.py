@@ -20,7 +20,8 @@ _KINDS = ('affine', 'spline', 'residual')
 # Without a budget.
 _CONDITIONER_LIPSCHITZ = 20.0
 _AFFINE = {'scale_bound': 2.0, 'tail_bound': 5.0}
-_NUM_BINS, _BOUND = 16, 3.0
+_BOUND = 3.0
+_QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _RESIDUAL_LIPSCHITZ = 0.9
 # The tail bound of couplings within a budget.
 _TAIL_BOUND_IN_BUDGET = 1.0
@@ -42,6 +43,7 @@ class VectorLayers:
       log_lipschitz,
       conditioner_lipschitz,
       dtype,
+      num_bins=16,
   ):
     """Creates the maker; `log_lipschitz` is the share of a layer, or `None`."""
     arguments.check_choice('coupling', kind, _KINDS)
@@ -66,16 +68,23 @@ class VectorLayers:
         _ROUNDING * log_lipschitz - 3.0 * math.log(rounding.inflation(dtype))
     )
     self._conditioner_lipschitz = conditioner_lipschitz
+    self._num_bins = arguments.check_int('num_bins', num_bins, 2)
     self._dtype = dtype
     self.make = getattr(self, f'_{kind}')
 
   def make_steps(self, num_steps, log_range, seed):
-    """`RepeatedSteps`, each of a random rotation and a layer."""
+    """`RepeatedSteps`, each of a random rotation and a layer.
+
+    In the plane it is a quarter turn.
+    """
     rng = np.random.default_rng(seed)
     steps = []
     for _ in range(num_steps):
       rotation = linear(self._size, log_range, self._dtype, 'rotation')
-      rotation.initialize(left=orthogonal.random_rotation(rng, self._size))
+      left = orthogonal.random_rotation(rng, self._size)
+      if self._size == 2:
+        left = _QUARTER_TURN  # each axis in turn, given the other
+      rotation.initialize(left=left)
       steps.append([rotation, self.make(int(rng.integers(2**31)))])
     return repeated_steps.RepeatedSteps(steps, memory='unrolled')
 
@@ -116,13 +125,13 @@ class VectorLayers:
         bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
     else:
       slope, lipschitz = spline_coupling.constants_within(
-          self._share, _NUM_BINS, _BOUND
+          self._share, self._num_bins, _BOUND
       )
       bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
-    outputs = _NUM_BINS * (self._size - first)
+    outputs = self._num_bins * (self._size - first)
     network = self._network(first, outputs, lipschitz, seed)
     return spline_coupling.SplineCoupling(
-        network, _NUM_BINS, bound=_BOUND, **bounds
+        network, self._num_bins, bound=_BOUND, **bounds
     )
 
   def _residual(self, seed):

@@ -51,8 +51,11 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     flow.condition_curves.initialize(*best.condition_knots)
     flow.shift.matrix.assign(tf.cast(best.elliptical.matrix, flow.dtype))
   curve, linear = best.elliptical.curve, best.elliptical.whitening
+  # In the plane, steps transform one axis given the other: with the symmetric
+  # root of the precision these are near those of the data.
+  in_plane = flow.latent_size == 2
   flow.whiten.initialize(
-      left=np.eye(flow.latent_size),
+      left=linear.eigenvectors if in_plane else np.eye(flow.latent_size),
       singular_values=linear.scales * np.exp(curve.log_scale),
       right=linear.eigenvectors,
       shift=linear.mean,
