@@ -91,21 +91,37 @@ def main(argv):
   observed = truth + noise * tf.random.stateless_normal(
       truth.shape, [seed, 3]
   )
-  prior = fo.image_flow(
-      truth.shape[1:],
-      num_levels=2,
-      num_steps=_NUM_STEPS.value,
-      hidden_channels=64,
-      seed=seed,
-  )
-  fo.initialize_at_optimum(prior, data)
+
+  def make_prior(**kwargs):
+    result = fo.image_flow(
+        truth.shape[1:],
+        num_levels=2,
+        num_steps=_NUM_STEPS.value,
+        hidden_channels=64,
+        seed=seed,
+        **kwargs,
+    )
+    fo.initialize_at_optimum(result, data)
+    return result
+
+  prior = make_prior()
   model = restoration.make_model(prior, noise)
   posterior = model.experimental_pin(observed=observed)
   flow, restored = prior.bijector, {'observed': observed}
   objective = restoration.make_objective(posterior, flow)
   restored['Wiener filter'] = restoration.wiener(data, observed, noise)
+  # Without scalings the start is linear, and its prior a normal.
+  linear = make_prior(tile_sizes=())
   restored['flow at the optimum'], _ = restoration.most_probable(
-      objective, flow, observed, _MAP_STEPS.value
+      restoration.make_objective(
+          restoration.make_model(linear, noise).experimental_pin(
+              observed=observed
+          ),
+          linear.bijector,
+      ),
+      linear.bijector,
+      observed,
+      _MAP_STEPS.value,
   )
   print(f'Training the prior on {_NUM_CROPS} crops')
   fitting.fit(
