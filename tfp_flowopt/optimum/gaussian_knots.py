@@ -1,6 +1,7 @@
 """Optimum of flows that act on each value alone."""
 
 import heapq
+import statistics
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,8 @@ _TAIL = 1e-3
 # Pieces are not split further than this, in units of a bin: float32 has to tell
 # their ends apart.
 _SHORTEST = 2e-3
+# For single numbers, tens of times as fast as TensorFlow.
+_NORMAL = statistics.NormalDist()
 
 
 def gaussian_knots(counts, num_knots):
@@ -74,15 +77,13 @@ def gaussian_knots(counts, num_knots):
           f'{num_knots}.'
       )
     _, left, right, low, high = heapq.heappop(pieces)
-    middle = _normal_distribution(
-        0.5 * (_normal_quantile(low) + _normal_quantile(high))
-    )
+    middle = _NORMAL.cdf(0.5 * (_NORMAL.inv_cdf(low) + _NORMAL.inv_cdf(high)))
     x = left + (right - left) * (middle - low) / (high - low)
     if min(x - left, right - x) < _SHORTEST / num_bins:
       continue
     extra.append((x, middle))
     for piece in ((left, x, low, middle), (x, right, middle, high)):
-      width = _normal_quantile(piece[3]) - _normal_quantile(piece[2])
+      width = _NORMAL.inv_cdf(piece[3]) - _NORMAL.inv_cdf(piece[2])
       heapq.heappush(pieces, (-width, *piece))
   if extra:
     inputs, below = np.concatenate([[inputs, below], np.transpose(extra)], 1)
@@ -92,7 +93,3 @@ def gaussian_knots(counts, num_knots):
 
 def _normal_quantile(p):
   return tf.math.ndtri(tf.cast(p, tf.float64)).numpy()
-
-
-def _normal_distribution(x):
-  return 0.5 * tf.math.erfc(-tf.cast(x, tf.float64) / np.sqrt(2.0)).numpy()
