@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-__all__ = ['image_batches']
+__all__ = ['image_batches', 'mean']
 
 # Of an array.
 _BATCH_SIZE = 256
@@ -81,3 +81,12 @@ def image_batches(
     return (x, *conditioning) if conditioning else x
 
   return data.map(checked).filter(lambda x, *_: tf.size(x) > 0)
+
+
+def mean(batches):
+  """Mean of batches of numbers `[N]`, a Python `float` of float64 sums."""
+  total, count = 0.0, 0
+  for values in batches:
+    total += float(tf.reduce_sum(tf.cast(values, tf.float64)))
+    count += len(values)
+  return total / count

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.flows import gaussianize
+from tfp_flowopt.flows import image_batches
 from tfp_flowopt.internal import module_tree
 from tfp_flowopt.optimum import class_whitening
 
@@ -73,7 +74,7 @@ def fitted_storeys(flow, dataset, bits):
         )
     )
     if name == 'marginals':
-      log_det = _mean(mapped.map(lambda x, log_det, *_: log_det))
+      log_det = image_batches.mean(mapped.map(lambda x, log_det, *_: log_det))
     total += log_det
     dataset = mapped.map(lambda x, log_det, c, number: (x, c, number))
   return Storeys(weights, dataset.map(lambda x, *_: x), total)
@@ -90,14 +91,6 @@ def _inverse(flow, storey, x, condition):
     maps = flow.conditioning_maps(condition)
   value, log_det = bijectors.inverse_and_log_det(storey, x, maps)
   return value, tf.broadcast_to(log_det, tf.shape(x)[:1])
-
-
-def _mean(log_dets):
-  total, count = 0.0, 0
-  for values in log_dets:
-    total += float(tf.reduce_sum(tf.cast(values, tf.float64)))
-    count += len(values)
-  return total / count
 
 
 def _rows(x):

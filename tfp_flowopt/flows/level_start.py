@@ -10,6 +10,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.flows import cascade_start
+from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import whitening
 
 __all__ = ['LevelStart', 'level_start']
@@ -93,8 +94,8 @@ def level_start(level, batches, lipschitz, noise, planned):
   )
   height, width, _ = level.factor_out.event_shape
   log_det = height * width * float(np.log(best.scales).sum())
-  log_det += _mean(log_dets for _, log_dets in scaled)
-  log_det += _mean(_terms(after, y) for _, y in split)
+  log_det += image_batches.mean(log_dets for _, log_dets in scaled)
+  log_det += image_batches.mean(_terms(after, y) for _, y in split)
   num_factored = level.factor_out.num_factored
   return LevelStart(
       best,
@@ -187,14 +188,6 @@ def _some(batches):
       kept, every = [np.concatenate(kept)[::2]], 2 * every
   _check_read(number)
   return np.concatenate(kept)
-
-
-def _mean(batches):
-  total, count = 0.0, 0
-  for values in batches:
-    total += float(tf.reduce_sum(tf.cast(values, tf.float64)))
-    count += len(values)
-  return total / count
 
 
 def _check_read(number):
