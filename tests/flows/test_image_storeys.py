@@ -143,6 +143,16 @@ def test_certificates_hold_and_inverses_are_exact():
   assert bounds.inverse > 10 * flow.bounds_by_part().nonlinear.inverse
 
 
+@pytest.mark.parametrize('whitening', ['pointwise', 'dense'])
+def test_what_is_not_finite_is_refused(whitening):
+  x = X.copy()
+  x[7, 1, 2, 0] = np.nan
+  flow = _flow(whitening=whitening)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='must be finite'):
+    fo.initialize_at_optimum(flow, x, bits=BITS, conditioning=LABELS)
+  assert not flow.bijector.initialized.numpy()
+
+
 def test_refusals():
   flow = _flow()
   for kwargs, message in (

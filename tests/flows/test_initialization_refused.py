@@ -42,7 +42,7 @@ def make_flow():
         (
             np.full([5, 8, 8, 3], np.nan),
             tf.errors.InvalidArgumentError,
-            'non-finite',
+            'must be finite',
         ),
         (
             tf.data.Dataset.from_tensors(np.zeros([5, 8, 8, 3])).repeat(),

@@ -78,6 +78,9 @@ def image_batches(
         tf.debugging.assert_equal(sizes, flow.event_shape, message=wrong)
     ]):
       x = tf.ensure_shape(tf.cast(x, flow.dtype), shape)
+    x = tf.debugging.assert_all_finite(
+        x, f'Argument `{name}` must be finite.'
+    )
     return (x, *conditioning) if conditioning else x
 
   return data.map(checked).filter(lambda x, *_: tf.size(x) > 0)

@@ -61,6 +61,8 @@ def fitted_storeys(flow, dataset, bits):
       fit = _shift(flow, storey, dataset) if with_condition else []
     else:
       fit, log_det = _whitening(flow, storey, dataset, with_condition)
+    if not fit:
+      continue  # as it is, it does nothing
     weights += fit
     # Not variables: `tf.data` cannot hold those of a strategy.
     fixed = module_tree.with_leaves(
