@@ -162,44 +162,6 @@ def test_a_cascade_is_its_parts(rng, direction):
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_cascades_side_by_side_are_each_of_them(rng):
-  cascades = [
-      registry.randomize(
-          fo.bijectors.ScalingCascade(3, (2, 1), 2, dtype=tf.float64), seed=seed
-      )
-      for seed in range(2)
-  ]
-  weights = [w for c in cascades for w in c.trainable_variables]
-  images = [tf.constant(rng.normal(size=(2, 3, 4, 2, 3))) for _ in cascades]
-
-  def values_and_gradients(evaluate):
-    with tf.GradientTape() as tape:
-      tape.watch(images)
-      results = evaluate()
-      loss = sum(
-          (i + 1.0) * tf.reduce_sum(tf.sin(y)) + tf.reduce_sum(log_det**2)
-          for i, (y, log_det) in enumerate(results)
-      )
-    return *sum(results, ()), *tape.gradient(loss, images + weights)
-
-  first, second = cascades
-  both = values_and_gradients(lambda: first.inverse_beside(second, *images))
-  each = values_and_gradients(
-      lambda: [
-          base.inverse_and_log_det(c, x)
-          for c, x in zip(cascades, images, strict=True)
-      ]
-  )
-  for a, b in zip(both, each, strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-  others = [
-      fo.bijectors.ScalingCascade(3, (1,), 2, dtype=tf.float64),
-      fo.bijectors.ActNorm(3, dtype=tf.float64),
-      None,
-  ]
-  assert [first.inverse_beside(one, *images) for one in others] == [None] * 3
-
-
 def test_it_makes_a_scale_mixture_more_gaussian(rng):
   """Training finds the radial map of a Gaussian scale mixture."""
   strengths = np.exp(rng.uniform(-3, 0, size=(400, 4, 4, 1)))

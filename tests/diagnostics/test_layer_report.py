@@ -37,6 +37,12 @@ def whiten(flow, rng):
     for linear in (level.whiten, level.restore):
       size = linear.shift.shape[0]
       linear.initialize(singular_values=np.exp(rng.normal(size=size)))
+    if level.whiten_whole is not None:
+      whole = level.whiten_whole.bijector
+      whole.initialize(
+          rng.normal(size=whole.matrices.shape),
+          rng.normal(size=whole.shifts.shape),
+      )
 
 
 def test_log_dets_and_bounds_are_those_of_the_flow(rng):
@@ -51,7 +57,7 @@ def test_log_dets_and_bounds_are_those_of_the_flow(rng):
       'level 0 step 2',
       'level 0 restore',
       'level 0 scale out',
-      'level 1 scale in',
+      'level 1 whole',
       'level 1 whiten',
       'level 1 step 0',
       'level 1 step 1',

@@ -167,6 +167,6 @@ def test_refusals():
     fo.initialize_at_optimum(
         _flow(conditioning=None), X, bits=BITS, conditioning=LABELS
     )
-  with pytest.raises(ValueError, match="'pointwise' is for images of any"):
+  with pytest.raises(ValueError, match="'coarse' is for images of any"):
     fo.image_flow([128, 128, 3], whitening='dense')
   assert not flow.bijector.initialized.numpy()

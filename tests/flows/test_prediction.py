@@ -36,11 +36,11 @@ def initialize(distribution, data, **options):
   """Again: whatever initialisation sets, it sets anew."""
   distribution.bijector.initialized.assign(False)
   for level in distribution.bijector.levels:
-    for cascade in (level.scaling, level.factor_out.scaling):
-      if cascade is not None:
-        channels = cascade.parts[0].shift.shape[0]
-        zeros = np.zeros([cascade.num_scalings, channels])
-        cascade.initialize(zeros, zeros, zeros[:, 0], 1.0 + zeros[:, 0])
+    cascade = level.factor_out.scaling
+    if cascade is not None:
+      channels = cascade.parts[0].shift.shape[0]
+      zeros = np.zeros([cascade.num_scalings, channels])
+      cascade.initialize(zeros, zeros, zeros[:, 0], 1.0 + zeros[:, 0])
   return fo.initialize_at_optimum(distribution, data, **options)
 
 
@@ -83,7 +83,10 @@ def test_where_data_vary_the_scales_are_those_of_the_closed_form(plain, rng):
   x = smooth(rng, 300)
   initialize(plain, x)
   for level in plain.bijector.levels:
-    h = level.squeeze.inverse(tf.identity(x))
+    x = tf.identity(x)
+    if level.whiten_whole is not None:
+      x = level.whiten_whole.inverse(x)
+    h = level.squeeze.inverse(x)
     moments = fo.AutoCorrelation('pointwise', h.shape[1:])
     moments.update(h)
     eigenvalues, _ = moments.moments().eigh()

@@ -111,13 +111,13 @@ def flat_layers(flow):
       # Direction `inverse` squeezes; on the way back the shape is after it.
       before = (
           [2 * height, 2 * width, channels // 4]
-          if part is level.squeeze
+          if part in (level.whiten_whole, level.squeeze)
           else [height, width, channels]
       )
-      layers.append((
-          Joined(part, size, before),
-          Joined(part, size, [height, width, channels]),
-      ))
+      after = before if part is level.whiten_whole else [
+          height, width, channels
+      ]
+      layers.append((Joined(part, size, before), Joined(part, size, after)))
     # What travels on comes first from here.
     entries = np.arange(size).reshape(-1, channels)
     parts = np.split(entries, [channels - level.factor_out.num_factored], 1)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.lipschitz import bounds
 
 lip = fo.lipschitz
 
@@ -140,3 +141,15 @@ def test_coupling_norm_is_the_spectral_norm(c, d):
 
   want = np.linalg.norm([[1.0, 0.0], [c, d]], ord=2)
   np.testing.assert_allclose(bounds.coupling_norm(c, d), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize('rows', [100, 300])
+@pytest.mark.parametrize('scale', [1e-200, 1.0, 1e200])
+def test_the_norm_of_a_matrix_of_many_rows(rows, scale, rng):
+  matrix = scale * (rng.normal(size=[rows, 280]) + 1.0)
+  norm = np.linalg.svd(matrix, compute_uv=False)[0]
+  found = bounds.largest_singular_value(matrix)
+  assert norm <= found <= norm * (1.0 + 1e-9)
+  assert bounds.largest_singular_value(np.zeros([rows, 280])) == 0
+  matrix[3, 4] = np.nan
+  assert bounds.largest_singular_value(matrix) == np.inf

@@ -163,7 +163,7 @@ ENTRIES = {
             'steps': kinds.OBJECT_OR_NONE,
             'restore': kinds.OBJECT_OR_NONE,
             'factor_out': kinds.OBJECT_OR_NONE,
-            'scaling': kinds.OBJECT,
+            'whiten_whole': kinds.OBJECT,
         },
     ),
     'bijectors.InvertibleConv1x1': kinds.Entry(

@@ -25,7 +25,7 @@ _TINY = 1e-30
 # And a radius that overflows has no gradient; the ratio is 1 long before.
 _HUGE = 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
-_TILES = [2, 3, 4, 5, 6]
+_TILES = [1, 2, 3, 4, 5]
 # Of data with variances of about 1.
 _RADIUS_RANGE = (0.03, 3.0)
 
@@ -160,7 +160,7 @@ class RadialScaling(base.JointBijector):
     Returns:
       Linear bijector of images of this shape, without log-determinants.
     """
-    tiles = self._tiles(y[tf.newaxis])
+    tiles = self._tiles(y)
     radii = self._radii(tiles)
     across, log_along, _ = radial_terms.apply_terms(
         radii, *self._near_and_far_radii(radii.dtype)
@@ -185,7 +185,7 @@ class RadialScaling(base.JointBijector):
     scale = custom_gradients.custom_gradient(
         lambda *arguments: self.scaled_with_gradient(terms, *arguments)
     )
-    y, log_det = scale(images[tf.newaxis], *self._near_and_far_radii(x.dtype))
+    y, log_det = scale(images, *self._near_and_far_radii(x.dtype))
     y = tf.reshape(y, base.shape_of(x))
     log_det = tf.reshape(log_det, base.shape_of(x)[:-ndims])
     y.set_shape(x.shape)
@@ -195,16 +195,14 @@ class RadialScaling(base.JointBijector):
   def scaled_with_gradient(self, terms, x, near_radii, radii):
     """Images scaled with the given weights, and the gradient, written out.
 
-    The first axis is that of `P` scalings, each of its own images.
-
     Args:
       terms: `apply_terms` or `undo_terms`.
-      x: Images `[P, ..., H, W, C]`.
-      near_radii: The `e^(s_j) B_j`, `[P, J]`.
-      radii: The `B_j`, `[P, J]`.
+      x: Images `[..., H, W, C]`.
+      near_radii: The `e^(s_j) B_j`, `[J]`.
+      radii: The `B_j`, `[J]`.
 
     Returns:
-      The images and the log-determinants, `[P, N]`; and a function of the
+      The images and the log-determinants, `[N]`; and a function of the
       gradients by them, which returns those by `x`, `near_radii` and `radii`.
     """
     size, tiles = self._tile_dimensions(x), self._tiles(x)
@@ -237,19 +235,18 @@ class RadialScaling(base.JointBijector):
     return tf.sqrt(_clipped(square, _TINY, _HUGE))
 
   def _near_and_far_radii(self, dtype):
-    """Of one scaling, `[1, J]`."""
     return radial_terms.near_and_far_radii(
-        self._log_slopes(), self._log_radii[tf.newaxis], dtype
+        self._log_slopes(), self._log_radii, dtype
     )
 
   def _sum(self, tiles):
     return self._reduced(tf.reduce_sum, tiles)
 
   def _reduced(self, reduce, tiles):
-    """Of each tile and group, `[P, batch, H/T, 1, W/T, 1, G]`."""
-    axes = [3, 5] if self._tile_size > 1 else []
+    """Of each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
+    axes = [2, 4] if self._tile_size > 1 else []
     if self._num_groups == 1:
-      axes.append(6)
+      axes.append(5)
     if axes:
       tiles = reduce(tiles, axis=axes, keepdims=True)
     if self._num_groups in (None, 1, tiles.shape[-1]):
@@ -272,7 +269,7 @@ class RadialScaling(base.JointBijector):
     return values
 
   def _tiles(self, x):
-    """`[P, ..., H, W, C]` as `[P, batch, H/T, T, W/T, T, C]`."""
+    """`[..., H, W, C]` as `[batch, H/T, T, W/T, T, C]`."""
     t, g = self._tile_size, self._num_groups
     height, width, channels = x.shape[-3:]
     if (height or 0) % t or (width or 0) % t:
@@ -289,12 +286,12 @@ class RadialScaling(base.JointBijector):
     # not known yet would be made of parts of several images.
     batch = -1
     if height is None or width is None:
-      batch = tf.reduce_prod(tf.shape(x)[1:-3])
-    first, height, width, channels = (
+      batch = tf.reduce_prod(tf.shape(x)[:-3])
+    height, width, channels = (
         tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-        for axis in (0, -3, -2, -1)
+        for axis in (-3, -2, -1)
     )
-    shape = [first, batch, height // t, t, width // t, t, channels]
+    shape = [batch, height // t, t, width // t, t, channels]
     return tf.reshape(x, shape)
 
   def _tile_dimensions(self, x):

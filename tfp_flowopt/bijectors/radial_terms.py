@@ -58,9 +58,9 @@ def apply_terms(r, near_radii, radii):
   """All terms, in the order of `inverse`.
 
   Args:
-    r: Radii of tiles, positive, `[P, ...]`.
-    near_radii: The `A_j`, `[P, J]`.
-    radii: The `B_j`, `[P, J]`.
+    r: Radii of tiles, positive.
+    near_radii: The `A_j`, `[J]`.
+    radii: The `B_j`, `[J]`.
 
   Returns:
     The ratios of the new radii and the old, the logarithms of the slopes, and
@@ -69,7 +69,7 @@ def apply_terms(r, near_radii, radii):
     `radii`.
   """
   terms, new = [], r
-  for pair in _each(r, near_radii, radii):
+  for pair in _each(near_radii, radii):
     if terms:
       new *= terms[-1].ratio
     terms.append(_Term(new, *pair))
@@ -81,13 +81,15 @@ def apply_terms(r, near_radii, radii):
       own = share * term.bent
       total = own + (d_log_ratio if more is None else d_log_ratio + more)
       twice = total + own
-      d_near_radii.append(_sum(total / term.near))
-      d_radii.append(_sum((share * term.near_radius - twice) / term.far))
+      d_near_radii.append(tf.reduce_sum(total / term.near))
+      d_radii.append(
+          tf.reduce_sum((share * term.near_radius - twice) / term.far)
+      )
       d_radius = term.bend(twice)
       if more is not None:
         d_radius += more / term.r
       more = term.r * d_radius
-    return d_radius, _join(d_near_radii[::-1]), _join(d_radii[::-1])
+    return d_radius, tf.stack(d_near_radii[::-1]), tf.stack(d_radii[::-1])
 
   return *_products(terms), gradient
 
@@ -104,7 +106,7 @@ def undo_terms(r, near_radii, radii):
     The same.
   """
   terms, new = [], r
-  for near_radius, radius in reversed(_each(r, near_radii, radii)):
+  for near_radius, radius in reversed(_each(near_radii, radii)):
     new *= soft_scaling.inverse_ratio(new / radius, near_radius / radius)
     terms.append(_Term(new, near_radius, radius))
   ratio, log_slope = _products(terms)
@@ -116,16 +118,13 @@ def undo_terms(r, near_radii, radii):
       elasticity = 1.0 + k
       own = -d_log_slope * term.bent / term.h
       outer = (d_log_ratio + more + 2.0 * k * own) / elasticity
-      d_near = _sum((own - outer) / term.near)
+      d_near = tf.reduce_sum((own - outer) / term.near)
       d_near_radii.append(d_near)
       # At a fixed ratio of both radii, less what it changes.
-      d_both = _sum(k * (outer - 2.0 * own))
-      near_radius, radius = (
-          tf.reshape(w, [-1, 1]) for w in (term.near_radius, term.radius)
-      )
-      d_radii.append((d_both - near_radius * d_near) / radius)
+      d_both = tf.reduce_sum(k * (outer - 2.0 * own))
+      d_radii.append((d_both - term.near_radius * d_near) / term.radius)
       more = (more + k * (2.0 * own - d_log_ratio)) / elasticity
-    return more / r, _join(d_near_radii), _join(d_radii)
+    return more / r, tf.stack(d_near_radii), tf.stack(d_radii)
 
   return 1.0 / ratio, -log_slope, gradient
 
@@ -139,26 +138,9 @@ def _products(terms):
   return ratio, tf.math.log(slope)
 
 
-def _each(r, near_radii, radii):
-  """The weights of each term, as they broadcast with `r`."""
-  shape = [-1, *[1] * (r.shape.rank - 1)]
-  columns = (
-      [weights] if weights.shape[1] == 1 else tf.unstack(weights, axis=1)
-      for weights in (near_radii, radii)
-  )
-  return [
-      [tf.reshape(weight, shape) for weight in pair]
-      for pair in zip(*columns, strict=True)
-  ]
-
-
-def _sum(x):
-  """Over the tiles, `[P, 1]`."""
-  return tf.reduce_sum(x, axis=list(range(1, x.shape.rank)))[:, tf.newaxis]
-
-
-def _join(gradients):
-  return gradients[0] if len(gradients) == 1 else tf.concat(gradients, axis=1)
+def _each(near_radii, radii):
+  """The weights of each term, pairs of scalars."""
+  return list(zip(tf.unstack(near_radii), tf.unstack(radii), strict=True))
 
 
 def initial_log_radii(num_terms, radius_range, dtype):

@@ -180,8 +180,21 @@ class ScalingCascade(base.JointBijector):
     return self._evaluate(y, forward=False)
 
   def _evaluate(self, x, forward):
-    [result] = _evaluate([self], [x], forward)
-    return result
+    x = self._checked(x)
+    widened = half_precision.widened(x)
+    shape = base.shape_of(x)
+    y = tf.reshape(widened, tf.concat([[-1], shape[-3:]], axis=0))
+    *weights, log_scale = self._weights.factors(y.dtype, forward)
+    log_dets = [log_scale * base.num_positions(x)]
+    parts = list(zip(self._scalings, *map(tf.unstack, weights), strict=True))
+    for scaling, *own in reversed(parts) if forward else parts:
+      graph = scaling.forward if forward else scaling.inverse
+      y, log_det = graph(y, *own)
+      log_dets.append(log_det)
+    y, log_det = tf.reshape(y, shape), tf.reshape(sum(log_dets), shape[:-3])
+    y.set_shape(x.shape)
+    log_det.set_shape(x.shape[:-3])
+    return tf.cast(y, x.dtype), tf.cast(log_det, x.dtype)
 
   def _checked(self, x):
     x = base.check_event(x, [None, None, self._num_channels], self.name)
@@ -193,66 +206,6 @@ class ScalingCascade(base.JointBijector):
             f'`tile_sizes`, {size} among them, got shape {x.shape}.'
         )
     return x
-
-  def inverse_beside(self, other, y, y_of_other):
-    """`inverse` of this cascade and of another, in the same operations.
-
-    Args:
-      other: Any bijector.
-      y: Images, of this cascade.
-      y_of_other: Images, of the other.
-
-    Returns:
-      Two pairs of value and log-determinant; `None` if that cannot be done: the
-      other one is no cascade of the same tiles, or the shapes differ.
-    """
-    if (
-        not isinstance(other, ScalingCascade)
-        or other._scalings != self._scalings
-        or other._num_channels != self._num_channels
-        or not y.shape == y_of_other.shape
-        or y.dtype != y_of_other.dtype
-    ):
-      return None
-    return _evaluate([self, other], [y, y_of_other], forward=False)
-
-
-def _evaluate(cascades, images, forward):
-  """Value and log-determinant of each of cascades of the same scalings."""
-  first = cascades[0]
-  images = [c._checked(x) for c, x in zip(cascades, images, strict=True)]  # pylint: disable=protected-access
-  widened = [half_precision.widened(x) for x in images]
-  flat = tf.concat([[-1], base.shape_of(images[0])[-3:]], axis=0)
-  y = _stacked([tf.reshape(x, flat) for x in widened])
-  factors = [c._weights.factors(y.dtype, forward) for c in cascades]  # pylint: disable=protected-access
-  *weights, log_scale = [_stacked(each) for each in zip(*factors, strict=True)]
-  log_dets = [log_scale[:, tf.newaxis] * base.num_positions(images[0])]
-  rows = [tf.unstack(w, axis=1) for w in weights]
-  parts = list(zip(first._scalings, *rows, strict=True))  # pylint: disable=protected-access
-  for scaling, *own in reversed(parts) if forward else parts:
-    graph = scaling.forward if forward else scaling.inverse
-    y, log_det = graph(y, *own)
-    log_dets.append(log_det)
-  results = []
-  for x, value, total in zip(
-      images, _unstacked(y, images), _unstacked(sum(log_dets), images),
-      strict=True,
-  ):
-    value = tf.reshape(value, base.shape_of(x))
-    value.set_shape(x.shape)
-    total = tf.reshape(total, base.shape_of(x)[:-3])
-    total.set_shape(x.shape[:-3])
-    results.append((tf.cast(value, x.dtype), tf.cast(total, x.dtype)))
-  return results
-
-
-def _stacked(tensors):
-  """Without a copy if it is one."""
-  return tensors[0][tf.newaxis] if len(tensors) == 1 else tf.stack(tensors)
-
-
-def _unstacked(x, images):
-  return [x] if len(images) == 1 else tf.unstack(x, len(images))
 
 
 def _groups(num_channels):

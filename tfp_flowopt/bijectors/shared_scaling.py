@@ -34,11 +34,10 @@ class SharedScaling:
     self._scaled = self._template[1].scaled_with_gradient
     # What half precision is widened to.
     dtype = tf.float32 if dtype.size < 4 else dtype
-    per_channel = tf.TensorSpec([None, None], dtype)
-    per_term = tf.TensorSpec([None, num_terms], dtype)
-    images = tf.TensorSpec([None] * 5, dtype)
-    # Callables of images `[P, N, H, W, C]` of `P` cascades, each with its own
-    # `factors`, `[P, ...]`.
+    per_channel = tf.TensorSpec([None], dtype)
+    per_term = tf.TensorSpec([num_terms], dtype)
+    images = tf.TensorSpec([None] * 4, dtype)
+    # Callables of images `[N, H, W, C]`, with their `factors`.
     self.forward, self.inverse = (
         recomputed.recomputed(
             function,
@@ -68,7 +67,6 @@ class SharedScaling:
     )
 
   def _forward(self, x, factor, shift, *radii):
-    factor, shift = _of_images(factor), _of_images(shift)
     (y, log_det), gradient_of_y = self._scaled(
         radial_terms.undo_terms, x, *radii
     )
@@ -81,7 +79,6 @@ class SharedScaling:
     return (y * factor + shift, log_det), gradient
 
   def _inverse(self, y, factor, shift, *radii):
-    factor, shift = _of_images(factor), _of_images(shift)
     shifted = y + shift
     x, gradient_of_x = self._scaled(
         radial_terms.apply_terms, shifted * factor, *radii
@@ -96,14 +93,9 @@ class SharedScaling:
     return x, gradient
 
 
-def _of_images(weights):
-  """`[P, C]` as it broadcasts with images."""
-  return weights[:, tf.newaxis, tf.newaxis, tf.newaxis]
-
-
 def _of_channels(images):
-  """The sums over all positions, `[P, C]`."""
-  return tf.reduce_sum(images, axis=[1, 2, 3])
+  """The sums over all positions, `[C]`."""
+  return tf.reduce_sum(images, axis=[0, 1, 2])
 
 
 # Those in use, so that cascades alike share one; the cascades hold them.

@@ -109,10 +109,11 @@ class LayerReporter(not_copied.NotCopied):
     Returns:
       List of `LayerReport`, from the image to the latents: what stands before
       the levels (`marginals`, `shift`, `whiten`); and for each level, the
-      finest first, `scale in` (what arrives), `whiten` (squeeze and whitening),
-      each `step`, `restore` (back from their rotations), and `scale out` (what
-      is factored out); scalings where the flow has them. The log-determinants
-      add up to the mean of the flow's `inverse_log_det_jacobian`.
+      finest first, `whole` (whitening of the coarsest images, where the flow
+      has it), `whiten` (squeeze and whitening), each `step`, `restore` (back
+      from their rotations), and `scale out` (what is factored out); scalings
+      where the flow has them. The log-determinants add up to the mean of the
+      flow's `inverse_log_det_jacobian`.
 
     Raises:
       ValueError: If an argument has a wrong value, or a weight is not finite.
@@ -187,9 +188,9 @@ def _layers_of(level, name, num_steps):
 
   Each of a list with its number, where it is one of many.
   """
-  layers = []
-  if level.scaling is not None:
-    layers = [(_scaling(f'{name} scale in', level.scaling, num_steps), None)]
+  layers, whole = [], level.whiten_whole
+  if whole is not None:
+    layers = [(_Layer(f'{name} whole', lambda _: [whole], num_steps), None)]
   step, whiten, restore = (
       _Layer(f'{name} {part}', parts, num_steps)
       for part, parts in (

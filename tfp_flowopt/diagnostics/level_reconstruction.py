@@ -71,7 +71,7 @@ def reconstruction_errors(distribution, x, bijector_kwargs=None):
   result = []
   for index, level in enumerate(flow.levels):
     for part in level.parts_before_steps:
-      x, _ = bijectors.inverse_and_log_det(part, x)
+      x, _ = bijectors.inverse_and_log_det(part, x, maps)
     steps = level.repeated_steps
     parts, maps = steps.parts, level.halved(maps)
     y, norms = x, [_norms(x)]

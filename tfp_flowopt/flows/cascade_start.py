@@ -41,7 +41,7 @@ class CascadeStart(NamedTuple):
   radii: np.ndarray
 
 
-def cascade_start(cascade, x, planned):
+def cascade_start(cascade, x):
   """The `CascadeStart` for images, one scaling after the other.
 
   Each standardises the channels, and then has the curve of the root mean
@@ -51,21 +51,18 @@ def cascade_start(cascade, x, planned):
   Args:
     cascade: `ScalingCascade` of terms without slopes.
     x: Images `[N, H, W, C]` that arrive there, an array.
-    planned: Dictionary of `LogSlopes` and what they use of a budget; that of
-      this cascade is added.
   """
   x, rows = np.asarray(x, np.float64), []
-  slopes = cascade.log_slopes
-  planned[slopes] = 0.0
+  slopes, used = cascade.log_slopes, 0.0
   for scaling in cascade.parts:
     if not isinstance(scaling, bijectors.RadialScaling):
       continue
     largest = _SHARE_OF_BOUND * slopes.bound
     if slopes.budget is not None:
-      left = slopes.budget.left(slopes, planned)
+      left = slopes.budget.left(slopes, {slopes: used})
       largest = min(largest, 2.0 * _SHARE * left)
     x, row = _scaled(scaling, x, largest)
-    planned[slopes] += 0.5 * row[2]
+    used += 0.5 * row[2]
     rows.append(row)
   return CascadeStart(*map(np.array, zip(*rows, strict=True)))
 

@@ -62,7 +62,6 @@ def check_fresh(flow):
     channels = level.factor_out.event_shape[-1]
     num_factored = level.factor_out.num_factored
     for name, parts, size in (
-        ('scalings', [level.scaling], channels // 4),
         ('steps', level.parts_after_whitening, channels),
         ('scalings', [level.factor_out.scaling], num_factored),
     ):

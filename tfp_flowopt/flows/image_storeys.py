@@ -9,8 +9,7 @@ import tensorflow as tf
 from tfp_flowopt import bijectors
 from tfp_flowopt.flows import gaussianize
 from tfp_flowopt.flows import image_batches
-from tfp_flowopt.internal import module_tree
-from tfp_flowopt.optimum import class_whitening
+from tfp_flowopt.flows import whole_whitening
 
 __all__ = ['Storeys', 'fitted_storeys']
 
@@ -20,7 +19,9 @@ class Storeys(NamedTuple):
 
   Attributes:
     weights: Pairs of a variable of the flow and its value.
-    dataset: A `tf.data.Dataset` of images as the levels see them.
+    dataset: A `tf.data.Dataset` of batches of images as the levels see them,
+      with integers that are the same for two versions of an image, and the
+      features of the condition if they are vectors.
     log_det: Mean log-determinant of an image, in nats.
   """
 
@@ -34,7 +35,7 @@ class Storeys(NamedTuple):
       variable.assign(value)
 
 
-def fitted_storeys(flow, dataset, bits):
+def fitted_storeys(flow, dataset, lipschitz, bits):
   """Fits one storey after the other to what arrives there.
 
   `dataset` is that of `image_batches`; without conditioning in it there is no
@@ -52,6 +53,12 @@ def fitted_storeys(flow, dataset, bits):
       if flow.conditioning is not None
       else (x, tf.zeros([]), _number(x, bits))
   )
+
+  def described(x, c, number):
+    if with_condition and flow.conditioning.num_classes:
+      return x, number, _features(flow, c)
+    return x, number
+
   weights, total = [], 0.0
   for name, storey in flow.before_levels.items():
     log_det = 0.0
@@ -60,16 +67,15 @@ def fitted_storeys(flow, dataset, bits):
     elif name == 'shift':
       fit = _shift(flow, storey, dataset) if with_condition else []
     else:
-      fit, log_det = _whitening(flow, storey, dataset, with_condition)
+      fit, log_det = whole_whitening.whole_whitening(
+          storey.bijector,
+          dataset.map(described),
+          lipschitz,
+      )
     if not fit:
       continue  # as it is, it does nothing
     weights += fit
-    # Not variables: `tf.data` cannot hold those of a strategy.
-    fixed = module_tree.with_leaves(
-        storey,
-        [variable for variable, _ in fit],
-        [tf.cast(value, variable.dtype) for variable, value in fit],
-    )
+    fixed = whole_whitening.with_weights(storey, fit)
     mapped = dataset.map(
         lambda x, c, number, fixed=fixed: (
             *_inverse(flow, fixed, x, c), c, number
@@ -79,7 +85,7 @@ def fitted_storeys(flow, dataset, bits):
       log_det = image_batches.mean(mapped.map(lambda x, log_det, *_: log_det))
     total += log_det
     dataset = mapped.map(lambda x, log_det, c, number: (x, c, number))
-  return Storeys(weights, dataset.map(lambda x, *_: x), total)
+  return Storeys(weights, dataset.map(described), total)
 
 
 def _number(x, bits):
@@ -95,48 +101,18 @@ def _inverse(flow, storey, x, condition):
   return value, tf.broadcast_to(log_det, tf.shape(x)[:1])
 
 
-def _rows(x):
-  return tf.cast(tf.reshape(x, [len(x), -1]), tf.float64).numpy()
-
-
 def _features(flow, condition):
-  return flow.conditioning.features(condition, tf.float64).numpy()
+  return flow.conditioning.features(condition, tf.float64)
 
 
 def _shift(flow, storey, dataset):
   """Least squares of images on features, and 1."""
   gram = cross = 0.0
   for x, condition, _ in dataset:
-    features = _features(flow, condition)
+    features = _features(flow, condition).numpy()
     features = np.concatenate([features, np.ones([len(features), 1])], axis=1)
     gram += features.T @ features
-    cross += _rows(x).T @ features
+    cross += whole_whitening.rows(x).T @ features
   shift = storey.bijector
   matrix = cross @ np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
   return [(shift.matrix, matrix[:, :-1]), (shift.shift, matrix[:, -1])]
-
-
-def _whitening(flow, storey, dataset, with_condition):
-  """The maps of `ClassMoments`, and their mean log-determinant.
-
-  One for all classes if they are not given.
-  """
-  affine = storey.bijector
-  num_classes = affine.num_classes or 1
-  by_class = with_condition and num_classes > 1
-  moments = class_whitening.ClassMoments(
-      num_classes if by_class else 1, affine.event_size
-  )
-  for x, condition, numbers in dataset:
-    labels = np.zeros([len(x)], np.int64)
-    if by_class:
-      labels = _features(flow, condition).argmax(axis=-1)
-    moments.update(_rows(x), labels, numbers.numpy())
-  matrices, means = moments.maps()
-  log_det = np.average(np.linalg.slogdet(matrices)[1], weights=moments.counts)
-  if not by_class:
-    matrices, means = (
-        np.tile(values, [num_classes, *[1] * (values.ndim - 1)])
-        for values in (matrices, means)
-    )
-  return affine.weights_of(matrices, means), float(log_det)

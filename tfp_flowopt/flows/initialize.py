@@ -16,6 +16,9 @@ from tfp_flowopt.internal import arguments
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
 
+# Bounds of singular values that are none.
+_ANY = (0.0, math.inf)
+
 
 def initialize_at_optimum(
     distribution, data, lipschitz=(1e-3, 1e3), bits=8, conditioning=None
@@ -44,18 +47,21 @@ def initialize_at_optimum(
   `[m, M]`. (In directions in which the data are constant `s_i` is smaller, so
   that the rounding errors of latents stay below 0.01.) Directions with large
   eigenvalues travel on to the next level, which sees whether neighbours still
-  resemble each other; those with small ones are factored out. Both are then
+  resemble each other; those with small ones are factored out. These are then
   scaled by their local energy (`ScalingCascade`): each scaling in turn has the
   curve of the radii of its tiles that is best for a standard normal, and takes
-  a share of what is left of the budget. Couplings start as the identity, so the
-  likelihood of the initialised flow is known:
+  a share of what is left of the budget. At the coarsest level the images as a
+  whole are whitened before (`whitening='coarse'`), of each class by a map of
+  its own, shrunk as held-out images say. Couplings start as the identity, so
+  the likelihood of the initialised flow is known:
 
   ```none
   log p = sum_levels (M sum_i log s_i + E[log-dets of scalings]
-                      - E|z factored out|^2 / 2) - D/2 log(2 pi)
+                      - E|z factored out|^2 / 2) + log|det W| - D/2 log(2 pi)
   ```
 
-  with `M` the number of positions of the level.
+  with `M` the number of positions of the level, and `W` the map of the coarsest
+  images.
 
   Before that, where the flow has them, come the curves of
   `gaussianize_marginals`, from histograms of the values in `2**bits` bins of
@@ -107,15 +113,15 @@ def initialize_at_optimum(
   flow_of.check_fresh(flow)
   dataset = image_batches.image_batches(flow, data, conditioning)
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
-  storeys = image_storeys.fitted_storeys(flow, dataset, bits)
+  storeys = image_storeys.fitted_storeys(flow, dataset, lipschitz, bits)
   log_likelihood += storeys.log_det
   # Images are given exactly; curves round.
   noise = np.zeros([flow.event_shape[-1]])
   if storeys.weights:
     noise += (4.0 * np.finfo(flow.dtype.as_numpy_dtype).eps) ** 2
-  starts, batches, planned = [], storeys.dataset, {}
+  starts, batches = [], storeys.dataset
   for level in flow.levels:
-    start = level_start.level_start(level, batches, lipschitz, noise, planned)
+    start = level_start.level_start(level, batches, lipschitz, noise)
     log_likelihood += start.log_likelihood
     noise, batches = start.noise, start.batches
     starts.append(start)
@@ -147,12 +153,13 @@ def initialize_act_norm(distribution, images, bits=8):
   dataset = image_batches.image_batches(
       flow, images, name='images', batch_size=max(1, len(images))
   )
-  storeys = image_storeys.fitted_storeys(flow, dataset, bits)
-  (x,) = storeys.dataset
+  storeys = image_storeys.fitted_storeys(flow, dataset, _ANY, bits)
+  ((x, *_),) = storeys.dataset
   initialized = []
   for level in flow.levels:
     steps = level.repeated_steps
-    for part in level.parts_before_steps:
+    # All classes alike: the map of the whole is the identity here.
+    for part in level.parts_before_steps[-2:]:
       x, _ = bijectors.inverse_and_log_det(part, x)
     for k in range(steps.num_steps):
       step = steps.trainable_step(k)

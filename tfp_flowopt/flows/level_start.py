@@ -12,6 +12,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.flows import cascade_start
 from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import whitening
+from tfp_flowopt.flows import whole_whitening
 
 __all__ = ['LevelStart', 'level_start']
 
@@ -20,6 +21,12 @@ _FITTED = 2**20
 # Variance of rounding errors with which curves of small radii would be those of
 # the errors: data hardly vary in some direction.
 _LARGEST_NOISE = 1e-6
+# Share of the diagonal in the covariance of the coarsest images, at least. What
+# held-out images say (0.1) is best before training; but couplings do more where
+# directions of little variance are not amplified as far. Demo, bits/dim after
+# training and steps at borders of 8x8 tiles: 0.1 2.645 and 1.25, 0.3 2.628 and
+# 1.36, 0.5 2.621 and 1.52, 0.7 2.618 and 1.79; without the map 2.628 and 4.27.
+_LEAST_TO_DIAGONAL = 0.3
 # Numbers that are kept in memory between two passes, at most.
 _KEPT = 2**26
 
@@ -29,49 +36,55 @@ class LevelStart:
   """What a level starts with, and what is left to the next one.
 
   Attributes:
+    whole: Pairs of a variable of `whiten_whole` and its value.
     whitening: The `WhiteningMap`.
-    cascades: The `CascadeStart` of what arrives and of what is factored out,
-      each `None` if there is no cascade, or one that stays as it is.
+    scaling: The `CascadeStart` of what is factored out, `None` if there is no
+      cascade, or one that stays as it is.
     log_likelihood: What the level adds, without the constant of the normal.
     noise: `[C]`, variances of rounding errors of what travels on.
-    batches: What travels on, `[N, H, W, C]`, to be read again and again.
+    batches: What travels on, to be read again and again: images `[N, H, W, C]`,
+      integers `[N]`, and perhaps classes, as `whole_whitening` takes them.
   """
 
+  whole: list[tuple[tf.Variable, Any]]
   whitening: whitening.WhiteningMap
-  cascades: tuple
+  scaling: cascade_start.CascadeStart | None
   log_likelihood: float
   noise: np.ndarray
   batches: Any
 
   def assign(self, level):
     """Puts the level there."""
+    for variable, value in self.whole:
+      variable.assign(tf.cast(value, variable.dtype))
     level.whiten.initialize(
         left=np.eye(self.whitening.scales.shape[0]),
         singular_values=self.whitening.scales,
         right=self.whitening.eigenvectors,
         shift=self.whitening.mean,
     )
-    scalings = level.scaling, level.factor_out.scaling
-    for scaling, start in zip(scalings, self.cascades, strict=True):
-      if start is not None:
-        scaling.initialize(*start)
+    if self.scaling is not None:
+      level.factor_out.scaling.initialize(*self.scaling)
 
 
-def level_start(level, batches, lipschitz, noise, planned):
+def level_start(level, batches, lipschitz, noise):
   """The `LevelStart` for images that arrive at the level, in batches.
 
-  `noise` `[C]` are variances of their rounding errors, `planned` the shares of
-  a budget that are taken, see `cascade_start`. `batches` are read several
-  times, unless they are few enough to be kept.
+  `noise` `[C]` are variances of their rounding errors. `batches`, as those of
+  `LevelStart`, are read several times, unless they are few enough to
+  be kept.
   """
-  arriving, before = _cascade(
-      level.scaling, batches, noise, planned, level.squeeze
-  )
-  scaled = _kept(_Mapped(batches, lambda x: _applied(before, x)))
-  if arriving is not None:
-    noise = noise * _largest_scale(arriving) ** 2
+  whole, log_det = [], 0.0
+  if level.whiten_whole is not None:
+    batches = _kept(batches)
+    whole, log_det = whole_whitening.whole_whitening(
+        level.whiten_whole.bijector, batches, lipschitz, _LEAST_TO_DIAGONAL
+    )
+    fixed = whole_whitening.with_weights(level.whiten_whole, whole)
+    batches = _kept(_Mapped(batches, _in_place_of_first(fixed)))
+    noise = _noise_after(whole, noise)
   best = whitening.whitening_map(
-      _moments(level, _Mapped(scaled, lambda pair: pair[0])),
+      _moments(level, batches),
       lipschitz,
       # Each channel of the squeezed image is one of each block.
       np.tile(noise, 4),
@@ -80,30 +93,42 @@ def level_start(level, batches, lipschitz, noise, planned):
   )
   split = _kept(
       _Mapped(
-          scaled,
-          lambda pair: level.factor_out.split(
-              best(level.squeeze.inverse(pair[0]))
+          batches,
+          lambda x, *rest: (
+              *level.factor_out.split(best(level.squeeze.inverse(x))), *rest
           ),
       )
   )
-  leaving, after = _cascade(
+  scaling, parts = _cascade(
       level.factor_out.scaling,
-      _Mapped(split, lambda pair: pair[1]),
+      _Mapped(split, lambda _, factored, *__: factored),
       best.noise,
-      planned,
   )
   height, width, _ = level.factor_out.event_shape
-  log_det = height * width * float(np.log(best.scales).sum())
-  log_det += image_batches.mean(log_dets for _, log_dets in scaled)
-  log_det += image_batches.mean(_terms(after, y) for _, y in split)
-  num_factored = level.factor_out.num_factored
+  log_det += height * width * float(np.log(best.scales).sum())
+  log_det += image_batches.mean(_terms(parts, y) for _, y, *_ in split)
   return LevelStart(
+      whole,
       best,
-      (arriving, leaving),
+      scaling,
       log_det,
-      best.noise[:-num_factored],
-      _Mapped(split, lambda pair: pair[0]),
+      best.noise[: -level.factor_out.num_factored],
+      _Mapped(split, lambda travelling, _, *rest: (travelling, *rest)),
   )
+
+
+def _in_place_of_first(bijector):
+  """Batches with images after a bijector, of classes if they are given."""
+
+  def function(x, examples, *classes):
+    maps = [tf.cast(c, x.dtype)[:, tf.newaxis, tf.newaxis] for c in classes]
+    return (
+        bijectors.inverse_and_log_det(bijector, tf.identity(x), *maps)[0],
+        examples,
+        *classes,
+    )
+
+  return function
 
 
 class _Mapped:
@@ -114,7 +139,7 @@ class _Mapped:
     self._function = function
 
   def __iter__(self):
-    return map(self._function, self._batches)
+    return (self._function(*batch) for batch in self._batches)
 
 
 def _kept(batches):
@@ -128,54 +153,33 @@ def _kept(batches):
   return kept
 
 
+def _noise_after(weights, noise):
+  """Variances of rounding errors after a map of images as a whole, `[C]`."""
+  eps = np.finfo(weights[0][0].dtype.as_numpy_dtype).eps
+  # Of the difference to the mean, of the matrix and of the sums.
+  matrices, inverses, means, _ = (value for _, value in weights)
+  after = []
+  for matrix, inverse, mean in zip(matrices, inverses, means, strict=True):
+    variances = np.square(inverse).sum(axis=1)
+    arriving = np.tile(noise, len(mean) // len(noise))
+    arriving += (2.0 * eps) ** 2 * (variances + mean**2)
+    after.append(np.square(matrix) @ arriving)
+  return np.reshape(after, [-1, len(noise)]).max(axis=0)
+
+
 def _terms(parts, y):
   """What factored images add to the log-likelihood, `[N]`."""
-  y, log_det = _applied(parts, y)
+  y, log_det = base.compose(bijectors.inverse_and_log_det, parts, y)
   squares = tf.reduce_sum(tf.square(tf.cast(y, tf.float64)), axis=[1, 2, 3])
   return tf.cast(log_det, tf.float64) - 0.5 * squares
 
 
-def _cascade(cascade, batches, noise, planned, squeeze=None):
-  """The `CascadeStart` of a cascade and its parts, if it gets one.
-
-  With `squeeze`, a whitening of squeezed images follows: it has to be better
-  off than without.
-  """
+def _cascade(cascade, batches, noise):
+  """The `CascadeStart` of a cascade and its parts, if it gets one."""
   if cascade is None or noise.max() > _LARGEST_NOISE:
     return None, []
-  x, before = _some(batches), dict(planned)
-  start = cascade_start.cascade_start(cascade, x, planned)
-  parts = cascade.parts_with(start)
-  if squeeze is not None:
-    scaled, log_det = _applied(parts, tf.constant(x))
-    gain = float(tf.reduce_mean(log_det)) - 0.5 * (
-        _log_volume(squeeze, scaled) - _log_volume(squeeze, x)
-    )
-    if not gain > 0:
-      planned.clear()
-      planned.update(before)
-      return None, []
-  return start, parts
-
-
-def _log_volume(squeeze, x):
-  """Log-determinant of the covariance of blocks, for all of an image."""
-  blocks = np.asarray(squeeze.inverse(tf.identity(x)), np.float64)
-  rows = blocks.reshape([-1, blocks.shape[-1]])
-  values = np.linalg.eigvalsh(np.atleast_2d(np.cov(rows.T)))
-  positions = blocks.shape[1] * blocks.shape[2]
-  return positions * np.log(np.maximum(values, _LARGEST_NOISE)).sum()
-
-
-def _largest_scale(start):
-  """The most that a cascade makes of a rounding error, of each channel."""
-  return np.exp(np.sum(start.log_scales, axis=0) + np.sum(start.log_slopes))
-
-
-def _applied(parts, x):
-  """Images after a cascade, and the log-determinant of each, `[N]`."""
-  x, log_det = base.compose(bijectors.inverse_and_log_det, parts, x)
-  return x, tf.broadcast_to(log_det, tf.shape(x)[:1])
+  start = cascade_start.cascade_start(cascade, _some(batches))
+  return start, cascade.parts_with(start)
 
 
 def _some(batches):
@@ -229,7 +233,7 @@ def _moments(level, batches):
       tf.TensorSpec([], tf.int32),
   )
   number = -1
-  for number, batch in enumerate(batches):
+  for number, (batch, *_) in enumerate(batches):
     read(batch, tf.constant(number))
   _check_read(number + 1)
   if num_replicas > 1:

@@ -23,6 +23,9 @@ __all__ = [
     'log_constant',
 ]
 
+# Of a matrix whose singular values take long.
+_MANY_ROWS = 256
+
 
 class LipschitzBounds(NamedTuple):
   """Upper bounds of the Lipschitz constants of a bijector, in both directions.
@@ -143,8 +146,15 @@ def largest_singular_value(matrix):
   matrix = np.asarray(tf.cast(matrix, tf.float64))
   if not np.all(np.isfinite(matrix)):
     return math.inf
-  norm = float(np.linalg.norm(matrix, ord=2))
-  return norm * (1.0 + max(matrix.shape) * 2.0**-52)
+  size = max(matrix.shape)
+  largest = np.max(np.abs(matrix), initial=0.0)
+  if min(matrix.shape) < _MANY_ROWS or not largest:
+    return float(np.linalg.norm(matrix, ord=2)) * (1.0 + size * 2.0**-52)
+  # Eigenvalues of the Gram matrix take a fifth of the time of singular values;
+  # each of its numbers has `size` roundings of up to the norm's square.
+  scaled = matrix / largest
+  square = np.linalg.eigvalsh(scaled @ scaled.T)[-1]
+  return float(largest * np.sqrt(square) * (1.0 + size**2 * 2.0**-52))
 
 
 def coupling_norm(c, d):

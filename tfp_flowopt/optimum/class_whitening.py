@@ -12,6 +12,8 @@ _TO_DIAGONAL = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
 _TO_COMMON = (0.0, 0.003, 0.01, 0.03, *np.linspace(0.1, 1.0, 10).tolist())
 # Least variance in a direction, of that of columns.
 _LEAST = 1e-6
+# Of the squares of float64 sums.
+_ROUNDING = 1e-12
 
 
 class ClassMoments:
@@ -58,15 +60,17 @@ class ClassMoments:
     """Number of vectors of each class, `[K]`."""
     return self._counts.sum(axis=0)
 
-  def maps(self):
-    """The `A_k`, `[K, D, D]`, and the `b_k`, `[K, D]`.
+  def maps(self, least=0.0):
+    """The `A_k`, `[K, D, D]`, and the `b_k`, `[K, D]`, with `a >= least`.
 
-    A class without vectors has the common ones. A `ValueError` if all vectors
-    are equal.
+    A class without vectors has the common ones.
     """
     counts, means, scatters = self._statistics(slice(None))
+    if not scatters.any():  # equal vectors stay as they are
+      return np.tile(np.eye(means.shape[1]), [len(counts), 1, 1]), means
     to_diagonal, to_common = self._shrinkages()
-    whiten = _Root(scatters.sum(axis=0) / counts.sum(), to_diagonal).matrix
+    to_diagonal = max(to_diagonal, least)
+    whiten = _Root(scatters.sum(axis=0) / counts.sum()).matrix(to_diagonal)
     maps = np.tile(whiten, [len(counts), 1, 1])
     if to_common < 1.0:
       for k in np.flatnonzero(counts):
@@ -98,12 +102,14 @@ class ClassMoments:
     if train.sum() < 2 or not held_out.any():
       return _TO_DIAGONAL[-1], _TO_COMMON[-1]
     others = _about(held_out, self._sums[1], self._squares[1], means)
-    root = _Root(scatters.sum(axis=0) / train.sum(), 0.0)
+    root = _Root(scatters.sum(axis=0) / train.sum())
     seen = root.seen(others.sum(axis=0) / held_out.sum())
     to_diagonal = max(
         _TO_DIAGONAL, key=lambda a: _log_likelihood(root.shrunk(a), seen)
     )
-    whiten = _Root(root.covariance, to_diagonal).matrix
+    if len(train) == 1:  # its own covariance is the common one
+      return to_diagonal, _TO_COMMON[-1]
+    whiten = root.matrix(to_diagonal)
     gains = np.zeros(len(_TO_COMMON))
     for k in np.flatnonzero(train * held_out):
       own, other = (
@@ -122,19 +128,21 @@ class ClassMoments:
 class _Root:
   """`((1 - a) R + a diag(R))^(-1/2)`, by the eigenvectors of correlations."""
 
-  def __init__(self, covariance, to_diagonal):
+  def __init__(self, covariance):
     variances = np.diag(covariance)
     if not variances.any():
-      raise ValueError('Argument `data` must vary, got equal images.')
-    self.covariance = covariance
+      covariance = np.eye(len(variances))
+      variances = np.diag(covariance)
     self._scales = np.sqrt(np.maximum(variances, _LEAST * variances.max()))
     self._values, self._basis = np.linalg.eigh(self._correlations(covariance))
-    self.matrix = (
-        (self._basis / np.sqrt(self.shrunk(to_diagonal))) @ self._basis.T
-    ) / self._scales
 
   def _correlations(self, covariance):
     return covariance / np.outer(self._scales, self._scales)
+
+  def matrix(self, to_diagonal):
+    """The root."""
+    roots = np.sqrt(self.shrunk(to_diagonal))
+    return ((self._basis / roots) @ self._basis.T) / self._scales
 
   def shrunk(self, to_diagonal):
     """Variances along the eigenvectors."""
@@ -161,4 +169,8 @@ def _about(counts, sums, squares, means):
   own = counts[:, np.newaxis, np.newaxis] * np.einsum(
       'ki,kj->kij', means, means
   )
-  return squares - cross - np.swapaxes(cross, 1, 2) + own
+  scatters = squares - cross - np.swapaxes(cross, 1, 2) + own
+  # What is left of constant columns is rounding.
+  total = np.einsum('kii->ki', squares)
+  varies = np.einsum('kii->ki', scatters) > _ROUNDING * total
+  return scatters * (varies[:, np.newaxis] * varies[:, :, np.newaxis])

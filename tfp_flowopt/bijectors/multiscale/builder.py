@@ -6,6 +6,7 @@ import numpy as np
 
 from tfp_flowopt.bijectors import act_norm
 from tfp_flowopt.bijectors import additive_coupling
+from tfp_flowopt.bijectors import dense_affine
 from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import scaling_cascade
@@ -13,6 +14,7 @@ from tfp_flowopt.bijectors.multiscale import factor_out
 from tfp_flowopt.bijectors.multiscale import flow_couplings
 from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.bijectors.multiscale import separate_steps
+from tfp_flowopt.bijectors.multiscale import whole_images
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -34,38 +36,41 @@ _LINEAR_LIPSCHITZ = 1.0
 # docs/lipschitz.md.
 _COUPLING_SHARE = 0.3
 _SHARE_RATIO = 1.0 / 3.0
+# Numbers of the images that are whitened as a whole, at most: eigenvectors of
+# matrices of this size take some 10 s.
+_LARGEST_WHOLE = 3200
 # No coupling gets more, in nats, however few there are to share a budget: a
 # network of constant 4 needs no more, one of 1e5 would only be hard to train.
 _LARGEST_COUPLING = 2.25
 
 
-def build_levels(config, event_shape, conditioning_channels, monitor):
+def build_levels(config, event_shape, conditioning, monitor):
   """The finest `FlowLevel` of a flow, which holds the others.
 
-  `event_shape` is a list `[H, W, C]`, `conditioning_channels` 0 for none, and
-  `monitor` the `ReconstructionMonitor` of the steps. A `ValueError` if the
-  budget is too small for the rounding alone, or if a coupling of the user's
-  does not keep to its share.
+  `event_shape` is a list `[H, W, C]`, `conditioning` the `Conditioning` or
+  `None`, and `monitor` the `ReconstructionMonitor` of the steps. A `ValueError`
+  if the budget is too small for the rounding alone, or if a coupling of the
+  user's does not keep to its share.
   """
   # Of each level: the shape of its squeezed images, how many of their channels
-  # are factored out, and the cascades of what arrives and of what leaves.
-  shapes, factored, cascades, arriving = [], [], [], None
+  # are factored out, and the cascade of these.
+  shapes, factored, cascades = [], [], []
   height, width, travelling = event_shape
   for index in range(config.num_levels):
     height, width, channels = height // 2, width // 2, 4 * travelling
     travelling = channels // 2 if index + 1 < config.num_levels else 0
     shapes.append([height, width, channels])
     factored.append(channels - travelling)
-    leaving = _cascade(config, height, width, factored[-1])
-    cascades.append((arriving, leaving))
-    arriving = _cascade(config, height, width, travelling)
+    cascades.append(_cascade(config, height, width, factored[-1]))
   shares = [None] * config.num_levels
-  log_slopes = [(None, None)] * config.num_levels
+  log_slopes = [None] * config.num_levels
   if config.lipschitz_budget is not None:
     shares, log_slopes = _shared_budget(config, cascades)
 
   rng = np.random.default_rng(config.seed)
-  couplings = flow_couplings.FlowCouplings(config, conditioning_channels, rng)
+  couplings = flow_couplings.FlowCouplings(
+      config, conditioning.num_channels if conditioning else 0, rng
+  )
   steps = [
       _steps(config, shape, share, couplings, rng)
       for shape, share in zip(shapes, shares, strict=True)
@@ -73,17 +78,11 @@ def build_levels(config, event_shape, conditioning_channels, monitor):
   level = None
   for index in reversed(range(config.num_levels)):
     own_steps, restore = steps[index]
-    scaling_of_arriving, scaling_of_leaving = (
-        cascade
-        and scaling_cascade.ScalingCascade(
-            *cascade,
-            log_slopes=own_slopes,
-            log_range=config.log_range,
-            dtype=config.dtype,
-        )
-        for cascade, own_slopes in zip(
-            cascades[index], log_slopes[index], strict=True
-        )
+    scaling = cascades[index] and scaling_cascade.ScalingCascade(
+        *cascades[index],
+        log_slopes=log_slopes[index],
+        log_range=config.log_range,
+        dtype=config.dtype,
     )
     if config.coupling_fn or config.conditioner_fn:
       repeated = separate_steps.SeparateSteps(own_steps)
@@ -97,29 +96,45 @@ def build_levels(config, event_shape, conditioning_channels, monitor):
         repeated,
         restore,
         factor_out.FactorOut(
-            shapes[index], factored[index], level, scaling_of_leaving
+            shapes[index], factored[index], level, scaling
         ),
-        scaling_of_arriving,
+        _whole(config, shapes[index], conditioning) if level is None else None,
     )
   return level
+
+
+def _whole(config, shape, conditioning):
+  """The whitening of the coarsest images as a whole, if there is one."""
+  size = math.prod(shape)
+  is_coarse = config.whitening == 'coarse' and config.num_levels > 1
+  if not is_coarse or size > _LARGEST_WHOLE:
+    return None
+  height, width, channels = shape
+  num_classes = conditioning and conditioning.num_classes
+  if num_classes and num_classes * size**2 > _LARGEST_WHOLE**2:
+    num_classes = None
+  return whole_images.WholeImages(
+      dense_affine.DenseAffine(size, num_classes, config.dtype),
+      [2 * height, 2 * width, channels // 4],
+  )
 
 
 def _shared_budget(config, cascades):
   """What each coupling of a flow may use of its budget, and what is left.
 
-  Couplings have fixed shares, which fall from level to level. The rest is one
-  `LipschitzBudget` of the log-slopes of all cascades: training shares it out,
-  along each path through the levels. A `ValueError` if nothing is left.
+  Couplings have fixed shares, which fall from level to level. The rest is a
+  `LipschitzBudget` for the cascade of each level, whose slopes share it as
+  training says: along the path of what is factored out there, the constants of
+  the couplings that it has passed are taken. A `ValueError` if nothing is left.
 
   Args:
     config: `ImageFlowConfig` with a budget.
-    cascades: For each level, a pair of the channels and tile sizes of the
-      cascade of what arrives there (`None` at the first), and of that of what
-      is factored out. Not looked at in a flow without cascades.
+    cascades: For each level, the channels and tile sizes of its cascade. Not
+      looked at in a flow without cascades.
 
   Returns:
     For each level, the logarithm of the Lipschitz constants that one coupling
-    may have; and a pair of the `LogSlopes` of its cascades, or `None`.
+    may have; and the `LogSlopes` of its cascade, or `None`.
   """
   weights = _SHARE_RATIO ** np.arange(config.num_levels)
   share = _COUPLING_SHARE if config.tile_sizes else 1.0
@@ -131,34 +146,26 @@ def _shared_budget(config, cascades):
       for weight in (weights / weights.sum()).tolist()
   ]
   if not config.tile_sizes:
-    return of_coupling, [(None, None)] * config.num_levels
-  budget = budget_lib.LipschitzBudget(config.lipschitz_budget)
-  log_slopes, fixed, passed, num_passed = [], 0.0, [], 0
-  for (arriving, leaving), log_lipschitz in zip(
-      cascades, of_coupling, strict=True
-  ):
+    return of_coupling, [None] * config.num_levels
+  log_slopes, fixed = [], 0.0
+  for cascade, log_lipschitz in zip(cascades, of_coupling, strict=True):
     fixed += config.num_steps * log_lipschitz
-    slopes = tuple(
-        cascade and log_slopes_lib.LogSlopes(
-            scaling_cascade.num_log_slopes(*cascade), dtype=config.dtype
-        )
-        for cascade in (arriving, leaving)
-    )
-    log_slopes.append(slopes)
-    if arriving is not None:
-      passed.append(slopes[0])
-      num_passed += scaling_cascade.num_scalings(*arriving)
     # The certificate of each scaling has the safety factor.
-    num_scalings = num_passed + scaling_cascade.num_scalings(*leaving)
-    fixed_and_safety = fixed + num_scalings * math.log(
-        rounding.inflation(config.dtype)
+    fixed_and_safety = fixed + scaling_cascade.num_scalings(*cascade) * (
+        math.log(rounding.inflation(config.dtype))
     )
     if not fixed_and_safety < config.lipschitz_budget:
       raise ValueError(
           'Argument `lipschitz_budget` must be more: couplings and rounding '
           f'take {fixed_and_safety:.3g}, got {config.lipschitz_budget}.'
       )
-    budget.add_path([*passed, slopes[1]], fixed_and_safety)
+    log_slopes.append(
+        log_slopes_lib.LogSlopes(
+            scaling_cascade.num_log_slopes(*cascade), dtype=config.dtype
+        )
+    )
+    budget = budget_lib.LipschitzBudget(config.lipschitz_budget)
+    budget.add_path(log_slopes[-1:], fixed_and_safety)
   return of_coupling, log_slopes
 
 

@@ -6,9 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import scaling_cascade
 from tfp_flowopt.bijectors.multiscale import flat_latents
-from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
@@ -138,32 +136,16 @@ class FactorOut(flat_latents.FlatLatents):
   def _inverse_and_log_det(self, y, conditioning=None):
     y = base.check_event(y, self._event_shape, self.name)
     travelling, factored = self.split(y)
-    both = None
-    if isinstance(self._scaling, scaling_cascade.ScalingCascade) and isinstance(
-        self._next_level, flow_level.FlowLevel
-    ):
-      both = self._scaling.inverse_beside(
-          self._next_level.scaling, factored, travelling
-      )
-    if both is None:
-      factored, log_det = self._scaled(base.inverse_and_log_det, factored)
-    else:
-      (factored, log_det), (travelling, more) = both
-      log_det += more
+    factored, log_det = self._scaled(base.inverse_and_log_det, factored)
     size = math.prod(self._event_shape[:2]) * self._num_factored
     factored = tf.reshape(
         factored, tf.concat([tf.shape(y)[:-3], [size]], axis=0)
     )
     if self._next_level is None:
       return factored, log_det
-    if both is None:
-      travelling, next_log_det = base.inverse_and_log_det(
-          self._next_level, travelling, conditioning
-      )
-    else:
-      travelling, next_log_det = self._next_level.inverse_after_scaling(
-          travelling, conditioning
-      )
+    travelling, next_log_det = base.inverse_and_log_det(
+        self._next_level, travelling, conditioning
+    )
     x = tf.concat([travelling, factored], axis=-1)
     return x, log_det + next_log_det
 

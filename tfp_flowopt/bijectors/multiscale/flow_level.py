@@ -18,23 +18,22 @@ class FlowLevel(flat_latents.FlatLatents):
   In direction `inverse`, from an image to a flat latent:
 
   ```none
-  scaling -> squeeze -> whiten -> (ActNorm -> 1x1 -> couplings) x K -> restore
-         -> factor out
+  whiten as a whole -> squeeze -> whiten -> (ActNorm -> 1x1 -> couplings) x K
+         -> restore -> factor out
   ```
 
-  `scaling`, of the channels that came from a finer level, and that of
-  `factor_out`, of those that leave, scale them by their local energy. `whiten`
-  is the linear map that `initialize_at_optimum` puts at the closed-form
-  optimum. The steps rotate the channels between couplings; `restore` undoes
-  their rotations, so that the order of the whitened channels (by eigenvalue) is
-  known where they are factored out. What travels on is the image that the next
-  level (`factor_out.next_level`) sees. So does `conditioning`,
-  `[..., H, W, F]` or `[..., 1, 1, F]`, at half the resolution.
+  `whiten` is the linear map of each position that `initialize_at_optimum` puts
+  at the closed-form optimum; before it, at the coarsest level, `whiten_whole`
+  is that of all positions together. The steps rotate the channels between
+  couplings; `restore` undoes their rotations, so that the order of the whitened
+  channels (by eigenvalue) is known where they are factored out. What travels on
+  is the image that the next level (`factor_out.next_level`) sees. So does
+  `conditioning`, `[..., H, W, F]` or `[..., 1, 1, F]`, at half the resolution.
 
-  `ImageFlow` trains neither `whiten` nor `restore`. In `A = U diag(s) V^T` of
-  images, `s` differs by factors of hundreds: turning `V` by an angle `a`
-  changes a latent of unit variance by up to `a max(s) / min(s)`. The steps come
-  after whitening, where it is about `a`, so one learning rate suits all of
+  `ImageFlow` trains neither of the whitenings, nor `restore`. In `A = U diag(s)
+  V^T` of images, `s` differs by factors of hundreds: turning `V` by an angle
+  `a` changes a latent of unit variance by up to `a max(s) / min(s)`. The steps
+  come after whitening, where it is about `a`, so one learning rate suits all of
   them.
   """
 
@@ -45,7 +44,7 @@ class FlowLevel(flat_latents.FlatLatents):
       steps,
       restore,
       factor_out,
-      scaling=None,
+      whiten_whole=None,
       validate_args=False,
       name='flow_level',
   ):
@@ -57,7 +56,8 @@ class FlowLevel(flat_latents.FlatLatents):
       steps: `RepeatedSteps` of bijectors of images.
       restore: `InvertibleConv1x1`.
       factor_out: `FactorOut`.
-      scaling: `ScalingCascade` of the images that arrive; by default none.
+      whiten_whole: Linear bijector of the images that arrive, as a whole; by
+        default none.
       validate_args: Python `bool`.
       name: Python `str`.
 
@@ -66,8 +66,8 @@ class FlowLevel(flat_latents.FlatLatents):
     """
     parameters = dict(locals())
     names = ['squeeze', 'whiten', 'steps', 'restore', 'factor_out']
-    if scaling is not None:
-      names.append('scaling')
+    if whiten_whole is not None:
+      names.append('whiten_whole')
     for key in names:
       arguments.check_instance(
           key, parameters[key], tfp.bijectors.Bijector, 'a bijector'
@@ -78,7 +78,7 @@ class FlowLevel(flat_latents.FlatLatents):
       self._repeated_steps = steps
       self._restore = restore
       self._factor_out = factor_out
-      self._scaling = scaling
+      self._whiten_whole = whiten_whole
       super().__init__(whiten.dtype, parameters, name)
 
   @property
@@ -120,9 +120,9 @@ class FlowLevel(flat_latents.FlatLatents):
     return self._factor_out
 
   @property
-  def scaling(self):
-    """The `ScalingCascade` of the images that arrive, or `None`."""
-    return self._scaling
+  def whiten_whole(self):
+    """The linear map of images as a whole, or `None`."""
+    return self._whiten_whole
 
   @property
   def parts_after_whitening(self):
@@ -136,9 +136,9 @@ class FlowLevel(flat_latents.FlatLatents):
 
   @property
   def parts_before_steps(self):
-    """Scaling, squeeze and `whiten`, in the order of `inverse`."""
-    scaling = [] if self._scaling is None else [self._scaling]
-    return [*scaling, self._squeeze, self._whiten]
+    """`whiten_whole`, squeeze and `whiten`, in the order of `inverse`."""
+    whole = [] if self._whiten_whole is None else [self._whiten_whole]
+    return [*whole, self._squeeze, self._whiten]
 
   def halved(self, conditioning):
     """Conditioning as the steps and the next level see it: means of 2 by 2.
@@ -157,14 +157,9 @@ class FlowLevel(flat_latents.FlatLatents):
   def _inverse_and_log_det(self, y, conditioning=None):
     return self._evaluate(base.inverse_and_log_det, 1, y, conditioning)
 
-  def inverse_after_scaling(self, y, conditioning=None):
-    """What `inverse` does after `scaling`, and its log-determinant."""
-    return self._evaluate(base.inverse_and_log_det, 1, y, conditioning, False)
-
-  def _evaluate(self, evaluate, order, x, conditioning, scaling=True):
-    before = self.parts_before_steps
+  def _evaluate(self, evaluate, order, x, conditioning):
     parts = [
-        *(before if scaling else before[-2:]),
+        *self.parts_before_steps,
         self._repeated_steps,
         self._restore,
         self._factor_out,

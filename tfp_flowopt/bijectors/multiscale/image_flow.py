@@ -117,18 +117,17 @@ class ImageFlow(flat_latents.FlatLatents):
     }
     with tf.name_scope(name) as name:
       self._config = config
-      self._conditioning, channels = None, 0
+      self._conditioning = None
       if config.conditioning is not None:
         self._conditioning = conditioning_lib.Conditioning(
             config.conditioning, event_shape
         )
-        channels = self._conditioning.num_channels
       self._event_shape = event_shape
       self._monitor = reconstruction_monitor.ReconstructionMonitor(
           config.tolerance
       )
       self._top_level = builder.build_levels(
-          config, event_shape.as_list(), channels, self._monitor
+          config, event_shape.as_list(), self._conditioning, self._monitor
       )
       self._marginals, self._before_levels = storeys.build_storeys(
           config, event_shape, self._conditioning

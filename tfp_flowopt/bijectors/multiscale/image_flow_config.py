@@ -12,6 +12,7 @@ from tfp_flowopt.internal import arguments
 
 __all__ = ['ImageFlowConfig']
 
+_WHITENING = Literal['pointwise', 'coarse', 'dense']
 _MEMORY = Literal['auto', 'reversible', 'stored', 'unrolled']
 
 
@@ -51,11 +52,13 @@ class ImageFlowConfig:
       with values of their own, such as a background; not for photographs.
     marginal_knots: Number of knots of these curves, more than `2**bits` values.
     whitening: What is whitened before training. `'pointwise'`: the channels of
-      each level, the same at all positions, for images of any size and content.
-      `'dense'`: first the image as a whole (`DenseAffine`), each class by a map
-      of its own; and curves are those of each position. For images of a common
-      layout, such as centred digits or faces: at most 2**25 numbers
-      `K (H W C)^2`, `K` classes.
+      each level, the same at all positions. `'coarse'`: then the images of the
+      coarsest of several levels as a whole, too (`DenseAffine`), where these
+      have at most 3200 numbers: what is far apart in an image goes together in
+      samples. Both are for images of any size and content. `'dense'`: first the
+      image as a whole (`DenseAffine`), each class by a map of its own; and
+      curves are those of each position. For images of a common layout, such as
+      centred digits or faces: at most 2**25 numbers `K (H W C)^2`, `K` classes.
     conditioning: What the flow is conditioned on. A number of classes, for
       integer labels `[...]`; the shape `[F]` of vectors, or `[H, W, F]` of
       feature maps. By default nothing.
@@ -95,7 +98,7 @@ class ImageFlowConfig:
   log_range: float = 1.0
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
-  whitening: Literal['pointwise', 'dense'] = 'pointwise'
+  whitening: _WHITENING = 'coarse'
   conditioning: Any = None
   memory: _MEMORY = 'auto'
   tolerance: float = 1e-4
@@ -142,7 +145,7 @@ class ImageFlowConfig:
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
-    put('whitening', arguments.check_choice, ('pointwise', 'dense'))
+    put('whitening', arguments.check_choice, get_args(_WHITENING))
     put('memory', arguments.check_choice, get_args(_MEMORY))
     put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:

@@ -53,7 +53,7 @@ def build_storeys(config, event_shape, conditioning):
       raise ValueError(
           "Argument `whitening`: 'dense' keeps matrices of at most "
           f'{_LARGEST} numbers, and {num_classes or 1} of images of shape '
-          f"{event_shape} have {(num_classes or 1) * size**2}: 'pointwise' is "
+          f"{event_shape} have {(num_classes or 1) * size**2}: 'coarse' is "
           'for images of any size.'
       )
     storeys['whiten'] = of_vectors(
