@@ -1,5 +1,7 @@
 """Our flows of images of digits, beside flows of vectors."""
 
+import math
+
 from harness import serving
 import numpy as np
 
@@ -7,6 +9,8 @@ from arms import vectors_flowopt
 import tfp_flowopt as fo
 
 _SIDE = 8
+# Each test image once; after them come other draws of noise.
+_NUM_LOCAL = 397
 
 
 class Digits(vectors_flowopt.Vectors):
@@ -34,6 +38,26 @@ class Digits(vectors_flowopt.Vectors):
     return distribution, -np.log(2.0) * x[0].size * (
         bits - self._settings['bits']
     )
+
+  def train(self):
+    """Also logarithms of Lipschitz constants: to images, and to latents.
+
+    Certified ones of the non-linear part and of the whole flow, and the largest
+    local ones at the test images.
+    """
+    values, flow = super().train(), self._distribution.bijector
+    x, c = (part[:_NUM_LOCAL] for part in self._given('test'))
+    constants = {
+        'nonlinear': flow.bounds_by_part().nonlinear,
+        'whole': fo.lipschitz.lipschitz_bounds(flow),
+        'local': fo.diagnostics.local_lipschitz(
+            flow, x, bijector_kwargs={'conditioning': c}
+        ),
+    }
+    return values | {
+        f'log_{name}': [math.log(np.max(constant)) for constant in pair]
+        for name, pair in constants.items()
+    }
 
   def draw(self, num, path):
     """Writes draws `[K, num, D]` of each class."""
