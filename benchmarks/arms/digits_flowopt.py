@@ -40,24 +40,10 @@ class Digits(vectors_flowopt.Vectors):
     )
 
   def train(self):
-    """Also logarithms of Lipschitz constants: to images, and to latents.
-
-    Certified ones of the non-linear part and of the whole flow, and the largest
-    local ones at the test images.
-    """
-    values, flow = super().train(), self._distribution.bijector
+    """Also `constants` of the flow, the local ones at all test images."""
+    values = super().train()
     x, c = (part[:_NUM_LOCAL] for part in self._given('test'))
-    constants = {
-        'nonlinear': flow.bounds_by_part().nonlinear,
-        'whole': fo.lipschitz.lipschitz_bounds(flow),
-        'local': fo.diagnostics.local_lipschitz(
-            flow, x, bijector_kwargs={'conditioning': c}
-        ),
-    }
-    return values | {
-        f'log_{name}': [math.log(np.max(constant)) for constant in pair]
-        for name, pair in constants.items()
-    }
+    return values | constants(self._distribution.bijector, x, c)
 
   def draw(self, num, path):
     """Writes draws `[K, num, D]` of each class."""
@@ -69,6 +55,25 @@ class Digits(vectors_flowopt.Vectors):
         bijector_kwargs={'conditioning': labels},
     )
     np.save(path, np.reshape(draws, [num_classes, num, -1]))
+
+
+def constants(flow, x, c):
+  """Logarithms of Lipschitz constants: to images, and to latents.
+
+  Certified ones of the non-linear part and of the whole flow, and the largest
+  local ones at images of classes.
+  """
+  pairs = {
+      'nonlinear': flow.bounds_by_part().nonlinear,
+      'whole': fo.lipschitz.lipschitz_bounds(flow),
+      'local': fo.diagnostics.local_lipschitz(
+          flow, x, bijector_kwargs={'conditioning': c}
+      ),
+  }
+  return {
+      f'log_{name}': [math.log(np.max(constant)) for constant in pair]
+      for name, pair in pairs.items()
+  }
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Tables and cells in Markdown."""
 
 import math
+import statistics
 
 
 def table(header, rows):
@@ -30,6 +31,14 @@ def columns(cells, names, items, *more):
 def value(x, spec='.3f', missing='not finite'):
   """A number; something else for one that is not finite or missing."""
   return format(x, spec) if x is not None and math.isfinite(x) else missing
+
+
+def mean_and_range(values, spec):
+  """The mean of numbers, and the lowest and the highest if there are more."""
+  mean = format(statistics.mean(values), spec)
+  if len(values) == 1:
+    return mean
+  return f'{mean} ({min(values):{spec}} to {max(values):{spec}})'
 
 
 def error(x):
