@@ -27,7 +27,7 @@ def table(results):
             format(_mean(runs, name), '.3f')
             for name in ('start_bits_per_dim', 'bits_per_dim')
         ),
-        markdown.mean_and_range(costs, '+.3f'),
+        '' if budget is None else markdown.mean_and_range(costs, '+.3f'),
         markdown.mean_and_range([run['agreement'] for run in runs], '.1%'),
         *(
             ' / '.join(f'{_mean(runs, name, way):.1f}' for way in (0, 1))
@@ -65,7 +65,10 @@ def picture(records):
       100 * _mean(runs, 'accuracy_of_real'), color=_GREY, linestyle='--',
       linewidth=2.0, label='real test digits',
   )
-  samples.set_ylabel('recognised as their class, %')
+  lowest = 100 * min(run['agreement'] for run in runs)
+  samples.set(
+      ylabel='recognised as their class, %', ylim=(min(95, lowest - 1), 100)
+  )
 
   for name, *style in (
       ('log_whole', _RED, '-', 's', 'certified: whole flow'),
@@ -76,18 +79,28 @@ def picture(records):
   constants.set(ylabel='log Lipschitz constant to latents', ylim=(0, None))
 
   places = _places(found)
+  budgets = [x for x in places if x is not None]
+  constants.plot([places[x] for x in budgets], budgets, ':', color=_GREY,
+                 zorder=1, label='the budget itself')
   for axes in panels:
     axes.set_xticks(
         list(places.values()), [markdown.value(x, 'g', 'none') for x in places]
     )
     axes.set_xlabel('Lipschitz budget, nats')
-    axes.axvline(places[None] - _GAP / 2, color='0.8', linewidth=0.8)
+    axes.axvline(
+        places[None] - _GAP / 2, ymax=0.68, color='0.8', linewidth=0.8
+    )
     axes.grid(axis='y', alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
-    low, high = axes.get_ylim()
-    # Room for the legend.
-    axes.set_ylim(low, high + 0.3 * (high - low))
-    axes.legend(loc='upper left', fontsize=9, frameon=False)
+    if axes is not samples:
+      low, high = axes.get_ylim()
+      # Room for the legend.
+      axes.set_ylim(low, high + 0.4 * (high - low))
+    axes.legend(
+        loc='lower left' if axes is samples else 'upper left',
+        fontsize=9,
+        frameon=False,
+    )
   return drawn
 
 
@@ -112,7 +125,7 @@ def _places(found):
 
 
 def _curve(axes, found, name, color, line, marker, label, scale=1, way=None):
-  """The mean over seeds, and each seed as a thin line; none stands apart."""
+  """The mean over seeds; with a marker each seed, too; none stands apart."""
   places, seeds = _places(found), list(found[None])
 
   def plot(chosen, **style):
@@ -124,7 +137,7 @@ def _curve(axes, found, name, color, line, marker, label, scale=1, way=None):
     axes.plot(*none, color=color, **{**style, 'marker': marker or '_',
                                      'label': None})
 
-  for seed in seeds:
+  for seed in seeds if marker else ():
     plot([seed], linewidth=0.8, alpha=0.35, markersize=2)
   plot(seeds, linewidth=2.0, marker=marker, markersize=5, label=label)
 

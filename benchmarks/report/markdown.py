@@ -1,7 +1,6 @@
 """Tables and cells in Markdown."""
 
 import math
-import statistics
 
 
 def table(header, rows):
@@ -35,7 +34,7 @@ def value(x, spec='.3f', missing='not finite'):
 
 def mean_and_range(values, spec):
   """The mean of numbers, and the lowest and the highest if there are more."""
-  mean = format(statistics.mean(values), spec)
+  mean = format(sum(values) / len(values), spec)
   if len(values) == 1:
     return mean
   return f'{mean} ({min(values):{spec}} to {max(values):{spec}})'

@@ -51,6 +51,7 @@ def test_the_table_has_costs_of_the_same_seed():
       '| 2 | 2.000 | 2.000 | +0.375 (+0.375 to +0.375) | '
       '91.0% (90.0% to 92.0%) | 3.0 / 4.0 | 5.0 / 6.0 | 1.0 / 2.5 |'
   )
+  assert table[-1].startswith('| none | 2.000 | 1.625 |  | 91.0%')
 
 
 def test_the_picture_has_means_of_seeds_and_none_apart(tmp_path):
@@ -77,6 +78,7 @@ def test_the_picture_has_means_of_seeds_and_none_apart(tmp_path):
       'certified: whole flow': [6.0, 6.0],
       'certified: non-linear part': [4.0, 4.0],
       'measured: whole flow': [2.5, 2.5],
+      'the budget itself': [2.0, 7.0],
   }
 
 
