@@ -267,6 +267,16 @@ SUITES = {
             ('normflows', 'peer', 1e-3, 1000, {}),
         ]}, (0, 1, 2))],
     ),
+    'budget_trade': Suite(
+        'what a Lipschitz budget costs and buys: digits, given the class',
+        [Cases('digits', {
+            'arm': 'ours', 'kind': 'image', 'rate': 3e-3, 'train_steps': 1000,
+            'draws': 200, 'batch_size': 128, 'num_threads': 1,
+        }, {'flow': [
+            {**_DIGITS, 'lipschitz_budget': budget}
+            for budget in (2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, None)
+        ]}, (0, 1, 2))],
+    ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {

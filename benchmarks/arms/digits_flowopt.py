@@ -1,5 +1,7 @@
 """Our flows of images of digits, beside flows of vectors."""
 
+import math
+
 from harness import serving
 import numpy as np
 
@@ -7,6 +9,8 @@ from arms import vectors_flowopt
 import tfp_flowopt as fo
 
 _SIDE = 8
+# Each test image once; after them come other draws of noise.
+_NUM_LOCAL = 397
 
 
 class Digits(vectors_flowopt.Vectors):
@@ -35,6 +39,12 @@ class Digits(vectors_flowopt.Vectors):
         bits - self._settings['bits']
     )
 
+  def train(self):
+    """Also `constants` of the flow, the local ones at all test images."""
+    values = super().train()
+    x, c = (part[:_NUM_LOCAL] for part in self._given('test'))
+    return values | constants(self._distribution.bijector, x, c)
+
   def draw(self, num, path):
     """Writes draws `[K, num, D]` of each class."""
     num_classes = self._arrays['train_c'].shape[1]
@@ -45,6 +55,25 @@ class Digits(vectors_flowopt.Vectors):
         bijector_kwargs={'conditioning': labels},
     )
     np.save(path, np.reshape(draws, [num_classes, num, -1]))
+
+
+def constants(flow, x, c):
+  """Logarithms of Lipschitz constants: to images, and to latents.
+
+  Certified ones of the non-linear part and of the whole flow, and the largest
+  local ones at images of classes.
+  """
+  pairs = {
+      'nonlinear': flow.bounds_by_part().nonlinear,
+      'whole': fo.lipschitz.lipschitz_bounds(flow),
+      'local': fo.diagnostics.local_lipschitz(
+          flow, x, bijector_kwargs={'conditioning': c}
+      ),
+  }
+  return {
+      f'log_{name}': [math.log(np.max(constant)) for constant in pair]
+      for name, pair in pairs.items()
+  }
 
 
 if __name__ == '__main__':

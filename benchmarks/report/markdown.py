@@ -32,6 +32,14 @@ def value(x, spec='.3f', missing='not finite'):
   return format(x, spec) if x is not None and math.isfinite(x) else missing
 
 
+def mean_and_range(values, spec):
+  """The mean of numbers, and the lowest and the highest if there are more."""
+  mean = format(sum(values) / len(values), spec)
+  if len(values) == 1:
+    return mean
+  return f'{mean} ({min(values):{spec}} to {max(values):{spec}})'
+
+
 def error(x):
   """A reconstruction error."""
   return value(x, '.1e')

@@ -9,6 +9,7 @@ import textwrap
 
 from harness import records
 
+from report import budget_trade
 from report import pictures
 from report import scaling
 from report import stability
@@ -25,6 +26,7 @@ SECTIONS = {
     **stability.SECTIONS,
     **training.SECTIONS,
     **tables.SECTIONS,
+    **budget_trade.SECTIONS,
     **scaling.SECTIONS,
 }
 

@@ -6,6 +6,7 @@ import statistics
 from matplotlib import figure
 import numpy as np
 
+from report import budget_trade
 from report import runs as runs_lib
 
 # The libraries by line, their variants by colour, the first one the library's
@@ -42,6 +43,7 @@ def draw(folder, results):
   ):
     picture(folder / f'{suite}.png', [*map(runs_lib.flat, results(suite))])
   _draw_frontier(folder / 'budget_frontier.png', results('budget_frontier'))
+  budget_trade.draw(folder / 'budget_trade.png', results('budget_trade'))
   _draw_claims(folder / 'optimum_claims.png', {
       record['settings']['panel']: record['values']
       for record in results('optimum_claims')

@@ -65,12 +65,7 @@ def digits(results):
 
   def cell(runs, name, spec):
     values = [run[name] for run in runs if run.get(name) is not None]
-    if not values:
-      return ''
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-      return format(mean, spec)
-    return f'{mean:{spec}} ({min(values):{spec}} to {max(values):{spec}})'
+    return markdown.mean_and_range(values, spec) if values else ''
 
   return markdown.table(
       '|bits/dim before training|after|samples of the right class|CPU s',

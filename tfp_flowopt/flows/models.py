@@ -49,7 +49,8 @@ def image_flow(
     coupling: `'affine'` or `'additive'`.
     lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
       constants of the non-linear part and of its inverse stays below it,
-      whatever training does; `None` for no budget. See `bijectors.ImageFlow`.
+      whatever training does; `None` for no budget. See `bijectors.ImageFlow`,
+      and docs/lipschitz.md for what a budget costs and buys.
     memory: `'reversible'`: gradients recompute what they need, so that their
       memory does not grow with `num_steps`; `'stored'`, which is faster;
       `'unrolled'`, still faster but slower to start; or `'auto'`, stored where
