@@ -185,7 +185,7 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 _TEMPERATURE = flags.DEFINE_float(
-    'temperature', 0.7, 'For --mode=sample; below 1: more typical images.'
+    'temperature', 1.0, 'For --mode=sample; below 1: quieter images.'
 )
 _LABEL = flags.DEFINE_integer(
     'label',
