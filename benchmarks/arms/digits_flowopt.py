@@ -17,12 +17,12 @@ class Digits(vectors_flowopt.Vectors):
   """An `image_flow` given the class; settings as for vectors.
 
   `flow` are arguments of `image_flow`. Vectors of the file are images of `bits`
-  bits, and conditions one-hot labels.
+  bits, and `labels` is true.
   """
 
   def _given(self, part):
     x, c = super()._given(part)
-    return x.reshape([-1, _SIDE, _SIDE, 1]), c.argmax(axis=-1)
+    return x.reshape([-1, _SIDE, _SIDE, 1]), c
 
   def _started(self, x, c):
     distribution = fo.image_flow(

@@ -16,7 +16,8 @@ class Vectors:
   Settings: `arm`, `path` (an .npz file of `train_x`, `train_c` and so on),
   `rate`, `batch_size`, `train_steps`, `seed`, `num_threads`; `flow`, arguments
   of `vector_flow`; `support`, if any, as a `Simulator` has it; `values`, if
-  any, a file for the log-likelihoods of the test data.
+  any, a file for the log-likelihoods of the test data; `labels`, true if the
+  conditions are one-hot labels, which the flow gets as integers.
   """
 
   def __init__(self, settings):
@@ -28,7 +29,8 @@ class Vectors:
       self._arrays = {k: v.astype(np.float32) for k, v in arrays.items()}
 
   def _given(self, part):
-    return self._arrays[f'{part}_x'], self._arrays.get(f'{part}_c')
+    x, c = self._arrays[f'{part}_x'], self._arrays.get(f'{part}_c')
+    return x, c.argmax(axis=-1) if self._settings.get('labels') else c
 
   def train(self):
     """Trains; what was reached."""
@@ -82,9 +84,13 @@ class Vectors:
   def _started(self, x, c):
     """The distribution at its closed-form start, and its prediction."""
     settings = self._settings
+    conditioning = None
+    if c is not None:
+      num_features = self._arrays['train_c'].shape[1]
+      conditioning = num_features if settings.get('labels') else [num_features]
     distribution = fo.vector_flow(
         x.shape[1],
-        conditioning=None if c is None else [c.shape[1]],
+        conditioning=conditioning,
         support=_support(settings.get('support')),
         seed=settings['seed'],
         **settings['flow'],
@@ -95,13 +101,18 @@ class Vectors:
   def draw(self, num, path):
     """Writes draws `[O, num, D]` given each of `observations`."""
     size = [num, 1]
+    observations = self._arrays['observations']
+    if self._settings.get('labels'):
+      observations = observations.argmax(axis=-1)
     np.save(path, np.stack([
         self._distribution.sample(
             num,
             seed=[self._settings['seed'], i],
-            bijector_kwargs={'conditioning': np.tile(c, size)},
+            bijector_kwargs={
+                'conditioning': np.tile(c, size if np.ndim(c) else num)
+            },
         )
-        for i, c in enumerate(self._arrays['observations'])
+        for i, c in enumerate(observations)
     ]))
 
 

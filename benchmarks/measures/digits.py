@@ -35,7 +35,7 @@ def measure(settings, seed, context):
         python,
         program,
         {**settings, 'bits': _BITS, 'seed': seed, 'path': str(path),
-         'support': None, 'standardize': True},
+         'support': None, 'standardize': True, 'labels': True},
         num_threads=settings['num_threads'],
     )
     try:

@@ -19,7 +19,8 @@ fob, tfb, tfd = fo.bijectors, tfp.bijectors, tfp.distributions
 SAME_SHAPE = {
     name: entry
     for name, entry in registry.ENTRIES.items()
-    if name not in ('FlowLevel', 'ImageFlow', 'RepeatedSteps', 'VectorFlow')
+    if name.split(',')[0]
+    not in ('FlowLevel', 'ImageFlow', 'RepeatedSteps', 'VectorFlow')
     and entry.make(tf.float32).inverse_event_shape(entry.data_shape)
     == list(entry.data_shape)
 }

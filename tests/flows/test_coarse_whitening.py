@@ -102,7 +102,9 @@ def test_each_class_has_a_map_of_its_own(rng):
   (x, labels), (test, test_labels) = draw(3000), draw(500)
   bits = {}
   for whitening in ('pointwise', 'coarse'):
-    flow = fo.image_flow([8, 8, 2], conditioning=2, whitening=whitening, **SMALL)
+    flow = fo.image_flow(
+        [8, 8, 2], conditioning=2, whitening=whitening, **SMALL
+    )
     predicted = fo.initialize_at_optimum(flow, x, conditioning=labels)
     found = [
         float(np.mean(fo.bits_per_dim(

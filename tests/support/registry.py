@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.lipschitz import bounds
 
 fob = fo.bijectors
 
@@ -79,6 +80,30 @@ class ConditionalShift(fob.ConditionalShift):
 fo.lipschitz.lipschitz_bounds.register(
     ConditionalShift, lambda _: fo.lipschitz.LipschitzBounds(1.0, 1.0)
 )
+
+
+class VectorFlow(fob.VectorFlow):
+  """Of the class 1."""
+
+  _is_conditional = False
+
+  def features(self, conditioning=None, batch_shape=None):
+    del conditioning, batch_shape
+    return super().features(1)
+
+
+fo.lipschitz.lipschitz_bounds.register(
+    VectorFlow, lambda flow: bounds.bounds_of_parts(flow.parts)
+)
+
+
+def _vector_flow_of_classes(dtype):
+  flow = VectorFlow(
+      3, num_steps=1, hidden_units=4, conditioning=2, dtype=dtype
+  )
+  matrix = [[1.5, 0.2, 0.0], [0.2, 0.7, -0.3], [0.0, -0.3, 1.1]]
+  flow.whiten_classes.initialize([np.eye(3), matrix], np.zeros([2, 3]))
+  return randomize(flow, 0.03)
 
 
 def _conditional_shift(dtype):
@@ -303,5 +328,6 @@ ENTRIES = {
         ),
         (3,),
     ),
+    'VectorFlow, classes': Entry(_vector_flow_of_classes, (3,)),
     'ImageFlow': Entry(_image_flow, (8, 4, 2), num_networks=2),
 }

@@ -9,8 +9,10 @@ from tfp_flowopt.internal import conditions
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
-__all__ = ['DenseAffine']
+__all__ = ['MOST_NUMBERS', 'DenseAffine']
 
+# Of the matrices of a flow.
+MOST_NUMBERS = 2**25
 # With more classes than this, not all products are computed. A product of 784
 # numbers takes 1.2e6 operations, a copy of its matrix 2.5 MB.
 _MOST_PRODUCTS = 64

@@ -4,19 +4,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import conditional_shift
-from tfp_flowopt.bijectors import marginal_gaussianization as marginals
-from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import vector_layers
+from tfp_flowopt.bijectors import vector_storeys
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['VectorFlow']
-
-# Of `radius`, as a logarithm: a little more than is chosen from data.
-_SLOPE_BOUND = 4.5
 
 
 class VectorFlow(base.JointBijector):
@@ -29,18 +24,20 @@ class VectorFlow(base.JointBijector):
   3. `shift`: what the condition predicts linearly, `y - B c`
      (`ConditionalShift`);
   4. `whiten`: a linear map (`InvertibleConv1x1`);
-  5. `radius`: vectors far out come nearer (`RadialScaling`);
-  6. `steps`: `num_steps` times a linear map and a coupling or residual layer.
+  5. `whiten_classes`: another one for each class (`DenseAffine`), if the
+     condition is labels and the maps have at most 2**25 numbers;
+  6. `radius`: vectors far out come nearer (`RadialScaling`);
+  7. `steps`: `num_steps` times a linear map and a coupling or residual layer.
 
-  A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 5 at
+  A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 6 at
   their optimum: an elliptical copula, given the condition. The steps start as
   rotations, which a standard normal does not see, and are trained.
 
-  Conditions are class labels or vectors. They shift in 3, and enter the
-  networks of 6; constants are those for any condition.
+  Conditions are class labels or vectors. They shift in 3, choose the map in 5
+  and enter the networks of 7; constants are those for any condition.
 
   Lipschitz constants: the products of those of the parts; `lipschitz_budget`
-  bounds those of the layers in 6. Without a budget each has constants of its
+  bounds those of the layers in 7. Without a budget each has constants of its
   own. Curves and linear maps have those that the data choose.
 
   #### Example
@@ -133,28 +130,18 @@ class VectorFlow(base.JointBijector):
       size = event_size
       if support is not None:
         size = support.inverse_event_shape([event_size])[-1]
-      self._marginals = self._radius = None
       self._gaussianize_marginals = gaussianize_marginals
-      if gaussianize_marginals is not False:
-        self._marginals = marginals.MarginalGaussianization(
-            size, marginal_knots, event_ndims=1, dtype=dtype
-        )
-      self._shift = self._condition_curves = None
-      if num_features:
-        # A line is enough for labels.
-        knots = 2 if self._conditioning.is_labels else marginal_knots
-        self._condition_curves = marginals.MarginalGaussianization(
-            num_features, knots, dtype, 1, name='condition_curves'
-        )
-        matrix = tf.zeros([size, num_features], dtype)
-        self._shift = conditional_shift.ConditionalShift(
-            tf.Variable(matrix, name='shift_matrix')
-        )
-      self._whiten = vector_layers.linear(size, log_range, dtype, 'whiten')
-      if gaussianize_radius:
-        self._radius = radial_scaling.RadialScaling(
-            num_terms=1, slope_bound=_SLOPE_BOUND, event_ndims=1, dtype=dtype
-        )
+      storeys = vector_storeys.build_storeys(
+          size,
+          self._conditioning,
+          marginal_knots if gaussianize_marginals is not False else None,
+          marginal_knots,
+          gaussianize_radius,
+          log_range,
+          dtype,
+      )
+      self._marginals, self._condition_curves, self._shift = storeys[:3]
+      self._whiten, self._whiten_classes, self._radius = storeys[3:]
       layers = vector_layers.VectorLayers(
           size,
           coupling,
@@ -220,6 +207,11 @@ class VectorFlow(base.JointBijector):
     return self._whiten
 
   @property
+  def whiten_classes(self):
+    """The `DenseAffine` of each class, or `None`."""
+    return self._whiten_classes
+
+  @property
   def radius(self):
     """The `RadialScaling` of whole vectors, or `None`."""
     return self._radius
@@ -248,7 +240,12 @@ class VectorFlow(base.JointBijector):
   def parts_of_unconstrained(self):
     """The same without the support."""
     parts = [
-        self._marginals, self._shift, self._whiten, self._radius, self._steps
+        self._marginals,
+        self._shift,
+        self._whiten,
+        self._whiten_classes,
+        self._radius,
+        self._steps,
     ]
     return [part for part in parts if part is not None]
 

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import optimum
+from tfp_flowopt.flows import class_maps
 from tfp_flowopt.flows import whitening
 
 __all__ = ['EllipticalMap', 'RadialCurve', 'elliptical_map']
@@ -87,22 +88,31 @@ class RadialCurve(NamedTuple):
 
 
 class EllipticalMap(NamedTuple):
-  """`z = g(|u|) u`, `u` the whitened `y - B c`.
+  """`z = g(|v|) v`, `v = A_k u`, `u` the whitened `y - B c`.
 
   Attributes:
     matrix: `B`, `[D, F]` float64.
     whitening: The `WhiteningMap`.
+    classes: The `ClassMaps` of the `A_k`, or `None` for the identity.
     curve: The `RadialCurve`, for root mean squares.
     log_likelihood: Mean over the data, nats.
   """
 
   matrix: np.ndarray
   whitening: whitening.WhiteningMap
+  classes: class_maps.ClassMaps | None
   curve: RadialCurve
   log_likelihood: float
 
+  def whitened(self, y, features):
+    """The `u` `[N, D]`."""
+    latents = y - features @ self.matrix.T - self.whitening.mean
+    return latents @ self.whitening.eigenvectors * self.whitening.scales
 
-def elliptical_map(y, features, gain, whitening_map):
+
+def elliptical_map(
+    y, features, gain, whitening_map, by_class=None, without=None
+):
   """The optimum for vectors `y` `[N, D]`, given `features` `[N, F]`.
 
   Without a curve it is that of `likelihood_optimum`. For any other curve, the
@@ -116,61 +126,90 @@ def elliptical_map(y, features, gain, whitening_map):
   weights are found in turn, while the likelihood rises. There is no curve where
   it gains less than its parameters cost (Schwarz 1978).
 
+  Classes have maps of their own where held-out vectors are better off with
+  them. Then all is found again, with these maps.
+
   Args:
     y: NumPy array.
     features: NumPy array, `F` may be 0.
     gain: What a curve must gain, nats; infinite for none.
-    whitening_map: Function of moments that returns the `WhiteningMap`.
+    whitening_map: Function of moments, and of the variances `[D]` of rounding
+      errors that arrive, that returns the `WhiteningMap`.
+    by_class: The `rows_by_class`, if each class may have a map of its own.
+    without: The `EllipticalMap` without such maps, if it is known.
 
   Returns:
     `EllipticalMap`.
   """
   y, size = y.astype(np.float64), y.shape[1]
   center = y.mean(axis=0)
-  features = np.concatenate([features, np.ones([len(y), 1])], axis=1)
+  # The mean is the coefficient of the feature 1, which has a weight, too.
+  with_one = np.concatenate([features, np.ones([len(y), 1])], axis=1)
 
-  def linear(weights):
-    """For these weights, and the radii that it leaves."""
+  def linear(weights, shares):
+    """For these weights, and the radii and log-determinant of that."""
     roots = np.sqrt(weights)[:, np.newaxis]
-    # The mean is the coefficient of the feature 1, which has a weight, too.
     correlation = optimum.AutoCorrelation(
-        'dense', [size], centered=False, conditioning=[features.shape[1]]
+        'dense', [size], centered=False, conditioning=[with_one.shape[1]]
     )
     for i in range(0, len(y), _BATCH):
       rows = slice(i, i + _BATCH)
       correlation.update(
-          roots[rows] * (y[rows] - center), roots[rows] * features[rows]
+          roots[rows] * (y[rows] - center), roots[rows] * with_one[rows]
       )
     moments = correlation.moments()
     matrix = moments.regression.matrix.numpy()
     matrix, mean = matrix[:, :-1], center + matrix[:, -1]
-    found = whitening_map(
-        dataclasses.replace(moments, mean=tf.constant(mean))
+    scaled = whitening_map(
+        dataclasses.replace(moments, mean=tf.constant(mean)), np.zeros([size])
     )
-    latents = y - features[:, :-1] @ matrix.T - mean
-    latents = latents @ found.eigenvectors * found.scales
-    # At the centre itself, weights would be infinite.
-    radii = np.maximum(np.sqrt(np.mean(latents**2, axis=1)), _LEAST_RADIUS)
-    return EllipticalMap(matrix, found, RadialCurve(), 0.0), radii
+    found = EllipticalMap(matrix, scaled, None, RadialCurve(), 0.0)
+    latents, log_det = found.whitened(y, features), np.log(scaled.scales).sum()
+    if shares is not None:
+      maps = class_maps.class_maps(
+          latents, weights, by_class, shares, scaled, whitening_map
+      )
+      found = found._replace(classes=maps)
+      latents, of_classes = maps(latents, by_class)
+      log_det += of_classes
+    return found, _radii(latents), log_det
 
-  def with_curve(found, radii, curve):
-    return found._replace(
-        curve=curve,
-        log_likelihood=np.log(found.whitening.scales).sum()
-        + curve.log_prob(radii, size).mean(),
-    )
+  def with_curve(found, radii, log_det, curve):
+    log_likelihood = log_det + curve.log_prob(radii, size).mean()
+    return found._replace(curve=curve, log_likelihood=log_likelihood)
 
-  found, radii = linear(np.ones(len(y)))
-  best = with_curve(found, radii, RadialCurve())
-  if gain == np.inf:
+  def best_map(shares=None):
+    found = linear(np.ones(len(y)), shares)
+    best = with_curve(*found, RadialCurve())
+    if gain == np.inf:
+      return best
+    cost = 1.5 * np.log(len(y)) / len(y)
+    least = best.log_likelihood + max(cost, gain)
+    for _ in range(_ROUNDS):
+      radii = found[1]
+      curved = with_curve(*found, RadialCurve.fitted(radii, size))
+      # Not a number where all radii are 0.
+      if not curved.log_likelihood >= least:
+        break
+      best, least = curved, curved.log_likelihood + _GAIN * size
+      found = linear(best.curve.weights(radii, size), shares)
     return best
-  cost = 1.5 * np.log(len(y)) / len(y)
-  least = best.log_likelihood + max(cost, gain)
-  for _ in range(_ROUNDS):
-    found = with_curve(found, radii, RadialCurve.fitted(radii, size))
-    # Not a number where all radii are 0.
-    if not found.log_likelihood >= least:
-      break
-    best, least = found, found.log_likelihood + _GAIN * size
-    found, radii = linear(best.curve.weights(radii, size))
-  return best
+
+  best = without or best_map()
+  if by_class is None:
+    return best
+  latents = best.whitened(y, features)
+  shares = class_maps.shares_of_common(
+      latents,
+      best.curve.weights(_radii(latents), size),
+      by_class,
+      best.whitening,
+  )
+  if np.all(shares == 1.0):
+    return best
+  return max(best, best_map(shares), key=lambda found: found.log_likelihood)
+
+
+def _radii(latents):
+  # At the centre itself, weights would be infinite.
+  return np.maximum(np.sqrt(np.mean(latents**2, axis=1)), _LEAST_RADIUS)

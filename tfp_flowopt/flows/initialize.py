@@ -28,7 +28,8 @@ def initialize_at_optimum(
   **Of vectors** (`vector_flow`): first the support is undone; then each column
   goes through the curve that makes it normal (`optimum.gaussian_curves`), the
   linear prediction from `conditioning` is subtracted, and what is left is
-  whitened (`AutoCorrelation`). Each is the optimum of its kind for what
+  whitened (`AutoCorrelation`), each class by a map of its own as far as
+  held-out vectors say. Each is the optimum of its kind for what
   arrives; together they are the Gaussian copula, given the condition. With
   heavy tails a function of the norm follows, and whitening and prediction are
   those of vectors with weights (M-estimators: Maronna 1976). Curves and this

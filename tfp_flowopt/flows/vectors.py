@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
+from tfp_flowopt.flows import class_maps
 from tfp_flowopt.flows import elliptical
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import event_arrays
@@ -54,12 +55,17 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   # In the plane, steps transform one axis given the other: with the symmetric
   # root of the precision these are near those of the data.
   in_plane = flow.latent_size == 2
+  left = linear.eigenvectors if in_plane else np.eye(flow.latent_size)
   flow.whiten.initialize(
-      left=linear.eigenvectors if in_plane else np.eye(flow.latent_size),
+      left=left,
       singular_values=linear.scales * np.exp(curve.log_scale),
       right=linear.eigenvectors,
       shift=linear.mean,
   )
+  classes = best.elliptical.classes
+  if classes is not None:
+    matrices = left @ classes.matrices @ left.T
+    flow.whiten_classes.initialize(matrices, flow.whiten_classes.shifts)
   if flow.radius is not None:
     # The curve is one of latents before they are scaled.
     radius = np.exp(curve.log_radius + curve.log_scale)
@@ -83,9 +89,9 @@ def _best_start(flow, y, features, lipschitz):
   unit = size if len(y) >= _FEW * size else 0.0
   radius_gain = _RADIUS_GAIN * unit if flow.radius is not None else np.inf
 
-  def start(knots, condition_knots):
+  def start(knots, condition_knots, **kwargs):
     return _start(flow, y, features, knots, condition_knots, lipschitz,
-                  radius_gain)
+                  radius_gain, **kwargs)
 
   curves = None
   if flow.marginals is not None:
@@ -100,14 +106,28 @@ def _best_start(flow, y, features, lipschitz):
     found = start(best.knots, optimum.gaussian_curves(features, num_knots))
     if found.log_likelihood > best.log_likelihood + _CONDITION_GAIN * size:
       best = found
+  choices = [best]
   if curves is not None and not always:
     found = start(curves, best.condition_knots)
     if found.log_likelihood > best.log_likelihood + _CURVES_GAIN * unit:
-      best = found
-  return best
+      # What is a shape of all vectors together may be one of no class.
+      best, choices = found, [found, best]
+  if flow.whiten_classes is None:
+    return best
+  by_class = class_maps.rows_by_class(
+      y, features.argmax(axis=1), features.shape[1]
+  )
+  return max(
+      (
+          start(*found[:2], by_class=by_class, without=found.elliptical)
+          for found in choices
+      ),
+      key=lambda found: found.log_likelihood,
+  )
 
 
-def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain):
+def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
+           **kwargs):
   """The `_Start` with these knots."""
   log_likelihood = 0.0
   if knots is not None:
@@ -120,13 +140,10 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain):
       y,
       given,
       radius_gain,
-      lambda moments: whitening.whitening_map(
-          moments,
-          lipschitz,
-          np.zeros([flow.latent_size]),
-          flow.steps.num_steps,
-          flow.dtype,
+      lambda moments, noise: whitening.whitening_map(
+          moments, lipschitz, noise, flow.steps.num_steps, flow.dtype
       ),
+      **kwargs,
   )
   log_likelihood += best.log_likelihood
   return _Start(knots, condition_knots, best, log_likelihood)

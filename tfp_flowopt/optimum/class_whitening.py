@@ -2,14 +2,14 @@
 
 import numpy as np
 
+from tfp_flowopt.optimum import class_shares
+
 __all__ = ['ClassMoments']
 
 # One example of so many is held out to choose the shrinkages.
 _FOLDS = 5
-# Shares of the diagonal in the common covariance, and of the common one in that
-# of a class; with 1 no class has a map of its own.
+# Shares of the diagonal in the common covariance.
 _TO_DIAGONAL = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
-_TO_COMMON = (0.0, 0.003, 0.01, 0.03, *np.linspace(0.1, 1.0, 10).tolist())
 # Least variance in a direction, of that of columns.
 _LEAST = 1e-6
 # Of the squares of float64 sums.
@@ -27,12 +27,13 @@ class ClassMoments:
 
   ```none
   W = ((1 - a) R + a diag(R))^(-1/2)
-  A_k = ((1 - b) W C_k W^T + b I)^(-1/2) W,    b_k: mean of the class
+  A_k = ((1 - s_k) W C_k W^T + s_k I)^(-1/2) W,    b_k: mean of the class
   ```
 
-  First `a` and then `b` are those of the highest likelihood of a fifth of the
-  examples, under maps of the others. Roots are symmetric, so that a whitened
-  image still is one: what was near each other stays there.
+  First `a` and then the `s_k` (`shares_of_common`) are those of the highest
+  likelihood of a fifth of the examples, under maps of the others. Roots are
+  symmetric, so that a whitened image still is one: what was near each other
+  stays there.
   """
 
   def __init__(self, num_classes, event_size):
@@ -68,18 +69,15 @@ class ClassMoments:
     counts, means, scatters = self._statistics(slice(None))
     if not scatters.any():  # equal vectors stay as they are
       return np.tile(np.eye(means.shape[1]), [len(counts), 1, 1]), means
-    to_diagonal, to_common = self._shrinkages()
+    to_diagonal, shares = self._shrinkages()
     to_diagonal = max(to_diagonal, least)
     whiten = _Root(scatters.sum(axis=0) / counts.sum()).matrix(to_diagonal)
     maps = np.tile(whiten, [len(counts), 1, 1])
-    if to_common < 1.0:
-      for k in np.flatnonzero(counts):
-        own = whiten @ (scatters[k] / counts[k]) @ whiten.T
-        values, basis = np.linalg.eigh(own)
-        values = np.maximum(
-            (1.0 - to_common) * values + to_common, _LEAST
-        )
-        maps[k] = (basis / np.sqrt(values)) @ basis.T @ whiten
+    for k in np.flatnonzero(shares < 1.0):
+      own = whiten @ (scatters[k] / counts[k]) @ whiten.T
+      values, basis = np.linalg.eigh(own)
+      values = (1.0 - shares[k]) * values + shares[k]
+      maps[k] = (basis / np.sqrt(values)) @ basis.T @ whiten
     return maps, means
 
   def _statistics(self, parts):
@@ -96,33 +94,31 @@ class ClassMoments:
     return counts, means, _about(counts, sums, squares, means)
 
   def _shrinkages(self):
-    """The `a` and `b` above."""
+    """The `a` and `s_k` above."""
     train, means, scatters = self._statistics(slice(0, 1))
     held_out = self._counts[1]
     if train.sum() < 2 or not held_out.any():
-      return _TO_DIAGONAL[-1], _TO_COMMON[-1]
+      return _TO_DIAGONAL[-1], np.ones(len(train))
     others = _about(held_out, self._sums[1], self._squares[1], means)
     root = _Root(scatters.sum(axis=0) / train.sum())
     seen = root.seen(others.sum(axis=0) / held_out.sum())
     to_diagonal = max(
-        _TO_DIAGONAL, key=lambda a: _log_likelihood(root.shrunk(a), seen)
+        _TO_DIAGONAL,
+        key=lambda a: class_shares.log_likelihood(root.shrunk(a), seen),
     )
     if len(train) == 1:  # its own covariance is the common one
-      return to_diagonal, _TO_COMMON[-1]
+      return to_diagonal, np.ones([1])
     whiten = root.matrix(to_diagonal)
-    gains = np.zeros(len(_TO_COMMON))
-    for k in np.flatnonzero(train * held_out):
-      own, other = (
-          whiten @ (values[k] / count[k]) @ whiten.T
-          for values, count in ((scatters, train), (others, held_out))
-      )
-      values, basis = np.linalg.eigh(own)
-      seen = _diagonal_in(basis, other)
-      for i, b in enumerate(_TO_COMMON):
-        gains[i] += held_out[k] * _log_likelihood(
-            np.maximum((1.0 - b) * values + b, _LEAST), seen
-        )
-    return to_diagonal, _TO_COMMON[int(np.argmax(gains))]
+    covariances = (
+        [
+            whiten @ (values[k] / max(count[k], 1.0)) @ whiten.T
+            for values, count in ((scatters, train), (others, held_out))
+        ]
+        for k in range(len(train))
+    )
+    return to_diagonal, class_shares.shares_of_common(
+        train, held_out, covariances
+    )
 
 
 class _Root:
@@ -151,16 +147,7 @@ class _Root:
 
   def seen(self, covariance):
     """Variances that other vectors have there."""
-    return _diagonal_in(self._basis, self._correlations(covariance))
-
-
-def _diagonal_in(basis, matrix):
-  return np.einsum('ji,jk,ki->i', basis, matrix, basis, optimize=True)
-
-
-def _log_likelihood(variances, seen):
-  """Of a normal with `variances`, up to a constant."""
-  return -0.5 * np.sum(np.log(variances) + seen / variances)
+    return class_shares.diagonal_in(self._basis, self._correlations(covariance))
 
 
 def _about(counts, sums, squares, means):

@@ -18,10 +18,14 @@ from tfp_flowopt.training import training_log
 
 __all__ = ['RunPictures']
 
-# Of each row of samples, its temperature and which of the draws it shows. Lower
-# ones make flows with scalings quiet: energies far below all that the data have.
-_ROWS = {'T = 1.0': (1.0, 0), 'others': (1.0, 1), 'T = 0.9': (0.9, 0),
-         'T = 0.7': (0.7, 0)}
+# Of each row of samples, its temperature and which of the draws it shows. Low
+# ones make flows with scalings quiet: energies far below those of data.
+_ROWS = {
+    'T = 1.0': (1.0, 0),
+    'others': (1.0, 1),
+    'T = 0.9': (0.9, 0),
+    'T = 0.7': (0.7, 0),
+}
 NUM_SAMPLES = 10
 
 

@@ -10,7 +10,7 @@ from tfp_flowopt.bijectors.multiscale import whole_images
 __all__ = ['build_storeys']
 
 # Numbers of the matrices of a flow, and of a shift, at most.
-_LARGEST = 2**25
+_LARGEST = dense_affine.MOST_NUMBERS
 
 
 def build_storeys(config, event_shape, conditioning):
