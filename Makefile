@@ -14,8 +14,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
-	  --train_steps=560 --learning_rate=5e-3 --schedule=cosine \
-	  --ema_decay=0.98 --eval_every=100 --nolocal_constants
+	  --train_steps=1000 --batch_size=16 --learning_rate=5e-3 \
+	  --ema_decay=0.99 --eval_every=200 --nolocal_constants
 
 test: lint
 	$(PYTEST) tests

@@ -17,6 +17,8 @@ CONFIG = {
     'train_steps': 12,
     'batch_size': 8,
     'warmup_steps': 4,
+    # Tests train on, and compare runs of different lengths.
+    'schedule': 'constant',
     'eval_every': 5,
     # Not in batches of the same sizes as init_images.
     'eval_images': 150,

@@ -134,7 +134,9 @@ def test_the_cosine_ends_with_the_run(tmp_path):
   rate.scale.assign(0.5)
   np.testing.assert_allclose(rate(1), want[1] / 2, rtol=1e-6)
   runs.make_trainer(tmp_path, schedule='cosine')
-  with pytest.raises(fo.training.OtherRunError, match='train_steps'):
+  with pytest.raises(
+      fo.training.OtherRunError, match=r"(?s)train_steps.*'constant'"
+  ):
     runs.make_trainer(tmp_path, schedule='cosine', train_steps=13)
   with pytest.raises(ValueError, match=r"`schedule`.*'linear'"):
     fo.training.TrainConfig(schedule='linear')

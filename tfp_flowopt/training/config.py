@@ -34,8 +34,9 @@ class TrainConfig:
       computes one after the other, in the memory of one part.
     learning_rate: Adam's, after the warm-up.
     warmup_steps: Steps over which the learning rate rises linearly from 0.
-    schedule: Course of the learning rate after the warm-up: `'constant'`, or
-      `'cosine'`, half a cosine down to 0 at `train_steps`.
+    schedule: Course of the learning rate after the warm-up: `'cosine'`, half a
+      cosine down to 0 at `train_steps`; or `'constant'`, with which a run can
+      go on after its last step. Of the demo, 2.629 and 2.638 bits/dim.
     clip_norm: Bound of the global norm of the gradient of the loss, which is
       in bits/dim, or in nats of vectors (take 10 there, as `fit` does).
     ema_decay: Decay of the moving average of the weights that evaluation,
@@ -65,7 +66,7 @@ class TrainConfig:
   accumulation: int = 1
   learning_rate: float = 3e-3
   warmup_steps: int = 50
-  schedule: Literal['constant', 'cosine'] = 'constant'
+  schedule: Literal['constant', 'cosine'] = 'cosine'
   clip_norm: float = 1.0
   ema_decay: float = 0.995
   eval_every: int = 250

@@ -134,6 +134,12 @@ def check_same_run(before, now, workdir):
             f'{key}: was {before.get(key)}, is {now.get(key)}'
             for key in different
         )
+        + (
+            "\nOnly schedule='constant' can go on after `train_steps`: of a "
+            'cosine the learning rate is 0 there.'
+            if different == ['train_steps']
+            else ''
+        )
     )
 
 
