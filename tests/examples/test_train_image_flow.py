@@ -79,6 +79,8 @@ def test_other_modes(binary, parse, folder, tmp_path):
   assert float(value) == pytest.approx(
       summary['held_out_bits_per_dim'], abs=0.5
   )
+  (bound,) = re.findall(r'Importance-weighted.*: ([\d.]+) bits/dim', text)
+  assert float(value) - 0.1 < float(bound) < float(value)
   new = workdir.parent
   run('sample', '--num_images=11', f'--output={new / "s.png"}')
   assert (new / 's.png').read_bytes().startswith(b'\x89PNG')

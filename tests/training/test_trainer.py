@@ -239,3 +239,21 @@ def test_errors_of_draws_are_those_of_other_images_and_other_noise(tmp_path):
   assert error > 1e-3
   ((_, error),) = trainer.evaluate_draws(1, 1)
   assert np.isnan(error)
+
+
+def test_all_draws_of_noise_together_are_a_tighter_bound(tmp_path):
+  trainer, distribution = runs.make_simple_trainer(tmp_path)
+  draws, (bound, error) = trainer.evaluate_dequantization(30, 3)
+  assert draws == trainer.evaluate_draws(30, 3)
+  log_probs = []
+  for draw in range(3):
+    x, _ = trainer._examples.draw(30, draw).array(8, 10**6)
+    log_probs.append(distribution.log_prob(x).numpy().astype(np.float64))
+  # Of each image, the mean density.
+  together = np.log(np.mean(np.exp(log_probs - np.max(log_probs, 0)), axis=0))
+  values = 8.0 - (together + np.max(log_probs, 0)) / (x[0].size * np.log(2.0))
+  want = [np.mean(values), np.std(values, ddof=1) / np.sqrt(30)]
+  np.testing.assert_allclose([bound, error], want, rtol=1e-5)
+  assert bound < np.mean([mean for mean, _ in draws]) - 5e-5
+  once, alone = trainer.evaluate_dequantization(30, 1)
+  assert once == [alone]

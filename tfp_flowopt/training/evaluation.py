@@ -81,6 +81,26 @@ class FlowEvaluator:
 
     The same in all processes; the error of a single image is NaN.
     """
+    return self._mean_and_error(self._log_likelihoods(examples), examples)
+
+  def of_draws(self, draws):
+    """The same for draws of noise, and for the mean of their densities.
+
+    Args:
+      draws: List of `ExampleBatches`, the same examples with other noise.
+
+    Returns:
+      List of pairs, one a draw; and a pair.
+    """
+    values = [self._log_likelihoods(examples) for examples in draws]
+    together = tf.reduce_logsumexp(values, axis=0) - np.log(len(values))
+    pairs = [
+        self._mean_and_error(*each) for each in zip(values, draws, strict=True)
+    ]
+    return pairs, self._mean_and_error(together.numpy(), draws[0])
+
+  def _log_likelihoods(self, examples):
+    """Those of the examples of this process, float64, in their order."""
     self.update()
     replicas = self._replicas
     log_likelihoods = []
@@ -101,10 +121,13 @@ class FlowEvaluator:
           count = len(labelled.split(batches[number][1])[0])
           log_likelihoods.append(x.numpy()[:count])
     # The empty list is of float64.
-    values = self._kind.losses(np.concatenate([*log_likelihoods, []]))
-    (total,) = replicas.host_sum([np.sum(values)])
+    return np.concatenate([*log_likelihoods, []])
+
+  def _mean_and_error(self, log_likelihoods, examples):
+    values = self._kind.losses(log_likelihoods)
+    (total,) = self._replicas.host_sum([np.sum(values)])
     mean = total / examples.num
-    (squares,) = replicas.host_sum([np.sum((values - mean) ** 2)])
+    (squares,) = self._replicas.host_sum([np.sum((values - mean) ** 2)])
     return float(mean), mean_error.error_of_mean(
         squares, examples.num, examples.num_independent
     )

@@ -249,12 +249,20 @@ class Trainer(not_copied.NotCopied):
       List of pairs of Python `float`s, one a draw: the mean over images, and
       its standard error, which is NaN for a single image.
     """
+    return self.evaluate_dequantization(num_images, num_draws)[0]
+
+  def evaluate_dequantization(self, num_images, num_draws):
+    """`evaluate_draws`, and the loss of all draws together.
+
+    Both are upper bounds for images without noise, and that of the mean of the
+    densities of the draws is the tighter one, the more so the more there are:
+    importance-weighted dequantisation (Hoogeboom et al. 2020).
+    """
     self._started()
     with self._state.average.swapped_in():
-      return [
-          self._evaluator.mean_and_error(self._examples.draw(num_images, draw))
-          for draw in range(num_draws)
-      ]
+      return self._evaluator.of_draws(
+          [self._examples.draw(num_images, draw) for draw in range(num_draws)]
+      )
 
   def train(self):
     """Calls `start_or_resume`, and trains up to `config.train_steps`.
