@@ -293,6 +293,7 @@ SUITES = {
         }, {_PAIRS: [
             ('ours with curves', 3e-3),
             ('ours without budget with curves', 3e-3),
+            ('ours whole without budget with curves', 3e-3),
             ('tfb.Glow', 3e-3), ('tfb.Glow with curves', 3e-3),
             ('normflows', 1e-2), ('normflows', 3e-3),
         ]})],

@@ -45,6 +45,10 @@ _ARMS = {
     ),
 }
 NAMES = list(_ARMS)
+# For images of a common layout.
+_ARMS['ours whole without budget'] = _ours(
+    {'lipschitz_budget': None, 'whitening': 'dense'}, init_images=20000
+)
 # Variants whose speed and memory is compared.
 _ARMS |= {
     'ours reversible': _ours({'memory': 'reversible'}),

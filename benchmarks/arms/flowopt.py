@@ -20,7 +20,7 @@ class Flow(trained.Trained):
   """An `image_flow`, trained as `Trainer` does.
 
   More settings: `flow`, arguments of `image_flow`, `compute_dtype` as a string;
-  `act_norm`, for Glow's initialisation in place of the optimum.
+  `act_norm`, for Glow's initialisation in place of the optimum; `init_images`.
   """
 
   _scope = staticmethod(fo.lipschitz.shared_rescaling)
@@ -35,7 +35,7 @@ class Flow(trained.Trained):
     self._distribution = fo.image_flow(
         [size, size, channels], **flow, seed=settings['seed']
     )
-    x = self._crops.first(_INIT_IMAGES)
+    x = self._crops.first(settings.get('init_images', _INIT_IMAGES))
     if settings.get('act_norm'):
       fo.flows.initialize_act_norm(self._distribution, x)
     else:

@@ -19,6 +19,7 @@ CONFIG = {
     'batch_size': 32,
     'learning_rate': 1e-2,
     'clip_norm': 10.0,
+    'schedule': 'constant',
     'warmup_steps': 4,
     'eval_every': 5,
     'checkpoint_every': 4,
