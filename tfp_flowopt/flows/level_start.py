@@ -81,7 +81,7 @@ def level_start(level, batches, lipschitz, noise):
         level.whiten_whole.bijector, batches, lipschitz, _LEAST_TO_DIAGONAL
     )
     fixed = whole_whitening.with_weights(level.whiten_whole, whole)
-    batches = _kept(_Mapped(batches, _in_place_of_first(fixed)))
+    batches = _kept(_Mapped(batches, _images_after(fixed)))
     noise = _noise_after(whole, noise)
   best = whitening.whitening_map(
       _moments(level, batches),
@@ -117,7 +117,7 @@ def level_start(level, batches, lipschitz, noise):
   )
 
 
-def _in_place_of_first(bijector):
+def _images_after(bijector):
   """Batches with images after a bijector, of classes if they are given."""
 
   def function(x, examples, *classes):
