@@ -174,6 +174,23 @@ def test_what_is_constant_in_a_class_or_in_all(rng):
   assert np.max(np.var(z, axis=0)) < 1.05
 
 
+def test_no_class_undoes_a_limit_of_the_scales(rng):
+  """Of a column that is narrow in each class."""
+  labels = rng.integers(K, size=900)
+  x = rng.normal(size=[900, D])
+  x[:, 0] *= 1e-3
+  distribution = fo.vector_flow(D, conditioning=K, **LINEAR)
+  fo.initialize_at_optimum(
+      distribution,
+      x.astype(np.float32),
+      lipschitz=(1e-3, 10.0),
+      conditioning=labels,
+  )
+  flow = distribution.bijector
+  maps = flow.whiten_classes.matrices @ flow.whiten.rows()[0].numpy().T
+  assert np.linalg.svd(maps, compute_uv=False).max() < 10.0 * 1.05
+
+
 def test_a_class_without_vectors_has_the_common_map(rng):
   x, labels = draws(rng, 900)
   flow = started(x, labels, num_classes=K + 1, **LINEAR).bijector
