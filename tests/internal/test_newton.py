@@ -27,3 +27,15 @@ def test_newton_finds_what_the_iteration_would_take_long_for(dtype):
       function, tf.zeros([50, 3], dtype)
   )
   assert np.abs(function(y)[0]).max() < 1e3 * np.finfo(dtype).eps
+
+
+def test_steps_that_overshoot_are_halved():
+  """Whole steps go to and fro between two points for ever."""
+
+  def function(y):
+    slope = 5.0 * (1.0 - tf.square(tf.tanh(5.0 * y)))
+    value = 0.01 * y + tf.tanh(5.0 * y) - 0.5
+    return value, tf.linalg.diag(0.01 + slope)
+
+  y = newton.solve(function, tf.constant([[3.0, -2.0], [0.1, 7.0]], tf.float64))
+  np.testing.assert_allclose(function(y)[0], np.zeros([2, 2]), atol=1e-14)
