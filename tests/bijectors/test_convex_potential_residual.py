@@ -189,6 +189,58 @@ def test_gradients_of_the_solution_do_not_depend_on_the_solver():
   np.testing.assert_allclose(results[0][0], want, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ('size', 'units', 'constants'),
+    [(1, 2, (0.5, 2.0)), (3, 8, (0.05, 20.0)), (4, 8, (0.9, 1.2))],
+)
+def test_the_identity_to_start_with(size, units, constants):
+  bijector = fo.bijectors.ConvexPotentialResidual(
+      fo.lipschitz.LipschitzDense(size, units, dtype=tf.float64),
+      *constants,
+      conditioner=fo.networks.DenseConditioner(
+          0, 4, units + size, conditioning_features=2, dtype=tf.float64
+      ),
+  )
+  bijector.initialize_identity(seed=3)
+  y, c = 3.0 * points(6, size), points(6, 2, seed=1)
+  x, log_det = fo.bijectors.inverse_and_log_det(bijector, y, c)
+  np.testing.assert_allclose(x, y, atol=1e-12)
+  np.testing.assert_allclose(log_det, np.zeros(6), atol=1e-12)
+  # One that is not linear in the weights: the first step bends it.
+  registry.randomize(bijector, 0.1)
+  x = bijector.inverse(tf.identity(y), conditioning=c)
+  assert np.abs(x - y).max() > 1e-3
+
+
+def test_an_identity_that_there_is_not():
+  bijector = fo.bijectors.ConvexPotentialResidual
+  dense = fo.lipschitz.LipschitzDense
+  for layer, constants, message in (
+      (dense(3, 4), (0.5, 2.0), '`layer`'),
+      (dense(2, 5), (0.5, 2.0), '`layer`'),
+      (dense(2, 4, use_bias=False), (0.5, 2.0), '`bias`'),
+      (fo.lipschitz.LipschitzConv2D(2, 4), (0.5, 2.0), '`layer`'),
+      (dense(2, 4), (0.5, 1.4), '`smallest` and `largest`'),
+      (dense(2, 4), (1.0, 2.0), '`smallest` and `largest`'),
+  ):
+    made = bijector(layer, *constants)
+    before = layer.effective_kernel().numpy()
+    with pytest.raises(ValueError, match=message):
+      made.initialize_identity()
+    np.testing.assert_array_equal(layer.effective_kernel(), before)
+
+
+def test_what_is_not_a_number_does_not_stop_the_others():
+  bijector = make(3, 8)
+  x = points(4, 3).numpy()
+  x[1], x[2, 0] = np.nan, np.inf
+  y = tf.function(bijector.forward)(tf.constant(x)).numpy()
+  assert not np.isfinite(y[1:3]).all(axis=1).any()
+  np.testing.assert_allclose(
+      bijector.inverse(tf.constant(y[[0, 3]])), x[[0, 3]], atol=1e-9
+  )
+
+
 def test_bad_arguments():
   layer = fo.lipschitz.LipschitzDense(2, 2)
   bijector = fo.bijectors.ConvexPotentialResidual

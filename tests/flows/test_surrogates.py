@@ -45,7 +45,9 @@ def normal_target(rng, size):
   return mean, covariance, target.log_prob
 
 
-@pytest.mark.parametrize('coupling', ['affine', 'spline', 'residual'])
+@pytest.mark.parametrize(
+    'coupling', ['affine', 'spline', 'residual', 'convex']
+)
 def test_density_of_draws_is_that_of_the_jacobian(coupling):
   surrogate = moved(
       fo.flows.surrogate_posterior(3, coupling=coupling, dtype=tf.float64,

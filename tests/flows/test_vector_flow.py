@@ -14,7 +14,9 @@ import tfp_flowopt as fo
 tfb = tfp.bijectors
 SMALL = {'num_steps': 2, 'hidden_units': 8}
 LINEAR = {'gaussianize_marginals': False, 'gaussianize_radius': False}
-KINDS = ['affine', 'spline', 'residual']
+KINDS = ['affine', 'spline', 'residual', 'convex']
+# Their `forward` is a solve.
+SOLVED = ('residual', 'convex')
 
 
 def data(rng, num=400, size=3):
@@ -60,7 +62,7 @@ def test_log_prob_is_that_of_the_jacobian(coupling, conditioning, rng):
       distribution.log_prob(y, bijector_kwargs=kwargs), expected, rtol=1e-9
   )
   back = flow.forward(tf.identity(x), **kwargs)
-  np.testing.assert_allclose(back, y, atol=1e-6 if coupling == 'residual' else
+  np.testing.assert_allclose(back, y, atol=1e-6 if coupling in SOLVED else
                              1e-10)
   # Within the certificate, in both directions.
   constants = fo.lipschitz.lipschitz_bounds(flow)
@@ -83,7 +85,8 @@ def test_steps_keep_to_their_budget(coupling):
     assert 0.9 * budget < math.log(max(bounds)) <= budget
 
 
-def test_the_start_is_what_is_predicted(rng):
+@pytest.mark.parametrize('coupling', KINDS)
+def test_the_start_is_what_is_predicted(coupling, rng):
   x, c = data(rng)
   values = []
   for kwargs in (
@@ -91,7 +94,7 @@ def test_the_start_is_what_is_predicted(rng):
       {**LINEAR, 'conditioning': [2]},
       {'conditioning': [2]},
   ):
-    distribution = fo.vector_flow(3, **SMALL, **kwargs)
+    distribution = fo.vector_flow(3, coupling=coupling, **SMALL, **kwargs)
     given = c if 'conditioning' in kwargs else None
     predicted = fo.initialize_at_optimum(distribution, x, conditioning=given)
     measured = np.mean(
@@ -161,7 +164,8 @@ def test_a_support_is_kept(support, draw, rng):
     )
 
 
-def test_a_conditional_flow_learns(rng):
+@pytest.mark.parametrize('coupling', ['spline', 'convex'])
+def test_a_conditional_flow_learns(coupling, rng):
   """Mean and scale depend on the condition; the truth is known."""
   c = rng.uniform(-1, 1, [1500, 1])
   scale = np.exp(c)
@@ -171,7 +175,7 @@ def test_a_conditional_flow_learns(rng):
   truth = -math.log(2 * math.pi) - 1.0 - 2 * np.mean(c)
   x, c = x.astype(np.float32), c.astype(np.float32)
   distribution = fo.vector_flow(2, conditioning=[1], num_steps=2,
-                                hidden_units=16)
+                                hidden_units=16, coupling=coupling)
   start = fo.initialize_at_optimum(distribution, x, conditioning=c)
   result = fo.training.fit(
       distribution, x, c, train_steps=400, learning_rate=5e-3, quiet=True
@@ -181,9 +185,12 @@ def test_a_conditional_flow_learns(rng):
   assert truth - 0.15 < np.mean(values) < truth + 0.15
 
 
-def test_it_is_exported_and_served(rng, tmp_path):
+@pytest.mark.parametrize('coupling', ['spline', 'convex'])
+def test_it_is_exported_and_served(coupling, rng, tmp_path):
   x, c = data(rng, 50)
-  distribution = moved(fo.vector_flow(3, conditioning=[2], **SMALL))
+  distribution = moved(
+      fo.vector_flow(3, conditioning=[2], coupling=coupling, **SMALL)
+  )
   with pytest.raises(ValueError, match='not initialised'):
     fo.export.save(distribution, tmp_path / 'flow')
   fo.initialize_at_optimum(distribution, x, conditioning=c)
@@ -247,17 +254,27 @@ def test_it_works_inside_of_tfp(rng):
   assert np.all(np.isfinite(losses)) and losses[-1] < losses[0] - 1.0
 
 
-def test_copies_and_checkpoints(rng, tmp_path):
-  x, _ = data(rng, 50)
-  first = moved(fo.vector_flow(3, **SMALL))
-  fo.initialize_at_optimum(first, x)
+@pytest.mark.parametrize('coupling', ['spline', 'convex'])
+def test_copies_checkpoints_and_frozen_weights(coupling, rng, tmp_path):
+  x, c = data(rng, 50)
+  kwargs = {**SMALL, 'coupling': coupling, 'conditioning': [2]}
+  given = {'conditioning': c}
+  first = moved(fo.vector_flow(3, **kwargs))
+  fo.initialize_at_optimum(first, x, conditioning=c)
   path = tf.train.Checkpoint(first).write(str(tmp_path / 'flow'))
-  second = fo.vector_flow(3, seed=1, **SMALL)
+  second = fo.vector_flow(3, seed=1, **kwargs)
   tf.train.Checkpoint(second).read(path).assert_consumed()
-  np.testing.assert_array_equal(second.log_prob(x), first.log_prob(x))
+  expected = first.log_prob(x, bijector_kwargs=given)
+  np.testing.assert_array_equal(
+      second.log_prob(x, bijector_kwargs=given), expected
+  )
+  with fo.parameters.frozen(second):
+    np.testing.assert_allclose(
+        second.log_prob(x, bijector_kwargs=given), expected, atol=1e-4
+    )
   copy = first.bijector.copy(name='other')
   np.testing.assert_array_equal(
-      copy.inverse(x), first.bijector.inverse(tf.identity(x))
+      copy.inverse(x, **given), first.bijector.inverse(tf.identity(x), **given)
   )
 
 
@@ -265,7 +282,7 @@ def test_copies_and_checkpoints(rng, tmp_path):
     ('changes', 'message'),
     [
         ({'event_size': 0}, '`event_size`'),
-        ({'coupling': 'other'}, "'affine', 'spline', 'residual'"),
+        ({'coupling': 'other'}, "'affine', 'spline', 'residual', 'convex'"),
         ({'conditioning': 'c'}, '`conditioning`'),
         ({'support': 3}, '`support`'),
         ({'lipschitz_budget': -1.0}, '`lipschitz_budget`'),
@@ -278,6 +295,10 @@ def test_copies_and_checkpoints(rng, tmp_path):
         ),
         (
             {'conditioner_lipschitz': 2.0, 'coupling': 'residual'},
+            '`conditioner_lipschitz`',
+        ),
+        (
+            {'conditioner_lipschitz': 2.0, 'coupling': 'convex'},
             '`conditioner_lipschitz`',
         ),
     ],

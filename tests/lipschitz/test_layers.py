@@ -29,6 +29,22 @@ def norm(kernel, size=5):
   return np.linalg.norm(convolutions.operator(kernel, size, 'SAME'), ord=2)
 
 
+@pytest.mark.parametrize('normalization', ['aol', 'gram', None])
+def test_weights_are_assigned(rng, normalization):
+  kernel, bias = 0.01 * rng.normal(size=[3, 3, 2, 4]), rng.normal(size=4)
+  rate = 4.0 if normalization else 1.0
+  layer = lip.LipschitzConv2D(2, 4, normalization=normalization, rate=rate)
+  layer.assign(kernel)
+  # Too small to be rescaled.
+  np.testing.assert_allclose(layer.effective_kernel(), kernel, rtol=1e-6)
+  zero = tf.zeros([1, 2, 2, 2])
+  np.testing.assert_array_equal(layer(zero), np.zeros([1, 2, 2, 4]))
+  layer.assign(kernel, bias)
+  np.testing.assert_allclose(layer(zero)[0, 0, 1], bias, rtol=1e-6)
+  with pytest.raises(ValueError, match='`bias`'):
+    lip.LipschitzDense(2, 4, use_bias=False).assign(kernel[0, 0], bias)
+
+
 def test_the_kernel_is_the_last_variable():
   layer = lip.LipschitzConv2D(2, 4)
   assert layer.trainable_variables[-1].shape == [3, 3, 2, 4]

@@ -108,6 +108,7 @@ ENTRIES = {
             'max_iterations': 10,
         },
         {
+            'conditioner': kinds.OBJECT,
             'layer': kinds.OBJECT_OR_NONE,
             'smallest': (*kinds.POSITIVE, 2.0),
             'largest': (*kinds.POSITIVE, 0.5),

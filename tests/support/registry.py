@@ -258,7 +258,12 @@ ENTRIES = {
     'LipschitzResidual': Entry(_residual, (3,), sharp=0.3),
     'ConvexPotentialResidual': Entry(
         lambda dtype: _convex(
-            dtype, fo.lipschitz.LipschitzDense(3, 5, dtype=dtype)
+            dtype,
+            fo.lipschitz.LipschitzDense(3, 5, dtype=dtype),
+            # Of no condition: what it adds is the same for all events.
+            conditioner=fo.networks.DenseConditioner(
+                0, 4, 8, conditioning_features=2, dtype=dtype
+            ),
         ),
         (3,),
         sharp=0.5,

@@ -89,7 +89,9 @@ class ImplicitBijector(base.JointBijector):
     """
     x = floats.as_floats(x, self.dtype, 'x')
     y, residual_norm = self._solve(x, **kwargs)
-    magnitude = sum(self._norm(t) for t in (x, y)) + self._magnitude(y)
+    magnitude = sum(self._norm(t) for t in (x, y)) + self._magnitude(
+        y, **kwargs
+    )
     rounding = 4.0 * _resolution(x.dtype) * magnitude
     return y, self._forward_lipschitz * (residual_norm + rounding)
 
@@ -98,9 +100,9 @@ class ImplicitBijector(base.JointBijector):
     axes = list(range(-self.forward_min_event_ndims, 0))
     return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axes))
 
-  def _magnitude(self, y):
+  def _magnitude(self, y, **kwargs):
     """Size of what `f(y)` adds up beside `y` and itself, `[batch...]`."""
-    del y
+    del y, kwargs
     return 0.0
 
   def _flat_solve(self, residual, x, start):
@@ -144,7 +146,7 @@ class ImplicitBijector(base.JointBijector):
     """Returns `forward(x)`, differentiable, and the norms of its residuals."""
     function = functools.partial(self._map, **kwargs)
     solution, norm = self._flat_solve(
-        lambda y: function(y) - x, x, self._start(x)
+        lambda y: function(y) - x, x, self._start(x, **kwargs)
     )
     # The formula once more at the solution: `x` and the weights get their
     # gradients through the residual, which the Jacobian's inverse carries on.
@@ -184,8 +186,9 @@ class ImplicitBijector(base.JointBijector):
 
     return linear.value, solved
 
-  def _start(self, x):
+  def _start(self, x, **kwargs):
     """Where the iteration starts."""
+    del kwargs
     return x
 
   def _forward_and_log_det(self, x, seed=None, **kwargs):

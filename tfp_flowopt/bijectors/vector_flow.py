@@ -27,7 +27,8 @@ class VectorFlow(base.JointBijector):
   5. `whiten_classes`: another one for each class (`DenseAffine`), if the
      condition is labels and the maps have at most 2**25 numbers;
   6. `radius`: vectors far out come nearer (`RadialScaling`);
-  7. `steps`: `num_steps` times a linear map and a coupling or residual layer.
+  7. `steps`: `num_steps` times a linear map and a coupling, a residual layer or
+     the gradient of a convex potential.
 
   A new flow only rotates. `tfp_flowopt.initialize_at_optimum` puts 2 to 6 at
   their optimum: an elliptical copula, given the condition. The steps start as
@@ -77,9 +78,10 @@ class VectorFlow(base.JointBijector):
       event_size: Number of components of a vector, `D`. With one, couplings are
         curves that depend on the condition alone.
       num_steps: Number of steps.
-      hidden_units: Width of the networks, even.
-      coupling: `'affine'`, `'spline'` or `'residual'`: what the steps are made
-        of.
+      hidden_units: Width of the networks, even. With `'convex'` also the number
+        of units of a potential, of which there are `2 D` at least.
+      coupling: `'affine'`, `'spline'`, `'residual'` or `'convex'`: what the
+        steps are made of.
       conditioning: What the flow depends on: a number of classes, whose labels
         are integers, or a shape `[F]` of features; `None` for nothing.
       support: `tfb.Bijector` from R^D to where the data are, elementwise or of

@@ -6,23 +6,26 @@ import numpy as np
 
 from tfp_flowopt import networks
 from tfp_flowopt.bijectors import affine_coupling
+from tfp_flowopt.bijectors import convex_potential_residual
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import lipschitz_residual
 from tfp_flowopt.bijectors import spline_coupling
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import orthogonal
 
 __all__ = ['VectorLayers', 'linear']
 
-_KINDS = ('affine', 'spline', 'residual')
+_KINDS = ('affine', 'spline', 'residual', 'convex')
 # Without a budget.
 _CONDITIONER_LIPSCHITZ = 20.0
 _AFFINE = {'scale_bound': 2.0, 'tail_bound': 5.0}
 _BOUND = 3.0
 _QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _RESIDUAL_LIPSCHITZ = 0.9
+_CONVEX = 20.0
 # The tail bound of couplings within a budget.
 _TAIL_BOUND_IN_BUDGET = 1.0
 # The largest logarithm of a slope, where one component is all there is.
@@ -143,6 +146,22 @@ class VectorLayers:
         self._size, self._size, lipschitz, seed, activation='smooth_max_min'
     )
     return lipschitz_residual.LipschitzResidual(network)
+
+  def _convex(self, seed):
+    largest = _CONVEX if self._share is None else math.exp(self._share)
+    # Pairs of opposite units make it the identity, one of each component.
+    units = max(self._hidden_units, 2 * self._size)
+    conditioner = None
+    if self._num_features:
+      conditioner = self._network(0, units + self._size, 1.0, seed)
+    layer = convex_potential_residual.ConvexPotentialResidual(
+        layers.LipschitzDense(self._size, units, dtype=self._dtype),
+        smallest=1.0 / largest,
+        largest=largest,
+        conditioner=conditioner,
+    )
+    layer.initialize_identity(seed)
+    return layer
 
 
 def linear(size, log_range, dtype, name):

@@ -48,7 +48,7 @@ def surrogate_posterior(
   **Direction.** Samples take the explicit direction of each layer, `inverse`
   (the layers are `tfb.Invert`ed): one evaluation of each network, for residual
   layers, too. `log_prob` of samples costs nothing more; of other points,
-  residual layers take a fixed-point iteration.
+  residual and convex layers take an iteration.
 
   **Bounds of draws.** Let `K` and `K'` be the certified constants of
   `latent_map(surrogate)` and of its inverse. For unconstrained parameters `y`
@@ -93,7 +93,8 @@ def surrogate_posterior(
       parts of any known shapes, of one floating-point type.
     num_steps: Number of layers, may be 0: the surrogate is a normal then.
     hidden_units: Width of their networks, even.
-    coupling: `'affine'`, `'spline'` or `'residual'`: what the layers are.
+    coupling: `'affine'`, `'spline'`, `'residual'` or `'convex'`: what the
+      layers are.
     support: `tfb.Bijector` from R^D, or a real array, to where events are; by
       default all of it, or `experimental_default_event_space_bijector` of the
       joint distribution.
@@ -135,10 +136,10 @@ def surrogate_posterior(
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     structure, shape = None, _shape(event)
   to_events, size = _to_events(support, structure, shape)
-  if num_steps and size < 2 and coupling != 'residual':
+  if num_steps and size < 2 and coupling in ('affine', 'spline'):
     raise ValueError(
-        f'Argument `coupling` must be \'residual\' for one number, got '
-        f'{coupling!r}.'
+        "Argument `coupling` must be 'residual' or 'convex' for one number, "
+        f'got {coupling!r}.'
     )
   with tf.name_scope(name):
     layers = vector_layers.VectorLayers(

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import custom_gradients
 
-__all__ = ['convolution']
+__all__ = ['convolution', 'transposed_convolution']
 
 # Vector registers hold eight numbers; TensorFlow's kernels are slow for the
 # rest of a division by it.
@@ -73,3 +73,9 @@ def _few_outputs(x, kernel):
 def _reflected(kernel):
   """`K'[t] = K[-t]^T`, the kernel of the transposed operator."""
   return tf.reverse(tf.linalg.matrix_transpose(kernel), [0, 1])
+
+
+def transposed_convolution(x, kernel):
+  """The transpose of the convolution with zero padding, on `[N, H, W, C]`."""
+  shape = tf.concat([tf.shape(x)[:3], [kernel.shape[2]]], axis=0)
+  return tf.nn.conv2d_transpose(x, kernel, shape, strides=1, padding='SAME')

@@ -137,6 +137,22 @@ class LipschitzLinear(tf.Module):
       return tf.convert_to_tensor(self._kernel)
     return self._kernel()
 
+  def assign(self, kernel, bias=None):
+    """Sets the weights.
+
+    Args:
+      kernel: What is trained, before it is rescaled; of the kernel's shape.
+      bias: Vector of the outputs, or `None`: it stays as it is.
+
+    Raises:
+      ValueError: If there is no bias, or a shape does not fit.
+    """
+    if bias is not None:
+      if self._bias is None:
+        raise ValueError('Argument `bias`: the layer has none.')
+      self._bias.assign(tf.cast(bias, self._dtype))
+    self._kernel.assign(tf.cast(kernel, self._dtype))
+
   def _check_input(self, x):
     """`x` as a `Tensor`; raises a `ValueError` if its channels do not fit."""
     dtype = self._dtype

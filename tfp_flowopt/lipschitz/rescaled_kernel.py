@@ -64,6 +64,10 @@ class RescaledKernel(parametrization.Parametrization):
         return kernel
       return self._lipschitz * kernel
 
+  def assign(self, kernel):
+    """Sets the trained kernel, times `rate`."""
+    self._trained.assign(tf.cast(kernel, self._trained.dtype) / self._rate)
+
 
 def _normalized_stack(kernels, normalization):
   """Each of a stack of kernels, `[K, ...]`."""
