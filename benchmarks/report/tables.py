@@ -174,7 +174,7 @@ def sbibm(results):
     arms = found.setdefault((settings['simulations'], settings['task']), {})
     # A run that was compared counts more than one that was timed alone.
     if values.get('c2st') or not arms.get(settings['arm'], {}).get('c2st'):
-      arms[settings['arm']] = values
+      arms[settings['arm']] = {**values, 'of': settings['observations']}
   rows = []
   for (simulations, task), arms in sorted(found.items()):
     published = dict(
@@ -184,7 +184,7 @@ def sbibm(results):
     rows.append([
         f'`{task}`',
         str(simulations),
-        *(markdown.value(run.get('c2st'), missing='') for run in runs),
+        *(_distance(run) for run in runs),
         markdown.value(published.get(simulations), missing=''),
         *(
             markdown.value(run.get(name), spec, '')
@@ -197,6 +197,12 @@ def sbibm(results):
       'CPU s: ours|zuko NSF',
       rows,
   )
+
+
+def _distance(run):
+  """The C2ST of a run, and of how many observations unless it is all ten."""
+  text = markdown.value(run.get('c2st'), missing='')
+  return f'{text} ({run["of"]})' if text and run['of'] < 10 else text
 
 
 def budget_frontier(results):
