@@ -48,8 +48,9 @@ class ImageFlow(flat_latents.FlatLatents):
   **Conditioning.** With `conditioning` the networks of the couplings see class
   labels, vectors or feature maps, too, in their first layer: `inverse(y,
   conditioning=c)`, or `log_prob(y, bijector_kwargs={'conditioning': c})` of a
-  distribution. What labels or vectors predict linearly, such as the mean image
-  of a class, is subtracted before the levels. All constants hold for each `c`.
+  distribution. What vectors predict linearly is subtracted before the levels;
+  so is the mean image of a class, unless the images of the coarsest level have
+  a map for each class (`whitening`). All constants hold for each `c`.
   A new flow does not depend on `c`.
 
   #### Example
@@ -130,8 +131,12 @@ class ImageFlow(flat_latents.FlatLatents):
       self._top_level = builder.build_levels(
           config, event_shape.as_list(), self._conditioning, self._monitor
       )
+      whole = self.levels[-1].whiten_whole
       self._marginals, self._before_levels = storeys.build_storeys(
-          config, event_shape, self._conditioning
+          config,
+          event_shape,
+          self._conditioning,
+          whole is not None and whole.bijector.num_classes is not None,
       )
       self._initialized = tf.Variable(False, False, name='initialized')
       super().__init__(config.dtype, parameters, name)

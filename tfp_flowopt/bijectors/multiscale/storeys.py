@@ -13,8 +13,12 @@ __all__ = ['build_storeys']
 _LARGEST = dense_affine.MOST_NUMBERS
 
 
-def build_storeys(config, event_shape, conditioning):
+def build_storeys(config, event_shape, conditioning, has_class_maps):
   """The curves, or `None`, and the dictionary `ImageFlow.before_levels`.
+
+  With `has_class_maps` the coarsest level has a map of each class, and so its
+  mean image, as far as it is coarse. Finer ones would cost more than they gain:
+  where all positions had one value, such as a background, they would not.
 
   A `ValueError` if images are too large to be whitened as a whole.
   """
@@ -36,7 +40,8 @@ def build_storeys(config, event_shape, conditioning):
   num_features, num_classes = 0, None
   if conditioning is not None and len(conditioning.shape) == 1:
     num_features = conditioning.num_channels
-    num_classes = conditioning.num_classes if is_dense else None
+    if is_dense or has_class_maps:
+      num_classes = conditioning.num_classes
   # Maps of classes have shifts of their own.
   if num_features and not num_classes and size * num_features <= _LARGEST:
     matrix, shift = (
