@@ -134,8 +134,11 @@ def main(argv):
       bits=digits.BITS,
   )
   model = keras_model.FlowModel(distribution, digits.BITS)
+  optimizer = tf_keras.optimizers.Adam(_LEARNING_RATE.value, clipnorm=1.0)
+  # Else the step would be traced twice.
+  optimizer.build(distribution.trainable_variables)
   model.compile(
-      tf_keras.optimizers.Adam(_LEARNING_RATE.value, clipnorm=1.0),
+      optimizer,
       loss=lambda _, bits_per_dim: bits_per_dim,
   )
   start = model.evaluate(datasets[1], verbose=0)

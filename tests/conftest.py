@@ -53,6 +53,12 @@ def pytest_collection_modifyitems(items):
   )
 
 
+def pytest_collection_finish():
+  """Nor is there garbage in the tests and in what all of them import."""
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope='module')
 def _free_graphs():
   """Frees the graphs of a file of tests, which would stay for ever.

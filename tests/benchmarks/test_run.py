@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import sys
 
 from harness import records
 import numpy as np
@@ -101,6 +102,27 @@ def test_what_is_there_is_not_measured_again(tmp_path, monkeypatch, capsys):
   run.run_suite('toy', ['seed=0', 'a=2'], *arguments)
   assert measured == [0, 1, 2, 0]
   assert [r['values']['double'] for r in records.read(path)] == [0, 2, 4, 0]
+
+
+def test_the_program(tmp_path, monkeypatch, capsys):
+  # Its process finds TensorFlow imported, as those of other tests.
+  arguments = [
+      '--suites=lipschitz_tightness',
+      f'--output={tmp_path}',
+      '--peers=',
+      '--set=shapes=[[3,3,2,3]]',
+      '--set=families=gaussian',
+  ]
+  monkeypatch.setattr(sys, 'argv', ['run.py', *arguments])
+  assert run.main() == 0
+  (record,) = records.read(tmp_path / 'lipschitz_tightness.jsonl')
+  (row,) = record['values']['kernels']
+  assert 1.0 <= row['claim_over_truth']['certified'] < 1.05
+  assert f'Written: {tmp_path}' in capsys.readouterr().out
+  monkeypatch.setattr(sys, 'argv', ['run.py', '--suites=what'])
+  with pytest.raises(SystemExit):
+    run.main()
+  assert "there is no 'what'" in capsys.readouterr().err
 
 
 def test_data_must_be_named():

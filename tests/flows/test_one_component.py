@@ -24,7 +24,7 @@ def line(**kwargs):
 @pytest.mark.parametrize('conditioning', [None, [2], 3])
 def test_it_is_a_density_for_each_condition(coupling, conditioning):
   distribution = line(coupling=coupling, conditioning=conditioning)
-  z = np.linspace(-6.0, 6.0, 4001)[:, np.newaxis]
+  z = np.linspace(-6.0, 6.0, 1001)[:, np.newaxis]
   for c in {None: [None], 3: [0, 2]}.get(
       conditioning if conditioning is None or conditioning == 3 else 0,
       [np.array([0.3, -1.0]), np.array([-2.0, 0.5])],

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from support import adversary
+from support import jacobians
 from support import registry
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -144,7 +145,7 @@ def test_bijectors_of_vectors_take_a_condition(kind, rng):
     bijector = fo.bijectors.LipschitzResidual(
         conditional(activation='smooth_max_min'),
         log_det=kind,
-        num_terms=40 if kind == 'series' else 8,
+        num_terms=8,
         num_probes=3,
     )
   size = 3 if kind == 'coupling' else 2
@@ -154,12 +155,13 @@ def test_bijectors_of_vectors_take_a_condition(kind, rng):
   )
   distribution = tfp.distributions.TransformedDistribution(base, bijector)
   kwargs = {'bijector_kwargs': {'conditioning': c}}
-  with tf.GradientTape() as tape:
-    tape.watch([c, y])
-    x = bijector.inverse(y, conditioning=c)
-  log_det = np.linalg.slogdet(tape.batch_jacobian(x, y))[1]
+  x = bijector.inverse(y, conditioning=c)
   assert np.max(np.abs(x - bijector.inverse(y, conditioning=c + 1.0))) > 0.01
   if kind != 'series' and kind != 'lanczos':
+    jacobian = jacobians.jacobian_of(
+        lambda y, c: bijector.inverse(y, conditioning=c)
+    )
+    log_det = np.linalg.slogdet(jacobian(y, c))[1]
     np.testing.assert_allclose(
         distribution.log_prob(y, **kwargs), base.log_prob(x) + log_det
     )

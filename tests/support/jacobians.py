@@ -6,18 +6,16 @@ import tensorflow as tf
 def jacobian_of(function):
   """The Jacobian of a map of events to events of as many dimensions.
 
-  `GradientTape.batch_jacobian` takes many times as long to trace a flow.
+  `GradientTape.batch_jacobian` traces a flow, which takes many times as long.
 
   Args:
     function: Maps `[N] + shape`, and further tensors `[N, ...]`, to `[N] +
       another shape`, event by event.
 
   Returns:
-    Function of the same arguments, compiled once; its result is `[N, D, D]`, a
-    NumPy array.
+    Function of the same arguments; its result is `[N, D, D]`, a NumPy array.
   """
 
-  @tf.function(autograph=False)
   def gradients(copies, *others):
     size = copies.shape[1:].num_elements()
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -5,6 +5,7 @@ forked from one that has imported it and done nothing else.
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import pathlib
@@ -47,17 +48,19 @@ def forget_stacks():
 class Program:
   """A process, as `subprocess.Popen` has it."""
 
-  def __init__(self, *arguments, merge=True, **environment):
+  def __init__(self, *arguments, merge=True, output=None, **environment):
     """Starts Python.
 
     Args:
       *arguments: Of Python: a file, or `-c` or `-m`, and what follows it.
         `examples`, `tests` and the package can be imported.
       merge: Whether errors go where the output goes.
+      output: File that this is added to; by default one of its own.
       **environment: What is other than here.
     """
     self._files = [
-        tempfile.NamedTemporaryFile() for _ in range(1 if merge else 2)
+        output.open('ab+') if output else tempfile.NamedTemporaryFile()
+        for _ in range(1 if merge else 2)
     ]
     self._process = _FORKS.Process(
         target=_main,
@@ -82,6 +85,14 @@ class Program:
 
   def send_signal(self, number):
     os.kill(self._process.pid, number)
+
+  def kill(self):
+    self._process.kill()
+
+  def wait(self, timeout=PATIENCE):
+    """Waits for the end; returns the exit status."""
+    self.communicate(timeout)
+    return self.returncode
 
   def communicate(self, timeout=PATIENCE):
     """Waits for the end; returns output and errors, if apart."""
@@ -111,6 +122,9 @@ def _main(arguments, environment, files):
     os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
   os.environ.clear()
   os.environ.update(environment)
+  # As in conftest.
+  gc.freeze()
+  gc.set_threshold(100_000, 50, 50)
   forget_stacks()
   first, *sys.argv = arguments
   # Without what pytest has added.

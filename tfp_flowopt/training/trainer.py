@@ -52,13 +52,13 @@ class Trainer(not_copied.NotCopied):
   one `workdir` that all can read; the first one writes.
 
   ```python
-  strategy = tf.distribute.MirroredStrategy()
+  strategy = tf.distribute.MirroredStrategy()  # or any other
   with strategy.scope():
     distribution = fo.image_flow([32, 32, 3], num_levels=2, num_steps=2)
     trainer = fo.training.Trainer(
-        distribution, train, held_out, workdir, config
+        distribution, train_images, held_out_images, workdir, config
     )
-  trainer.train()
+  summary = trainer.train()
   ```
   """
 
