@@ -1,4 +1,4 @@
-"""The recipe for Fashion-MNIST: trains, and evaluates all test images.
+"""The recipe for Fashion-MNIST: trains given the class, and evaluates all.
 
 Runs `examples/train_image_flow.py`, which goes on where a run in the same
 directory was (`--workdir`). 8-bit uniform dequantisation, mean over some draws
@@ -25,6 +25,7 @@ _RECIPE = {
     'memory': 'stored',
     'batch_size': 32,
     'schedule': 'cosine',
+    'init_images': 20_000,
     'warmup_steps': 100,
     'ema_decay': 0.999,
     'eval_every': 1500,
@@ -36,13 +37,16 @@ _RECIPE = {
 def measure(settings, seed, context):
   """See `run.py`."""
   folder = context.folder('fashion_mnist')
-  (train,) = folder.glob('train-images*ubyte*')
-  (test,) = folder.glob('t10k-images*ubyte*')
+  train, test, labels, test_labels = (
+      next(folder.glob(f'{part}-{kind}*ubyte*'))
+      for kind in ('images', 'labels')
+      for part in ('train', 't10k')
+  )
   steps = settings['train_steps']
   with tempfile.TemporaryDirectory() as temporary:
     workdir = pathlib.Path(context.workdir or temporary)
-    _run(workdir, data=train, held_out=test, train_steps=steps, seed=seed,
-         **_RECIPE)
+    _run(workdir, data=train, held_out=test, labels=labels,
+         held_out_labels=test_labels, train_steps=steps, seed=seed, **_RECIPE)
     test_bits_per_dim = {}
     for checkpoint in ('latest', 'best'):
       text = _run(workdir, mode='evaluate', checkpoint=checkpoint,

@@ -147,19 +147,20 @@ def _at_step(run, step):
 def fashion_mnist(results):
   """The recipe."""
   record = results('fashion_mnist')[-1]
-  values = record['values']
+  values, cores = record['values'], record['machine']['cores']
   held_out = values['held_out']
+  draws = record['settings']['draws']
   table = markdown.table(
       'step|' + '|'.join(str(step) for step, _, _ in held_out),
       [['bits/dim of 1024 test images',
         *(f'{value:.3f}' for _, _, value in held_out)]],
   )
   return (
-      '{train_steps:,} steps of {batch_size}, {minutes:.0f} minutes on {cores} '
-      'cores, evaluations included; {num_levels} levels of {num_steps} steps, '
+      '{train_steps:,} steps of {batch_size}, {minutes:.0f} minutes on '
+      '{cores}, evaluations included; {num_levels} levels of {num_steps} steps, '
       'width {hidden_channels}.\n\n{table}\n\n**{latest:.4f} bits/dim** of all '
-      '{test_images:,} test images, mean of {draws} draws of uniform '
-      'dequantisation noise ({best:.4f} with the checkpoint that was best on '
+      '{test_images:,} test images, {noise} of uniform dequantisation '
+      'noise ({best:.4f} with the checkpoint that was best on '
       'the 1024).{note}'
   ).format(
       **values['recipe'],
@@ -167,8 +168,9 @@ def fashion_mnist(results):
       **record['settings'],
       test_images=values['test_images'],
       minutes=values['seconds'] / 60,
-      cores=record['machine']['cores'],
+      cores='one core' if cores == 1 else f'{cores} cores',
       table=table,
+      noise='one draw' if draws == 1 else f'mean of {draws} draws',
       # What has changed since, of a run that was not made again.
       note=f' {record["note"]}' if 'note' in record else '',
   )
