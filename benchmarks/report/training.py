@@ -157,8 +157,9 @@ def fashion_mnist(results):
   )
   return (
       '{train_steps:,} steps of {batch_size}, {minutes:.0f} minutes on '
-      '{cores}, evaluations included; {num_levels} levels of {num_steps} steps, '
-      'width {hidden_channels}.\n\n{table}\n\n**{latest:.4f} bits/dim** of all '
+      '{cores}, evaluations included; {num_levels} levels of {num_steps} '
+      'steps, width {hidden_channels}.\n\n{table}\n\n**{latest:.4f} bits/dim** '
+      'of all '
       '{test_images:,} test images, {noise} of uniform dequantisation '
       'noise ({best:.4f} with the checkpoint that was best on '
       'the 1024).{note}'
