@@ -174,7 +174,7 @@ def sbibm(results):
     arms = found.setdefault((settings['simulations'], settings['task']), {})
     # A run that was compared counts more than one that was timed alone.
     if values.get('c2st') or not arms.get(settings['arm'], {}).get('c2st'):
-      arms[settings['arm']] = {**values, 'of': settings['observations']}
+      arms[settings['arm']] = {**values, 'of': settings.get('observations', 10)}
   rows = []
   for (simulations, task), arms in sorted(found.items()):
     published = dict(

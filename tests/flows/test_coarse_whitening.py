@@ -128,3 +128,16 @@ def test_each_class_has_a_map_of_its_own(rng):
       test[:4], conditioning=test_labels[:4]
   )
   assert total == pytest.approx(float(np.mean(log_det)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('conditioning', 'num_levels', 'shifted'),
+    [(3, 2, False), (3, 1, True), ([2], 2, True)],
+)
+def test_only_what_no_map_of_classes_has_is_subtracted(
+    conditioning, num_levels, shifted
+):
+  flow = fo.bijectors.ImageFlow(
+      [8, 8, 1], num_levels, 1, 4, conditioning=conditioning
+  )
+  assert ('shift' in flow.before_levels) == shifted
