@@ -127,7 +127,7 @@ def main():
   failed = []
   # What a suite changes in TensorFlow ends with its process.
   with futures.ProcessPoolExecutor(
-      1, multiprocessing.get_context('forkserver'), max_tasks_per_child=1
+      1, multiprocessing.get_context('spawn'), max_tasks_per_child=1
   ) as pool:
     for name in names:
       path, failures = pool.submit(

@@ -37,11 +37,10 @@ _RECIPE = {
 def measure(settings, seed, context):
   """See `run.py`."""
   folder = context.folder('fashion_mnist')
-  train, test, labels, test_labels = (
-      next(folder.glob(f'{part}-{kind}*ubyte*'))
-      for kind in ('images', 'labels')
-      for part in ('train', 't10k')
-  )
+  (train,) = folder.glob('train-images*ubyte*')
+  (test,) = folder.glob('t10k-images*ubyte*')
+  (labels,) = folder.glob('train-labels*ubyte*')
+  (test_labels,) = folder.glob('t10k-labels*ubyte*')
   steps = settings['train_steps']
   with tempfile.TemporaryDirectory() as temporary:
     workdir = pathlib.Path(context.workdir or temporary)

@@ -105,7 +105,6 @@ def test_what_is_there_is_not_measured_again(tmp_path, monkeypatch, capsys):
 
 
 def test_the_program(tmp_path, monkeypatch, capsys):
-  # Its process finds TensorFlow imported, as those of other tests.
   arguments = [
       '--suites=lipschitz_tightness',
       f'--output={tmp_path}',
