@@ -107,6 +107,9 @@ BIJECTORS = {
     'LipschitzResidual': lambda: fo.bijectors.LipschitzResidual(
         fo.lipschitz.LipschitzDense(2, 2, lipschitz=0.5)
     ),
+    'MaskedAutoregressive': lambda: fo.bijectors.MaskedAutoregressive(
+        fo.networks.MaskedConditioner(2, 2, 16)
+    ),
     'RadialScaling': lambda: fo.bijectors.RadialScaling(),
     'RepeatedSteps': lambda: fo.bijectors.RepeatedSteps(
         fo.bijectors.AdditiveCoupling(kinds.layer(), event_ndims=1), 1

@@ -99,6 +99,10 @@ MODULES = {
         lambda: fo.networks.DenseConditioner(1, 2, 1),
         lambda m: m(tf.ones([3, 1])),
     ),
+    'networks.MaskedConditioner': (
+        lambda: fo.networks.MaskedConditioner(2, 2),
+        lambda m: m(tf.ones([3, 2])),
+    ),
 }
 
 # What holds no weights.

@@ -17,6 +17,7 @@ _GALAXIES = 'galaxies (7-D)'
 _OURS = {
     'ours': {},
     'ours affine': {'coupling': 'affine'},
+    'ours autoregressive': {'coupling': 'autoregressive'},
     'ours convex': {'coupling': 'convex'},
 }
 

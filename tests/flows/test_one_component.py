@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfp_flowopt as fo
 
 SMALL = {'num_steps': 2, 'hidden_units': 8}
-KINDS = ['affine', 'spline', 'residual', 'convex']
+KINDS = ['affine', 'spline', 'autoregressive', 'residual', 'convex']
 
 
 def line(**kwargs):
@@ -69,7 +69,7 @@ def test_slopes_are_within_the_certificate(coupling, budget, rng):
   )
 
 
-@pytest.mark.parametrize('coupling', ['affine', 'spline', 'convex'])
+@pytest.mark.parametrize('coupling', ['affine', 'spline', 'autoregressive'])
 def test_noise_that_depends_on_the_condition_is_learned(coupling, rng):
   c = rng.uniform(-1.0, 1.0, [4000, 1]).astype(np.float32)
   scale = np.exp(1.5 * c)

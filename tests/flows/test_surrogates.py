@@ -47,7 +47,7 @@ def normal_target(rng, size):
 
 
 @pytest.mark.parametrize(
-    'coupling', ['affine', 'spline', 'residual', 'convex']
+    'coupling', ['affine', 'spline', 'autoregressive', 'residual', 'convex']
 )
 def test_density_of_draws_is_that_of_the_jacobian(coupling):
   surrogate = moved(

@@ -15,7 +15,7 @@ import tfp_flowopt as fo
 tfb = tfp.bijectors
 SMALL = {'num_steps': 2, 'hidden_units': 8}
 LINEAR = {'gaussianize_marginals': False, 'gaussianize_radius': False}
-KINDS = ['affine', 'spline', 'residual', 'convex']
+KINDS = ['affine', 'spline', 'autoregressive', 'residual', 'convex']
 # Their `forward` is a solve.
 SOLVED = ('residual', 'convex')
 
@@ -283,7 +283,7 @@ def test_copies_checkpoints_and_frozen_weights(coupling, rng, tmp_path):
     ('changes', 'message'),
     [
         ({'event_size': 0}, '`event_size`'),
-        ({'coupling': 'other'}, "'affine', 'spline', 'residual', 'convex'"),
+        ({'coupling': 'other'}, "'autoregressive', 'residual', 'convex'"),
         ({'conditioning': 'c'}, '`conditioning`'),
         ({'support': 3}, '`support`'),
         ({'lipschitz_budget': -1.0}, '`lipschitz_budget`'),

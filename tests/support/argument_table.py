@@ -33,6 +33,24 @@ ENTRIES = {
         },
         ('num_bins', 'bound', 'event_ndims'),
     ),
+    'bijectors.MaskedAutoregressive': kinds.Entry(
+        fo.bijectors.MaskedAutoregressive,
+        lambda: {
+            'network': fo.networks.MaskedConditioner(2, 2, 2),
+            'num_bins': 2,
+            'min_slope': 0.5,
+            'max_slope': 2.0,
+            'bound': 1.0,
+        },
+        {
+            'network': (*kinds.OBJECT_OR_NONE, kinds.layer),
+            'num_bins': (*kinds.COUNT, 1, 3),
+            'min_slope': (*kinds.POSITIVE, 1e-4, 1.0),
+            'max_slope': (*kinds.POSITIVE, 1.0, 1e4),
+            'bound': kinds.POSITIVE,
+        },
+        ('num_bins', 'bound'),
+    ),
     'bijectors.Sequential': kinds.Entry(
         fo.bijectors.Sequential,
         lambda: {'bijectors': [fo.bijectors.ActNorm(1)]},

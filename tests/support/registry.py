@@ -326,6 +326,15 @@ ENTRIES = {
         (3,),
         sharp=0.05,
     ),
+    'MaskedAutoregressive': Entry(
+        lambda dtype: fob.MaskedAutoregressive(
+            randomize(fo.networks.MaskedConditioner(3, 6, 4, dtype=dtype)),
+            num_bins=4,
+            min_slope=0.2,
+            max_slope=4.0,
+        ),
+        (3,),
+    ),
     'Sequential': Entry(_sequential, (2, 2, 2)),
     'VectorFlow': Entry(
         lambda dtype: randomize(

@@ -17,6 +17,7 @@ from tfp_flowopt.bijectors.lipschitz_residual import LipschitzResidual
 from tfp_flowopt.bijectors.marginal_gaussianization import (
     MarginalGaussianization,
 )
+from tfp_flowopt.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_flowopt.bijectors.multiscale.factor_out import FactorOut
 from tfp_flowopt.bijectors.multiscale.flow_level import FlowLevel
 from tfp_flowopt.bijectors.multiscale.image_flow import ImageFlow
@@ -49,6 +50,7 @@ __all__ = [
     'JointBijector',
     'LipschitzResidual',
     'MarginalGaussianization',
+    'MaskedAutoregressive',
     'RadialScaling',
     'ReconstructionMonitor',
     'RepeatedSteps',

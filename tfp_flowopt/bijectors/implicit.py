@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import implicit_function
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
 from tfp_flowopt.lipschitz import rounding
@@ -152,17 +152,8 @@ class ImplicitBijector(base.JointBijector):
     # gradients through the residual, which the Jacobian's inverse carries on.
     value, adjoint = self._map_and_adjoint(function, solution)
 
-    @custom_gradients.custom_gradient
-    def newton(residual):
-      def gradient(upstream):
-        return tf.raw_ops.PreventGradient(
-            input=-adjoint(upstream),
-            message='`forward` has first derivatives only.',
-        )
-
-      return tf.zeros_like(residual), gradient
-
-    return solution + newton(value - x), norm
+    solution = implicit_function.differentiable(solution, value - x, adjoint)
+    return solution, norm
 
   def _map_and_adjoint(self, function, y):
     """`f(y)`, and the function `u -> J^-T u` at `y`."""

@@ -80,8 +80,8 @@ class VectorFlow(base.JointBijector):
       num_steps: Number of steps.
       hidden_units: Width of the networks, even. With `'convex'` also the number
         of units of a potential, of which there are `2 D` at least.
-      coupling: `'affine'`, `'spline'`, `'residual'` or `'convex'`: what the
-        steps are made of.
+      coupling: `'affine'`, `'spline'`, `'autoregressive'`, `'residual'` or
+        `'convex'`: what the steps are made of.
       conditioning: What the flow depends on: a number of classes, whose labels
         are integers, or a shape `[F]` of features; `None` for nothing.
       support: `tfb.Bijector` from R^D to where the data are, elementwise or of

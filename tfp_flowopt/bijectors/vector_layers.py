@@ -9,6 +9,7 @@ from tfp_flowopt.bijectors import affine_coupling
 from tfp_flowopt.bijectors import convex_potential_residual
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import lipschitz_residual
+from tfp_flowopt.bijectors import masked_autoregressive
 from tfp_flowopt.bijectors import spline_coupling
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
@@ -16,9 +17,11 @@ from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import orthogonal
 
-__all__ = ['VectorLayers', 'linear']
+__all__ = ['COUPLINGS', 'VectorLayers', 'linear']
 
-_KINDS = ('affine', 'spline', 'residual', 'convex')
+_KINDS = ('affine', 'spline', 'autoregressive', 'residual', 'convex')
+# Those that transform components given others.
+COUPLINGS = _KINDS[:3]
 # Without a budget.
 _CONDITIONER_LIPSCHITZ = 20.0
 _AFFINE = {'scale_bound': 2.0, 'tail_bound': 5.0}
@@ -54,12 +57,13 @@ class VectorLayers:
       conditioner_lipschitz = arguments.check_positive(
           'conditioner_lipschitz', conditioner_lipschitz
       )
-      if log_lipschitz is not None or kind not in ('affine', 'spline'):
+      if log_lipschitz is not None or kind not in COUPLINGS:
         raise ValueError(
             'Argument `conditioner_lipschitz` is for couplings without a '
             f'budget, got {conditioner_lipschitz}.'
         )
     self._size = size
+    self._kind = kind
     self._hidden_units = arguments.check_int('hidden_units', hidden_units)
     if hidden_units % 2:
       raise ValueError(
@@ -78,7 +82,8 @@ class VectorLayers:
   def make_steps(self, num_steps, log_range, seed):
     """`RepeatedSteps`, each of a random rotation and a layer.
 
-    In the plane it is a quarter turn.
+    In the plane it is a quarter turn; before autoregressive layers the order
+    of components is turned round.
     """
     rng = np.random.default_rng(seed)
     steps = []
@@ -87,12 +92,22 @@ class VectorLayers:
       left = orthogonal.random_rotation(rng, self._size)
       if self._size == 2:
         left = _QUARTER_TURN  # each axis in turn, given the other
+      elif self._kind == 'autoregressive':
+        left = _reversal(self._size)
       rotation.initialize(left=left)
       steps.append([rotation, self.make(int(rng.integers(2**31)))])
     return repeated_steps.RepeatedSteps(steps, memory='unrolled')
 
-  def _network(self, inputs, outputs, lipschitz, seed, **kwargs):
-    return networks.DenseConditioner(
+  def _network(
+      self,
+      inputs,
+      outputs,
+      lipschitz,
+      seed,
+      make=networks.DenseConditioner,
+      **kwargs,
+  ):
+    return make(
         inputs,
         self._hidden_units,
         outputs,
@@ -118,24 +133,44 @@ class VectorLayers:
     network = self._network(first, 2 * (self._size - first), lipschitz, seed)
     return affine_coupling.AffineCoupling(network, event_ndims=1, **bounds)
 
-  def _spline(self, seed):
-    first = self._size // 2
+  def _splines(self, depends, constants_within):
+    """Arguments of splines, and the constant of their network.
+
+    `depends` is whether a component depends on others; `constants_within`
+    divides a budget.
+    """
     bounds, lipschitz = {}, self._conditioner_lipschitz
-    if self._share is None or not first:
+    if self._share is None or not depends:
       lipschitz = lipschitz or _CONDITIONER_LIPSCHITZ
       if self._share is not None:
         slope = math.exp(min(self._share, _LARGEST))
         bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
     else:
-      slope, lipschitz = spline_coupling.constants_within(
-          self._share, self._num_bins, _BOUND
-      )
+      slope, lipschitz = constants_within(self._share, self._num_bins, _BOUND)
       bounds = {'min_slope': 1.0 / slope, 'max_slope': slope}
+    return {'num_bins': self._num_bins, 'bound': _BOUND, **bounds}, lipschitz
+
+  def _spline(self, seed):
+    first = self._size // 2
+    splines, lipschitz = self._splines(
+        first, spline_coupling.constants_within
+    )
     outputs = self._num_bins * (self._size - first)
     network = self._network(first, outputs, lipschitz, seed)
-    return spline_coupling.SplineCoupling(
-        network, self._num_bins, bound=_BOUND, **bounds
+    return spline_coupling.SplineCoupling(network, **splines)
+
+  def _autoregressive(self, seed):
+    splines, lipschitz = self._splines(
+        self._size > 1, masked_autoregressive.constants_within
     )
+    network = self._network(
+        self._size,
+        self._num_bins,
+        lipschitz,
+        seed,
+        networks.MaskedConditioner,
+    )
+    return masked_autoregressive.MaskedAutoregressive(network, **splines)
 
   def _residual(self, seed):
     lipschitz = _RESIDUAL_LIPSCHITZ
@@ -162,6 +197,13 @@ class VectorLayers:
     )
     layer.initialize_identity(seed)
     return layer
+
+
+def _reversal(size):
+  """The rotation that turns the order round, one sign among it if need be."""
+  matrix = np.eye(size)[::-1].copy()
+  matrix[0] *= np.linalg.det(matrix)
+  return matrix
 
 
 def linear(size, log_range, dtype, name):

@@ -119,7 +119,8 @@ def vector_flow(
     event_size: Number of components of a vector.
     num_steps: Number of steps.
     hidden_units: Width of the networks, even.
-    coupling: `'affine'`, `'spline'`, `'residual'` or `'convex'`.
+    coupling: `'affine'`, `'spline'`, `'autoregressive'`, `'residual'` or
+      `'convex'`.
     conditioning: A number of classes, for integer labels `[...]`; or the shape
       `[F]` of vectors. By default nothing.
     support: `tfb.Bijector` from R^D to where the data are, such as

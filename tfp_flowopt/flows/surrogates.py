@@ -93,8 +93,8 @@ def surrogate_posterior(
       parts of any known shapes, of one floating-point type.
     num_steps: Number of layers, may be 0: the surrogate is a normal then.
     hidden_units: Width of their networks, even.
-    coupling: `'affine'`, `'spline'`, `'residual'` or `'convex'`: what the
-      layers are.
+    coupling: `'affine'`, `'spline'`, `'autoregressive'`, `'residual'` or
+      `'convex'`: what the layers are.
     support: `tfb.Bijector` from R^D, or a real array, to where events are; by
       default all of it, or `experimental_default_event_space_bijector` of the
       joint distribution.
@@ -124,7 +124,7 @@ def surrogate_posterior(
     lipschitz_budget = arguments.check_positive(
         'lipschitz_budget', lipschitz_budget
     )
-  elif conditioner_lipschitz is None and coupling in ('affine', 'spline'):
+  elif conditioner_lipschitz is None and coupling in vector_layers.COUPLINGS:
     conditioner_lipschitz = _CONDITIONER_LIPSCHITZ
   if support is not None:
     arguments.check_instance('support', support, tfb.Bijector, 'a tfb.Bijector')
@@ -136,7 +136,7 @@ def surrogate_posterior(
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     structure, shape = None, _shape(event)
   to_events, size = _to_events(support, structure, shape)
-  if num_steps and size < 2 and coupling in ('affine', 'spline'):
+  if num_steps and size < 2 and coupling in vector_layers.COUPLINGS:
     raise ValueError(
         "Argument `coupling` must be 'residual' or 'convex' for one number, "
         f'got {coupling!r}.'

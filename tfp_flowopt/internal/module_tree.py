@@ -1,5 +1,6 @@
 """Copies of modules with other tensors in the place of their variables."""
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ['differences', 'is_state', 'leaves', 'with_leaves']
@@ -104,7 +105,7 @@ def differences(a, b, path='', seen=None):
     return f'{path} is {type(a).__name__} in one, {type(b).__name__} in another'
   inside, other = _children(a), _children(b)
   if not inside and not other:
-    if isinstance(a, (tf.Module, dict, list, tuple)) or a == b:
+    if isinstance(a, (tf.Module, dict, list, tuple)) or _equal(a, b):
       return None
     return f'{path} is {a!r} in one and {b!r} in another'
   if [name for name, _ in inside] != [name for name, _ in other]:
@@ -115,3 +116,10 @@ def differences(a, b, path='', seen=None):
     if found:
       return found
   return None
+
+
+def _equal(a, b):
+  """Whether two things are the same, arrays of any shape among them."""
+  if isinstance(a, np.ndarray):
+    return a.dtype == b.dtype and np.array_equal(a, b)
+  return a == b

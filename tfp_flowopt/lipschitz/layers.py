@@ -28,6 +28,17 @@ def _initial_kernel(shape, dtype, seed):
   return tf.cast(kernel, dtype)
 
 
+def _checked_mask(mask, shape):
+  """A mask as an array of 0 and 1, of the shape of the kernel."""
+  mask = np.asarray(mask)
+  if mask.shape != tuple(shape) or not np.isin(mask, (0, 1)).all():
+    raise ValueError(
+        f'Argument `mask` must have shape {list(shape)} and hold zeros and '
+        f'ones, got shape {list(mask.shape)}.'
+    )
+  return mask.astype(np.float64)
+
+
 class LipschitzLinear(tf.Module):
   """A kernel that is rescaled to a bounded operator norm, and a bias.
 
@@ -46,6 +57,7 @@ class LipschitzLinear(tf.Module):
       name,
       compute_dtype=None,
       rate=1.0,
+      mask=None,
   ):
     """Creates the variables.
 
@@ -96,11 +108,14 @@ class LipschitzLinear(tf.Module):
       kernel = tf.zeros(shape, dtype)
     else:
       kernel = _initial_kernel(shape, dtype, seed)
+    self._mask = None
+    if mask is not None:
+      self._mask = mask = _checked_mask(mask, shape)
     if normalization is None:
       self._kernel = tf.Variable(kernel, name='kernel')
     else:
       self._kernel = rescaled_kernel.RescaledKernel(
-          kernel, normalization, self._lipschitz, rate
+          kernel, normalization, self._lipschitz, rate, mask
       )
     self._bias = None
     if use_bias:
@@ -134,7 +149,10 @@ class LipschitzLinear(tf.Module):
   def effective_kernel(self):
     """The rescaled kernel: in `cached` computed once, in `frozen` frozen."""
     if self._normalization is None:
-      return tf.convert_to_tensor(self._kernel)
+      kernel = tf.convert_to_tensor(self._kernel)
+      if self._mask is not None:
+        kernel *= tf.constant(self._mask, kernel.dtype)
+      return kernel
     return self._kernel()
 
   def assign(self, kernel, bias=None):
@@ -195,6 +213,7 @@ class LipschitzDense(LipschitzLinear):
       use_bias=True,
       dtype=tf.float32,
       seed=0,
+      mask=None,
       name='lipschitz_dense',
   ):
     """Creates the layer.
@@ -211,6 +230,8 @@ class LipschitzDense(LipschitzLinear):
       use_bias: Whether there is a bias `b`.
       dtype: Type of the variables, float32 or float64.
       seed: Python `int`, of the initial kernel.
+      mask: Array `[in_features, out_features]` of zeros and ones, or `None`:
+        the kernel stays 0 where it is 0.
       name: Python `str`.
 
     Raises:
@@ -225,6 +246,7 @@ class LipschitzDense(LipschitzLinear):
         dtype,
         seed,
         name,
+        mask=mask,
     )
 
   def __call__(self, x):

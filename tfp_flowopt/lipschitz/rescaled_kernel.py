@@ -37,12 +37,15 @@ NORMALIZATIONS = {'aol': aol.almost_orthogonal, 'gram': _divided_by_norm}
 class RescaledKernel(parametrization.Parametrization):
   """A kernel of operator norm at most `lipschitz`, whatever is trained."""
 
-  def __init__(self, initial_value, normalization, lipschitz, rate):
-    """Creates the trained kernel, which is multiplied by `rate`."""
+  def __init__(
+      self, initial_value, normalization, lipschitz, rate, mask=None
+  ):
+    """Creates the trained kernel, which is multiplied by `rate` and `mask`."""
     super().__init__(name='rescaled_kernel')
     self._normalization = normalization
     self._lipschitz = lipschitz
     self._rate = rate
+    self._mask = mask
     self._rank = initial_value.shape.rank
     self._trained = tf.Variable(initial_value / rate, name='kernel')
 
@@ -55,6 +58,9 @@ class RescaledKernel(parametrization.Parametrization):
       kernel = tf.clip_by_value(kernel, -largest, largest)
     if self._rate != 1.0:
       kernel *= self._rate
+    if self._mask is not None:
+      # Scales of rows or columns leave zeros where they are.
+      kernel *= tf.constant(self._mask, kernel.dtype)
     with tf.name_scope('rescale_kernel'):
       if kernel.shape.rank == self._rank:
         kernel = NORMALIZATIONS[self._normalization](kernel)

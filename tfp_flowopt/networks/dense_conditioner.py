@@ -93,6 +93,7 @@ class DenseConditioner(tf.Module):
             zero_initial=zero_initial and i == num_hidden_layers,
             dtype=dtype,
             seed=seed + i,
+            mask=self._mask(i, num_hidden_layers),
         )
         for i in range(num_hidden_layers + 1)
     ]
@@ -121,6 +122,10 @@ class DenseConditioner(tf.Module):
 
   # Those of its inputs and outputs, for a coupling.
   event_ndims = 1
+
+  def _mask(self, layer, last):
+    """Where the kernel of a layer, of `0, ..., last`, may be other than 0."""
+    del layer, last
 
   @property
   def dtype(self):
