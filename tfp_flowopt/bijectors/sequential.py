@@ -7,7 +7,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.lipschitz import flow_bounds
 
-__all__ = ['Sequential']
+__all__ = ['Sequential', 'summed']
 
 
 class Sequential(base.JointBijector):
@@ -115,7 +115,7 @@ class Sequential(base.JointBijector):
       if forward:
         there, back = back, there
       y, log_det = evaluate(part, x, conditioning)
-      total += _summed(log_det, x, there, ndims - there)
+      total += summed(log_det, x, there, ndims - there)
       x, ndims = y, ndims - there + back
     return x, total
 
@@ -143,7 +143,7 @@ class Sequential(base.JointBijector):
     return output_shape
 
 
-def _summed(log_det, x, ndims, extra):
+def summed(log_det, x, ndims, extra):
   """The log-determinants of events of `ndims`, for those of `extra` more."""
   if not extra:
     return log_det

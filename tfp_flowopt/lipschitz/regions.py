@@ -1,0 +1,73 @@
+"""Regions of events, within which constants are asked for."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import floats
+
+__all__ = ['Ball', 'Box', 'as_ball']
+
+
+class Ball(NamedTuple):
+  """All events within a Euclidean distance of others.
+
+  Attributes:
+    center: Events, `[..., event]`.
+    radius: Not negative: a number, or `[...]`, one for each event.
+  """
+
+  center: tf.Tensor
+  radius: tf.Tensor
+
+
+class Box(NamedTuple):
+  """All events between two others, number by number.
+
+  Attributes:
+    low: `[..., event]`.
+    high: Like `low`, and nowhere below it.
+  """
+
+  low: tf.Tensor
+  high: tf.Tensor
+
+
+def as_ball(region, event_ndims, dtype):
+  """A `Ball` with a radius `[...]` that holds a region.
+
+  Args:
+    region: `Ball` or `Box`. Of a box it is the ball through its corners.
+    event_ndims: Number of dimensions of an event.
+    dtype: Type of the events, or `None` for theirs.
+
+  Raises:
+    ValueError: If it is neither, or a radius is negative or NaN (as it runs,
+      if it is not known before).
+  """
+  arguments.check_instance('region', region, (Ball, Box), 'a Ball or a Box')
+  axes = list(range(-event_ndims, 0))
+  if isinstance(region, Box):
+    low, high = (floats.as_floats(side, dtype, 'region') for side in region)
+    half = 0.5 * (high - low)
+    center, radius = low + half, tf.sqrt(tf.reduce_sum(half**2, axes))
+    # A side that is the wrong way round makes the radius wrong.
+    wrong = tf.reduce_any(~(half >= 0), axis=axes)
+    radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
+  else:
+    center = floats.as_floats(region.center, dtype, 'region')
+    radius = region.radius
+    if not tf.is_tensor(radius):
+      # A cast of Python's numbers would lose half of the digits of float64.
+      radius = tf.convert_to_tensor(radius, center.dtype)
+    radius = tf.cast(radius, center.dtype)
+  # A radius says what an event is, where a bijector acts on each number.
+  batch_ndims = radius.shape.rank or center.shape.rank - event_ndims
+  check = tf.debugging.Assert(
+      tf.reduce_all(radius >= 0),
+      ['Argument `region` must have no negative radius or side.', radius],
+  )
+  with tf.control_dependencies([check] if tf.is_tensor(check) else []):
+    radius = tf.broadcast_to(radius, tf.shape(center)[:batch_ndims])
+  return Ball(center, tf.ensure_shape(radius, center.shape[:batch_ndims]))

@@ -1,0 +1,125 @@
+"""Whole flows in a ball."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors.multiscale import separate_steps
+from tfp_flowopt.local import compositions
+from tfp_flowopt.local import maps
+
+__all__ = []
+
+
+class _FactorOut(maps.LocalMap):
+  """What travels on and what does not, side by side: the worse of both."""
+
+  def __init__(self, bijector):
+    super().__init__(bijector)
+    self._scaling, self._next = (
+        compositions.sequence([] if part is None else [part])
+        for part in (bijector.scaling, bijector.next_level)
+    )
+
+  def _inverse(self, reach):
+    travelling, factored = self.bijector.split(reach.center)
+    own = self._scaling.inverse(reach._replace(center=factored,
+                                               conditioning=None))
+    batch = tf.shape(reach.radius)
+    rank = reach.radius.shape.rank
+    own = own._replace(value=_reshaped(
+        own.value, batch, [own.value.shape[rank:].num_elements()], rank
+    ))
+    if self.bijector.next_level is None:
+      return own
+    return _beside(
+        self._next.inverse(reach._replace(center=travelling)), own, -1
+    )
+
+  def _forward(self, reach):
+    image = [*self.bijector.event_shape[:2], self.bijector.num_factored]
+    size = math.prod(image)
+    x, rank = reach.center, reach.radius.shape.rank
+    factored = _reshaped(x[..., -size:], tf.shape(reach.radius), image, rank)
+    own = self._scaling.forward(reach._replace(center=factored,
+                                               conditioning=None))
+    if self.bijector.next_level is None:
+      return own
+    return _beside(
+        self._next.forward(reach._replace(center=x[..., :-size])), own, -1
+    )
+
+
+def _beside(first, second, axis):
+  """The `Change` of two parts of an event."""
+  return maps.Change(
+      tf.concat([first.value, second.value], axis=axis),
+      first.log_det + second.log_det,
+      tf.maximum(first.slope, second.slope),
+      first.low + second.low,
+      first.high + second.high,
+  )
+
+
+def _reshaped(x, batch, event, rank):
+  x = tf.reshape(x, tf.concat([batch, event], axis=0))
+  return tf.ensure_shape(x, [*[None] * rank, *event])
+
+
+class _WithConditions(maps.LocalMap):
+  """Parts that see something that a flow makes of a condition."""
+
+  def __init__(self, bijector, parts, conditions):
+    super().__init__(bijector)
+    self._parts, self._conditions = compositions.sequence(parts), conditions
+
+  def _inverse(self, reach):
+    return self._apply(reach, self._parts.inverse)
+
+  def _forward(self, reach):
+    return self._apply(reach, self._parts.forward)
+
+  def _apply(self, reach, evaluate):
+    batch_shape = reach.radius.shape
+    conditions = self._conditions(reach.conditioning, batch_shape)
+    return evaluate(reach._replace(conditioning=conditions))
+
+
+def _level(level):
+  parts = [
+      *level.parts_before_steps,
+      level.repeated_steps,
+      level.restore,
+      level.factor_out,
+  ]
+  return _WithConditions(level, parts, lambda c, _: level.halved(c))
+
+
+def _vector_flow(flow):
+  return _WithConditions(flow, flow.parts, flow.features)
+
+
+def _image_flow(flow):
+  return _WithConditions(flow, flow.parts, flow.conditioning_maps)
+
+
+class _OfImages(maps.LocalMap):
+  """`BijectorOfImages`: any bijector, with events that are images."""
+
+  def __init__(self, bijector):
+    self._local = maps.local_map(bijector.bijector)
+    self.bounds = self._local.bounds
+
+  def _inverse(self, reach):
+    return self._local.inverse(reach)
+
+  def _forward(self, reach):
+    return self._local.forward(reach)
+
+
+maps.register(bijectors.FactorOut, _FactorOut)
+maps.register(bijectors.FlowLevel, _level)
+maps.register(bijectors.ImageFlow, _image_flow)
+maps.register(bijectors.VectorFlow, _vector_flow)
+maps.register(separate_steps.BijectorOfImages, _OfImages)
