@@ -178,7 +178,7 @@ def sample_report(
 
   Raises:
     ImportError: If labels are given and the default classifier is not installed
-      (the extra `examples`).
+      (the extra `report`).
     ValueError: If an argument has a wrong value.
   """
   seed = arguments.check_int('seed', seed, least=0)
