@@ -1,14 +1,17 @@
 """What is public says its types, and they are those that a checker sees."""
 
+import ast
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import types
 import typing
 
 import pytest
+import test_arguments
 from test_public_names import packages
 from test_public_names import public
 
@@ -94,17 +97,65 @@ def test_types_are_known_where_they_stand(package):
       typing.get_type_hints(value)
 
 
+def may_be_none(function):
+  """Names of arguments, and `return`, that are or may be said to be `None`."""
+  for argument in inspect.signature(function).parameters.values():
+    if argument.default is None:
+      yield argument.name
+  words = inspect.getdoc(function) or ''
+  _, _, arguments = words.partition('\nArgs:\n')
+  arguments = re.split(r'\n\n|\Z', arguments)[0]
+  for name, said in re.findall(
+      r'^  (\w+): (.*(?:\n    .*)*)', arguments, re.MULTILINE
+  ):
+    if '`None`' in said:
+      yield name
+  if re.search(r'or `None`|`None` (?:for|if|with)', words.partition('\n')[0]):
+    yield 'return'
+
+
 @pytest.mark.parametrize('package', packages())
-def test_only_defaults_of_none_are_none(package):
+def test_what_may_be_none_says_so(package):
+  """By its default, or by the words of the docstring."""
+  wrong = []
   for name, function in public_functions(package):
     hints = typing.get_type_hints(function)
-    for argument in inspect.signature(function).parameters.values():
-      if argument.default is not None or argument.name not in hints:
+    for argument in may_be_none(function):
+      hint = hints[argument]
+      if hint is not typing.Any and type(None) not in typing.get_args(hint):
+        wrong.append(f'{name}({argument})')
+  assert not wrong
+
+
+CHOICES = re.compile(r'one of \[(.*?)\]')
+
+
+def choices(hint):
+  """The strings of a `Literal`, alone or beside `None`."""
+  return {
+      value
+      for part in (hint, *typing.get_args(hint))
+      if typing.get_origin(part) is typing.Literal
+      for value in typing.get_args(part)
+  }
+
+
+def test_choices_are_those_that_are_accepted():
+  """By the error for another one, which lists them."""
+  compared = 0
+  for name, entry in test_arguments.ENTRIES.items():
+    function = entry.function
+    function = function.__init__ if inspect.isclass(function) else function
+    for argument, hint in typing.get_type_hints(function).items():
+      if not choices(hint):
         continue
-      hint = hints[argument.name]
-      assert hint is typing.Any or type(None) in typing.get_args(hint), (
-          f'{name}({argument.name})'
-      )
+      arguments = {**entry.right(), argument: 'another'}
+      with pytest.raises(ValueError, match='one of') as caught:
+        entry.function(**arguments)
+      accepted = ast.literal_eval(f'[{CHOICES.search(str(caught.value))[1]}]')
+      assert choices(hint) == {*accepted} - {None}, f'{name}({argument})'
+      compared += 1
+  assert compared > 15
 
 
 def test_what_lacks_a_type_is_found():

@@ -20,7 +20,7 @@ def image_flow(
     num_steps: int = 8,
     hidden_channels: int = 128,
     coupling: Literal['affine', 'additive'] = 'affine',
-    lipschitz_budget: float = 7.0,
+    lipschitz_budget: float | None = 7.0,
     memory: types.Memory = 'auto',
     compute_dtype: types.DType | None = None,
     seed: int = 0,

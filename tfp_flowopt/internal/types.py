@@ -74,4 +74,6 @@ NamedImages: TypeAlias = Sequence[tuple[str, np.ndarray]]
 Activation: TypeAlias = Literal['max_min', 'smooth_max_min', 'relu']
 Memory: TypeAlias = Literal['auto', 'reversible', 'stored', 'unrolled']
 Schedule: TypeAlias = Literal['constant', 'cosine']
-VectorCoupling: TypeAlias = Literal['affine', 'spline', 'residual', 'convex']
+VectorCoupling: TypeAlias = Literal[
+    'affine', 'spline', 'autoregressive', 'residual', 'convex'
+]

@@ -62,7 +62,7 @@ def fit(
     learning_rate: float = 3e-3,
     schedule: types.Schedule = 'cosine',
     eval_every: int | None = None,
-    patience: int = 20,
+    patience: int | None = 20,
     clip_norm: float = 10.0,
     ema_decay: float = 0.99,
     workdir: types.Path | None = None,

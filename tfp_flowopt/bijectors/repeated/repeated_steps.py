@@ -1,6 +1,7 @@
 """RepeatedSteps bijector."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -22,7 +23,6 @@ __all__ = ['RepeatedSteps', 'with_memory']
 # `tfb.Chain(...)` may make an instance of a private base.
 _CHAIN = tfp.bijectors.Chain.__bases__[0]
 
-_MEMORY = ('auto', 'reversible', 'stored', 'unrolled')
 # What `'auto'` may keep, of the memory of the device.
 _SHARE = 1 / 8
 # Numbers kept at each position for a step: so many for each channel, and for
@@ -128,7 +128,9 @@ class RepeatedSteps(base.JointBijector):
       )
 
   def _configure(self, memory):
-    self._memory = arguments.check_choice('memory', memory, _MEMORY)
+    self._memory = arguments.check_choice(
+        'memory', memory, get_args(types.Memory)
+    )
 
   @property
   def _is_conditional(self):
