@@ -4,8 +4,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.bijectors import vector_storeys
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
 from tfp_flowopt.internal import types
@@ -205,7 +207,7 @@ class VectorFlow(base.JointBijector):
     return self._shift
 
   @property
-  def whiten(self) -> types.Bijector:
+  def whiten(self) -> invertible_conv1x1.InvertibleConv1x1:
     """The `InvertibleConv1x1` that whitens."""
     return self._whiten
 
@@ -220,7 +222,7 @@ class VectorFlow(base.JointBijector):
     return self._radius
 
   @property
-  def steps(self) -> types.Bijector:
+  def steps(self) -> repeated_steps.RepeatedSteps:
     """The `RepeatedSteps`."""
     return self._steps
 
