@@ -1,10 +1,13 @@
 """Sequential bijector."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['Sequential', 'summed']
@@ -37,7 +40,12 @@ class Sequential(base.JointBijector):
   ```
   """
 
-  def __init__(self, bijectors, validate_args=False, name='sequential'):
+  def __init__(
+      self,
+      bijectors: Sequence[types.Bijector],
+      validate_args: bool = False,
+      name: str = 'sequential',
+  ) -> None:
     """Creates the composition.
 
     Args:
@@ -77,7 +85,7 @@ class Sequential(base.JointBijector):
       )
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """The bijectors, in the order of direction `inverse`."""
     return list(self._parts)
 

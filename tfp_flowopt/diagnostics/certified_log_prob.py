@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import regions
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import maps
@@ -32,7 +33,7 @@ class CertifiedLogProb:
   and differentiated with respect to nothing.
   """
 
-  def __init__(self, distribution):
+  def __init__(self, distribution: types.TransformedDistribution) -> None:
     """Prepares.
 
     Args:
@@ -49,12 +50,17 @@ class CertifiedLogProb:
 
   # A user's `tf.function` would translate the whole flow.
   @tf.autograph.experimental.do_not_convert
-  def __call__(self, x, radius, conditioning=None):
+  def __call__(
+      self,
+      x: types.TensorLike,
+      radius: types.TensorLike,
+      conditioning: types.TensorLike | None = None,
+  ) -> LogProbRange:
     """The `LogProbRange` of the balls around events `[..., event]`."""
     x = floats.as_floats(x, self._bijector.dtype, 'x')
     ndims = self._bijector.inverse_min_event_ndims
     x, radius = regions.as_ball(regions.Ball(x, radius), ndims, x.dtype)
-    errors = []
+    errors: list[tuple[tf.Tensor, tf.Tensor]] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(x)
       reach = maps.Reach(x, radius, conditioning, errors)
@@ -89,7 +95,12 @@ class CertifiedLogProb:
     )
 
 
-def certified_log_prob(distribution, x, radius, conditioning=None):
+def certified_log_prob(
+    distribution: types.TransformedDistribution,
+    x: types.TensorLike,
+    radius: types.TensorLike,
+    conditioning: types.TensorLike | None = None,
+) -> LogProbRange:
   """Bounds of `log_prob` at all events within a radius of given ones.
 
   For `|x' - x| <= radius`, `lower <= log p(x') <= upper`. With the latent

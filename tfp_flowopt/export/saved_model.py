@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from tfp_flowopt.export import warmup_requests
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import new_folder
+from tfp_flowopt.internal import types
 
 __all__ = ['save']
 
@@ -51,7 +53,9 @@ def _check(distribution, bits):
       )
 
 
-def save(distribution, path, bits=8):
+def save(
+    distribution: types.TransformedDistribution, path: types.Path, bits: int = 8
+) -> str:
   """Exports a flow as a SavedModel that needs only TensorFlow.
 
   It holds what serving needs: the rescaled kernels of Lipschitz layers, and
@@ -113,7 +117,7 @@ def save(distribution, path, bits=8):
       bijector=repeated_steps.with_memory(distribution.bijector, 'stored')
   )
   if distribution.event_shape.rank == 3:
-    served = served_flow.ServedImages(distribution, int(bits))
+    served: Any = served_flow.ServedImages(distribution, int(bits))
   else:
     served = served_flow.ServedFlow(distribution)
   root = tf.Module(name='served_flow')

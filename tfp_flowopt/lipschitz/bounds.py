@@ -2,12 +2,16 @@
 
 import functools
 import math
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import registered
+from tfp_flowopt.internal import types
+from tfp_flowopt.lipschitz import regions
 from tfp_flowopt.lipschitz import rounding
 
 __all__ = [
@@ -39,23 +43,25 @@ class LipschitzBounds(NamedTuple):
   forward: float
   inverse: float
 
-  def inverted(self):
+  def inverted(self) -> 'LipschitzBounds':
     """Bounds of the bijector with its directions swapped."""
     return LipschitzBounds(self.inverse, self.forward)
 
-  def then(self, other):
+  def then(self, other: 'LipschitzBounds') -> 'LipschitzBounds':
     """Bounds of a composition with `other`, in either order."""
     return LipschitzBounds(
         rounding.product(self.forward, other.forward),
         rounding.product(self.inverse, other.inverse),
     )
 
-  def beside(self, other):
+  def beside(self, other: 'LipschitzBounds') -> 'LipschitzBounds':
     """Bounds of two bijectors that act on separate parts of an event."""
     # NumPy's maximum: NaN stays NaN, whichever comes first.
     return LipschitzBounds(*np.maximum(self, other).tolist())
 
-  def inflated(self, dtype, operations=0):
+  def inflated(
+      self, dtype: types.DType, operations: int = 0
+  ) -> 'LipschitzBounds':
     """Bounds of weights of a type, with what rounding may add.
 
     Args:
@@ -71,7 +77,7 @@ class LipschitzBounds(NamedTuple):
         *(rounding.rounded_up(bound, dtype, operations) for bound in self)
     )
 
-  def log_det_range(self, event_size):
+  def log_det_range(self, event_size: int) -> tuple[float, float]:
     """Range of `inverse_log_det_jacobian` that the bounds leave, in nats.
 
     Every singular value of the Jacobian of `inverse` lies in
@@ -94,7 +100,7 @@ class LipschitzBounds(NamedTuple):
     forward, inverse = map(log_constant, self)
     return -size * forward, size * inverse
 
-  def max_log_likelihood(self, event_size):
+  def max_log_likelihood(self, event_size: int) -> float:
     """The largest log-density that any event can have, standard normal base.
 
     ```none
@@ -179,7 +185,7 @@ def _rules(bijector):
 
 
 # Set by what knows of layers, which is built on this.
-_local_bounds = None
+_local_bounds: Any = None
 
 
 def set_local_bounds(function):
@@ -188,7 +194,12 @@ def set_local_bounds(function):
   _local_bounds = function
 
 
-def lipschitz_bounds(bijector, region=None, conditioning=None):
+@registered.with_register_of(_rules)
+def lipschitz_bounds(
+    bijector: types.Bijector,
+    region: regions.Ball | regions.Box | None = None,
+    conditioning: types.TensorLike | None = None,
+) -> LipschitzBounds:
   """Certified Lipschitz constants of a bijector and of its inverse.
 
   They are theorems about the weights as they are at the call (run it eagerly):
@@ -282,6 +293,3 @@ def known_bounds(bijector):
     return lipschitz_bounds(bijector)
   except TypeError:
     return LipschitzBounds(math.inf, math.inf)
-
-
-lipschitz_bounds.register = _rules.register

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import types
 
 __all__ = ['Ball', 'Box', 'as_ball']
 
@@ -18,8 +19,8 @@ class Ball(NamedTuple):
     radius: Not negative: a number, or `[...]`, one for each event.
   """
 
-  center: tf.Tensor
-  radius: tf.Tensor
+  center: types.TensorLike
+  radius: types.TensorLike
 
 
 class Box(NamedTuple):
@@ -30,8 +31,8 @@ class Box(NamedTuple):
     high: Like `low`, and nowhere below it.
   """
 
-  low: tf.Tensor
-  high: tf.Tensor
+  low: types.TensorLike
+  high: types.TensorLike
 
 
 def as_ball(region, event_ndims, dtype):
