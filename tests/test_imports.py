@@ -16,8 +16,10 @@ BELOW = {
     'bijectors': ('networks', 'lipschitz', 'parameters', 'internal'),
     'optimum': ('bijectors', 'lipschitz', 'internal'),
     'flows': ('bijectors', 'optimum', 'data', 'internal'),
+    'local': ('bijectors', 'optimum', 'lipschitz', 'internal'),
     'diagnostics': (
         'flows',
+        'local',
         'bijectors',
         'lipschitz',
         'parameters',

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import not_copied
 from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import regions
 from tfp_flowopt.lipschitz import rounding
@@ -26,7 +27,7 @@ class LogProbRange(NamedTuple):
   upper: tf.Tensor
 
 
-class CertifiedLogProb:
+class CertifiedLogProb(not_copied.NotCopied):
   """`certified_log_prob` of a distribution with its weights as they are.
 
   What depends on weights alone is computed once, eagerly. Calls may be traced,
@@ -47,6 +48,7 @@ class CertifiedLogProb:
     self._bijector = distribution.bijector
     self._local = maps.local_map(distribution.bijector)
     self._base = distribution.distribution
+    self._event_shape = distribution.event_shape
 
   # A user's `tf.function` would translate the whole flow.
   @tf.autograph.experimental.do_not_convert
@@ -58,8 +60,16 @@ class CertifiedLogProb:
   ) -> LogProbRange:
     """The `LogProbRange` of the balls around events `[..., event]`."""
     x = floats.as_floats(x, self._bijector.dtype, 'x')
-    ndims = self._bijector.inverse_min_event_ndims
-    x, radius = regions.as_ball(regions.Ball(x, radius), ndims, x.dtype)
+    shape = self._event_shape
+    if x.shape.rank is None or (
+        x.shape.rank < shape.rank
+        or not x.shape[x.shape.rank - shape.rank :].is_compatible_with(shape)
+    ):
+      raise ValueError(
+          f'Argument `x` must be events of shape {shape}, got {x.shape}.'
+      )
+    ball = regions.Ball(x, radius)
+    x, radius = regions.as_ball(ball, shape.rank, x.dtype)
     errors: list[tuple[tf.Tensor, tf.Tensor]] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(x)

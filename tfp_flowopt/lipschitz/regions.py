@@ -1,5 +1,6 @@
 """Regions of events, within which constants are asked for."""
 
+import numbers
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -44,8 +45,9 @@ def as_ball(region, event_ndims, dtype):
     dtype: Type of the events, or `None` for theirs.
 
   Raises:
-    ValueError: If it is neither, or a radius is negative or NaN (as it runs,
-      if it is not known before).
+    ValueError: If it is neither, or numbers or shapes do not fit.
+    InvalidArgumentError: If a radius or a side is negative or not finite, as it
+      runs.
   """
   arguments.check_instance('region', region, (Ball, Box), 'a Ball or a Box')
   axes = list(range(-event_ndims, 0))
@@ -58,17 +60,23 @@ def as_ball(region, event_ndims, dtype):
     radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
   else:
     center = floats.as_floats(region.center, dtype, 'region')
-    radius = region.radius
-    if not tf.is_tensor(radius):
-      # A cast of Python's numbers would lose half of the digits of float64.
-      radius = tf.convert_to_tensor(radius, center.dtype)
-    radius = tf.cast(radius, center.dtype)
+    radius = _as_radius(region.radius, center.dtype)
   # A radius says what an event is, where a bijector acts on each number.
   batch_ndims = radius.shape.rank or center.shape.rank - event_ndims
-  check = tf.debugging.Assert(
-      tf.reduce_all(radius >= 0),
-      ['Argument `region` must have no negative radius or side.', radius],
-  )
-  with tf.control_dependencies([check] if tf.is_tensor(check) else []):
+  batch_shape = center.shape[: max(batch_ndims, 0)]
+  if not radius.shape.rank or radius.shape.is_compatible_with(batch_shape):
+    radius = arguments.not_negative('radius', radius)
     radius = tf.broadcast_to(radius, tf.shape(center)[:batch_ndims])
-  return Ball(center, tf.ensure_shape(radius, center.shape[:batch_ndims]))
+    return Ball(center, tf.ensure_shape(radius, batch_shape))
+  raise ValueError(
+      'Argument `radius` must be a number, or one for each event, got shape '
+      f'{radius.shape} for events of shape {center.shape}.'
+  )
+
+
+def _as_radius(value, dtype):
+  """A radius as a `Tensor` of a type; a `ValueError` if it is none."""
+  if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    # Python's own have no type: in float32 they would lose digits.
+    return tf.constant(float(value), dtype)
+  return tf.cast(arguments.check_tensor('radius', value), dtype)

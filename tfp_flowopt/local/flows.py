@@ -67,12 +67,18 @@ def _reshaped(x, batch, event, rank):
   return tf.ensure_shape(x, [*[None] * rank, *event])
 
 
-class _WithConditions(maps.LocalMap):
-  """Parts that see something that a flow makes of a condition."""
+class _Parts(maps.LocalMap):
+  """Parts in turn, which see what the bijector makes of a condition."""
 
-  def __init__(self, bijector, parts, conditions):
+  def __init__(self, bijector):
     super().__init__(bijector)
-    self._parts, self._conditions = compositions.sequence(parts), conditions
+    self._parts = compositions.sequence(self._parts_of(bijector))
+
+  def _parts_of(self, bijector):
+    return bijector.parts
+
+  def _condition(self, conditioning, batch_shape):
+    raise NotImplementedError
 
   def _inverse(self, reach):
     return self._apply(reach, self._parts.inverse)
@@ -81,27 +87,34 @@ class _WithConditions(maps.LocalMap):
     return self._apply(reach, self._parts.forward)
 
   def _apply(self, reach, evaluate):
-    batch_shape = reach.radius.shape
-    conditions = self._conditions(reach.conditioning, batch_shape)
-    return evaluate(reach._replace(conditioning=conditions))
+    condition = self._condition(reach.conditioning, reach.radius.shape)
+    return evaluate(reach._replace(conditioning=condition))
 
 
-def _level(level):
-  parts = [
-      *level.parts_before_steps,
-      level.repeated_steps,
-      level.restore,
-      level.factor_out,
-  ]
-  return _WithConditions(level, parts, lambda c, _: level.halved(c))
+class _Level(_Parts):
+
+  def _parts_of(self, bijector):
+    return [
+        *bijector.parts_before_steps,
+        bijector.repeated_steps,
+        bijector.restore,
+        bijector.factor_out,
+    ]
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.halved(conditioning)
 
 
-def _vector_flow(flow):
-  return _WithConditions(flow, flow.parts, flow.features)
+class _VectorFlow(_Parts):
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.features(conditioning, batch_shape)
 
 
-def _image_flow(flow):
-  return _WithConditions(flow, flow.parts, flow.conditioning_maps)
+class _ImageFlow(_Parts):
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.conditioning_maps(conditioning, batch_shape)
 
 
 class _OfImages(maps.LocalMap):
@@ -119,7 +132,7 @@ class _OfImages(maps.LocalMap):
 
 
 maps.register(bijectors.FactorOut, _FactorOut)
-maps.register(bijectors.FlowLevel, _level)
-maps.register(bijectors.ImageFlow, _image_flow)
-maps.register(bijectors.VectorFlow, _vector_flow)
+maps.register(bijectors.FlowLevel, _Level)
+maps.register(bijectors.ImageFlow, _ImageFlow)
+maps.register(bijectors.VectorFlow, _VectorFlow)
 maps.register(separate_steps.BijectorOfImages, _OfImages)
