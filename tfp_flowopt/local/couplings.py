@@ -23,6 +23,8 @@ __all__ = []
 class _Coupling(maps.LocalMap):
   """What all couplings share."""
 
+  keeps_channels = True
+
   def __init__(self, bijector):
     super().__init__(bijector)
     self._lipschitz = statements.current_lipschitz(bijector.conditioner)
@@ -63,21 +65,27 @@ class _Coupling(maps.LocalMap):
     slope = self._at_most(
         _coupling_norm(cross, reach.largest(most)), self.bounds.inverse
     )
+    bend = tf.maximum(reach.largest(most) - 1.0, 1.0 - reach.smallest(least))
     return maps.Change(
-        tf.concat([first, value], axis=-1), log_det, slope, -change, change
+        tf.concat([first, value], axis=-1),
+        log_det,
+        slope,
+        -change,
+        change,
+        tf.sqrt(cross**2 + bend**2),
     )
 
   def _forward_slope(self, reach):
     first, second, params = self._parts(reach)
     value, _ = self._transformed(second, params, 'forward')
-    least, _, cross, _, _ = self._bounds(reach, value, params, 'forward')
-    slope = _coupling_norm(
-        self._constant(value) * reach.largest(cross),
-        reach.largest(1.0 / least),
-    )
+    least, most, cross, _, _ = self._bounds(reach, value, params, 'forward')
+    cross = self._constant(value) * reach.largest(cross)
+    largest = reach.largest(1.0 / least)
+    bend = tf.maximum(largest - 1.0, 1.0 - reach.smallest(1.0 / most))
     return (
         tf.concat([first, value], axis=-1),
-        self._at_most(slope, self.bounds.forward),
+        self._at_most(_coupling_norm(cross, largest), self.bounds.forward),
+        tf.sqrt(cross**2 + bend**2),
     )
 
   def _at_most(self, slope, constant):
@@ -224,6 +232,8 @@ class _Spline(_Coupling):
 class _Autoregressive(maps.LocalMap):
   """`MaskedAutoregressive`, of which each number is moved by those before."""
 
+  keeps_channels = True
+
   def __init__(self, bijector):
     super().__init__(bijector)
     self._lipschitz = statements.current_lipschitz(bijector.network)
@@ -255,8 +265,14 @@ class _Autoregressive(maps.LocalMap):
         reach.largest(most) + cross, maps.constant(self.bounds.inverse, y.dtype)
     )
     return maps.Change(
-        value, tf.stop_gradient(tf.reduce_sum(log_slopes, axis=-1)), slope,
-        -change, change,
+        value,
+        tf.stop_gradient(tf.reduce_sum(log_slopes, axis=-1)),
+        slope,
+        -change,
+        change,
+        cross + tf.maximum(
+            reach.largest(most) - 1.0, 1.0 - reach.smallest(least)
+        ),
     )
 
 
@@ -273,7 +289,11 @@ def _additive(bijector):
       layers.LipschitzConv2D,
       layers.LipschitzDense,
   )
-  return (maps.Linear if is_linear else _Additive)(bijector)
+  if not is_linear:
+    return _Additive(bijector)
+  return maps.Linear(
+      bijector, statements.current_lipschitz(bijector.conditioner)
+  )
 
 
 def _finite(rule):

@@ -17,6 +17,8 @@ tfb = tfp.bijectors
 class Elementwise(maps.LocalMap):
   """An increasing or decreasing curve for each number."""
 
+  keeps_channels = True
+
   @abc.abstractmethod
   def log_slopes(self, reach, direction):
     """The least and the largest log-slope of each number in a `Reach`.

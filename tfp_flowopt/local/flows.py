@@ -24,8 +24,11 @@ class _FactorOut(maps.LocalMap):
 
   def _inverse(self, reach):
     travelling, factored = self.bijector.split(reach.center)
-    own = self._scaling.inverse(reach._replace(center=factored,
-                                               conditioning=None))
+    gains = self._gains(reach, travelling.shape[-1])
+    radii = [gain * reach.radius for gain in gains]
+    own = self._scaling.inverse(reach._replace(
+        center=factored, conditioning=None, radius=radii[1], spread=None
+    ))
     batch = tf.shape(reach.radius)
     rank = reach.radius.shape.rank
     own = own._replace(value=_reshaped(
@@ -33,21 +36,44 @@ class _FactorOut(maps.LocalMap):
     ))
     if self.bijector.next_level is None:
       return own
-    return _beside(
-        self._next.inverse(reach._replace(center=travelling)), own, -1
+    others = self._next.inverse(
+        reach._replace(center=travelling, radius=radii[0], spread=None)
     )
+    change = _beside(others, own, -1)
+    if reach.spread is None:
+      return change
+    # Both are balls of their own.
+    slope = tf.sqrt(
+        (gains[0] * others.slope) ** 2 + (gains[1] * own.slope) ** 2
+    )
+    return change._replace(slope=tf.minimum(change.slope, slope))
+
+  def _gains(self, reach, num_travelling):
+    """Radii of what travels on, and of what does not, per unit of the whole."""
+    ones = tf.ones_like(reach.radius)
+    if reach.spread is None:
+      return [ones, ones]
+    return [
+        tf.minimum(ones, reach.spread.gain(*part))
+        for part in ((None, num_travelling), (num_travelling, None))
+    ]
 
   def _forward(self, reach):
     image = [*self.bijector.event_shape[:2], self.bijector.num_factored]
     size = math.prod(image)
     x, rank = reach.center, reach.radius.shape.rank
     factored = _reshaped(x[..., -size:], tf.shape(reach.radius), image, rank)
-    own = self._scaling.forward(reach._replace(center=factored,
-                                               conditioning=None))
+    own = self._scaling.forward(
+        reach._replace(center=factored, conditioning=None, spread=None)
+    )
     if self.bijector.next_level is None:
       return own
     return _beside(
-        self._next.forward(reach._replace(center=x[..., :-size])), own, -1
+        self._next.forward(
+            reach._replace(center=x[..., :-size], spread=None)
+        ),
+        own,
+        -1,
     )
 
 

@@ -15,6 +15,7 @@ all layers of a flow can be weighed by one gradient (`certified_log_prob`).
 import abc
 import functools
 import math
+from typing import Any
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -29,6 +30,7 @@ __all__ = [
     'Linear',
     'LocalMap',
     'Reach',
+    'Spread',
     'constant',
     'evaluated',
     'linearized',
@@ -47,12 +49,14 @@ class Reach(NamedTuple):
     conditioning: What the bijector depends on, or `None`.
     errors: List to which each bijector adds what it adds to a linear map: pairs
       of a `Tensor` `[..., part]` and a bound `[...]` of the norm of its error.
+    spread: `Spread` of the ball, or `None`.
   """
 
   center: tf.Tensor
   radius: tf.Tensor
   conditioning: tf.Tensor | None = None
   errors: list | None = None
+  spread: Any = None
 
   @property
   def event_ndims(self):
@@ -77,6 +81,10 @@ class Reach(NamedTuple):
     """The largest number of each event, `[...]`."""
     return tf.reduce_max(values, axis=self.axes(values))
 
+  def smallest(self, values):
+    """The smallest one."""
+    return tf.reduce_min(values, axis=self.axes(values))
+
   def norm(self, values):
     """The Euclidean norm of each event, `[...]`."""
     return tf.sqrt(tf.reduce_sum(tf.square(values), axis=self.axes(values)))
@@ -91,6 +99,38 @@ class Reach(NamedTuple):
     return tf.math.multiply_no_nan(slope, self.radius)
 
 
+class Spread(NamedTuple):
+  """What a ball is made of: the images of balls at layers before.
+
+  Attributes:
+    skeleton: `Skeleton` of the layers.
+    terms: Pairs of the layer after which a ball arose, and its radius `[...]`
+      per unit of the first one's.
+    last: The last layer that was passed.
+  """
+
+  skeleton: Any
+  terms: list
+  last: int
+
+  def gain(self, start=None, stop=None):
+    """The radius `[...]`, in some channels: `start <= channel < stop`."""
+    return sum(
+        constant(self.skeleton.norm(first, self.last, start, stop), term.dtype)
+        * term
+        for first, term in self.terms
+    )
+
+  def after(self, index, bend):
+    """After one more layer; `bend` `[...]` if it has no matrix."""
+    terms = self.terms if bend is None else [*self.terms, (index, bend)]
+    return Spread(self.skeleton, terms, index)
+
+  def relative_to(self, gain):
+    """The same with radii per unit of another."""
+    return self._replace(terms=[(first, t / gain) for first, t in self.terms])
+
+
 class Change(NamedTuple):
   """What becomes of a ball; see the module.
 
@@ -100,6 +140,7 @@ class Change(NamedTuple):
     slope: `[...]`, the constant.
     low: `[...]`, not positive.
     high: `[...]`, not negative.
+    given_bend: `[...]`, with `|f(y + d) - f(y) - d| <= bend |d|`.
   """
 
   value: tf.Tensor
@@ -107,6 +148,15 @@ class Change(NamedTuple):
   slope: tf.Tensor
   low: tf.Tensor
   high: tf.Tensor
+  given_bend: tf.Tensor | None = None
+
+  @property
+  def bend(self):
+    """How far the bijector is from the identity, `[...]`."""
+    bend = self.slope + 1.0
+    if self.given_bend is not None:
+      bend = tf.minimum(bend, self.given_bend)
+    return bend
 
 
 class LocalMap(abc.ABC):
@@ -114,6 +164,9 @@ class LocalMap(abc.ABC):
 
   It is made eagerly, as certificates are; the methods work in graphs, too.
   """
+
+  # Whether channels stay channels, near the identity.
+  keeps_channels = False
 
   def __init__(self, bijector):
     """Notes the bijector and its global constants."""
@@ -133,11 +186,12 @@ class LocalMap(abc.ABC):
     """See `inverse`."""
 
   def _forward_slope(self, reach):
-    """`forward` of the centre, and its constant in a `Reach`, `[...]`."""
+    """`forward` of the centre, its constant, and its bend or `None`."""
     y, _ = evaluated(self.bijector, 'forward', reach)
-    return y, tf.zeros_like(reach.radius) + constant(
+    slope = tf.zeros_like(reach.radius) + constant(
         self.bounds.forward, y.dtype
     )
+    return y, slope, None
 
   def _forward(self, reach):
     """See `forward`.
@@ -145,11 +199,13 @@ class LocalMap(abc.ABC):
     In general, nothing of it is taken for linear, and its log-determinant is
     that of `inverse` where the ball comes from.
     """
-    y, slope = self._forward_slope(reach)
+    y, slope, bend = self._forward_slope(reach)
     y, radius = tf.stop_gradient(y), reach.grown(slope)
     there = self.inverse(Reach(y, radius, reach.conditioning))
     reach.note(y, radius)
-    return Change(y, -there.log_det, slope, -there.high, -there.low)
+    return Change(
+        y, -there.log_det, slope, -there.high, -there.low, bend
+    )
 
 
 @functools.singledispatch
@@ -237,6 +293,12 @@ def log_det_range(reach, log_det, there, back):
 class Linear(LocalMap):
   """An affine bijector, for each condition: its constants hold anywhere."""
 
+  def __init__(self, bijector, bend=None):
+    """Notes how far it is from the identity in both directions, if known."""
+    super().__init__(bijector)
+    self._bend = bend
+    self.keeps_channels = bend is not None
+
   def _inverse(self, reach):
     return self._change(reach, 'inverse')
 
@@ -247,4 +309,7 @@ class Linear(LocalMap):
     value, log_det = evaluated(self.bijector, direction, reach)
     zeros = tf.zeros_like(log_det)
     slope = zeros + constant(getattr(self.bounds, direction), zeros.dtype)
-    return Change(value, log_det, slope, zeros, zeros)
+    bend = None
+    if self._bend is not None:
+      bend = zeros + constant(self._bend, zeros.dtype)
+    return Change(value, log_det, slope, zeros, zeros, bend)

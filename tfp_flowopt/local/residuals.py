@@ -11,6 +11,8 @@ __all__ = []
 class _NearLinear(maps.LocalMap):
   """`f(y) = factor y + g(y)`, `g` of a known constant."""
 
+  keeps_channels = True
+
   def __init__(self, bijector, factor, lipschitz):
     super().__init__(bijector)
     self._factor, self._lipschitz = factor, lipschitz
@@ -26,7 +28,9 @@ class _NearLinear(maps.LocalMap):
     low, high = maps.log_det_range(
         reach, log_det, self.bounds.inverse, self.bounds.forward
     )
-    return maps.Change(value, log_det, slope, low, high)
+    bend = abs(self._factor - 1.0) + self._lipschitz
+    bend = tf.zeros_like(slope) + maps.constant(bend, slope.dtype)
+    return maps.Change(value, log_det, slope, low, high, bend)
 
 
 def _residual(bijector):

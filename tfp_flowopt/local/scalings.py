@@ -24,6 +24,8 @@ class _Radial(maps.LocalMap):
   all of them monotone in `u`. So the ends of an interval of radii bound them.
   """
 
+  keeps_channels = True
+
   def __init__(self, bijector):
     super().__init__(bijector)
     dtype = bijector.dtype
@@ -49,7 +51,8 @@ class _Radial(maps.LocalMap):
         self._largest(reach, high),
         maps.constant(self.bounds.inverse, value.dtype),
     )
-    return maps.Change(value, log_det, slope, -change, change)
+    bend = self._largest(reach, tf.maximum(high - 1.0, 1.0 - low))
+    return maps.Change(value, log_det, slope, -change, change, bend)
 
   def _forward_slope(self, reach):
     y, _ = maps.evaluated(self.bijector, 'forward', reach)
@@ -60,9 +63,13 @@ class _Radial(maps.LocalMap):
       radius = tf.maximum(radius, 1e-15)
       ratio, _, _ = radial_terms.undo_terms(radius, self._near, self._radii)
       ends.append(radius * ratio)
-    low, _, _ = self._bounds(*ends, tiles)
+    low, high, _ = self._bounds(*ends, tiles)
     slope = self._largest(reach, 1.0 / low)
-    return y, tf.minimum(slope, maps.constant(self.bounds.forward, y.dtype))
+    bend = self._largest(
+        reach, tf.maximum(1.0 / low - 1.0, 1.0 - 1.0 / high)
+    )
+    slope = tf.minimum(slope, maps.constant(self.bounds.forward, y.dtype))
+    return y, slope, bend
 
   # pylint: disable=protected-access
 
