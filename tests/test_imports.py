@@ -35,7 +35,14 @@ BELOW = {
         'data',
         'internal',
     ),
-    'export': ('flows', 'bijectors', 'lipschitz', 'optimum', 'internal'),
+    'export': (
+        'diagnostics',
+        'flows',
+        'bijectors',
+        'lipschitz',
+        'optimum',
+        'internal',
+    ),
 }
 
 

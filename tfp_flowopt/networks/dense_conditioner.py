@@ -1,6 +1,7 @@
 """The network of vectors, inside a coupling or a residual layer."""
 
 import functools
+import math
 
 import tensorflow as tf
 
@@ -142,6 +143,12 @@ class DenseConditioner(tf.Module):
   def lipschitz(self) -> float:
     """Certified Lipschitz constant of the whole network."""
     return self._lipschitz * self._inflation if self._in_features else 0.0
+
+  @property
+  def current_lipschitz(self) -> float:
+    """A constant with the kernels as they are: the product of their norms."""
+    norms = [layer.current_lipschitz for layer in self._layers]
+    return min(self.lipschitz, self._lipschitz * math.prod(norms))
 
   @property
   def conditioning_channels(self) -> int:

@@ -94,6 +94,9 @@ class MaskedConditioner(dense_conditioner.DenseConditioner):
     """Certified Lipschitz constant; 0 for one component, which sees none."""
     return super().lipschitz if self.in_features > 1 else 0.0
 
+  # A subclass may compute something else, so it states it again.
+  current_lipschitz = dense_conditioner.DenseConditioner.current_lipschitz
+
   def _mask(self, layer, last):
     components, hidden = self._degrees
     before = hidden if layer else components
