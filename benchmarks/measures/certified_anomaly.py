@@ -43,6 +43,8 @@ def measure(settings, seed, context):
   start = time.perf_counter()
   distribution = _ARMS[settings['arm']](x, settings, seed)
   values = {'train_seconds': time.perf_counter() - start}
+  dtype = distribution.dtype
+  parts = [part.astype(dtype.as_numpy_dtype) for part in parts]
   log_prob = tf.function(distribution.log_prob, autograph=False)
   normal, anomalies = (_batched(log_prob, part) for part in parts)
   values['bits_per_dim'] = 8.0 - np.mean(normal) / (
@@ -56,7 +58,7 @@ def measure(settings, seed, context):
   for radius in settings['radii']:
     if settings['arm'] != 'tfb.Glow':
       lower, upper = (
-          _batched(lambda v, r=radius: bounds(v, tf.constant(r))[side], part)
+          _batched(lambda v, r=radius: bounds(v, tf.constant(r, dtype))[side], part)
           for side, part in enumerate(parts)
       )
       values[f'certified {radius}'] = _area(lower, upper)
