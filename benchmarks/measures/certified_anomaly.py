@@ -33,8 +33,9 @@ def measure(settings, seed, context):
   of `1 / largest` on the images that are trained on.
   """
   rng = np.random.default_rng(seed)
+  folder = context.folder('fashion_mnist')
   (x, labels), (test, test_labels) = (
-      _load(context.folder('fashion_mnist'), names, rng) for names in _FILES.values()
+      _load(folder, names, rng) for names in _FILES.values()
   )
   x = x[labels != settings['anomaly']]
   is_normal = test_labels != settings['anomaly']
