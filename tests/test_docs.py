@@ -129,6 +129,9 @@ SPECIAL = {
     'bounds:lipschitz_bounds': lambda: {
         'MyBijector': type('MyBijector', (tfp.bijectors.Shift,), {})
     },
+    'bounds:lipschitz_bounds:2': lambda: {
+        'flow': fo.bijectors.ActNorm(3), 'images': tf.zeros([2, 8, 8, 3])
+    },
     'data.md': write_folders,
     'examples.md': small_flow,
     'saved_model:save': lambda: {'images': crops(SIZE).draw(4, [0, 1])},

@@ -58,11 +58,11 @@ def measure(settings, seed, context):
     bounds = tf.function(certified, autograph=False)
   for radius in settings['radii']:
     if settings['arm'] != 'tfb.Glow':
-      lower, upper = (
-          _batched(lambda v, r=radius: bounds(v, tf.constant(r, dtype))[side], part)
-          for side, part in enumerate(parts)
+      within = functools.partial(bounds, radius=tf.constant(radius, dtype))
+      values[f'certified {radius}'] = _area(
+          _batched(lambda v, within=within: within(v).lower, parts[0]),
+          _batched(lambda v, within=within: within(v).upper, parts[1]),
       )
-      values[f'certified {radius}'] = _area(lower, upper)
     attacked = [
         _attacked(log_prob, part, radius, sign, settings['attack_steps'])
         for sign, part in zip((-1.0, 1.0), parts, strict=True)

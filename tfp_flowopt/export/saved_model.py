@@ -117,9 +117,9 @@ def save(
 
   Raises:
     TypeError: If `path` is no path.
-    ValueError: If `certified` is no `bool`, `distribution` is of another kind, type or base, not
-      initialised or not finite, if `bits` is out of range, or if `path` holds
-      something already.
+    ValueError: If `certified` is no `bool`, `distribution` is of another kind,
+      type or base, not initialised or not finite, if `bits` is out of range, or
+      if `path` holds something already.
     OSError: If `path` cannot be written.
   """
   arguments.check_choice('certified', certified, (False, True))
