@@ -287,5 +287,15 @@ def main(argv):
     raise SystemExit(str(e)) from e
 
 
+def _parse(arguments):
+  """The flags' own words for a bad one, without the way to where it failed."""
+  try:
+    return image_flow_flags.parse(arguments)
+  except flags.Error as e:
+    raise SystemExit(
+        f'{e}\nPass --helpshort or --helpfull to see help on flags.'
+    ) from None
+
+
 if __name__ == '__main__':
-  app.run(main, flags_parser=image_flow_flags.parse)
+  app.run(main, flags_parser=_parse)
