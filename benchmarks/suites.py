@@ -285,7 +285,6 @@ SUITES = {
             'attack_steps': 20, 'train_steps': 600,
         }, {'arm,largest,budget': [
             *(('closed form', k, None) for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
-            ('vector flow', 10.0, 0.1), ('vector flow', 10.0, 0.5),
             ('tfb.Glow', None, None),
         ]})],
     ),

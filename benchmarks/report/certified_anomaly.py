@@ -83,6 +83,8 @@ def picture(records):
       ('closed form', 'o', _BLUE), ('vector flow', 's', _GREEN)
   ):
     own = [run for run in runs if run[0]['arm'] == arm]
+    if not own:
+      continue
     points = [
         (values['bits_per_dim'], values[f'certified {_RADIUS}'])
         for _, values in own
