@@ -125,7 +125,9 @@ def _vector_flow(x, settings, seed):
 
 def _glow(x, settings, seed):
   """`tfb.Glow`, as its documentation has it, trained with Adam."""
-  from arms import tfb_glow  # it starts TFP's Keras
+  # They start TFP's Keras.
+  from arms import tfb_glow
+  import tf_keras
 
   size = math.isqrt(x.shape[-1])
   tf.random.set_seed(seed)
@@ -137,7 +139,8 @@ def _glow(x, settings, seed):
   )
   distribution.log_prob(x[:16])
   variables = distribution.trainable_variables
-  optimizer = tf.keras.optimizers.legacy.Adam(1e-3)
+  optimizer = tf_keras.optimizers.Adam(1e-3)
+  optimizer.build(variables)
   rng = np.random.default_rng(seed)
 
   @tf.function(autograph=False)
