@@ -13,7 +13,13 @@ __all__ = []
 
 
 class _FactorOut(maps.LocalMap):
-  """What travels on and what does not, side by side: the worse of both."""
+  """What travels on and what does not, side by side.
+
+  Each is in a ball of its own, as the `Spread` of what arrives says.
+  """
+
+  # So that it is told of the run of layers before it.
+  keeps_channels = True
 
   def __init__(self, bijector):
     super().__init__(bijector)
