@@ -45,6 +45,7 @@ notebook: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 install: $(INSTALLED)
 
@@ -62,4 +63,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .ruff_cache \
-	  .coverage
+	  .mypy_cache .coverage

@@ -16,7 +16,25 @@ setuptools.setup(
     long_description=(_ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    # Types are not complete; what there is may be used.
+    project_urls={'Paper': 'https://arxiv.org/abs/2102.06539'},
+    keywords=[
+        'normalizing flows',
+        'TensorFlow Probability',
+        'density estimation',
+        'Lipschitz',
+        'variational inference',
+    ],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Developers',
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3 :: Only',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Topic :: Scientific/Engineering :: Mathematics',
+        'Typing :: Typed',
+    ],
+    # The signatures of all public names have types.
     package_data={'tfp_flowopt': ['py.typed']},
     packages=setuptools.find_packages(include=['tfp_flowopt', 'tfp_flowopt.*']),
     python_requires='>=3.11',
@@ -35,18 +53,23 @@ setuptools.setup(
     extras_require={
         # Curves and sample grids.
         'plot': ['matplotlib'],
-        # Two photographs to train on, and pictures; Pillow decodes the former.
-        # scikit-learn classifies samples, too (`diagnostics.sample_report`).
-        'examples': ['matplotlib', 'pillow', 'scikit-learn'],
+        # The classifier of samples (`diagnostics.sample_report`).
+        'report': ['scikit-learn'],
+        # Two photographs and tables to train on, and pictures; Pillow decodes
+        # the former.
+        'examples': ['matplotlib', 'pillow', 'scikit-learn', 'scipy'],
         # To look at what a run writes for it.
         'tensorboard': ['tensorboard'],
         # Its data sets, as `tfds:NAME`.
         'tfds': ['tensorflow-datasets>=4.9.3'],
+        # What the library itself can make use of.
+        'all': ['matplotlib', 'scikit-learn', 'tensorboard',
+                'tensorflow-datasets>=4.9.3'],
         # scikit-learn is also the reference the optimum is tested against; the
         # documentation is built, and its notebook executed, by tests.
         'dev': ['ipykernel', 'matplotlib', 'mkdocs-jupyter', 'mkdocs-material',
-                'mkdocstrings[python]', 'nbclient', 'pillow', 'pytest',
-                'pytest-cov', 'pytest-xdist', 'ruff', 'scikit-learn',
+                'mkdocstrings[python]', 'mypy', 'nbclient', 'pillow', 'pytest',
+                'pytest-cov', 'pytest-xdist', 'pyyaml', 'ruff', 'scikit-learn',
                 'setuptools'],
     },
 )

@@ -278,6 +278,17 @@ SUITES = {
             for budget in (2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, None)
         ]}, (0, 1, 2))],
     ),
+    'certified_anomaly': Suite(
+        'anomalies that no perturbation hides (--fashion_mnist)',
+        [Cases('certified_anomaly', {
+            'anomaly': 8, 'radii': [0.1, 0.25, 0.5], 'num_test': 400,
+            'attack_steps': 20, 'train_steps': 600,
+        }, {'arm,largest,budget': [
+            *(('closed form', k, None) for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
+            ('vector flow', 10.0, 0.1), ('vector flow', 10.0, 0.5),
+            ('tfb.Glow', None, None),
+        ]})],
+    ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {

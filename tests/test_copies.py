@@ -129,6 +129,18 @@ VALUES = {
         lambda: fo.diagnostics.LevelReconstruction(1, 2, 3.0, 4.0),
         lambda value: value,
     ),
+    'diagnostics.LogProbRange': (
+        lambda: fo.diagnostics.LogProbRange(tf.zeros([2]), tf.ones([2])),
+        lambda value: value,
+    ),
+    'lipschitz.Ball': (
+        lambda: fo.lipschitz.Ball(tf.ones([2]), 3.0),
+        lambda value: [*value.center, value.radius],
+    ),
+    'lipschitz.Box': (
+        lambda: fo.lipschitz.Box(tf.zeros([2]), tf.ones([2])),
+        lambda value: value,
+    ),
     'diagnostics.LocalLipschitz': (
         lambda: fo.diagnostics.LocalLipschitz(tf.ones([2]), tf.ones([2])),
         lambda value: value.condition,
@@ -237,6 +249,9 @@ def refused(tmp_path):
   """What cannot be copied, and a word of what to do instead."""
   trainer = object.__new__(fo.training.Trainer)
   return {
+      'diagnostics.CertifiedLogProb': (
+          fo.diagnostics.CertifiedLogProb(kinds.flow()), 'make a new one'
+      ),
       'diagnostics.LayerReporter': (
           fo.diagnostics.LayerReporter(kinds.flow()), 'make a new one'
       ),

@@ -16,8 +16,10 @@ BELOW = {
     'bijectors': ('networks', 'lipschitz', 'parameters', 'internal'),
     'optimum': ('bijectors', 'lipschitz', 'internal'),
     'flows': ('bijectors', 'optimum', 'data', 'internal'),
+    'local': ('bijectors', 'optimum', 'lipschitz', 'internal'),
     'diagnostics': (
         'flows',
+        'local',
         'bijectors',
         'lipschitz',
         'parameters',
@@ -33,7 +35,14 @@ BELOW = {
         'data',
         'internal',
     ),
-    'export': ('flows', 'bijectors', 'lipschitz', 'optimum', 'internal'),
+    'export': (
+        'diagnostics',
+        'flows',
+        'bijectors',
+        'lipschitz',
+        'optimum',
+        'internal',
+    ),
 }
 
 

@@ -1,5 +1,7 @@
 """What a wheel holds."""
 
+import ast
+import email
 import pathlib
 import shutil
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import zipfile
 
 import pytest
+import yaml
 
 import tfp_flowopt as fo
 
@@ -61,10 +64,15 @@ def test_it_holds_the_package_and_nothing_else(wheel):
   assert any(name.endswith('LICENSE') for name in names)
 
 
-def test_its_metadata(wheel):
+@pytest.fixture(scope='module', name='metadata')
+def _metadata(wheel):
   archive = zipfile.ZipFile(wheel)
   (name,) = (n for n in archive.namelist() if n.endswith('/METADATA'))
-  lines = archive.read(name).decode().splitlines()
+  return archive.read(name).decode()
+
+
+def test_its_metadata(metadata):
+  lines = metadata.splitlines()
   assert f'Version: {fo.__version__}' in lines
   required = {
       line.split(':')[1].split(';')[0].strip(' ')
@@ -86,7 +94,78 @@ def test_its_metadata(wheel):
       for line in lines
       if line.startswith('Provides-Extra')
   }
-  assert extras == {'dev', 'examples', 'plot', 'tensorboard', 'tfds'}
+  assert extras == {
+      'all', 'dev', 'examples', 'plot', 'report', 'tensorboard', 'tfds'
+  }
+
+
+def test_what_an_index_shows(metadata):
+  headers = email.message_from_string(metadata)
+  names = {url.split(', ')[0] for url in headers.get_all('Project-URL')}
+  assert 'Paper' in names
+  assert all(
+      url.split(', ')[1].startswith('https://')
+      for url in headers.get_all('Project-URL')
+  )
+  classifiers = headers.get_all('Classifier')
+  assert 'Typing :: Typed' in classifiers
+  least = headers['Requires-Python'].removeprefix('>=')
+  assert f'Programming Language :: Python :: {least}' in classifiers
+  assert headers['Summary'] and headers['Keywords']
+  assert 'Apache-2.0' in (headers['License'], headers['License-Expression'])
+  assert headers.get_payload().startswith('# tfp_flowopt')
+
+
+# What is installed for a module that is imported.
+DISTRIBUTIONS = {
+    'array_record': 'tensorflow-datasets',
+    'matplotlib': 'matplotlib',
+    'sklearn': 'scikit-learn',
+    'tensorflow_datasets': 'tensorflow-datasets',
+}
+
+
+def required(metadata, extra):
+  """Names of what an extra installs."""
+  return {
+      line.split(': ')[1].split(';')[0].split('>')[0].strip()
+      for line in metadata.splitlines()
+      if line.startswith('Requires-Dist:') and f'extra == "{extra}"' in line
+  }
+
+
+def test_what_the_library_imports_where_it_uses_it_is_an_extra(metadata):
+  found = set()
+  for path in (ROOT / 'tfp_flowopt').rglob('*.py'):
+    for function in ast.walk(ast.parse(path.read_text())):
+      if not isinstance(function, ast.FunctionDef):
+        continue
+      for node in ast.walk(function):
+        if isinstance(node, ast.Import):
+          found |= {alias.name.partition('.')[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+          found.add(node.module.partition('.')[0])
+  known = {'tf_keras', 'tfp_flowopt', *sys.stdlib_module_names}
+  needed = {DISTRIBUTIONS[name] for name in found - known}
+  assert needed == set(DISTRIBUTIONS.values())
+  assert needed <= required(metadata, 'all')
+  each = [
+      required(metadata, extra)
+      for extra in ('plot', 'report', 'tensorboard', 'tfds')
+  ]
+  assert set.union(*each) == required(metadata, 'all')
+
+
+def test_how_to_cite_it():
+  citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+  assert citation['cff-version'] == '1.2.0'
+  assert {'message', 'title', 'authors', 'license'} <= set(citation)
+  assert citation['version'] == fo.__version__
+  (paper,) = citation['references']
+  assert paper['title'] == 'Jacobian Determinant of Normalizing Flows'
+  names = [author['family-names'] for author in paper['authors']]
+  assert names == ['Liao', 'He']
+  assert '2102.06539' in paper['url']
 
 
 def test_it_works_from_elsewhere(wheel, tmp_path):

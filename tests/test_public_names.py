@@ -13,7 +13,7 @@ def packages():
   """The package and those in it that have a face, by name."""
   names = [fo.__name__]
   for module in pkgutil.iter_modules(fo.__path__, f'{fo.__name__}.'):
-    if module.ispkg and not module.name.endswith('.internal'):
+    if module.ispkg and importlib.import_module(module.name).__all__:
       names.append(module.name)
   return names
 

@@ -10,6 +10,7 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt import export
 from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
+from tfp_flowopt import local  # noqa: F401, constants within a region
 from tfp_flowopt import networks
 from tfp_flowopt import optimum
 from tfp_flowopt import parameters

@@ -10,6 +10,7 @@ import textwrap
 from harness import records
 
 from report import budget_trade
+from report import certified_anomaly
 from report import pictures
 from report import scaling
 from report import stability
@@ -27,6 +28,7 @@ SECTIONS = {
     **training.SECTIONS,
     **tables.SECTIONS,
     **budget_trade.SECTIONS,
+    **certified_anomaly.SECTIONS,
     **scaling.SECTIONS,
 }
 

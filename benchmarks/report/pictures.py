@@ -7,6 +7,7 @@ from matplotlib import figure
 import numpy as np
 
 from report import budget_trade
+from report import certified_anomaly
 from report import runs as runs_lib
 
 # The libraries by line, their variants by colour, the first one the library's
@@ -44,6 +45,9 @@ def draw(folder, results):
     picture(folder / f'{suite}.png', [*map(runs_lib.flat, results(suite))])
   _draw_frontier(folder / 'budget_frontier.png', results('budget_frontier'))
   budget_trade.draw(folder / 'budget_trade.png', results('budget_trade'))
+  certified_anomaly.draw(
+      folder / 'certified_anomaly.png', results('certified_anomaly')
+  )
   _draw_claims(folder / 'optimum_claims.png', {
       record['settings']['panel']: record['values']
       for record in results('optimum_claims')

@@ -178,6 +178,17 @@ def test_what_is_no_autoregressive_network():
     )
 
 
+def test_a_subclass_of_the_network_states_its_constant_again():
+  class Scaled(fo.networks.MaskedConditioner):
+
+    def __call__(self, x, conditioning=None):
+      return 5.0 * super().__call__(x, conditioning)
+
+  bijector = fo.bijectors.MaskedAutoregressive(Scaled(3, 4, 16))
+  with pytest.raises(TypeError, match='lipschitz'):
+    fo.lipschitz.lipschitz_bounds(bijector)
+
+
 def test_masks_of_dense_layers(rng):
   mask = rng.integers(2, size=[5, 3])
   x = tf.constant(rng.normal(size=[4, 5]), tf.float32)

@@ -118,7 +118,7 @@ def test_both_classifiers_see_as_many_images(three_sets):
 
 def test_the_extra_is_named(three_sets, monkeypatch):
   monkeypatch.setitem(sys.modules, 'sklearn', None)
-  with pytest.raises(ImportError, match=r'tfp-flowopt\[examples\]'):
+  with pytest.raises(ImportError, match=r'tfp-flowopt\[report\]'):
     report_of(*three_sets)
 
 

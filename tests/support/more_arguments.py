@@ -222,6 +222,21 @@ ENTRIES = {
             'num_steps': kinds.COUNT,
         },
     ),
+    'diagnostics.CertifiedLogProb': kinds.Entry(
+        fo.diagnostics.CertifiedLogProb,
+        lambda: {'distribution': kinds.flow()},
+        {'distribution': _DISTRIBUTION},
+    ),
+    'diagnostics.certified_log_prob': kinds.Entry(
+        fo.diagnostics.certified_log_prob,
+        lambda: {'distribution': kinds.flow(), 'x': kinds.x(), 'radius': 0.1},
+        {
+            'distribution': _DISTRIBUTION,
+            'x': (3.0, tf.zeros([2, 2]), tf.zeros([2, 2, 3, 1])),
+            'radius': ('1', [1], {}, 1j, None, True),
+        },
+        ('radius',),
+    ),
     'diagnostics.local_lipschitz': kinds.Entry(
         fo.diagnostics.local_lipschitz,
         lambda: {

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
@@ -30,14 +31,14 @@ class ActNorm(base.JointBijector):
 
   def __init__(
       self,
-      num_channels,
-      log_range=1.0,
-      rate=1.0,
-      dtype=tf.float32,
-      event_ndims=3,
-      validate_args=False,
-      name='act_norm',
-  ):
+      num_channels: int,
+      log_range: float = 1.0,
+      rate: float = 1.0,
+      dtype: types.DType = tf.float32,
+      event_ndims: int = 3,
+      validate_args: bool = False,
+      name: str = 'act_norm',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -68,7 +69,7 @@ class ActNorm(base.JointBijector):
       )
 
   @property
-  def log_scale(self):
+  def log_scale(self) -> tf.Tensor:
     """Logarithm of the scales of `inverse`, `[num_channels]`."""
     return self._log_scale()
 
@@ -76,16 +77,18 @@ class ActNorm(base.JointBijector):
   log_diagonal = log_scale
 
   @property
-  def shift(self):
+  def shift(self) -> tf.Variable:
     """The shift, `[num_channels]`."""
     return self._shift
 
-  def rows(self):
+  def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
     """The matrices that multiply rows in `inverse` and in `forward`."""
     log_scale = self.log_scale
     return tuple(tf.linalg.diag(tf.exp(s)) for s in (log_scale, -log_scale))
 
-  def initialize(self, mean, variance):
+  def initialize(
+      self, mean: types.TensorLike, variance: types.TensorLike
+  ) -> None:
     """Sets shift and scale so that `inverse` has mean 0 and variance 1.
 
     Args:

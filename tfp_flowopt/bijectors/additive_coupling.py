@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import layers
@@ -34,11 +35,11 @@ class AdditiveCoupling(coupling.Coupling):
 
   def __init__(
       self,
-      conditioner,
-      event_ndims=None,
-      validate_args=False,
-      name='additive_coupling',
-  ):
+      conditioner: types.Network,
+      event_ndims: int | None = None,
+      validate_args: bool = False,
+      name: str = 'additive_coupling',
+  ) -> None:
     """Creates the coupling.
 
     Args:

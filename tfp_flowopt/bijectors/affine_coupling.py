@@ -9,6 +9,7 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
 from tfp_flowopt.internal import soft_scaling
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.lipschitz import statements
@@ -67,13 +68,13 @@ class AffineCoupling(coupling.Coupling):
 
   def __init__(
       self,
-      conditioner,
-      scale_bound=1.0,
-      tail_bound=3.0,
-      event_ndims=None,
-      validate_args=False,
-      name='affine_coupling',
-  ):
+      conditioner: types.Network,
+      scale_bound: float = 1.0,
+      tail_bound: float = 3.0,
+      event_ndims: int | None = None,
+      validate_args: bool = False,
+      name: str = 'affine_coupling',
+  ) -> None:
     """Creates the coupling.
 
     Args:
@@ -110,12 +111,12 @@ class AffineCoupling(coupling.Coupling):
   _params_per_channel = 2
 
   @property
-  def scale_bound(self):
+  def scale_bound(self) -> float:
     """Bound of the logarithms of the slopes."""
     return self._scale_bound
 
   @property
-  def tail_bound(self):
+  def tail_bound(self) -> float:
     """Where the scaling levels off."""
     return self._tail_bound
 

@@ -2,6 +2,8 @@
 
 import abc
 import inspect
+from typing import Any
+from typing import Self
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -10,6 +12,7 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import module_tree
+from tfp_flowopt.internal import types
 
 __all__ = [
     'JointBijector',
@@ -48,8 +51,13 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   _is_conditional = False
 
   def __init__(
-      self, event_ndims=None, dtype=None, parameters=None, name=None, **kwargs
-  ):
+      self,
+      event_ndims: int | None = None,
+      dtype: types.DType | None = None,
+      parameters: dict[str, Any] | None = None,
+      name: str | None = None,
+      **kwargs: Any,
+  ) -> None:
     """As `tfb.Bijector`, for events of `event_ndims` dimensions both ways.
 
     `dtype`, `name` and what else there is are TFP's; `parameters` are the
@@ -117,7 +125,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     settings = inspect.signature(self._configure).parameters
     self._configure(**{key: parameters[key] for key in settings})
 
-  def copy(self, **override_parameters_kwargs):
+  def copy(self, **override_parameters_kwargs: Any) -> Self:
     """A bijector that shares the weights of this one, with other arguments.
 
     It is made without the constructor. Only where a bijector has no weights but
@@ -166,7 +174,7 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
       result._configure_by(parameters)
     return result
 
-  def __getitem__(self, slices):
+  def __getitem__(self, slices: Any) -> Self:
     # One bijector, not a batch of them; TFP would run the constructor again.
     del slices
     return self.copy()
@@ -188,7 +196,11 @@ def keywords(bijector, conditioning=None):
 # A user's `tf.function` would translate the whole flow, which takes twice as
 # long as to trace it.
 @tf.autograph.experimental.do_not_convert
-def forward_and_log_det(bijector, x, conditioning=None):
+def forward_and_log_det(
+    bijector: types.Bijector,
+    x: types.TensorLike,
+    conditioning: types.TensorLike | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """`forward(x)` and its log-determinant, in one evaluation.
 
   Args:
@@ -215,7 +227,11 @@ def forward_and_log_det(bijector, x, conditioning=None):
 
 
 @tf.autograph.experimental.do_not_convert
-def inverse_and_log_det(bijector, y, conditioning=None):
+def inverse_and_log_det(
+    bijector: types.Bijector,
+    y: types.TensorLike,
+    conditioning: types.TensorLike | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """`inverse(y)` and its log-determinant, in one evaluation.
 
   Args:

@@ -1,10 +1,12 @@
 """ConditionalShift bijector."""
 
+
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -37,12 +39,12 @@ class ConditionalShift(base.JointBijector):
 
   def __init__(
       self,
-      matrix,
-      shift=None,
-      num_classes=None,
-      validate_args=False,
-      name='conditional_shift',
-  ):
+      matrix: types.TensorLike,
+      shift: types.TensorLike | None = None,
+      num_classes: int | None = None,
+      validate_args: bool = False,
+      name: str = 'conditional_shift',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -73,16 +75,17 @@ class ConditionalShift(base.JointBijector):
             'num_classes', num_classes, shape[-1], shape[-1]
         )
         self._condition = conditions.Condition(num_classes)
-      self._shift = shift if shift is None else _weight('shift', shift)
-      if shift is not None and (
-          self._shift.dtype != self._matrix.dtype
-          or not self._shift.shape.is_compatible_with(shape[:-1])
+      own = shift if shift is None else _weight('shift', shift)
+      if own is not None and (
+          own.dtype != self._matrix.dtype
+          or not own.shape.is_compatible_with(shape[:-1])
       ):
-        got = self._shift.dtype.name, self._shift.shape
+        got = own.dtype.name, own.shape
         raise ValueError(
             f'Argument `shift` must be {self._matrix.dtype.name} of shape '
             f'{shape[:-1]}, got {got[0]} of {got[1]}.'
         )
+      self._shift = own
       super().__init__(
           shape.rank - 1,
           self._matrix.dtype,
@@ -92,17 +95,17 @@ class ConditionalShift(base.JointBijector):
       )
 
   @property
-  def matrix(self):
+  def matrix(self) -> tf.Tensor | tf.Variable:
     """The matrix `B`, the shape of an event and then `F`."""
     return self._matrix
 
   @property
-  def shift(self):
+  def shift(self) -> tf.Tensor | tf.Variable | None:
     """The shift `b`, or `None` for zeros."""
     return self._shift
 
   @property
-  def condition(self):
+  def condition(self) -> conditions.Condition:
     """What `conditioning` holds, a `Condition`."""
     return self._condition
 
@@ -110,7 +113,7 @@ class ConditionalShift(base.JointBijector):
   def _conditioning_ndims(self):
     return self.condition.event_ndims
 
-  def shift_of(self, conditioning):
+  def shift_of(self, conditioning: types.TensorLike) -> tf.Tensor:
     """What is added under conditions: `B c + b`, a `Tensor`.
 
     Args:

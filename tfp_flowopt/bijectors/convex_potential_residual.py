@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from tfp_flowopt.bijectors import convex_jacobian
 from tfp_flowopt.bijectors import coupling
 from tfp_flowopt.bijectors import implicit
 from tfp_flowopt.bijectors import opposite_units
+from tfp_flowopt.bijectors import potential_layer
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import convolution
 from tfp_flowopt.internal import dense_log_det
@@ -18,6 +20,7 @@ from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import newton
 from tfp_flowopt.internal import stochastic_log_det
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -72,19 +75,19 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
 
   def __init__(
       self,
-      layer,
-      smallest=0.5,
-      largest=2.0,
-      log_det='exact',
-      num_terms=8,
-      num_probes=1,
-      seed=0,
-      tolerance=None,
-      max_iterations=5000,
-      conditioner=None,
-      validate_args=False,
-      name='convex_potential_residual',
-  ):
+      layer: layers.LipschitzLinear,
+      smallest: float = 0.5,
+      largest: float = 2.0,
+      log_det: Literal['exact', 'lanczos'] = 'exact',
+      num_terms: int = 8,
+      num_probes: int = 1,
+      seed: int | types.Seed = 0,
+      tolerance: float | None = None,
+      max_iterations: int = 5000,
+      conditioner: types.Network | None = None,
+      validate_args: bool = False,
+      name: str = 'convex_potential_residual',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -109,25 +112,9 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     """
     parameters = dict(locals())
     self._configure_by(parameters)
-    # Exactly: the transposed layer is not that of what a subclass computes.
-    if type(layer) not in (layers.LipschitzDense, layers.LipschitzConv2D):
-      raise ValueError(
-          'Argument `layer` must be a LipschitzDense or a LipschitzConv2D, and '
-          f'no subclass, got {layer!r} ({type(layer).__name__}).'
-      )
-    kernel = layer.effective_kernel()
-    if layer.compute_dtype != kernel.dtype:
-      raise ValueError(
-          'Argument `layer` must compute in the type of its variables, '
-          f'{kernel.dtype.name}, got {layer.compute_dtype.name}.'
-      )
-    if not layer.lipschitz <= rounding.inflation(kernel.dtype):
-      raise ValueError(
-          'Argument `layer` must certify a constant of at most 1, got '
-          f'{layer.lipschitz}.'
-      )
+    kernel = potential_layer.checked_kernel(layer)
     if conditioner is not None:
-      if not callable(conditioner) or getattr(conditioner, 'in_features', 0):
+      if not callable(conditioner) or getattr(conditioner, 'in_features', None):
         raise ValueError(
             'Argument `conditioner` must be a network of the conditioning '
             f'alone, with `in_features=0`, got {conditioner!r}.'
@@ -169,12 +156,12 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     self._offset = math.log(slope / (1.0 - slope))
 
   @property
-  def layer(self):
+  def layer(self) -> layers.LipschitzLinear:
     """The layer `A^T y + b`."""
     return self._layer
 
   @property
-  def conditioner(self):
+  def conditioner(self) -> types.Network | None:
     """The network of the condition, or `None`."""
     return self._conditioner
 
@@ -183,16 +170,16 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     return coupling.takes_conditioning(self._conditioner)
 
   @property
-  def smallest(self):
+  def smallest(self) -> float:
     """Lower bound `m` of the eigenvalues of the Jacobian of `inverse`."""
     return self._smallest
 
   @property
-  def largest(self):
+  def largest(self) -> float:
     """Upper bound `M` of them."""
     return self._largest
 
-  def initialize_identity(self, seed=0):
+  def initialize_identity(self, seed: int = 0) -> None:
     """Sets the weights such that the map is the identity, for now.
 
     Units come in pairs of opposite `A` and `b`, whose slopes sum to 1, with
@@ -209,7 +196,10 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     """
     seed = arguments.check_int('seed', seed, least=0)
     kernel, gain, bias = opposite_units.opposite_units(
-        self._layer.effective_kernel().shape, *self._range, seed
+        self._layer.effective_kernel().shape,
+        self._smallest,
+        self._largest,
+        seed,
     )
     # What is added to the bias of the layer and multiplied by the gain.
     self._layer.assign(kernel, (bias - self._offset) / gain)

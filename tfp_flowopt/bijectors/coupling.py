@@ -1,12 +1,14 @@
 """Couplings: half of the channels, transformed given the other half."""
 
 import abc
+from typing import Any
 import warnings
 
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['Coupling', 'given', 'takes_conditioning', 'warn_if_untracked']
 
@@ -22,7 +24,13 @@ class Coupling(base.JointBijector):
   `forward` and `inverse`, too. Constants are those for any conditioning.
   """
 
-  def __init__(self, conditioner, event_ndims, parameters, name):
+  def __init__(
+      self,
+      conditioner: types.Network,
+      event_ndims: int | None,
+      parameters: dict[str, Any],
+      name: str,
+  ) -> None:
     """Creates the coupling; the arguments are those of its subclasses."""
     if not callable(conditioner):
       raise ValueError(
@@ -37,7 +45,7 @@ class Coupling(base.JointBijector):
     super().__init__(event_ndims, dtype, parameters, name)
 
   @property
-  def conditioner(self):
+  def conditioner(self) -> types.Network:
     """The network that conditions the transformation."""
     return self._conditioner
 

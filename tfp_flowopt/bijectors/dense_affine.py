@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -42,12 +43,12 @@ class DenseAffine(base.JointBijector):
 
   def __init__(
       self,
-      event_size,
-      num_classes=None,
-      dtype=tf.float32,
-      validate_args=False,
-      name='dense_affine',
-  ):
+      event_size: int,
+      num_classes: int | None = None,
+      dtype: types.DType = tf.float32,
+      validate_args: bool = False,
+      name: str = 'dense_affine',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -92,31 +93,33 @@ class DenseAffine(base.JointBijector):
     return 0
 
   @property
-  def event_size(self):
+  def event_size(self) -> int:
     """Size of the vectors."""
     return self._shifts.shape[-1]
 
   @property
-  def num_classes(self):
+  def num_classes(self) -> int | None:
     """Number of classes, or `None`."""
-    return self._condition and self._condition.num_classes
+    return None if self._condition is None else self._condition.num_classes
 
   @property
-  def matrices(self):
+  def matrices(self) -> tf.Variable:
     """The `A_k`, `[K, D, D]`; `K = 1` without classes."""
     return self._matrices
 
   @property
-  def inverses(self):
+  def inverses(self) -> tf.Variable:
     """The `A_k^-1`, `[K, D, D]`."""
     return self._inverses
 
   @property
-  def shifts(self):
+  def shifts(self) -> tf.Variable:
     """The `b_k`, `[K, D]`."""
     return self._shifts
 
-  def initialize(self, matrices, shifts):
+  def initialize(
+      self, matrices: types.TensorLike, shifts: types.TensorLike
+  ) -> None:
     """Sets the maps.
 
     Args:
@@ -130,7 +133,9 @@ class DenseAffine(base.JointBijector):
     for variable, value in self.weights_of(matrices, shifts):
       variable.assign(tf.cast(value, variable.dtype))
 
-  def weights_of(self, matrices, shifts):
+  def weights_of(
+      self, matrices: types.TensorLike, shifts: types.TensorLike
+  ) -> list[tuple[tf.Variable, np.ndarray]]:
     """Pairs of a variable and what `initialize` assigns to it, float64."""
     matrices, shifts = (np.asarray(v, np.float64) for v in (matrices, shifts))
     for name, value, variable in (

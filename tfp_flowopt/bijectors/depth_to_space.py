@@ -27,7 +27,12 @@ class DepthToSpace(call_cache.CallCachedBijector):
   ```
   """
 
-  def __init__(self, block_size=2, validate_args=False, name='depth_to_space'):
+  def __init__(
+      self,
+      block_size: int = 2,
+      validate_args: bool = False,
+      name: str = 'depth_to_space',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -50,7 +55,7 @@ class DepthToSpace(call_cache.CallCachedBijector):
       )
 
   @property
-  def block_size(self):
+  def block_size(self) -> int:
     """Side of the blocks."""
     return self._block_size
 

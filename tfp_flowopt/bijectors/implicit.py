@@ -3,6 +3,7 @@
 import abc
 import functools
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import implicit_function
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import stochastic_log_det
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import rounding
 
 __all__ = ['ImplicitBijector']
@@ -39,9 +41,15 @@ class ImplicitBijector(base.JointBijector):
   """
 
   # The ways to compute log-determinants.
-  _LOG_DETS = ('exact', 'lanczos')
+  _LOG_DETS: tuple[str, ...] = ('exact', 'lanczos')
 
-  def __init__(self, event_ndims, dtype, parameters, name):
+  def __init__(
+      self,
+      event_ndims: int,
+      dtype: types.DType,
+      parameters: dict[str, Any],
+      name: str,
+  ) -> None:
     """Creates the bijector; the weights may have no `dtype`."""
     if dtype is not None:
       _resolution(dtype)
@@ -69,7 +77,9 @@ class ImplicitBijector(base.JointBijector):
   def _map_and_log_det(self, y, seed, **kwargs):
     """Returns `f(y)` and its log-determinant; `seed` is an int32 `[2]`."""
 
-  def forward_with_error(self, x, **kwargs):
+  def forward_with_error(
+      self, x: types.TensorLike, **kwargs: Any
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     """`forward(x)` and a certified bound of its error.
 
     Args:

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
@@ -33,15 +34,15 @@ class InvertibleConv1x1(base.JointBijector):
 
   def __init__(
       self,
-      num_channels,
-      log_range=1.0,
-      trainable=True,
-      rate=1.0,
-      dtype=tf.float32,
-      event_ndims=3,
-      validate_args=False,
-      name='invertible_conv1x1',
-  ):
+      num_channels: int,
+      log_range: float = 1.0,
+      trainable: bool = True,
+      rate: float = 1.0,
+      dtype: types.DType = tf.float32,
+      event_ndims: int = 3,
+      validate_args: bool = False,
+      name: str = 'invertible_conv1x1',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -82,28 +83,34 @@ class InvertibleConv1x1(base.JointBijector):
       )
 
   @property
-  def left(self):
+  def left(self) -> tf.Tensor:
     """The orthogonal factor `U`, `[num_channels, num_channels]`."""
     return self._left()
 
   @property
-  def right(self):
+  def right(self) -> tf.Tensor:
     """The orthogonal factor `V`, `[num_channels, num_channels]`."""
     return self._right()
 
   @property
-  def log_singular_values(self):
+  def log_singular_values(self) -> tf.Tensor:
     """Logarithms of the singular values of `A`, `[num_channels]`."""
     return self._log_singular_values()
 
   log_diagonal = log_singular_values
 
   @property
-  def shift(self):
+  def shift(self) -> tf.Variable:
     """The shift, `[num_channels]`."""
     return self._shift
 
-  def initialize(self, left=None, singular_values=None, right=None, shift=None):
+  def initialize(
+      self,
+      left: types.TensorLike | None = None,
+      singular_values: types.TensorLike | None = None,
+      right: types.TensorLike | None = None,
+      shift: types.TensorLike | None = None,
+  ) -> None:
     """Sets the factors of `A` and the shift.
 
     Args:
@@ -138,7 +145,7 @@ class InvertibleConv1x1(base.JointBijector):
     if shift is not None:
       self._shift.assign(tf.cast(shift, self._shift.dtype))
 
-  def rows(self):
+  def rows(self) -> tuple[tf.Tensor, tf.Tensor]:
     """The matrices that multiply rows in `inverse` and in `forward`.
 
     `A^T = V diag(s) U^T` and `A^-T = U diag(1/s) V^T`.

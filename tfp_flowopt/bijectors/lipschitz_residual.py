@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Literal
 
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.internal import power_series
 from tfp_flowopt.internal import stochastic_log_det
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.lipschitz import statements
@@ -69,18 +71,18 @@ class LipschitzResidual(implicit.ImplicitBijector):
 
   def __init__(
       self,
-      network,
-      event_ndims=1,
-      log_det='exact',
-      num_terms=8,
-      num_probes=1,
-      stop_probability=None,
-      seed=0,
-      tolerance=None,
-      max_iterations=5000,
-      validate_args=False,
-      name='lipschitz_residual',
-  ):
+      network: types.Network,
+      event_ndims: int = 1,
+      log_det: Literal['exact', 'series', 'roulette', 'lanczos'] = 'exact',
+      num_terms: int = 8,
+      num_probes: int = 1,
+      stop_probability: float | None = None,
+      seed: int | types.Seed = 0,
+      tolerance: float | None = None,
+      max_iterations: int = 5000,
+      validate_args: bool = False,
+      name: str = 'lipschitz_residual',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -136,16 +138,16 @@ class LipschitzResidual(implicit.ImplicitBijector):
   _step = 1.0
 
   @property
-  def network(self):
+  def network(self) -> types.Network:
     """The residual branch `g`."""
     return self._network
 
   @property
-  def lipschitz(self):
+  def lipschitz(self) -> float:
     """The certified constant `L` of the residual branch."""
     return self._lipschitz
 
-  def series_bias_bound(self, event_size):
+  def series_bias_bound(self, event_size: int) -> float:
     """Bound of what `'series'` leaves out, in nats for an event.
 
     `D L^(n+1) / ((n+1) (1-L))` with `D = event_size` and `n = num_terms`.

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -44,13 +45,13 @@ class MarginalGaussianization(base.JointBijector):
 
   def __init__(
       self,
-      num_channels,
-      num_knots=321,
-      dtype=tf.float32,
-      event_ndims=3,
-      validate_args=False,
-      name='marginal_gaussianization',
-  ):
+      num_channels: int,
+      num_knots: int = 321,
+      dtype: types.DType = tf.float32,
+      event_ndims: int = 3,
+      validate_args: bool = False,
+      name: str = 'marginal_gaussianization',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -78,16 +79,18 @@ class MarginalGaussianization(base.JointBijector):
       super().__init__(event_ndims, dtype, parameters, name)
 
   @property
-  def inputs(self):
+  def inputs(self) -> tf.Variable:
     """Values of the data at the knots, `[num_channels, num_knots]`."""
     return self._inputs
 
   @property
-  def outputs(self):
+  def outputs(self) -> tf.Variable:
     """What they become, `[num_channels, num_knots]`."""
     return self._outputs
 
-  def initialize(self, inputs, outputs):
+  def initialize(
+      self, inputs: types.TensorLike, outputs: types.TensorLike
+  ) -> None:
     """Sets the knots, two arrays `[num_channels, num_knots]`.
 
     Raises:

@@ -52,14 +52,14 @@ class MaskedAutoregressive(base.JointBijector):
 
   def __init__(
       self,
-      network,
-      num_bins=16,
-      min_slope=0.05,
-      max_slope=20.0,
-      bound=3.0,
-      validate_args=False,
-      name='masked_autoregressive',
-  ):
+      network: masked_conditioner.MaskedConditioner,
+      num_bins: int = 16,
+      min_slope: float = 0.05,
+      max_slope: float = 20.0,
+      bound: float = 3.0,
+      validate_args: bool = False,
+      name: str = 'masked_autoregressive',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -94,12 +94,12 @@ class MaskedAutoregressive(base.JointBijector):
       super().__init__(1, network.dtype, parameters, name)
 
   @property
-  def network(self):
+  def network(self) -> masked_conditioner.MaskedConditioner:
     """The `MaskedConditioner`."""
     return self._network
 
   @property
-  def splines(self):
+  def splines(self) -> bounded_splines.BoundedSplines:
     """The `BoundedSplines`."""
     return self._splines
 

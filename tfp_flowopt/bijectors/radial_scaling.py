@@ -1,6 +1,8 @@
 """RadialScaling bijector."""
 
+from collections.abc import Callable
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,7 @@ from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.lipschitz import rounding
@@ -68,16 +71,16 @@ class RadialScaling(base.JointBijector):
 
   def __init__(
       self,
-      tile_size=1,
-      num_terms=4,
-      slope_bound=4.0,
-      radius_range=_RADIUS_RANGE,
-      num_groups=1,
-      dtype=tf.float32,
-      event_ndims=3,
-      validate_args=False,
-      name='radial_scaling',
-  ):
+      tile_size: int = 1,
+      num_terms: int = 4,
+      slope_bound: float = 4.0,
+      radius_range: tuple[float, float] = _RADIUS_RANGE,
+      num_groups: int | None = 1,
+      dtype: types.DType = tf.float32,
+      event_ndims: int = 3,
+      validate_args: bool = False,
+      name: str = 'radial_scaling',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -124,21 +127,23 @@ class RadialScaling(base.JointBijector):
     self._num_groups = num_groups
 
   @property
-  def tile_size(self):
+  def tile_size(self) -> int:
     """Side of the tiles, in positions."""
     return self._tile_size
 
   @property
-  def log_slopes(self):
+  def log_slopes(self) -> log_slopes_lib.LogSlopes:
     """The `LogSlopes` module of the `s_j`."""
     return self._log_slopes
 
   @property
-  def num_groups(self):
+  def num_groups(self) -> int | None:
     """Number of groups of channels; `None` if each channel is one."""
     return self._num_groups
 
-  def initialize(self, log_slopes, radii):
+  def initialize(
+      self, log_slopes: types.TensorLike, radii: types.TensorLike
+  ) -> None:
     """Sets the `s_j` and `B_j`, arrays `[J]`.
 
     Raises:
@@ -154,7 +159,7 @@ class RadialScaling(base.JointBijector):
   def _inverse_and_log_det(self, y):
     return self._scale(radial_terms.apply_terms, y)
 
-  def tangent(self, y):
+  def tangent(self, y: types.TensorLike) -> types.Bijector:
     """The derivative of `inverse` at images `y` `[N, H, W, C]`.
 
     Returns:
@@ -165,16 +170,15 @@ class RadialScaling(base.JointBijector):
     across, log_along, _ = radial_terms.apply_terms(
         radii, *self._near_and_far_radii(radii.dtype)
     )
-    return radial_tangent.RadialTangent(
-        tiles,
-        *(
-            self._of_channels(values, y)
-            for values in (tf.square(radii), across, tf.exp(log_along))
-        ),
-        lambda tiles: self._of_channels(
-            self._reduced(tf.reduce_mean, tiles), y
-        ),
+    square, across, along = (
+        self._of_channels(values, y)
+        for values in (tf.square(radii), across, tf.exp(log_along))
     )
+
+    def mean(tiles):
+      return self._of_channels(self._reduced(tf.reduce_mean, tiles), y)
+
+    return radial_tangent.RadialTangent(tiles, square, across, along, mean)
 
   def _scale(self, terms, x):
     """Scales each tile as `terms` says, given its radius."""
@@ -192,7 +196,13 @@ class RadialScaling(base.JointBijector):
     log_det.set_shape(x.shape[:-ndims])
     return tf.cast(y, dtype), tf.cast(log_det, dtype)
 
-  def scaled_with_gradient(self, terms, x, near_radii, radii):
+  def scaled_with_gradient(
+      self,
+      terms: Callable[..., Any],
+      x: tf.Tensor,
+      near_radii: tf.Tensor,
+      radii: tf.Tensor,
+  ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., Any]]:
     """Images scaled with the given weights, and the gradient, written out.
 
     Args:

@@ -1,5 +1,7 @@
 """ScalingCascade bijector."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from tfp_flowopt.bijectors import radial_terms
 from tfp_flowopt.bijectors import shared_scaling
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import half_precision
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 from tfp_flowopt.parameters import anchored_log_scale
 from tfp_flowopt.parameters import log_slopes as log_slopes_lib
@@ -44,16 +47,16 @@ class ScalingCascade(base.JointBijector):
 
   def __init__(
       self,
-      num_channels,
-      tile_sizes=(4, 2, 1),
-      num_terms=_NUM_TERMS,
-      slope_bound=4.0,
-      log_range=1.0,
-      log_slopes=None,
-      dtype=tf.float32,
-      validate_args=False,
-      name='scaling_cascade',
-  ):
+      num_channels: int,
+      tile_sizes: Sequence[int] = (4, 2, 1),
+      num_terms: int = _NUM_TERMS,
+      slope_bound: float = 4.0,
+      log_range: float = 1.0,
+      log_slopes: log_slopes_lib.LogSlopes | None = None,
+      dtype: types.DType = tf.float32,
+      validate_args: bool = False,
+      name: str = 'scaling_cascade',
+  ) -> None:
     """Creates the bijector, as the identity.
 
     Args:
@@ -111,17 +114,17 @@ class ScalingCascade(base.JointBijector):
       super().__init__(3, dtype, parameters, name)
 
   @property
-  def num_scalings(self):
+  def num_scalings(self) -> int:
     """Number of `RadialScaling`s."""
     return len(self._scalings)
 
   @property
-  def log_slopes(self):
+  def log_slopes(self) -> log_slopes_lib.LogSlopes:
     """The `LogSlopes` of all `RadialScaling`s, one after the other."""
     return self._weights.log_slopes
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """The bijectors, in the order of direction `inverse`.
 
     To look at: their weights are `Tensor`s, as they are now.
@@ -134,7 +137,9 @@ class ScalingCascade(base.JointBijector):
         for part in scaling.parts(weights)
     ]
 
-  def parts_with(self, weights):
+  def parts_with(
+      self, weights: Sequence[types.TensorLike]
+  ) -> list[types.Bijector]:
     """The bijectors, as `parts`, with other weights.
 
     Args:
@@ -148,7 +153,13 @@ class ScalingCascade(base.JointBijector):
         for part in scaling.parts(own)
     ]
 
-  def initialize(self, log_scales, shifts, log_slopes, radii):
+  def initialize(
+      self,
+      log_scales: types.TensorLike,
+      shifts: types.TensorLike,
+      log_slopes: types.TensorLike,
+      radii: types.TensorLike,
+  ) -> None:
     """Sets the weights of all scalings, of one term each.
 
     Args:
@@ -159,7 +170,7 @@ class ScalingCascade(base.JointBijector):
     """
     self._weights.assign(log_scales, shifts, log_slopes, radii)
 
-  def tangents(self, y):
+  def tangents(self, y: types.TensorLike) -> list[types.Bijector]:
     """The derivative of `inverse` at images `y` `[N, H, W, C]`, as a product.
 
     Returns:

@@ -1,13 +1,16 @@
 """Sequential bijector."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 
-__all__ = ['Sequential']
+__all__ = ['Sequential', 'summed']
 
 
 class Sequential(base.JointBijector):
@@ -37,7 +40,12 @@ class Sequential(base.JointBijector):
   ```
   """
 
-  def __init__(self, bijectors, validate_args=False, name='sequential'):
+  def __init__(
+      self,
+      bijectors: Sequence[types.Bijector],
+      validate_args: bool = False,
+      name: str = 'sequential',
+  ) -> None:
     """Creates the composition.
 
     Args:
@@ -77,7 +85,7 @@ class Sequential(base.JointBijector):
       )
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """The bijectors, in the order of direction `inverse`."""
     return list(self._parts)
 
@@ -115,7 +123,7 @@ class Sequential(base.JointBijector):
       if forward:
         there, back = back, there
       y, log_det = evaluate(part, x, conditioning)
-      total += _summed(log_det, x, there, ndims - there)
+      total += summed(log_det, x, there, ndims - there)
       x, ndims = y, ndims - there + back
     return x, total
 
@@ -143,7 +151,7 @@ class Sequential(base.JointBijector):
     return output_shape
 
 
-def _summed(log_det, x, ndims, extra):
+def summed(log_det, x, ndims, extra):
   """The log-determinants of events of `ndims`, for those of `extra` more."""
   if not extra:
     return log_det

@@ -99,7 +99,7 @@ def _of_channels(images):
 
 
 # Those in use, so that cascades alike share one; the cascades hold them.
-_scalings = weakref.WeakValueDictionary()
+_scalings: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 def shared_scaling(*key):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import bounded_splines
 from tfp_flowopt.bijectors import coupling
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.lipschitz import statements
@@ -69,15 +70,15 @@ class SplineCoupling(coupling.Coupling):
 
   def __init__(
       self,
-      conditioner,
-      num_bins=16,
-      min_slope=0.05,
-      max_slope=20.0,
-      bound=3.0,
-      event_ndims=None,
-      validate_args=False,
-      name='spline_coupling',
-  ):
+      conditioner: types.Network,
+      num_bins: int = 16,
+      min_slope: float = 0.05,
+      max_slope: float = 20.0,
+      bound: float = 3.0,
+      event_ndims: int | None = None,
+      validate_args: bool = False,
+      name: str = 'spline_coupling',
+  ) -> None:
     """Creates the coupling.
 
     Args:
@@ -108,27 +109,27 @@ class SplineCoupling(coupling.Coupling):
       super().__init__(conditioner, event_ndims, parameters, name)
 
   @property
-  def splines(self):
+  def splines(self) -> bounded_splines.BoundedSplines:
     """The `BoundedSplines`."""
     return self._splines
 
   @property
-  def num_bins(self):
+  def num_bins(self) -> int:
     """Number of bins of each spline."""
     return self._splines.num_bins
 
   @property
-  def min_slope(self):
+  def min_slope(self) -> float:
     """Lower bound of the slopes of `inverse`."""
     return self._splines.min_slope
 
   @property
-  def max_slope(self):
+  def max_slope(self) -> float:
     """Upper bound of the slopes of `inverse`."""
     return self._splines.max_slope
 
   @property
-  def bound(self):
+  def bound(self) -> float:
     """Half of the length of the interval that the bins divide."""
     return self._splines.bound
 

@@ -4,10 +4,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.bijectors import vector_storeys
+from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -54,24 +57,24 @@ class VectorFlow(base.JointBijector):
 
   def __init__(
       self,
-      event_size,
-      num_steps=6,
-      hidden_units=64,
-      coupling='spline',
-      conditioning=None,
-      support=None,
-      lipschitz_budget=None,
-      conditioner_lipschitz=None,
-      num_bins=16,
-      gaussianize_marginals=None,
-      gaussianize_radius=True,
-      marginal_knots=33,
-      log_range=1.0,
-      seed=0,
-      dtype=tf.float32,
-      validate_args=False,
-      name='vector_flow',
-  ):
+      event_size: int,
+      num_steps: int = 6,
+      hidden_units: int = 64,
+      coupling: types.VectorCoupling = 'spline',
+      conditioning: types.ConditioningSpec | None = None,
+      support: types.Bijector | None = None,
+      lipschitz_budget: float | None = None,
+      conditioner_lipschitz: float | None = None,
+      num_bins: int = 16,
+      gaussianize_marginals: bool | None = None,
+      gaussianize_radius: bool = True,
+      marginal_knots: int = 33,
+      log_range: float = 1.0,
+      seed: int = 0,
+      dtype: types.DType = tf.float32,
+      validate_args: bool = False,
+      name: str = 'vector_flow',
+  ) -> None:
     """Creates the flow.
 
     Args:
@@ -159,87 +162,87 @@ class VectorFlow(base.JointBijector):
       super().__init__(1, dtype, parameters, name)
 
   @property
-  def event_shape(self):
+  def event_shape(self) -> tf.TensorShape:
     """Shape of a vector, `[D]`."""
     return tf.TensorShape([self._event_size])
 
   @property
-  def event_size(self):
+  def event_size(self) -> int:
     """Its number of components."""
     return self._event_size
 
   @property
-  def latent_size(self):
+  def latent_size(self) -> int:
     """Number of components of a latent: fewer on a simplex, say."""
     return self._whiten.shift.shape[0]
 
   @property
-  def conditioning(self):
+  def conditioning(self) -> conditions.Condition | None:
     """The `Condition` that the flow was made with, or `None`."""
     return self._conditioning
 
   @property
-  def condition_curves(self):
+  def condition_curves(self) -> types.Bijector | None:
     """The `MarginalGaussianization` of features, or `None`."""
     return self._condition_curves
 
   @property
-  def support(self):
+  def support(self) -> types.Bijector | None:
     """The bijector onto the support, or `None`."""
     return self._support
 
   @property
-  def marginals(self):
+  def marginals(self) -> types.Bijector | None:
     """The `MarginalGaussianization` of each component, or `None`."""
     return self._marginals
 
   @property
-  def gaussianize_marginals(self):
+  def gaussianize_marginals(self) -> bool | None:
     """Whether there are curves; `None` if data choose."""
     return self._gaussianize_marginals
 
   @property
-  def shift(self):
+  def shift(self) -> types.Bijector | None:
     """The `ConditionalShift`, or `None` without a condition."""
     return self._shift
 
   @property
-  def whiten(self):
+  def whiten(self) -> invertible_conv1x1.InvertibleConv1x1:
     """The `InvertibleConv1x1` that whitens."""
     return self._whiten
 
   @property
-  def whiten_classes(self):
+  def whiten_classes(self) -> types.Bijector | None:
     """The `DenseAffine` of each class, or `None`."""
     return self._whiten_classes
 
   @property
-  def radius(self):
+  def radius(self) -> types.Bijector | None:
     """The `RadialScaling` of whole vectors, or `None`."""
     return self._radius
 
   @property
-  def steps(self):
+  def steps(self) -> repeated_steps.RepeatedSteps:
     """The `RepeatedSteps`."""
     return self._steps
 
   @property
-  def initialized(self):
+  def initialized(self) -> tf.Variable:
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
 
-  def mark_initialized(self):
+  def mark_initialized(self) -> None:
     """Notes that the weights were set from data."""
     self._initialized.assign(True)
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """The bijectors in the order of `inverse`, the support among them."""
     parts = [self._support, *self.parts_of_unconstrained]
     return parts[self._support is None :]
 
   @property
-  def parts_of_unconstrained(self):
+  def parts_of_unconstrained(self) -> list[types.Bijector]:
     """The same without the support."""
     parts = [
         self._marginals,
@@ -251,7 +254,7 @@ class VectorFlow(base.JointBijector):
     ]
     return [part for part in parts if part is not None]
 
-  def bounds_by_part(self):
+  def bounds_by_part(self) -> flow_bounds.FlowBounds:
     """The `FlowBounds`: certified constants of linear and non-linear part.
 
     Raises:
@@ -280,7 +283,11 @@ class VectorFlow(base.JointBijector):
   def _inverse_event_shape_tensor(self, output_shape):
     return self._shape('inverse_event_shape_tensor', output_shape)
 
-  def features(self, conditioning=None, batch_shape=None):
+  def features(
+      self,
+      conditioning: types.TensorLike | None = None,
+      batch_shape: types.Shape | None = None,
+  ) -> tf.Tensor | None:
     """Conditioning, as `inverse` takes it, as the parts take it.
 
     `Tensor` `[..., F]`: one-hot labels or features, after `condition_curves`;
@@ -328,21 +335,15 @@ class VectorFlow(base.JointBijector):
     return x, before + log_det
 
 
-def _support_bounds(bijector):
-  """Constants of the support: infinite where they are not known."""
-  if bijector.support is None:
-    return bounds.ISOMETRY
-  return bounds.known_bounds(bijector.support)
-
-
 @bounds.lipschitz_bounds.register
 def _(bijector: VectorFlow):
   own = bounds.bounds_of_parts(bijector.parts_of_unconstrained)
-  return own.then(_support_bounds(bijector))
+  return own.then(vector_storeys.support_bounds(bijector.support))
 
 
 @flow_bounds.bounds_by_part.register
 def _(bijector: VectorFlow):
   # The support is none of what a budget bounds.
   own = flow_bounds.bounds_of_parts(bijector.parts_of_unconstrained)
-  return own._replace(linear=own.linear.then(_support_bounds(bijector)))
+  support = vector_storeys.support_bounds(bijector.support)
+  return own._replace(linear=own.linear.then(support))

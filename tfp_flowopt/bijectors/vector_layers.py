@@ -1,6 +1,7 @@
 """The layers of flows of vectors, each within its share of a budget."""
 
 import math
+from typing import get_args
 
 import numpy as np
 
@@ -13,13 +14,14 @@ from tfp_flowopt.bijectors import masked_autoregressive
 from tfp_flowopt.bijectors import spline_coupling
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.parameters import orthogonal
 
 __all__ = ['COUPLINGS', 'VectorLayers', 'linear']
 
-_KINDS = ('affine', 'spline', 'autoregressive', 'residual', 'convex')
+_KINDS = get_args(types.VectorCoupling)
 # Those that transform components given others.
 COUPLINGS = _KINDS[:3]
 # Without a budget.

@@ -7,8 +7,9 @@ from tfp_flowopt.bijectors import dense_affine
 from tfp_flowopt.bijectors import marginal_gaussianization as marginals
 from tfp_flowopt.bijectors import radial_scaling
 from tfp_flowopt.bijectors import vector_layers
+from tfp_flowopt.lipschitz import bounds
 
-__all__ = ['build_storeys']
+__all__ = ['build_storeys', 'support_bounds']
 
 # Of `radius`, as a logarithm: a little more than is chosen from data.
 _SLOPE_BOUND = 4.5
@@ -49,3 +50,8 @@ def build_storeys(
         num_terms=1, slope_bound=_SLOPE_BOUND, event_ndims=1, dtype=dtype
     )
   return columns, curves, shift, whiten, of_classes, radius
+
+
+def support_bounds(support):
+  """Constants of a support or `None`: infinite where they are not known."""
+  return bounds.ISOMETRY if support is None else bounds.known_bounds(support)

@@ -3,11 +3,13 @@
 import contextlib
 import hashlib
 import json
+from typing import Literal
 
 import tensorflow as tf
 
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data import orientation as orientation_lib
+from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.data.sources import records
 from tfp_flowopt.data.sources import tfds
@@ -15,6 +17,7 @@ from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import progress
+from tfp_flowopt.internal import types
 
 __all__ = ['OtherConversionError', 'convert_images']
 
@@ -28,15 +31,15 @@ class OtherConversionError(ValueError):
 
 
 def convert_images(
-    path,
-    output,
-    image_size=0,
-    num_shards=16,
-    image_format='png',
-    jpeg_quality=95,
-    bad_images='strict',
-    num_workers=parallel.THREADS,
-):
+    path: types.Path | base.ImageStore,
+    output: types.Path,
+    image_size: int = 0,
+    num_shards: int = 16,
+    image_format: Literal['png', 'jpeg'] = 'png',
+    jpeg_quality: int = 95,
+    bad_images: Literal['strict', 'skip'] = 'strict',
+    num_workers: int = parallel.THREADS,
+) -> tuple[int, int, list[str]]:
   """Writes images to TFRecord files, and goes on where it was interrupted.
 
   A file has its name when it is complete, and is not written again. Beside

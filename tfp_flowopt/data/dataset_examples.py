@@ -1,13 +1,17 @@
 """Examples of a `tf.data.Dataset` that somebody else has made."""
 
+from collections.abc import Sequence
 import hashlib
 import json
+from typing import Any
+from typing import Self
 
 import tensorflow as tf
 
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import seeds
+from tfp_flowopt.internal import types
 
 __all__ = ['DatasetExamples']
 
@@ -38,8 +42,12 @@ class DatasetExamples(examples.Examples):
   """
 
   def __init__(
-      self, dataset, class_names=None, shuffle_buffer=0, fingerprint=None
-  ):
+      self,
+      dataset: tf.data.Dataset,
+      class_names: Sequence[str] | None = None,
+      shuffle_buffer: int = 0,
+      fingerprint: str | None = None,
+  ) -> None:
     """Takes the dataset, and reads its first elements twice.
 
     Args:
@@ -79,7 +87,7 @@ class DatasetExamples(examples.Examples):
           f'labels, got {class_names!r} for {dataset.element_spec}.'
       )
     if labelled:
-      self.class_names = list(class_names)
+      self.class_names = list(class_names)  # type: ignore[arg-type]
       dataset = dataset.map(self._checked_label)
     self._dataset = dataset
     if fingerprint is None:
@@ -94,13 +102,13 @@ class DatasetExamples(examples.Examples):
     self._contents = str(fingerprint)
 
   @property
-  def fingerprint(self):
+  def fingerprint(self) -> str:
     """Short hash of what tells the images, and of their order."""
     told = json.dumps([self._contents, self._number, self._buffer])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
   @property
-  def settings(self):
+  def settings(self) -> dict[str, Any]:  # type: ignore[override]
     """Dictionary of what a fingerprint does not tell."""
     return {
         'number': self._number,
@@ -109,7 +117,7 @@ class DatasetExamples(examples.Examples):
     }
 
   @property
-  def num_independent(self):
+  def num_independent(self) -> float:  # type: ignore[override]
     """Number of images; as many as are asked for, if it is unknown."""
     return self._number or examples.Examples.num_independent
 
@@ -121,7 +129,7 @@ class DatasetExamples(examples.Examples):
     number = int(self._dataset.cardinality())
     return None if number < 0 else number
 
-  def split(self, every=10):
+  def split(self, every: int = 10) -> tuple[Self, Self]:
     """Holds out every tenth element, or one in `every`.
 
     Returns:
@@ -143,13 +151,18 @@ class DatasetExamples(examples.Examples):
 
     return part(False), part(True)
 
-  def examples(self, num, seed):
+  def examples(self, num: int, seed: types.Seed) -> tf.data.Dataset:
     """See `Examples`; they begin anew when the dataset ends."""
     return self._from(0, seed).take(num).prefetch(2)
 
   def batches(
-      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
-  ):
+      self,
+      batch_size: int,
+      seed: int | types.Seed,
+      first_step: int = 0,
+      num_parts: int = 1,
+      parts: Sequence[int] = (0,),
+  ) -> tf.data.Dataset:
     """See `Examples`; each process reads all parts."""
     part_size, _ = examples.parts_of_batches(batch_size, 0, num_parts, parts)
     batches = (

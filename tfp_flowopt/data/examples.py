@@ -1,12 +1,16 @@
 """Examples that a flow is trained on: what is read, and in which order."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import math
-import types
+from types import MappingProxyType
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import seeds
+from tfp_flowopt.internal import types
 
 __all__ = ['Examples', 'check', 'optional', 'parts_of_batches']
 
@@ -34,12 +38,14 @@ class Examples:
       determine linear flows; likewise.
   """
 
-  settings = types.MappingProxyType({})
-  class_names = None
-  num_independent = math.inf
-  num_disjoint = math.inf
+  settings: Mapping[str, Any] = MappingProxyType({})
+  class_names: Sequence[str] | None = None
+  num_independent: float = math.inf
+  num_disjoint: float = math.inf
 
-  def example(self, number, seed):
+  def example(
+      self, number: tf.Tensor, seed: tf.Tensor
+  ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """An example, as operations of a graph; it depends on these two alone.
 
     Python's `if` and loops are not translated: `tf.cond` is for these.
@@ -55,7 +61,7 @@ class Examples:
         f'{type(self).__name__} needs `example`, or `examples` and `batches`.'
     )
 
-  def examples(self, num, seed):
+  def examples(self, num: int, seed: types.Seed) -> tf.data.Dataset:
     """The first `num` examples of a seed, one at a time.
 
     `seed` is a `[2]` integer sequence or `Tensor`. Gives a `tf.data.Dataset` of
@@ -64,8 +70,13 @@ class Examples:
     return self._read(tf.data.Dataset.range(num), seed).prefetch(2)
 
   def batches(
-      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
-  ):
+      self,
+      batch_size: int,
+      seed: int | types.Seed,
+      first_step: int = 0,
+      num_parts: int = 1,
+      parts: Sequence[int] = (0,),
+  ) -> tf.data.Dataset:
     """An endless dataset of batches; batch number `i` depends on `i` alone.
 
     Args:

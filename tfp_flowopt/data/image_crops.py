@@ -1,5 +1,6 @@
 """Random crops of images that are held in memory."""
 
+from collections.abc import Sequence
 import hashlib
 
 import numpy as np
@@ -9,6 +10,7 @@ from tfp_flowopt.data import decoding
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import parallel
+from tfp_flowopt.internal import types
 
 __all__ = ['ImageCrops', 'split_columns']
 
@@ -27,7 +29,7 @@ class ImageCrops(examples.Examples):
     num_independent: The same: crops are what varies.
   """
 
-  def __init__(self, images, crop_size):
+  def __init__(self, images: Sequence[np.ndarray], crop_size: int) -> None:
     """Creates the sampler.
 
     Args:
@@ -68,9 +70,9 @@ class ImageCrops(examples.Examples):
     shapes = np.array([image.shape[:2] for image in images], np.int64)
     choices = np.prod(shapes - crop_size + 1, axis=1)
     pixels = np.concatenate([x.reshape(-1, channels) for x in images])
-    digest = hashlib.sha256(np.ascontiguousarray(pixels))
-    digest.update(shapes)
-    digest.update(np.array([crop_size, channels], np.int64))
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
+    digest.update(shapes.data)
+    digest.update(np.array([crop_size, channels], np.int64).data)
     self.fingerprint = digest.hexdigest()[:16]
     self._pixels = tf.constant(pixels)
     self._widths = tf.constant(shapes[:, 1])
@@ -80,7 +82,7 @@ class ImageCrops(examples.Examples):
     self.num_disjoint = int(np.prod(shapes // crop_size, axis=1).sum())
     self.num_independent = self.num_disjoint
 
-  def draw(self, num, seed):
+  def draw(self, num: int, seed: types.Seed) -> tf.Tensor:
     """Draws `num` crops, uint8 `[num, S, S, C]`.
 
     `seed` is a `[2]` integer `Tensor`; the same one gives the same crops.
@@ -108,7 +110,7 @@ class ImageCrops(examples.Examples):
     )
     return tf.gather(self._pixels, index)
 
-  def examples(self, num, seed):
+  def examples(self, num: int, seed: types.Seed) -> tf.data.Dataset:
     """The crops of `draw(num, seed)`, one by one; see `Examples`."""
     choices = tf.data.Dataset.from_tensor_slices(self._choose(num, seed))
     return parallel.map_in_threads(
@@ -116,8 +118,13 @@ class ImageCrops(examples.Examples):
     ).prefetch(2)
 
   def batches(
-      self, batch_size, seed, first_step=0, num_parts=1, parts=(0,)
-  ):
+      self,
+      batch_size: int,
+      seed: int | types.Seed,
+      first_step: int = 0,
+      num_parts: int = 1,
+      parts: Sequence[int] = (0,),
+  ) -> tf.data.Dataset:
     """See `Examples.batches`; `seed` is a Python `int`."""
     part_size, dataset = examples.parts_of_batches(
         batch_size, first_step, num_parts, parts
@@ -137,7 +144,9 @@ def _starts(sizes):
   return np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
 
-def split_columns(images, fraction=0.25):
+def split_columns(
+    images: Sequence[np.ndarray], fraction: float = 0.25
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
   """Splits each image into its left part and its right-hand `fraction`.
 
   Args:

@@ -1,8 +1,12 @@
 """Batches of images that are read when they are needed."""
 
+from collections.abc import Sequence
 import hashlib
 import json
 import math
+from typing import Any
+from typing import Literal
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +17,12 @@ from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labels as labels_lib
 from tfp_flowopt.data import scan as scan_lib
 from tfp_flowopt.data import tiles
+from tfp_flowopt.data.sources import base
 from tfp_flowopt.data.sources import open_source
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import seeds
+from tfp_flowopt.internal import types
 
 __all__ = ['ImageDataset']
 
@@ -47,16 +53,16 @@ class ImageDataset(examples_lib.Examples):
 
   def __init__(
       self,
-      path,
-      image_size,
-      crop='random',
-      flip=False,
-      channels=3,
-      bad_images='strict',
-      cache=None,
-      labels=None,
-      class_names=None,
-  ):
+      path: types.Path | base.ImageStore,
+      image_size: int,
+      crop: Literal['random', 'center', 'tile'] = 'random',
+      flip: bool = False,
+      channels: int = 3,
+      bad_images: Literal['strict', 'skip'] = 'strict',
+      cache: types.Path | None = None,
+      labels: types.Path | None = None,
+      class_names: Sequence[str] | None = None,
+  ) -> None:
     """Finds the images and decodes each once, to know that it is good.
 
     Args:
@@ -138,7 +144,7 @@ class ImageDataset(examples_lib.Examples):
     )
 
   @property
-  def settings(self):
+  def settings(self) -> dict[str, Any]:  # type: ignore[override]
     """Dictionary of what a fingerprint does not tell: how they are made."""
     return {
         **self._settings,
@@ -147,23 +153,23 @@ class ImageDataset(examples_lib.Examples):
     }
 
   @property
-  def num_independent(self):
+  def num_independent(self) -> int:  # type: ignore[override]
     """Number of images that the items are parts of."""
     return len(np.unique(self._items[:, 0]))
 
   @property
-  def num_disjoint(self):
+  def num_disjoint(self) -> int:  # type: ignore[override]
     """Number of squares that fit side by side into what items are cut from."""
     if self._crop != 'random':
       return len(self)
     sides = self._items[:, 3:] + self._size - 1
     return int(np.prod(sides // self._size, axis=1).sum())
 
-  def __len__(self):
+  def __len__(self) -> int:
     """Number `N` of items: an epoch has as many examples."""
     return len(self._items)
 
-  def split(self, every=10):
+  def split(self, every: int = 10) -> tuple[Self, Self]:
     """Holds out every tenth item, or one in `every`.
 
     Both parts share the files and what is known of them. With `crop='tile'`,
@@ -176,11 +182,13 @@ class ImageDataset(examples_lib.Examples):
     held_out = np.arange(len(self)) % every == every - 1
     return self._part(~held_out), self._part(held_out)
 
-  def example(self, number, seed):
+  def example(
+      self, number: tf.Tensor, seed: tf.Tensor
+  ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
     """See `Examples`."""
     return self._reader.read(self._choose(number, seed))
 
-  def examples(self, num, seed):
+  def examples(self, num: int, seed: types.Seed) -> tf.data.Dataset:
     """See `Examples`; no item comes twice in the first `len(self)`.
 
     Groups of them are read ahead, up to 64 MiB or 4,096 examples, and in each

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import seeds
+from tfp_flowopt.internal import types
 
 __all__ = [
     'dequantization_noise',
@@ -13,7 +14,9 @@ __all__ = [
 ]
 
 
-def dequantization_noise(shape, seed):
+def dequantization_noise(
+    shape: types.Shape | tf.Tensor, seed: types.Seed
+) -> tf.Tensor:
   """Uniform noise on [0, 1) for `dequantize`.
 
   Args:
@@ -38,7 +41,9 @@ def dequantization_noise(shape, seed):
   return tf.minimum(noise, 1.0 - 2.0**-15)
 
 
-def dequantize(images, bits=8, noise=0.5):
+def dequantize(
+    images: types.TensorLike, bits: int = 8, noise: types.TensorLike = 0.5
+) -> tf.Tensor:
   """Scales 8-bit images to [-0.5, 0.5), with dequantisation noise.
 
   ```none
@@ -93,7 +98,7 @@ def _numbered_noise(numbers, seed, shape):
   )
 
 
-def quantize(x, bits=8):
+def quantize(x: types.TensorLike, bits: int = 8) -> tf.Tensor:
   """The image whose bins hold `x`; undoes `dequantize` for every noise.
 
   Args:

@@ -1,5 +1,8 @@
 """Squares of an image: side by side, its centre, or anywhere."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 
 from tfp_flowopt.data import orientation as orientation_lib
@@ -8,7 +11,13 @@ from tfp_flowopt.internal import arguments
 __all__ = ['image_items', 'image_tiles']
 
 
-def image_tiles(image, size, mode='tile', num=1, seed=0):
+def image_tiles(
+    image: np.ndarray,
+    size: int,
+    mode: Literal['tile', 'center', 'random'] = 'tile',
+    num: int = 1,
+    seed: int | Sequence[int] = 0,
+) -> np.ndarray:
   """Cuts squares out of an image.
 
   Args:
@@ -40,7 +49,7 @@ def image_tiles(image, size, mode='tile', num=1, seed=0):
     sides = np.array(image.shape[:2])
     corners = rng.integers(sides - size + 1, size=[num, 2])
   else:
-    corners = _square_corners(*image.shape[:2], size, mode)
+    corners = _square_corners(image.shape[0], image.shape[1], size, mode)
   return np.stack([image[i : i + size, j : j + size] for i, j in corners])
 
 

@@ -4,11 +4,16 @@ import tensorflow as tf
 
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import types
 
 __all__ = ['event_balances', 'volume_balance']
 
 
-def volume_balance(distribution, x, bijector_kwargs=None):
+def volume_balance(
+    distribution: types.TransformedDistribution,
+    x: types.TensorLike,
+    bijector_kwargs: types.Kwargs | None = None,
+) -> tf.Tensor:
   """How far a flow is from the best global scale of its latents.
 
   ```none

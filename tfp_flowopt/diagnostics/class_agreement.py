@@ -12,7 +12,7 @@ def default_classifier():
   except ImportError as e:
     raise ImportError(
         'The default of `classifier_fn` needs the package scikit-learn: pip '
-        "install 'tfp-flowopt[examples]'"
+        "install 'tfp-flowopt[report]'"
     ) from e
   return svm.SVC()
 

@@ -16,6 +16,7 @@ from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import not_copied
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['LayerReport', 'LayerReporter', 'layer_report']
@@ -49,7 +50,7 @@ class LayerReport(NamedTuple):
   local_inverse: float | None = None
 
   @property
-  def log_det_per_dim(self):
+  def log_det_per_dim(self) -> float:
     """Mean logarithm of the singular values, nats per dimension."""
     return self.log_det / self.size
 
@@ -75,7 +76,9 @@ class LayerReporter(not_copied.NotCopied):
 
   _instead = 'it holds graphs of one flow; make a new one for a copied flow'
 
-  def __init__(self, distribution, num_steps=16):
+  def __init__(
+      self, distribution: types.TransformedDistribution, num_steps: int = 16
+  ) -> None:
     """Prepares the reports.
 
     Args:
@@ -97,7 +100,12 @@ class LayerReporter(not_copied.NotCopied):
         for index, level in enumerate(self._flow.levels)
     ]
 
-  def __call__(self, x, num_local_images=1, bijector_kwargs=None):
+  def __call__(
+      self,
+      x: types.TensorLike,
+      num_local_images: int = 1,
+      bijector_kwargs: types.Kwargs | None = None,
+  ) -> list[LayerReport]:
     """The report at some images, with the weights as they are.
 
     Args:
@@ -153,8 +161,12 @@ class LayerReporter(not_copied.NotCopied):
 
 
 def layer_report(
-    distribution, x, num_local_images=1, num_steps=16, bijector_kwargs=None
-):
+    distribution: types.TransformedDistribution,
+    x: types.TensorLike,
+    num_local_images: int = 1,
+    num_steps: int = 16,
+    bijector_kwargs: types.Kwargs | None = None,
+) -> list[LayerReport]:
   """What each layer of a flow does to volume and to distances.
 
   For one look; `LayerReporter` is for many.

@@ -9,6 +9,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import types
 
 __all__ = ['LevelReconstruction', 'reconstruction_errors']
 
@@ -39,7 +40,11 @@ class LevelReconstruction(NamedTuple):
     )
 
 
-def reconstruction_errors(distribution, x, bijector_kwargs=None):
+def reconstruction_errors(
+    distribution: types.TransformedDistribution,
+    x: types.TensorLike,
+    bijector_kwargs: types.Kwargs | None = None,
+) -> list[LevelReconstruction]:
   """What reversible gradients rely on, level by level.
 
   The steps of a level recompute their inputs from their outputs: the certified

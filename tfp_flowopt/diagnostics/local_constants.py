@@ -10,6 +10,7 @@ from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import lanczos
+from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import freezing
 
 __all__ = ['LocalLipschitz', 'local_lipschitz']
@@ -39,14 +40,18 @@ class LocalLipschitz(NamedTuple):
   inverse: tf.Tensor
 
   @property
-  def condition(self):
+  def condition(self) -> tf.Tensor:
     """Condition numbers of the Jacobians, `[N]`."""
     return self.forward * self.inverse
 
 
 def local_lipschitz(
-    bijector, x, num_steps=None, seed=(0, 0), bijector_kwargs=None
-):
+    bijector: types.Bijector,
+    x: types.TensorLike,
+    num_steps: int | None = None,
+    seed: types.Seed = (0, 0),
+    bijector_kwargs: types.Kwargs | None = None,
+) -> LocalLipschitz:
   """Finds the largest and smallest singular value of the Jacobian.
 
   Of events of `D <= 1024` numbers from the Jacobians themselves, row by row,

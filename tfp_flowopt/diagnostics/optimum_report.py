@@ -1,9 +1,11 @@
 """Report of a flow beside the best linear flows."""
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import math
 import textwrap
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +20,7 @@ from tfp_flowopt.diagnostics import linear_baselines
 from tfp_flowopt.diagnostics import mean_error
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['OptimumReport', 'optimum_report']
 
@@ -127,17 +130,17 @@ class OptimumReport:
 
 
 def optimum_report(
-    distribution,
-    data,
-    held_out=None,
-    bits=None,
-    noise_variance=0.0,
-    log_prob=None,
-    bijector_kwargs=None,
-    num_data=None,
-    num_held_out=None,
-    conditioning=None,
-):
+    distribution: types.TransformedDistribution,
+    data: types.TensorLike,
+    held_out: types.TensorLike | None = None,
+    bits: int | None = None,
+    noise_variance: float = 0.0,
+    log_prob: Callable[..., tf.Tensor] | None = None,
+    bijector_kwargs: types.Kwargs | None = None,
+    num_data: int | None = None,
+    num_held_out: int | None = None,
+    conditioning: types.TensorLike | None = None,
+) -> OptimumReport:
   """Compares a flow with the closed-form optimum, and says what the gap means.
 
   The best linear flow of each structure is fitted to the training data, in
@@ -300,7 +303,7 @@ def _given(distribution, data, conditioning, kwargs):
   return spec.argument, conditioning, np.asarray(held_out)
 
 
-def _checked(x, name, event_shape, dtype):
+def _checked(x: Any, name: str, event_shape: Any, dtype: Any) -> np.ndarray:
   """`x` as an array of events of the flow's shape and type."""
   x = np.asarray(x)
   if not x.ndim or len(x) < 2 or list(x.shape[1:]) != event_shape:

@@ -1,5 +1,8 @@
 """Arguments of pictures: checks of what is to be drawn."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tfp_flowopt.internal import arguments
@@ -7,7 +10,9 @@ from tfp_flowopt.internal import arguments
 __all__ = ['array', 'curve', 'image_rows', 'named_arrays']
 
 
-def array(name, values, wanted, accepts):
+def array(
+    name: str, values: Any, wanted: str, accepts: Callable[..., Any]
+) -> np.ndarray:
   """An array of numbers, or an error that says what is wanted."""
   try:
     array = np.asarray(values, np.float64)
@@ -28,7 +33,9 @@ def curve(name, pairs):
   ).T
 
 
-def named_arrays(name, values, wanted, accepts):
+def named_arrays(
+    name: str, values: Any, wanted: str, accepts: Callable[..., Any]
+) -> dict[str, np.ndarray]:
   """A dictionary from names to arrays of numbers."""
   wanted = f'a dictionary from names to {wanted}'
   arguments.check_instance(name, values, dict, wanted)

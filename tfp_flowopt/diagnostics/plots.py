@@ -1,42 +1,21 @@
 """Pictures of a run. They need matplotlib (the `[plot]` extra)."""
 
-import itertools
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
-from tfp_flowopt.diagnostics import layer_reports
+from tfp_flowopt.diagnostics import figures
 from tfp_flowopt.diagnostics import plot_arguments
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = [
-    'plot_layers',
     'plot_price',
     'plot_samples',
     'plot_spectra',
     'plot_training_curve',
 ]
-
-_DPI = 100
-# More than any logarithm of a finite float.
-_BEYOND = 1e4
-_TRAIN, _HELD_OUT = '#4c78a8', '#e45756'
-
-
-def _figure(width, height):
-  # Imported here: the library works without it, and it takes a second.
-  from matplotlib.backends import backend_agg
-  from matplotlib.figure import Figure
-
-  # No pyplot: it keeps global state and picks a display.
-  figure = Figure(figsize=(width, height), layout='constrained')
-  backend_agg.FigureCanvasAgg(figure)
-  return figure
-
-
-def _save(figure, path):
-  for axes in figure.axes:
-    axes.spines[['top', 'right']].set_visible(False)
-  figure.savefig(arguments.check_path('path', path), dpi=_DPI)
 
 
 def _curve_name(name, *pairs):
@@ -46,15 +25,15 @@ def _curve_name(name, *pairs):
 
 
 def plot_training_curve(
-    path,
-    train,
-    held_out,
-    train_optimum=None,
-    held_out_optimum=None,
-    optimum_name='best linear flow',
-    unit='bits/dim',
-    events='images',
-):
+    path: types.Path,
+    train: Sequence[tuple[float, float]],
+    held_out: Sequence[tuple[float, float]],
+    train_optimum: float | None = None,
+    held_out_optimum: float | None = None,
+    optimum_name: str = 'best linear flow',
+    unit: str = 'bits/dim',
+    events: str = 'images',
+) -> None:
   """Draws losses against steps, with the closed-form optimum as a line.
 
   Args:
@@ -72,29 +51,29 @@ def plot_training_curve(
   """
   steps, values = plot_arguments.curve('train', train)
   held_steps, held_values = plot_arguments.curve('held_out', held_out)
-  figure = _figure(8.0, 4.8)
+  figure = figures.new_figure(8.0, 4.8)
   axes = figure.add_subplot()
-  axes.plot(steps, values, color=_TRAIN, alpha=0.25, linewidth=0.7)
+  axes.plot(steps, values, color=figures.TRAIN, alpha=0.25, linewidth=0.7)
   window = max(1, len(values) // 50)
   smooth = np.convolve(values, np.ones(window) / window, mode='valid')
   axes.plot(
       steps[window - 1 :],
       smooth,
-      color=_TRAIN,
+      color=figures.TRAIN,
       label=_curve_name('training batches', train[0]),
   )
   axes.plot(
       held_steps,
       held_values,
       'o-',
-      color=_HELD_OUT,
+      color=figures.HELD_OUT,
       markersize=4,
       label=_curve_name(f'held-out {events}', held_out[0], held_out[-1]),
   )
   levels = [*smooth, *held_values, values[0]]
   for name, kind, value, color in (
-      ('train_optimum', 'training', train_optimum, _TRAIN),
-      ('held_out_optimum', 'held-out', held_out_optimum, _HELD_OUT),
+      ('train_optimum', 'training', train_optimum, figures.TRAIN),
+      ('held_out_optimum', 'held-out', held_out_optimum, figures.HELD_OUT),
   ):
     if value is None:
       continue
@@ -109,8 +88,8 @@ def plot_training_curve(
         label=f'{optimum_name}, {kind} {events}: {value:.2f}',
     )
   for x, y, color in (
-      (steps[0], values[0], _TRAIN),
-      (held_steps[0], held_values[0], _HELD_OUT),
+      (steps[0], values[0], figures.TRAIN),
+      (held_steps[0], held_values[0], figures.HELD_OUT),
   ):
     if x == 0:
       axes.plot([0], [y], 'D', color=color, markersize=8)
@@ -122,10 +101,10 @@ def plot_training_curve(
   figure.legend(
       loc='outside upper left', ncols=2, edgecolor='none', fontsize='small'
   )
-  _save(figure, path)
+  figures.save(figure, path)
 
 
-def plot_samples(path, rows):
+def plot_samples(path: types.Path, rows: types.NamedImages) -> None:
   """Draws rows of images, each with a name.
 
   Args:
@@ -135,17 +114,17 @@ def plot_samples(path, rows):
   Raises:
     ValueError: If `path` is none, or `rows` are of other or several shapes.
   """
-  names, rows = plot_arguments.image_rows('rows', rows)
-  num_columns, height, width, _ = rows[0].shape
+  names, drawn = plot_arguments.image_rows('rows', rows)
+  num_columns, height, width, _ = drawn[0].shape
   # Side by side in one coordinate system: one for each would take longer to
   # draw than a small flow its samples.
   side, gap = height / width, 0.07
-  figure = _figure(
-      0.85 * num_columns + 1.0, 0.85 * (side + gap) * len(rows) + 0.1
+  figure = figures.new_figure(
+      0.85 * num_columns + 1.0, 0.85 * (side + gap) * len(drawn) + 0.1
   )
   axes = figure.add_subplot()
-  bottoms = [-(side + gap) * (i + 1) for i in range(len(rows))]
-  for images, bottom in zip(rows, bottoms, strict=True):
+  bottoms = [-(side + gap) * (i + 1) for i in range(len(drawn))]
+  for images, bottom in zip(drawn, bottoms, strict=True):
     for left, image in enumerate(images):
       if image.shape[-1] == 1:
         image = np.repeat(image, 3, axis=-1)
@@ -155,10 +134,14 @@ def plot_samples(path, rows):
   axes.set_yticks([y + side / 2.0 for y in bottoms], names)
   axes.tick_params(length=0)
   axes.spines[:].set_visible(False)
-  figure.savefig(arguments.check_path('path', path), dpi=_DPI)
+  figure.savefig(arguments.check_path('path', path), dpi=figures.DPI)
 
 
-def plot_spectra(path, spectra, noise_variance):
+def plot_spectra(
+    path: types.Path,
+    spectra: Mapping[str, types.TensorLike],
+    noise_variance: float,
+) -> None:
   """Draws eigenvalues of auto-correlation matrices, in descending order.
 
   Args:
@@ -178,7 +161,7 @@ def plot_spectra(path, spectra, noise_variance):
       lambda v: 0 <= v < np.inf,
       'finite and not negative',
   )
-  figure = _figure(7.5, 4.5)
+  figure = figures.new_figure(7.5, 4.5)
   axes = figure.add_subplot()
   for name, values in spectra.items():
     # Millions of eigenvalues look like a thousand.
@@ -200,10 +183,14 @@ def plot_spectra(path, spectra, noise_variance):
   axes.set_xlabel('rank of the eigenvalue / number of eigenvalues')
   axes.set_ylabel('eigenvalue')
   axes.legend(framealpha=1.0, edgecolor='none')
-  _save(figure, path)
+  figures.save(figure, path)
 
 
-def plot_price(path, bounds, curves):
+def plot_price(
+    path: types.Path,
+    bounds: types.TensorLike,
+    curves: Mapping[str, types.TensorLike],
+) -> None:
   """Draws what a bound of the normalising map's Lipschitz constant costs.
 
   Args:
@@ -226,7 +213,7 @@ def plot_price(path, bounds, curves):
       f'{len(bounds)} numbers, one for each bound',
       lambda x: x.shape == bounds.shape,
   )
-  figure = _figure(7.5, 4.5)
+  figure = figures.new_figure(7.5, 4.5)
   axes = figure.add_subplot()
   for name, values in curves.items():
     (line,) = axes.semilogx(bounds, values, label=f'{name}: {values[-1]:.2f}')
@@ -240,105 +227,4 @@ def plot_price(path, bounds, curves):
       framealpha=1.0,
       edgecolor='none',
   )
-  _save(figure, path)
-
-
-def plot_layers(path, layers):
-  """Draws what each layer does: its log-determinant, and its constants.
-
-  Above, the log-determinants. Below, logarithms of singular values: certified
-  to lie within the light bar at every input, found at the images as far as the
-  dark one reaches, their mean a dot. Both scales are linear up to 1, and
-  logarithmic beyond: the first layer of a level does far more than the rest.
-
-  Args:
-    path: Of the PNG file.
-    layers: List of `LayerReport`.
-
-  Raises:
-    ValueError: If `path` is none, or `layers` are no reports.
-  """
-  wanted = 'a list of LayerReport, one at least'
-  arguments.check_instance('layers', layers, (list, tuple), wanted)
-  for layer in layers or [None]:
-    arguments.check_instance('layers', layer, layer_reports.LayerReport, wanted)
-  figure = _figure(max(7.5, 1.5 + 0.17 * len(layers)), 6.5)
-  above, below = figure.subplots(2, sharex=True)
-  index = np.arange(len(layers))
-  log_dets = _values(layers, 'log_det')
-  above.bar(index, log_dets, color=_TRAIN)
-  _symmetric_scale(above, log_dets, 0.7, 10.0 ** np.arange(9))
-  above.set_ylabel('log-det, nats per image')
-  above.set_title(
-      f'Image to latents, layer by layer: log-det {log_dets.sum():.1f} nats',
-      fontsize='medium',
-      pad=20,
-  )
-
-  ranges = [('certified, for all inputs', 'certified', '#9ecae9', 0.8)]
-  if layers[0].local_forward is not None:
-    ranges.append(('found at images', 'local', _TRAIN, 0.4))
-  drawn = []
-  for label, kind, color, width in ranges:
-    low = -_values(layers, f'{kind}_forward')
-    high = _values(layers, f'{kind}_inverse')
-    drawn += [low, high]
-    # No bar is drawn to infinity, but one that leaves the picture.
-    low, high = (np.clip(side, -_BEYOND, _BEYOND) for side in (low, high))
-    below.bar(index, high - low, width, low, color=color, label=label)
-  means = _values(layers, 'log_det_per_dim')
-  below.plot(index, means, 'o', color=_HELD_OUT, markersize=3.5, label='mean')
-  _symmetric_scale(below, np.concatenate(drawn), 2.0, [0.5, 1, 3, 10, 30, 100])
-  below.set_ylabel('log singular values')
-  below.legend(
-      loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False
-  )
-  # `level 0 step 3`: the level once, above, and the rest below.
-  words = [layer.name.split(' ') for layer in layers]
-  levels, names = (
-      [' '.join(name[part]) for name in words]
-      for part in (slice(2), slice(2, None))
-  )
-  below.set_xticks(index, names, rotation=90, fontsize=8)
-  below.set_xlim(-0.7, len(layers) - 0.3)
-  groups = itertools.groupby(index, lambda i: levels[i])
-  for number, (level, own) in enumerate(groups):
-    own = list(own)
-    first, last = own[0], own[-1]
-    above.annotate(
-        level,
-        ((first + last) / 2, 1.0),
-        xycoords=('data', 'axes fraction'),
-        textcoords='offset points',
-        xytext=(0, 4),
-        ha='center',
-    )
-    for axes in (above, below):
-      if number % 2:
-        axes.axvspan(first - 0.5, last + 0.5, color='0.95', zorder=-2)
-  for axes in (above, below):
-    axes.axhline(0, color='0.4', linewidth=0.8)
-  figure.align_ylabels()
-  _save(figure, path)
-
-
-def _values(layers, name):
-  """An attribute of all layers, as an array."""
-  return np.array([getattr(layer, name) for layer in layers])
-
-
-def _symmetric_scale(axes, values, linear_part, ticks):
-  """A scale that is logarithmic beyond 1, both ways.
-
-  `values` are to be seen, infinite ones leave the picture; 0 to 1 is as long
-  as `linear_part` factors of 10; `ticks` are positive numbers to label.
-  """
-  axes.set_yscale('symlog', linthresh=1.0, linscale=linear_part)
-  largest = max(1.0, *np.abs(values[np.isfinite(values)]))
-  both = (-1.0, 1.0)
-  axes.set_ylim(*(1.3 * s * largest * np.any(s * values > 0) for s in both))
-  ticks = [0.0, *(s * tick for tick in ticks for s in both)]
-  bottom, top = axes.get_ylim()
-  ticks = [tick for tick in ticks if bottom <= tick <= top]
-  axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
-  axes.set_yticks([], minor=True)
+  figures.save(figure, path)

@@ -1,6 +1,9 @@
 """Report on samples of images beside real images."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +12,7 @@ from tfp_flowopt.diagnostics import nearest_images
 from tfp_flowopt.diagnostics import sample_arguments
 from tfp_flowopt.diagnostics import sample_comparison
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['SampleReport', 'sample_report']
 
@@ -115,17 +119,17 @@ class SampleReport:
 
 
 def sample_report(
-    samples,
-    real,
-    train=None,
-    labels=None,
-    real_labels=None,
-    train_labels=None,
-    classifier_fn=None,
-    tile_size=None,
-    max_images=1000,
-    seed=0,
-):
+    samples: types.TensorLike | types.TransformedDistribution,
+    real: types.TensorLike,
+    train: types.TensorLike | None = None,
+    labels: types.TensorLike | None = None,
+    real_labels: types.TensorLike | None = None,
+    train_labels: types.TensorLike | None = None,
+    classifier_fn: Callable[[], Any] | None = None,
+    tile_size: int | Sequence[int] | None = None,
+    max_images: int = 1000,
+    seed: int = 0,
+) -> SampleReport:
   """Measures how samples of images differ from real images.
 
   No downloaded network is needed, and samples may come from anywhere. Each
@@ -174,7 +178,7 @@ def sample_report(
 
   Raises:
     ImportError: If labels are given and the default classifier is not installed
-      (the extra `examples`).
+      (the extra `report`).
     ValueError: If an argument has a wrong value.
   """
   seed = arguments.check_int('seed', seed, least=0)

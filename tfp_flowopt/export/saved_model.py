@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from tfp_flowopt.export import warmup_requests
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import new_folder
+from tfp_flowopt.internal import types
 
 __all__ = ['save']
 
@@ -51,7 +53,12 @@ def _check(distribution, bits):
       )
 
 
-def save(distribution, path, bits=8):
+def save(
+    distribution: types.TransformedDistribution,
+    path: types.Path,
+    bits: int = 8,
+    certified: bool = False,
+) -> str:
   """Exports a flow as a SavedModel that needs only TensorFlow.
 
   It holds what serving needs: the rescaled kernels of Lipschitz layers, and
@@ -69,6 +76,13 @@ def save(distribution, path, bits=8):
   * `decode(latents)`: to `images`, uint8 `[N, H, W, C]`; undoes `encode`.
   * `sample(num_samples, seed, temperature)`: int32 `[]`, int32 `[2]`, float32
     `[]` to `images`.
+
+  With `certified` there is one more:
+
+  * `certified_log_prob(images, radius)`: float32 `[]` to `lower` and `upper`
+    `[N]`, `diagnostics.certified_log_prob` of the images with the noise of
+    `log_prob`. The radius is Euclidean, in the units of the data: `2^-bits` is
+    one grey level.
 
   Those of a flow of vectors take and return `x`, `[N, D]` in the type of the
   flow, in place of `images`, and `log_prob` has no bits/dim.
@@ -96,26 +110,28 @@ def save(distribution, path, bits=8):
       such a one. Missing parents are made. Nothing is left after an error.
     bits: Number of bits of an image value that the flow was trained on; not
       for vectors.
+    certified: Whether to serve `certified_log_prob`, too.
 
   Returns:
     The absolute `path`, as a string.
 
   Raises:
     TypeError: If `path` is no path.
-    ValueError: If `distribution` is of another kind, type or base, not
+    ValueError: If `certified` is no `bool`, `distribution` is of another kind, type or base, not
       initialised or not finite, if `bits` is out of range, or if `path` holds
       something already.
     OSError: If `path` cannot be written.
   """
+  arguments.check_choice('certified', certified, (False, True))
   _check(distribution, bits)
   # Gradients that a server takes are not with respect to weights.
   distribution = distribution.copy(
       bijector=repeated_steps.with_memory(distribution.bijector, 'stored')
   )
   if distribution.event_shape.rank == 3:
-    served = served_flow.ServedImages(distribution, int(bits))
+    served: Any = served_flow.ServedImages(distribution, certified, int(bits))
   else:
-    served = served_flow.ServedFlow(distribution)
+    served = served_flow.ServedFlow(distribution, certified)
   root = tf.Module(name='served_flow')
   with new_folder.new_folder(path, last='saved_model.pb') as unfinished:
     with lipschitz.frozen(distribution):

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt import optimum
 from tfp_flowopt.internal import request_checks
@@ -25,8 +26,11 @@ class ServedFlow:
   # What events are called in requests.
   _name = 'x'
 
-  def __init__(self, distribution):
+  def __init__(self, distribution, certified=False):
     self._distribution = distribution
+    self._certified = None
+    if certified:
+      self._certified = diagnostics.CertifiedLogProb(distribution)
     base = distribution.distribution
     specs = [
         self._event_spec(),
@@ -48,6 +52,10 @@ class ServedFlow:
         'decode': ['latents', *conditions],
         'sample': ['num_samples', 'seed', 'temperature'],
     }
+    if certified:
+      radius = tf.TensorSpec([], tf.float32, name='radius')
+      self._specs['radius'] = radius
+      names['certified_log_prob'] = [self._name, 'radius', *conditions]
     self.functions = {name: getattr(self, name) for name in names}
     if conditions:
       names['sample'] = ['seed', 'temperature', *conditions]
@@ -84,6 +92,18 @@ class ServedFlow:
             self._read(events, with_noise=True), bijector_kwargs=kwargs
         )
     )
+
+  def certified_log_prob(self, events, radius, conditioning=None):
+    """Bounds `[N]` of the log-density within a radius of events."""
+    events, radius, kwargs = self._checked(
+        conditioning, **{self._name: events}, radius=radius
+    )
+    bounds = self._certified(
+        self._read(events, with_noise=True),
+        tf.cast(radius, self._distribution.dtype),
+        **kwargs,
+    )
+    return bounds._asdict()
 
   def encode(self, events, conditioning=None):
     """Latents of events."""
@@ -132,7 +152,7 @@ class ServedFlow:
     if conditioning is not None:
       tensors['conditioning'] = conditioning
     checked = request_checks.checked(
-        self._specs, tensors, ('num_samples', 'temperature')
+        self._specs, tensors, ('num_samples', 'temperature', 'radius')
     )
     if conditioning is None:
       return *checked, {}
@@ -149,9 +169,9 @@ class ServedImages(ServedFlow):
 
   _name = 'images'
 
-  def __init__(self, distribution, bits):
+  def __init__(self, distribution, certified, bits):
     self._bits = bits
-    super().__init__(distribution)
+    super().__init__(distribution, certified)
 
   def _event_spec(self):
     return tf.TensorSpec(

@@ -13,6 +13,7 @@ from tfp_flowopt.flows import image_storeys
 from tfp_flowopt.flows import level_start
 from tfp_flowopt.flows import vectors
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
 
@@ -21,8 +22,12 @@ _ANY = (0.0, math.inf)
 
 
 def initialize_at_optimum(
-    distribution, data, lipschitz=(1e-3, 1e3), bits=8, conditioning=None
-):
+    distribution: types.TransformedDistribution,
+    data: types.DataLike,
+    lipschitz: tuple[float, float] = (1e-3, 1e3),
+    bits: int = 8,
+    conditioning: types.TensorLike | None = None,
+) -> float:
   """Puts the linear part of a flow at the closed-form optimum.
 
   **Of vectors** (`vector_flow`): first the support is undone; then each column
@@ -134,7 +139,11 @@ def initialize_at_optimum(
   return optimum.bits_per_dim(log_likelihood, flow.event_size, bits)
 
 
-def initialize_act_norm(distribution, images, bits=8):
+def initialize_act_norm(
+    distribution: types.TransformedDistribution,
+    images: types.TensorLike,
+    bits: int = 8,
+) -> None:
   """Initialises an image flow as Glow is: by ActNorm statistics alone.
 
   Each ActNorm in turn gets the mean and variance of what arrives there

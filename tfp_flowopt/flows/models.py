@@ -1,29 +1,33 @@
 """Whole models: flows with their base distributions, and their samples."""
 
+from typing import Any
+from typing import Literal
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['image_flow', 'sample_at_temperature', 'vector_flow']
 
 
 def image_flow(
-    event_shape,
-    num_levels=3,
-    num_steps=8,
-    hidden_channels=128,
-    coupling='affine',
-    lipschitz_budget=7.0,
-    memory='auto',
-    compute_dtype=None,
-    seed=0,
-    dtype=tf.float32,
-    name='image_flow',
-    **kwargs,
-):
+    event_shape: types.Shape,
+    num_levels: int = 3,
+    num_steps: int = 8,
+    hidden_channels: int = 128,
+    coupling: Literal['affine', 'additive'] = 'affine',
+    lipschitz_budget: float | None = 7.0,
+    memory: types.Memory = 'auto',
+    compute_dtype: types.DType | None = None,
+    seed: int = 0,
+    dtype: types.DType = tf.float32,
+    name: str = 'image_flow',
+    **kwargs: Any,
+) -> types.TransformedDistribution:
   """A distribution of images: a standard normal through an `ImageFlow`.
 
   It is not initialised: `log_prob` works, but call `initialize_at_optimum`
@@ -85,18 +89,18 @@ def image_flow(
 
 
 def vector_flow(
-    event_size,
-    num_steps=6,
-    hidden_units=64,
-    coupling='spline',
-    conditioning=None,
-    support=None,
-    lipschitz_budget=None,
-    seed=0,
-    dtype=tf.float32,
-    name='vector_flow',
-    **kwargs,
-):
+    event_size: int,
+    num_steps: int = 6,
+    hidden_units: int = 64,
+    coupling: types.VectorCoupling = 'spline',
+    conditioning: types.ConditioningSpec | None = None,
+    support: types.Bijector | None = None,
+    lipschitz_budget: float | None = None,
+    seed: int = 0,
+    dtype: types.DType = tf.float32,
+    name: str = 'vector_flow',
+    **kwargs: Any,
+) -> types.TransformedDistribution:
   """A distribution of vectors: a standard normal through a `VectorFlow`.
 
   It is not initialised: `log_prob` works, but call `initialize_at_optimum`
@@ -164,8 +168,12 @@ def _of_standard_normal(flow, size, name):
 
 
 def sample_at_temperature(
-    distribution, num_samples, seed, temperature=1.0, bijector_kwargs=None
-):
+    distribution: types.TransformedDistribution,
+    num_samples: types.TensorLike,
+    seed: types.Seed,
+    temperature: types.TensorLike = 1.0,
+    bijector_kwargs: types.Kwargs | None = None,
+) -> tf.Tensor:
   """Samples with the base variable scaled.
 
   `x = forward(temperature * z)`, `z` from the standard normal base: below 1,

@@ -1,6 +1,8 @@
 """The normal that a surrogate posterior starts at."""
 
+from collections.abc import Callable
 import math
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.flows import surrogates
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_target
+from tfp_flowopt.internal import types
 
 __all__ = ['initialize_surrogate']
 
@@ -46,14 +49,14 @@ class _Values(NamedTuple):
 
 
 def initialize_surrogate(
-    surrogate,
-    target_log_prob_fn=None,
-    samples=None,
-    num_draws=None,
-    max_iterations=100,
-    tolerance=1e-3,
-    seed=(0, 0),
-):
+    surrogate: types.TransformedDistribution,
+    target_log_prob_fn: Callable[..., tf.Tensor] | None = None,
+    samples: Any = None,
+    num_draws: int | None = None,
+    max_iterations: int = 100,
+    tolerance: float = 1e-3,
+    seed: types.Seed = (0, 0),
+) -> float:
   """Puts a surrogate posterior at a normal: the best, or that of samples.
 
   **With a target**, at the normal of the highest ELBO, among all (or all with a

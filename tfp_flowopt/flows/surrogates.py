@@ -1,5 +1,8 @@
 """Surrogate posteriors: flows for variational inference."""
 
+from typing import Any
+from typing import Literal
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -7,6 +10,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt import bijectors
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -21,18 +25,18 @@ _LOG_RANGE = 3.0
 
 
 def surrogate_posterior(
-    event,
-    num_steps=8,
-    hidden_units=32,
-    coupling='spline',
-    support=None,
-    covariance='full',
-    lipschitz_budget=None,
-    conditioner_lipschitz=None,
-    seed=0,
-    dtype=tf.float32,
-    name='surrogate_posterior',
-):
+    event: int | types.Shape | types.Distribution,
+    num_steps: int = 8,
+    hidden_units: int = 32,
+    coupling: types.VectorCoupling = 'spline',
+    support: types.Bijector | None = None,
+    covariance: Literal['full', 'diagonal'] = 'full',
+    lipschitz_budget: float | None = None,
+    conditioner_lipschitz: float | None = None,
+    seed: int = 0,
+    dtype: types.DType = tf.float32,
+    name: str = 'surrogate_posterior',
+) -> types.TransformedDistribution:
   """A flow for variational inference: from a standard normal to a posterior.
 
   ```none
@@ -131,7 +135,8 @@ def surrogate_posterior(
   if hasattr(event, 'experimental_default_event_space_bijector'):
     dtype = _dtype_of_parts(event)
     support = support or event.experimental_default_event_space_bijector()
-    structure, shape = event.dtype, event.event_shape
+    joint: Any = event
+    structure, shape = joint.dtype, joint.event_shape
   else:
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     structure, shape = None, _shape(event)
@@ -173,7 +178,7 @@ def surrogate_posterior(
     )
 
 
-def latent_map(surrogate):
+def latent_map(surrogate: types.TransformedDistribution) -> types.Bijector:
   """The bijector of latents to unconstrained parameters, both `[..., D]`.
 
   `lipschitz.lipschitz_bounds` certifies it, and it preconditions a sampler

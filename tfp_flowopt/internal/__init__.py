@@ -1,1 +1,3 @@
 """Helpers that every package may use; not public."""
+
+__all__ = []

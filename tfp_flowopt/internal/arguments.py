@@ -8,6 +8,7 @@ returns, if anything, is the value in the type that is meant.
 import math
 import numbers
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -74,7 +75,7 @@ def check_number(name, value, accepts, wanted):
   return float(value)
 
 
-def check_path(name, value):
+def check_path(name: str, value: Any) -> pathlib.Path:
   """A `pathlib.Path`."""
   try:
     return pathlib.Path(value)

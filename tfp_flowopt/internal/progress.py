@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TextIO
 
 from tfp_flowopt.internal import not_copied
 
@@ -27,18 +28,24 @@ class Progress(not_copied.NotCopied):
   update: before it lies the compilation.
   """
 
-  def __init__(self, total, images_per_step, stream=None, unit='images'):
+  def __init__(
+      self,
+      total: int,
+      images_per_step: int,
+      stream: TextIO | None = None,
+      unit: str = 'images',
+  ) -> None:
     self._total = total
     self._images_per_step = images_per_step
     self._unit = unit
     self._stream = sys.stdout if stream is None else stream
     self._redraws = self._stream.isatty()
     self._interval = 0.2 if self._redraws else 10.0
-    self._first = None
+    self._first: int | None = None
     self._start = self._shown = 0.0
     self._length = 0
 
-  def update(self, done, **values):
+  def update(self, done: int, **values: float) -> None:
     """Shows the state after `done` steps, if it is time to, with `values`."""
     now = time.monotonic()
     if self._first is None:
@@ -68,14 +75,14 @@ class Progress(not_copied.NotCopied):
       self._stream.write(line + '\n')
     self._stream.flush()
 
-  def print(self, text):
+  def print(self, text: str) -> None:
     """Prints a line above the bar."""
     if self._redraws:
       self._stream.write('\r' + ' ' * self._length + '\r')
     self._stream.write(text + '\n')
     self._stream.flush()
 
-  def close(self):
+  def close(self) -> None:
     """Ends the line of the bar."""
     if self._redraws and self._length:
       self._stream.write('\n')

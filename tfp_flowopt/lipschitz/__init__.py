@@ -9,6 +9,8 @@ from tfp_flowopt.lipschitz.bounds import lipschitz_bounds
 from tfp_flowopt.lipschitz.layers import LipschitzConv2D
 from tfp_flowopt.lipschitz.layers import LipschitzDense
 from tfp_flowopt.lipschitz.operator_norm import operator_norm_bound
+from tfp_flowopt.lipschitz.regions import Ball
+from tfp_flowopt.lipschitz.regions import Box
 from tfp_flowopt.lipschitz.rounding_error import reconstruction_error_bound
 from tfp_flowopt.parameters.anchored_log_scale import AnchoredLogScale
 from tfp_flowopt.parameters.budget import LipschitzBudget
@@ -24,6 +26,8 @@ from tfp_flowopt.parameters.parametrization import frozen_in_use
 
 __all__ = [
     'AnchoredLogScale',
+    'Ball',
+    'Box',
     'DerivedWeights',
     'FrozenKernels',
     'LipschitzBounds',

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import custom_gradients
+from tfp_flowopt.internal import types
 
 __all__ = [
     'ACTIVATIONS',
@@ -19,7 +20,7 @@ _CORNER = 0.1
 _FAR = 1e8
 
 
-def max_min(x):
+def max_min(x: types.TensorLike) -> tf.Tensor:
   """MaxMin activation: sorts pairs of channels (Anil, Lucas & Grosse 2019).
 
   1-Lipschitz, and its Jacobian is a permutation, also in ties: it loses no
@@ -83,7 +84,7 @@ def _pairs(x):
   return tf.split(x, 2, axis=-1)
 
 
-def smooth_max_min(x):
+def smooth_max_min(x: types.TensorLike) -> tf.Tensor:
   """MaxMin with its corner rounded: 1-Lipschitz, and smooth.
 
   MaxMin maps the half-difference `d` of a pair to `|d|` and keeps its mean;

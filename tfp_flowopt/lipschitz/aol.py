@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import gram
 
 __all__ = ['almost_orthogonal']
@@ -13,7 +14,7 @@ def _gram_row_sums(kernel):
   return tf.reduce_sum(tf.abs(gram.gram_kernel(kernel)), axis=[-4, -3, -1])
 
 
-def almost_orthogonal(kernel):
+def almost_orthogonal(kernel: types.TensorLike) -> tf.Tensor:
   """Rescales the channels of a kernel so that its operator norm is at most 1.
 
   With `t_i` the absolute row sums of the Gram operator `K^T K`, channel `i` is

@@ -3,6 +3,8 @@
 import functools
 from typing import NamedTuple
 
+from tfp_flowopt.internal import registered
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 
 __all__ = [
@@ -35,11 +37,11 @@ class FlowBounds(NamedTuple):
   linear: bounds.LipschitzBounds
   nonlinear: bounds.LipschitzBounds
 
-  def then(self, other):
+  def then(self, other: 'FlowBounds') -> 'FlowBounds':
     """Bounds of a composition with `other`, in either order."""
     return FlowBounds(*(a.then(b) for a, b in zip(self, other, strict=True)))
 
-  def beside(self, other):
+  def beside(self, other: 'FlowBounds') -> 'FlowBounds':
     """Bounds of two flows that act on separate parts of an event."""
     return FlowBounds(*(a.beside(b) for a, b in zip(self, other, strict=True)))
 
@@ -49,7 +51,8 @@ def _rules(bijector):
   """The registered functions; each is used for its exact class only."""
 
 
-def bounds_by_part(bijector):
+@registered.with_register_of(_rules)
+def bounds_by_part(bijector: types.Bijector) -> FlowBounds:
   """`FlowBounds` of a bijector.
 
   A class states its share with `@bounds_by_part.register`, beside its
@@ -58,9 +61,6 @@ def bounds_by_part(bijector):
   """
   bounds.check_registered(bijector)
   return _rules.registry.get(type(bijector), nonlinear)(bijector)
-
-
-bounds_by_part.register = _rules.register
 
 
 def bounds_of_parts(bijectors):

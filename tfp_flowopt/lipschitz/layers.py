@@ -1,6 +1,8 @@
 """Linear layers with a certified Lipschitz constant."""
 
+from collections.abc import Sequence
 import math
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +10,7 @@ import tensorflow as tf
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import convolution
 from tfp_flowopt.internal import image_batch
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import operator_norm
 from tfp_flowopt.lipschitz import rescaled_kernel
 from tfp_flowopt.lipschitz import rounding
@@ -47,18 +50,18 @@ class LipschitzLinear(tf.Module):
 
   def __init__(
       self,
-      kernel_shape,
-      lipschitz,
-      normalization,
-      use_bias,
-      zero_initial,
-      dtype,
-      seed,
-      name,
-      compute_dtype=None,
-      rate=1.0,
-      mask=None,
-  ):
+      kernel_shape: Sequence[tuple[str, int]],
+      lipschitz: float | None,
+      normalization: Literal['aol', 'gram'] | None,
+      use_bias: bool,
+      zero_initial: bool,
+      dtype: types.DType,
+      seed: int,
+      name: str,
+      compute_dtype: types.DType | None = None,
+      rate: float = 1.0,
+      mask: types.TensorLike | None = None,
+  ) -> None:
     """Creates the variables.
 
     `kernel_shape` pairs the names of arguments and sizes, axis by axis; all
@@ -122,7 +125,7 @@ class LipschitzLinear(tf.Module):
       self._bias = tf.Variable(tf.zeros(shape[-1:], dtype), name='bias')
 
   @property
-  def lipschitz(self):
+  def lipschitz(self) -> float:
     """The certified Lipschitz constant, whatever the weights are.
 
     With the safety factor of the types; infinite without normalisation.
@@ -130,23 +133,23 @@ class LipschitzLinear(tf.Module):
     return self._lipschitz * self._inflation
 
   @property
-  def current_lipschitz(self):
+  def current_lipschitz(self) -> float:
     """A constant of the layer with its kernel as it is."""
     kernel = tf.cast(self.effective_kernel(), self._compute_dtype)
     norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
     return float(norm) * rounding.inflation(self._dtype)
 
   @property
-  def normalization(self):
+  def normalization(self) -> Literal['aol', 'gram'] | None:
     """How the kernel is rescaled: `'aol'`, `'gram'` or `None`."""
     return self._normalization
 
   @property
-  def compute_dtype(self):
+  def compute_dtype(self) -> tf.DType:
     """Type that the layer computes in."""
     return self._compute_dtype
 
-  def effective_kernel(self):
+  def effective_kernel(self) -> tf.Tensor:
     """The rescaled kernel: in `cached` computed once, in `frozen` frozen."""
     if self._normalization is None:
       kernel = tf.convert_to_tensor(self._kernel)
@@ -155,7 +158,9 @@ class LipschitzLinear(tf.Module):
       return kernel
     return self._kernel()
 
-  def assign(self, kernel, bias=None):
+  def assign(
+      self, kernel: types.TensorLike, bias: types.TensorLike | None = None
+  ) -> None:
     """Sets the weights.
 
     Args:
@@ -205,17 +210,17 @@ class LipschitzDense(LipschitzLinear):
 
   def __init__(
       self,
-      in_features,
-      out_features,
-      zero_initial=False,
-      lipschitz=None,
-      normalization='aol',
-      use_bias=True,
-      dtype=tf.float32,
-      seed=0,
-      mask=None,
-      name='lipschitz_dense',
-  ):
+      in_features: int,
+      out_features: int,
+      zero_initial: bool = False,
+      lipschitz: float | None = None,
+      normalization: Literal['aol', 'gram'] | None = 'aol',
+      use_bias: bool = True,
+      dtype: types.DType = tf.float32,
+      seed: int = 0,
+      mask: types.TensorLike | None = None,
+      name: str = 'lipschitz_dense',
+  ) -> None:
     """Creates the layer.
 
     Args:
@@ -249,7 +254,7 @@ class LipschitzDense(LipschitzLinear):
         mask=mask,
     )
 
-  def __call__(self, x):
+  def __call__(self, x: types.TensorLike) -> tf.Tensor:
     """Maps `[..., in_features]` to `[..., out_features]`."""
     x = self._check_input(x)
     return self._add_bias(tf.tensordot(x, self.effective_kernel(), axes=1))
@@ -268,19 +273,19 @@ class LipschitzConv2D(LipschitzLinear):
 
   def __init__(
       self,
-      in_channels,
-      out_channels,
-      kernel_size=3,
-      zero_initial=False,
-      lipschitz=None,
-      normalization='aol',
-      use_bias=True,
-      dtype=tf.float32,
-      compute_dtype=None,
-      rate=1.0,
-      seed=0,
-      name='lipschitz_conv2d',
-  ):
+      in_channels: int,
+      out_channels: int,
+      kernel_size: int = 3,
+      zero_initial: bool = False,
+      lipschitz: float | None = None,
+      normalization: Literal['aol', 'gram'] | None = 'aol',
+      use_bias: bool = True,
+      dtype: types.DType = tf.float32,
+      compute_dtype: types.DType | None = None,
+      rate: float = 1.0,
+      seed: int = 0,
+      name: str = 'lipschitz_conv2d',
+  ) -> None:
     """Creates the layer.
 
     Args:
@@ -322,7 +327,7 @@ class LipschitzConv2D(LipschitzLinear):
         rate,
     )
 
-  def __call__(self, x):
+  def __call__(self, x: types.TensorLike) -> tf.Tensor:
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`."""
     x = tf.cast(self._check_input(x), self._compute_dtype)
     kernel = tf.cast(self.effective_kernel(), self._compute_dtype)

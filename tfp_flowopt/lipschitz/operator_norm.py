@@ -1,11 +1,13 @@
 """Certified operator norms of dense and convolution kernels."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import gram
 from tfp_flowopt.lipschitz import rounding
 
@@ -22,7 +24,11 @@ _ROUNDING = 1.0 + 1e-12
 
 # A user's `tf.function` would take a second to translate it.
 @tf.autograph.experimental.do_not_convert
-def operator_norm_bound(kernel, padding='SAME', method='gram'):
+def operator_norm_bound(
+    kernel: types.TensorLike,
+    padding: Literal['SAME', 'VALID', 'CIRCULAR'] = 'SAME',
+    method: Literal['gram', 'power'] = 'gram',
+) -> tf.Tensor:
   """An upper bound of the operator norm of a kernel, for every image size.
 
   The norm of a stride-1 convolution of images of any size, with zero padding

@@ -1,18 +1,26 @@
 """Rounding errors of going back through bijectors."""
 
+from collections.abc import Sequence
 import math
 
 import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import bounds as bounds_lib
 from tfp_flowopt.lipschitz import rounding as rounding_lib
 
 __all__ = ['reconstruction_error_bound']
 
 
-def reconstruction_error_bound(layers, norms, dtype, rounding=16.0):
+def reconstruction_error_bound(
+    layers: Sequence[types.Bijector | bounds_lib.LipschitzBounds],
+    norms: types.TensorLike,
+    dtype: types.DType,
+    rounding: float = 16.0,
+) -> float | np.ndarray:
   """Bounds the error of recomputing the input of layers from their output.
 
   Layers `1..n` map a value `x_0` to `x_n`, each by its `inverse`, `x_k =

@@ -12,12 +12,10 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import singular_values
-
-tfb = tfp.bijectors
 
 __all__ = []
 

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -35,17 +36,17 @@ class ConvConditioner(tf.Module):
 
   def __init__(
       self,
-      in_channels,
-      hidden_channels,
-      out_channels,
-      lipschitz=4.0,
-      activation='max_min',
-      conditioning_channels=0,
-      dtype=tf.float32,
-      compute_dtype=None,
-      seed=0,
-      name='conv_conditioner',
-  ):
+      in_channels: int,
+      hidden_channels: int,
+      out_channels: int,
+      lipschitz: float = 4.0,
+      activation: types.Activation = 'max_min',
+      conditioning_channels: int = 0,
+      dtype: types.DType = tf.float32,
+      compute_dtype: types.DType | None = None,
+      seed: int = 0,
+      name: str = 'conv_conditioner',
+  ) -> None:
     """Creates the network.
 
     Args:
@@ -107,21 +108,23 @@ class ConvConditioner(tf.Module):
   event_ndims = 3
 
   @property
-  def dtype(self):
+  def dtype(self) -> tf.DType:
     """Type of the variables, the input and the output."""
     return self._dtype
 
   @property
-  def lipschitz(self):
+  def lipschitz(self) -> float:
     """Certified Lipschitz constant of the whole network, or infinite."""
     return self._lipschitz * self._inflation
 
   @property
-  def conditioning_channels(self):
+  def conditioning_channels(self) -> int:
     """Number of channels of conditioning; 0 if it takes none."""
     return self._conditioning_channels
 
-  def __call__(self, x, conditioning=None):
+  def __call__(
+      self, x: types.TensorLike, conditioning: types.TensorLike | None = None
+  ) -> tf.Tensor:
     """Maps `[..., H, W, in_channels]` to `[..., H, W, out_channels]`.
 
     `conditioning` is `[..., H, W, conditioning_channels]`, with 1 for `H` and

@@ -1,10 +1,12 @@
 """The network of vectors, inside a coupling or a residual layer."""
 
 import functools
+import math
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
@@ -38,18 +40,18 @@ class DenseConditioner(tf.Module):
 
   def __init__(
       self,
-      in_features,
-      hidden_features,
-      out_features,
-      num_hidden_layers=2,
-      lipschitz=4.0,
-      activation='max_min',
-      zero_initial=True,
-      dtype=tf.float32,
-      seed=0,
-      conditioning_features=0,
-      name='dense_conditioner',
-  ):
+      in_features: int,
+      hidden_features: int,
+      out_features: int,
+      num_hidden_layers: int = 2,
+      lipschitz: float = 4.0,
+      activation: types.Activation = 'max_min',
+      zero_initial: bool = True,
+      dtype: types.DType = tf.float32,
+      seed: int = 0,
+      conditioning_features: int = 0,
+      name: str = 'dense_conditioner',
+  ) -> None:
     """Creates the network.
 
     Args:
@@ -128,26 +130,34 @@ class DenseConditioner(tf.Module):
     del layer, last
 
   @property
-  def dtype(self):
+  def dtype(self) -> tf.DType:
     """Type of the variables, the input and the output."""
     return self._dtype
 
   @property
-  def in_features(self):
+  def in_features(self) -> int:
     """Size of the last axis of the input."""
     return self._in_features
 
   @property
-  def lipschitz(self):
+  def lipschitz(self) -> float:
     """Certified Lipschitz constant of the whole network."""
     return self._lipschitz * self._inflation if self._in_features else 0.0
 
   @property
-  def conditioning_channels(self):
+  def current_lipschitz(self) -> float:
+    """A constant with the kernels as they are: the product of their norms."""
+    norms = [layer.current_lipschitz for layer in self._layers]
+    return min(self.lipschitz, self._lipschitz * math.prod(norms))
+
+  @property
+  def conditioning_channels(self) -> int:
     """Size of the last axis of the conditioning; 0 if it takes none."""
     return self._conditioning_features
 
-  def __call__(self, x, conditioning=None):
+  def __call__(
+      self, x: types.TensorLike, conditioning: types.TensorLike | None = None
+  ) -> tf.Tensor:
     """Maps `[..., in_features]` to `[..., out_features]`.
 
     `conditioning` is `[..., conditioning_features]`, one for each vector or for

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.networks import dense_conditioner
 
 __all__ = ['MaskedConditioner']
@@ -25,18 +26,18 @@ class MaskedConditioner(dense_conditioner.DenseConditioner):
 
   def __init__(
       self,
-      size,
-      hidden_features,
-      params_per_component=1,
-      num_hidden_layers=2,
-      lipschitz=4.0,
-      activation='max_min',
-      zero_initial=True,
-      dtype=tf.float32,
-      seed=0,
-      conditioning_features=0,
-      name='masked_conditioner',
-  ):
+      size: int,
+      hidden_features: int,
+      params_per_component: int = 1,
+      num_hidden_layers: int = 2,
+      lipschitz: float = 4.0,
+      activation: types.Activation = 'max_min',
+      zero_initial: bool = True,
+      dtype: types.DType = tf.float32,
+      seed: int = 0,
+      conditioning_features: int = 0,
+      name: str = 'masked_conditioner',
+  ) -> None:
     """Creates the network.
 
     Args:
@@ -84,15 +85,17 @@ class MaskedConditioner(dense_conditioner.DenseConditioner):
     )
 
   @property
-  def params_per_component(self):
+  def params_per_component(self) -> int:
     """Number of outputs of each component."""
     return self._num_params
 
   @property
-  def lipschitz(self):
+  def lipschitz(self) -> float:
     """Certified Lipschitz constant; 0 for one component, which sees none."""
-    base = dense_conditioner.DenseConditioner.lipschitz.fget(self)
-    return base if self.in_features > 1 else 0.0
+    return super().lipschitz if self.in_features > 1 else 0.0
+
+  # A subclass may compute something else, so it states it again.
+  current_lipschitz = dense_conditioner.DenseConditioner.current_lipschitz
 
   def _mask(self, layer, last):
     components, hidden = self._degrees

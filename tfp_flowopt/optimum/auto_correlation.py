@@ -6,10 +6,13 @@ import functools
 import tensorflow as tf
 
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.optimum import constraint as constraint_lib
 from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import moment_variables
+from tfp_flowopt.optimum import moments as moments_lib
 from tfp_flowopt.optimum import regression
+from tfp_flowopt.optimum import result as result_lib
 from tfp_flowopt.optimum import structures
 
 __all__ = ['AutoCorrelation']
@@ -55,17 +58,17 @@ class AutoCorrelation(tf.Module):
 
   def __init__(
       self,
-      structure,
-      event_shape,
-      centered=True,
-      block_size=1,
-      rank=None,
-      lipschitz=None,
-      noise_variance=0.0,
-      bias_correction=False,
-      conditioning=None,
-      name='auto_correlation',
-  ):
+      structure: str | structures.Structure,
+      event_shape: types.Shape | int,
+      centered: bool = True,
+      block_size: int = 1,
+      rank: int | None = None,
+      lipschitz: tuple[float, float] | None = None,
+      noise_variance: float = 0.0,
+      bias_correction: bool = False,
+      conditioning: types.ConditioningSpec | None = None,
+      name: str = 'auto_correlation',
+  ) -> None:
     """Creates an empty accumulator.
 
     Args:
@@ -109,10 +112,10 @@ class AutoCorrelation(tf.Module):
       self._structure.check_condition()
       self._condition = conditions.Condition(conditioning)
       given['num_features'] = self._condition.num_channels
-    empty = self._structure.empty_moments(
+    template, shapes = self._structure.empty_moments(
         self.event_shape.as_list(), centered, **given
     )
-    self._state = moment_variables.MomentVariables(*empty, self.name)
+    self._state = moment_variables.MomentVariables(template, shapes, self.name)
     # What a checkpoint holds.
     self._variables = self._state.variables
 
@@ -133,7 +136,9 @@ class AutoCorrelation(tf.Module):
 
   # As with `likelihood_optimum`.
   @tf.autograph.experimental.do_not_convert
-  def update(self, x, conditioning=None):
+  def update(
+      self, x: types.TensorLike, conditioning: types.TensorLike | None = None
+  ) -> None:
     """Adds a batch of events.
 
     Args:
@@ -162,7 +167,7 @@ class AutoCorrelation(tf.Module):
       batch = self._structure.moments(x, self._centered, self._constraint)
     self._state.add(batch.checked())
 
-  def merge(self, other):
+  def merge(self, other: 'AutoCorrelation') -> None:
     """Adds what another `AutoCorrelation` has seen, and leaves that as it is.
 
     A `ValueError` if `other` was made with other arguments.
@@ -182,7 +187,7 @@ class AutoCorrelation(tf.Module):
         )
     self._state.add(other._state.read())
 
-  def all_reduce(self):
+  def all_reduce(self) -> None:
     """Adds what each replica has seen to the moments that all share.
 
     In replica context (`strategy.run(moments.all_reduce)`); called outside,
@@ -192,12 +197,12 @@ class AutoCorrelation(tf.Module):
     self._state.all_reduce()
 
   @property
-  def count(self):
+  def count(self) -> tf.Tensor:
     """Number of events seen (and shared), a float64 scalar."""
     count = self._state.read().count
     return self._structure.num_events(count, self.event_shape.as_list())
 
-  def moments(self):
+  def moments(self) -> moments_lib.Moments:
     """The moments of the data seen so far.
 
     Returns:
@@ -229,13 +234,13 @@ class AutoCorrelation(tf.Module):
   @tf.autograph.experimental.do_not_convert
   def optimum(
       self,
-      rank=None,
-      lipschitz=None,
-      noise_variance=0.0,
-      frequency_pool=None,
-      bias_correction=False,
-      dtype=tf.float64,
-  ):
+      rank: int | None = None,
+      lipschitz: tuple[float, float] | None = None,
+      noise_variance: float = 0.0,
+      frequency_pool: int | None = None,
+      bias_correction: bool = False,
+      dtype: types.DType = tf.float64,
+  ) -> result_lib.LikelihoodOptimum:
     """The optimum of the likelihood for the data seen so far.
 
     Arguments are those of `likelihood_optimum`; `dtype` is the type of log_*.
@@ -269,8 +274,11 @@ class AutoCorrelation(tf.Module):
     )
 
   def linear_flow(
-      self, lipschitz=None, noise_variance=0.0, frequency_pool=None
-  ):
+      self,
+      lipschitz: tuple[float, float] | None = None,
+      noise_variance: float = 0.0,
+      frequency_pool: int | None = None,
+  ) -> linear_flow.LinearFlow:
     """The `LinearFlow` that reaches the optimum, to evaluate on other data.
 
     Arguments and errors are those of `optimum`; for `'individual'`, which has

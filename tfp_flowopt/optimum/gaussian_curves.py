@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['gaussian_curves']
 
@@ -16,7 +17,12 @@ _FEWEST = 5
 _RESOLUTION = 4.0
 
 
-def gaussian_curves(x, num_knots=321, min_slope=0.02, max_slope=50.0):
+def gaussian_curves(
+    x: types.TensorLike,
+    num_knots: int = 321,
+    min_slope: float = 0.02,
+    max_slope: float = 50.0,
+) -> tuple[np.ndarray, np.ndarray]:
   """Knots of increasing curves that make each column of vectors normal.
 
   The optimum of the likelihood over functions of one value is

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['gaussian_knots']
 
@@ -24,7 +25,9 @@ _SHORTEST = 2e-3
 _NORMAL = statistics.NormalDist()
 
 
-def gaussian_knots(counts, num_knots):
+def gaussian_knots(
+    counts: types.TensorLike, num_knots: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Knots of the curve that makes a histogram standard normal.
 
   With `F` the distribution function of the histogram, linear in each bin (as
@@ -69,7 +72,7 @@ def gaussian_knots(counts, num_knots):
       for i in range(num_bins)
   ]
   heapq.heapify(pieces)
-  extra = []
+  extra: list[tuple[float, float]] = []
   while len(extra) < num_knots - num_bins - 1:
     if not pieces:
       raise ValueError(

@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.optimum import constraint
+from tfp_flowopt.optimum import result
 from tfp_flowopt.optimum import structures
 
 __all__ = ['likelihood_optimum']
@@ -13,19 +15,19 @@ __all__ = ['likelihood_optimum']
 # A user's `tf.function` would take a second to translate it.
 @tf.autograph.experimental.do_not_convert
 def likelihood_optimum(
-    x,
-    structure='dense',
-    centered=True,
-    rank=None,
-    lipschitz=None,
-    noise_variance=0.0,
-    block_size=1,
-    frequency_pool=None,
-    bias_correction=False,
-    conditioning=None,
-    num_classes=None,
-    name='likelihood_optimum',
-):
+    x: types.TensorLike,
+    structure: str | structures.Structure = 'dense',
+    centered: bool = True,
+    rank: int | None = None,
+    lipschitz: tuple[float, float] | None = None,
+    noise_variance: float = 0.0,
+    block_size: int = 1,
+    frequency_pool: int | None = None,
+    bias_correction: bool = False,
+    conditioning: types.TensorLike | None = None,
+    num_classes: int | None = None,
+    name: str = 'likelihood_optimum',
+) -> result.LikelihoodOptimum:
   """The optimum of the likelihood over linear flows, in closed form.
 
   Over all flows `z = A (x - b)` with a standard normal base, whatever network

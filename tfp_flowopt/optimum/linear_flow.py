@@ -1,12 +1,15 @@
 """LinearFlow: the optimum as a density of other data."""
 
 import math
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import conditional_shift
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import conditions
+from tfp_flowopt.internal import types
 from tfp_flowopt.optimum import correlations
 from tfp_flowopt.optimum import flow_bijector
 from tfp_flowopt.optimum import spectrum
@@ -39,8 +42,13 @@ class LinearFlow:
   """
 
   def __init__(
-      self, structure, moments, event_shape, constraint, condition=None
-  ):
+      self,
+      structure: Any,
+      moments: Any,
+      event_shape: tf.TensorShape,
+      constraint: Any,
+      condition: conditions.Condition | None = None,
+  ) -> None:
     """Creates the flow; `AutoCorrelation.linear_flow` is the way to it.
 
     Args:
@@ -86,12 +94,14 @@ class LinearFlow:
     )
 
   @property
-  def shift_matrix(self):
+  def shift_matrix(self) -> tf.Tensor | None:
     """`B` of `z = A (x - B c - b)`, `[D, F]`; `None` without a condition."""
     explained = self._moments.regression
     return None if explained is None else explained.matrix
 
-  def distribution(self, dtype=tf.float64):
+  def distribution(
+      self, dtype: types.DType = tf.float64
+  ) -> types.TransformedDistribution:
     """The flow as a `tfd.Distribution` of events, to sample and compose.
 
     A `tfd.TransformedDistribution` of standard normal latents, of the shape of
@@ -142,7 +152,9 @@ class LinearFlow:
         tfd.Sample(normal, self._event_shape), bijector
     )
 
-  def log_prob(self, x, conditioning=None):
+  def log_prob(
+      self, x: types.TensorLike, conditioning: types.TensorLike | None = None
+  ) -> tf.Tensor:
     """Log-likelihood of each event, the mean over the noise not drawn yet.
 
     Args:
@@ -187,7 +199,7 @@ def _tied(eigenvalues, moments, constraint):
   return tf.where(is_free, eigenvalues, mean)
 
 
-def standard_error(log_prob):
+def standard_error(log_prob: types.TensorLike) -> tf.Tensor:
   """Standard error of a mean log-likelihood.
 
   Of `LinearFlow.log_prob` of the data that the flow was fitted to, it is the
@@ -206,7 +218,9 @@ def standard_error(log_prob):
   return tf.sqrt(variance / (count - 1.0))
 
 
-def bits_per_dim(log_likelihood, event_size, bits=8):
+def bits_per_dim(
+    log_likelihood: types.Numbers, event_size: int, bits: float = 8
+) -> types.Numbers:
   """Converts a log-likelihood in nats per event to bits per dimension.
 
   That of `bits`-bit data scaled by `2**-bits`, so that one quantisation bin has

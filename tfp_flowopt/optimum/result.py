@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import types
 from tfp_flowopt.optimum import linear_flow
 from tfp_flowopt.optimum import regression
 
@@ -72,18 +73,18 @@ class LikelihoodOptimum(_Values):
     return self._source
 
   @property
-  def shift(self):
+  def shift(self) -> tf.Tensor:
     """See the attributes of the class."""
     return self._known()[1].mean
 
   @property
-  def shift_matrix(self):
+  def shift_matrix(self) -> tf.Tensor | None:
     """See the attributes of the class."""
     explained = self._known()[1].regression
     return None if explained is None else explained.matrix
 
   @property
-  def mutual_information(self):
+  def mutual_information(self) -> tf.Tensor | None:
     """See the attributes of the class."""
     structure, moments, event_shape, constraint, _ = self._known()
     if moments.regression is None:
@@ -98,7 +99,9 @@ class LikelihoodOptimum(_Values):
     # Rounding may make a gain of 0 negative.
     return gain if constraint.bias_correction else tf.maximum(gain, 0.0)
 
-  def distribution(self, dtype=None):
+  def distribution(
+      self, dtype: types.DType | None = None
+  ) -> types.TransformedDistribution:
     """The flow that reaches the optimum, as a `tfd.Distribution`.
 
     See `LinearFlow.distribution`; `dtype` is that of `log_likelihood` by

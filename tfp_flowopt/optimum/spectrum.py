@@ -8,6 +8,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import types
+
 __all__ = [
     'check_bounds',
     'optimal_log_scales',
@@ -52,7 +54,11 @@ def tie_smallest(eigenvalues, rank):
   )
 
 
-def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
+def optimal_log_scales(
+    eigenvalues: types.TensorLike,
+    rank: int | None = None,
+    lipschitz: tuple[float, float] | None = None,
+) -> tf.Tensor:
   """Logarithms of the optimal singular values of the normalising map.
 
   ```none
@@ -82,7 +88,11 @@ def optimal_log_scales(eigenvalues, rank=None, lipschitz=None):
   return tf.clip_by_value(log_scales, smallest, math.log(upper))
 
 
-def spectral_optimum(eigenvalues, rank=None, lipschitz=None):
+def spectral_optimum(
+    eigenvalues: types.TensorLike,
+    rank: int | None = None,
+    lipschitz: tuple[float, float] | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The optimal log-likelihood and log-determinant for one linear map.
 
   ```none

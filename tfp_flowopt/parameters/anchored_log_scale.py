@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import parametrization
 
 __all__ = ['AnchoredLogScale']
@@ -21,13 +22,13 @@ class AnchoredLogScale(parametrization.Parametrization):
 
   def __init__(
       self,
-      size,
-      log_range,
-      dtype=tf.float32,
-      trainable=True,
-      rate=1.0,
-      name='anchored_log_scale',
-  ):
+      size: int,
+      log_range: float,
+      dtype: types.DType = tf.float32,
+      trainable: bool = True,
+      rate: float = 1.0,
+      name: str = 'anchored_log_scale',
+  ) -> None:
     """Creates scales of 1.
 
     Args:
@@ -54,7 +55,7 @@ class AnchoredLogScale(parametrization.Parametrization):
     if trainable:
       self._offset = tf.Variable(tf.zeros([size], dtype), name='offset')
 
-  def compute(self):
+  def compute(self) -> tf.Tensor:
     """Returns `log s`, `[size]`."""
     if self._offset is None:
       return tf.identity(self._anchor)
@@ -62,7 +63,7 @@ class AnchoredLogScale(parametrization.Parametrization):
         self._rate * self._offset / self._log_range
     )
 
-  def assign(self, log_scale):
+  def assign(self, log_scale: types.TensorLike) -> None:
     """Puts the anchor, and the scales, at `log_scale` `[size]`."""
     self._anchor.assign(tf.cast(log_scale, self._anchor.dtype))
     if self._offset is not None:

@@ -1,5 +1,9 @@
 """A bound for all the log-slopes of a flow together."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -31,7 +35,9 @@ class LipschitzBudget(parametrization.Parametrization):
   decides which slopes get how much of it.
   """
 
-  def __init__(self, log_lipschitz, name='lipschitz_budget'):
+  def __init__(
+      self, log_lipschitz: float, name: str = 'lipschitz_budget'
+  ) -> None:
     """Creates a budget of `log_lipschitz` nats, the `beta` above.
 
     Raises:
@@ -42,10 +48,12 @@ class LipschitzBudget(parametrization.Parametrization):
         'log_lipschitz', log_lipschitz
     )
     # Pairs of what is left of the budget, and the slopes that share it.
-    self._paths = []
-    self._members = []
+    self._paths: list[Any] = []
+    self._members: list[Any] = []
 
-  def add_path(self, log_slopes, fixed=0.0):
+  def add_path(
+      self, log_slopes: Sequence[log_slopes_lib.LogSlopes], fixed: float = 0.0
+  ) -> None:
     """Adds a path; its slopes are multiplied by the common factor from now on.
 
     Args:
@@ -67,7 +75,11 @@ class LipschitzBudget(parametrization.Parametrization):
         self._members.append(slopes)
       slopes.join(self)
 
-  def left(self, member, planned):
+  def left(
+      self,
+      member: log_slopes_lib.LogSlopes,
+      planned: Mapping[log_slopes_lib.LogSlopes, float],
+  ) -> float:
     """What slopes of `member` may still use, in nats of constants.
 
     Args:
@@ -84,14 +96,14 @@ class LipschitzBudget(parametrization.Parametrization):
         if member in path
     )
 
-  def factor(self):
+  def factor(self) -> tf.Tensor:
     """The common factor of all slopes, a scalar `Tensor` in (0, 1].
 
     Of steps that are stacked (`RepeatedSteps`) each has a budget of its own.
     """
     return self()
 
-  def compute(self):
+  def compute(self) -> tf.Tensor:
     """Computes the factor."""
     # One tensor of all slopes: each of them calls this, and a sum over each
     # member of each path was most of the graph of a flow.

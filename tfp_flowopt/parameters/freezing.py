@@ -1,11 +1,13 @@
 """Rescaled kernels without the rescaling, for evaluation and export."""
 
+from collections.abc import Iterator
 import contextlib
 
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import not_copied
+from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import parametrization
 
 __all__ = ['FrozenKernels', 'computed_once', 'frozen']
@@ -42,7 +44,7 @@ class FrozenKernels(not_copied.NotCopied):
 
   _instead = 'copy the module that it froze, and freeze the copy'
 
-  def __init__(self, module):
+  def __init__(self, module: tf.Module) -> None:
     """Freezes the kernels of a `module`, a `tf.Module`, as they are now.
 
     Raises:
@@ -60,16 +62,16 @@ class FrozenKernels(not_copied.NotCopied):
     }
 
   @property
-  def variables(self):
+  def variables(self) -> list[tf.Variable]:
     """The frozen kernels, a list of variables."""
     return list(self._kernels.values())
 
-  def update(self):
+  def update(self) -> None:
     """Freezes the kernels as they are now, in the same variables."""
     for derived, variable in self._kernels.items():
       variable.assign(derived.compute())
 
-  def in_use(self):
+  def in_use(self) -> types.Context:
     """Context manager in which the layers use these kernels, in this thread.
 
     They are not trained there: their gradients are `None`.
@@ -78,7 +80,7 @@ class FrozenKernels(not_copied.NotCopied):
 
 
 @contextlib.contextmanager
-def frozen(module):
+def frozen(module: tf.Module) -> Iterator[FrozenKernels]:
   """Context in which the layers of a module use their rescaled kernels frozen.
 
   It yields the `FrozenKernels`; keep them as long as functions traced here.

@@ -1,11 +1,13 @@
 """Log-slopes that are trained within a bound, or within a shared budget."""
 
+from collections.abc import Callable
 import math
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['LogSlopes', 'unscaled']
 
@@ -27,8 +29,12 @@ class LogSlopes(tf.Module):
   """
 
   def __init__(
-      self, num_slopes, bound=4.0, dtype=tf.float32, name='log_slopes'
-  ):
+      self,
+      num_slopes: int,
+      bound: float = 4.0,
+      dtype: types.DType = tf.float32,
+      name: str = 'log_slopes',
+  ) -> None:
     """Creates slopes of zero.
 
     Args:
@@ -45,29 +51,29 @@ class LogSlopes(tf.Module):
     self._bound = arguments.check_positive('bound', bound)
     dtype = arguments.check_dtype('dtype', dtype)
     self._raw = tf.Variable(tf.zeros([num_slopes], dtype), name='raw')
-    self._budget = None
+    self._budget: Callable[[], tf.Tensor] | None = None
 
   @property
-  def dtype(self):
+  def dtype(self) -> tf.DType:
     """Type of the slopes."""
     return self._raw.dtype
 
   @property
-  def num_slopes(self):
+  def num_slopes(self) -> int:
     """Number of slopes."""
     return self._raw.shape[-1]
 
   @property
-  def bound(self):
+  def bound(self) -> float:
     """Bound of each slope without a budget."""
     return self._bound
 
   @property
-  def budget(self):
+  def budget(self) -> Callable[[], tf.Tensor] | None:
     """The `LipschitzBudget` that they share, or `None`."""
     return self._budget
 
-  def initialize(self, values):
+  def initialize(self, values: types.TensorLike) -> None:
     """Sets the slopes, `[num_slopes]`.
 
     Within a budget they are these as long as it holds them all.
@@ -85,11 +91,11 @@ class LogSlopes(tf.Module):
       values = np.arctanh(values / self._bound) * self._bound
     self._raw.assign(tf.cast(values / _RATE, self.dtype))
 
-  def join(self, budget):
+  def join(self, budget: Callable[[], tf.Tensor]) -> None:
     """Takes the common factor from a `LipschitzBudget`; `add_path` calls it."""
     self._budget = budget
 
-  def __call__(self):
+  def __call__(self) -> tf.Tensor:
     """Returns the slopes, `[num_slopes]`."""
     if self._budget is None:
       return self._bound * tf.tanh(_RATE * self._raw / self._bound)

@@ -1,10 +1,15 @@
 """Orthogonal matrices without a determinant or a matrix exponential."""
 
+from collections.abc import Hashable
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import parametrization
 
 __all__ = ['Orthogonal', 'check_orthogonal', 'random_rotation']
@@ -55,8 +60,13 @@ class Orthogonal(parametrization.Parametrization):
   """
 
   def __init__(
-      self, size, dtype=tf.float32, trainable=True, rate=1.0, name='orthogonal'
-  ):
+      self,
+      size: int,
+      dtype: types.DType = tf.float32,
+      trainable: bool = True,
+      rate: float = 1.0,
+      name: str = 'orthogonal',
+  ) -> None:
     """Creates the identity.
 
     Args:
@@ -88,21 +98,23 @@ class Orthogonal(parametrization.Parametrization):
           tf.zeros([size * (size - 1) // 2], dtype), name='lower'
       )
 
-  def compute(self):
+  def compute(self) -> tf.Tensor:
     """Returns the matrix, `[size, size]`."""
     if self._lower is None:
       return tf.identity(self._base)
     [value] = self.compute_together([self])
     return value
 
-  def alike(self):
+  def alike(self) -> Hashable:
     """See `Parametrization`: trained ones of one size and rate."""
     if self._lower is None:
       return None
     return self._size, self._rate, self._lower.dtype, tuple(self._lower.shape)
 
   @classmethod
-  def compute_together(cls, parametrizations):
+  def compute_together(
+      cls, parametrizations: Sequence[Self]
+  ) -> list[tf.Tensor]:
     """See `Parametrization`: one inverse of all matrices."""
     first = parametrizations[0]
     if first._lower is None:  # alone
@@ -124,7 +136,7 @@ class Orthogonal(parametrization.Parametrization):
     inverse = tf.linalg.inv(identity + lower - upper)
     return tf.unstack(tf.linalg.matmul(base, 2.0 * inverse - identity))
 
-  def assign(self, matrix):
+  def assign(self, matrix: types.TensorLike) -> None:
     """Puts the base at an orthogonal `matrix` `[size, size]` and `W` at zero.
 
     Raises:

@@ -1,8 +1,12 @@
 """Weights computed from the trained ones: anew, cached or frozen."""
 
 import abc
+from collections.abc import Hashable
+from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import threading
+from typing import Self
 
 import tensorflow as tf
 
@@ -40,23 +44,25 @@ class Parametrization(tf.Module, metaclass=abc.ABCMeta):
   """
 
   @abc.abstractmethod
-  def compute(self):
+  def compute(self) -> tf.Tensor:
     """Computes the value anew.
 
     The variables may have dimensions in front, of weights that are stacked;
     then so has the value.
     """
 
-  def alike(self):
+  def alike(self) -> Hashable:
     """A key that others have whose values `compute_together` gives, too."""
     return None
 
   @classmethod
-  def compute_together(cls, parametrizations):
+  def compute_together(
+      cls, parametrizations: Sequence[Self]
+  ) -> list[tf.Tensor]:
     """The values of several with one `alike`, in the operations of one."""
     return [each.compute() for each in parametrizations]
 
-  def value(self):
+  def value(self) -> tf.Tensor:
     """The value to use now: frozen, cached or new."""
     [value] = values([self])
     return value
@@ -73,7 +79,7 @@ class Parametrization(tf.Module, metaclass=abc.ABCMeta):
       return value
     return None
 
-  def __call__(self):
+  def __call__(self) -> tf.Tensor:
     """The same as `value`."""
     return self.value()
 
@@ -110,7 +116,7 @@ class GivenWeights(tf.Module):
 
 
 @contextlib.contextmanager
-def cached():
+def cached() -> Iterator[None]:
   """Context in which each `Parametrization` is computed once.
 
   For a training step: the rescaling of kernels above all is the same in
@@ -138,7 +144,7 @@ def cached():
     _scopes.cached = None
 
 
-def frozen_in_use():
+def frozen_in_use() -> bool:
   """Whether parametrisations are frozen here, so that nothing is trained."""
   return bool(_scopes.frozen)
 

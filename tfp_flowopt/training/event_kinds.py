@@ -37,7 +37,7 @@ class Images:
 
   unit, key, events = 'bits/dim', 'bits_per_dim', 'images'
   batches = example_batches.ExampleBatches
-  flow = bijectors.ImageFlow
+  flow: type = bijectors.ImageFlow
 
   def __init__(self, distribution, config):
     self._distribution = distribution

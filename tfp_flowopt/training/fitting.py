@@ -14,6 +14,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import progress
+from tfp_flowopt.internal import types
 from tfp_flowopt.training import array_data
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
@@ -52,22 +53,22 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    distribution,
-    x,
-    conditioning=None,
-    validation=0.1,
-    train_steps=4000,
-    batch_size=128,
-    learning_rate=3e-3,
-    schedule='cosine',
-    eval_every=None,
-    patience=20,
-    clip_norm=10.0,
-    ema_decay=0.99,
-    workdir=None,
-    seed=0,
-    quiet=False,
-):
+    distribution: types.Distribution,
+    x: types.DataLike,
+    conditioning: types.TensorLike | None = None,
+    validation: types.DataLike = 0.1,
+    train_steps: int = 4000,
+    batch_size: int = 128,
+    learning_rate: float = 3e-3,
+    schedule: types.Schedule = 'cosine',
+    eval_every: int | None = None,
+    patience: int | None = 20,
+    clip_norm: float = 10.0,
+    ema_decay: float = 0.99,
+    workdir: types.Path | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> FitResult:
   """Trains a distribution by maximum likelihood, and keeps its best weights.
 
   The loss is the negative mean log-likelihood in nats; the optimiser is Adam

@@ -32,7 +32,7 @@ class TrainingInterrupted(Exception):
     step: Number of steps done and saved.
   """
 
-  def __init__(self, step):
+  def __init__(self, step: int) -> None:
     super().__init__(
         f'Stopped after {step} steps, which are saved; start the run again to '
         'go on.'

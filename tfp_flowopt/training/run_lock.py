@@ -14,13 +14,13 @@ from tfp_flowopt.training import checkpoints
 try:
   import fcntl
 except ImportError:  # not on Windows
-  fcntl = None
+  fcntl = None  # type: ignore[assignment]
 
 __all__ = ['RunLock', 'WorkdirInUseError']
 
 # What file systems answer that have no locks; some of networks are such.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-_HELD = weakref.WeakSet()
+_HELD: weakref.WeakSet = weakref.WeakSet()
 
 
 class WorkdirInUseError(checkpoints.WorkdirError):

@@ -59,6 +59,11 @@ class RunResults:
         'samples': self._samples and self._samples.summary(),
     }
 
+  def show(self, step, pictures, board):
+    """Draws the layers with `RunPictures`, and shows the samples."""
+    pictures.draw_layers(step, board, self.layers)
+    self._samples.show(step, board)
+
   def write(self, workdir, results):
     """Writes `report.txt`, and last `summary.json`: the run is complete."""
     with atomic_files.atomic_path(workdir / 'report.txt') as path:

@@ -9,9 +9,10 @@ from tfp_flowopt.data import labelled
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.training import config as config_lib
+from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
 
-__all__ = ['RunExamples', 'check', 'check_model', 'start']
+__all__ = ['RunExamples', 'begin', 'check', 'check_model', 'start']
 
 # Streams of random numbers that are not a training step's; steps count up
 # from 0, so negative numbers never meet them.
@@ -92,6 +93,20 @@ class RunExamples:
         self.held_out.seed,
         tf.constant([self._seed, _DRAWS - draw], tf.int64),
     )
+
+
+def begin(files, settings, images, state, evaluator, replicas):
+  """Starts or resumes the run of `RunFiles`, and keeps what is known of it.
+
+  `images` are their kind, those of the start, and held-out ones.
+  """
+  if files.found:
+    return linear_optima.completed(files.resume(settings), *images)
+  with files.lock():
+    known = start(state, evaluator, *images, replicas)
+    known = {'settings': settings, **known}
+    files.start(known)
+  return known
 
 
 def start(state, evaluator, kind, examples, held_out, replicas):

@@ -6,12 +6,15 @@ import re
 import socket
 import struct
 import time
+from typing import Any
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import not_copied
+from tfp_flowopt.internal import types
 
 __all__ = ['TensorBoardWriter']
 
@@ -51,7 +54,7 @@ class TensorBoardWriter(not_copied.NotCopied):
 
   _instead = 'it holds open files; make a new one, with its `resume_step`'
 
-  def __init__(self, directory, resume_step=0):
+  def __init__(self, directory: types.Path, resume_step: int = 0) -> None:
     """Opens the directory.
 
     Args:
@@ -67,7 +70,7 @@ class TensorBoardWriter(not_copied.NotCopied):
     self._directory = pathlib.Path(directory)
     self._directory.mkdir(parents=True, exist_ok=True)
     self._resume_step = resume_step
-    self._files = {}
+    self._files: dict[str, Any] = {}
     self._closed = False
     self._flushed = time.monotonic()
     # At once: what a run will not write again is superseded, too.
@@ -75,7 +78,9 @@ class TensorBoardWriter(not_copied.NotCopied):
       if path.is_dir() and _file_numbers(path):
         self._file(path.name)
 
-  def scalars(self, step, run=_TRAIN, **values):
+  def scalars(
+      self, step: int, run: str = _TRAIN, **values: float | None
+  ) -> None:
     """Writes numbers of a step.
 
     Args:
@@ -91,7 +96,9 @@ class TensorBoardWriter(not_copied.NotCopied):
         step, run, [{'tag': k, 'simple_value': v} for k, v in values.items()]
     )
 
-  def optimum(self, step, run=_OPTIMUM, **values):
+  def optimum(
+      self, step: int, run: str = _OPTIMUM, **values: float | None
+  ) -> None:
     """Writes the closed-form optimum, a line from the first step to the last.
 
     A line takes two points: call it at step 0, and then now and then.
@@ -101,7 +108,7 @@ class TensorBoardWriter(not_copied.NotCopied):
     """
     self.scalars(step, run, **values)
 
-  def picture(self, step, name, path):
+  def picture(self, step: int, name: str, path: types.Path) -> None:
     """Writes the picture in a PNG file.
 
     Raises:
@@ -112,7 +119,9 @@ class TensorBoardWriter(not_copied.NotCopied):
       raise ValueError(f'Argument `path` must be a PNG file, got {path}.')
     self._image(step, name, data)
 
-  def samples(self, step, rows, name='samples'):
+  def samples(
+      self, step: int, rows: types.NamedImages, name: str = 'samples'
+  ) -> None:
     """Writes rows of images, each a picture of its own.
 
     Args:
@@ -172,23 +181,25 @@ class TensorBoardWriter(not_copied.NotCopied):
       self._files[run] = _EventFile(self._directory / run, self._resume_step)
     return self._files[run]
 
-  def flush(self):
+  def flush(self) -> None:
     """Writes everything down to the disk: it belongs before a checkpoint."""
     self._flushed = time.monotonic()
     for file in self._files.values():
       file.sync()
 
-  def close(self):
+  def close(self) -> None:
     """Writes everything, and closes the files; a second time does nothing."""
     for file in self._files.values():
       file.close()
     self._files = {}
     self._closed = True
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, exception_type, exception, traceback):
+  def __exit__(
+      self, exception_type: Any, exception: Any, traceback: Any
+  ) -> None:
     self.close()
 
 

@@ -1,10 +1,17 @@
 """Training runs."""
 
+from collections.abc import Mapping
+from typing import Any
+from typing import Self
+
+from tfp_flowopt import data
+from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import not_copied
+from tfp_flowopt.internal import types
+from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import evaluation
 from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import interruption
-from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_files
 from tfp_flowopt.training import run_results
@@ -68,14 +75,14 @@ class Trainer(not_copied.NotCopied):
 
   def __init__(
       self,
-      distribution,
-      train_images,
-      held_out_images,
-      workdir,
-      config,
-      description=None,
-      profile_steps=0,
-  ):
+      distribution: types.TransformedDistribution,
+      train_images: data.Examples | types.Dataset,
+      held_out_images: data.Examples | types.Dataset,
+      workdir: types.Path,
+      config: config_lib.TrainConfig,
+      description: Mapping[str, Any] | None = None,
+      profile_steps: int = 0,
+  ) -> None:
     """Describes a run; `train` or `start_or_resume` begins it, or goes on.
 
     Args:
@@ -103,17 +110,19 @@ class Trainer(not_copied.NotCopied):
     """
     run_start.check_model(distribution, config)
     self._kind = event_kinds.kind_of(distribution, config)
-    images = tuple(map(self._kind.examples, (train_images, held_out_images)))
+    train, held_out = map(self._kind.examples, (train_images, held_out_images))
     self._replicas = replicas_lib.Replicas()
-    run_start.check(self._kind, distribution, *images, workdir, self._replicas)
+    run_start.check(
+        self._kind, distribution, train, held_out, workdir, self._replicas
+    )
     self._distribution = distribution
-    self._images = images
+    self._images = train, held_out
     self._workdir = workdir
     self._config = config
     self._profile_steps = profile_steps
     model = run_settings.model_settings(distribution)
     self._settings = run_settings.run_settings(
-        config, description, *images, model
+        config, description, train, held_out, model
     )
     with self._replicas.strategy.scope():
       self._state = train_state.TrainState(distribution, config)
@@ -123,9 +132,11 @@ class Trainer(not_copied.NotCopied):
       self._evaluator = evaluation.FlowEvaluator(
           distribution, self._kind, self._replicas
       )
-    self._files = self._loop = self._start_values = None
+    self._files: Any = None
+    self._loop: Any = None
+    self._start_values: Any = None
 
-  def start_or_resume(self):
+  def start_or_resume(self) -> Self:
     """Begins the run, or goes on with the one in the working directory.
 
     A new run initialises the flow at the optimum, unless it is initialised
@@ -155,17 +166,8 @@ class Trainer(not_copied.NotCopied):
         self._workdir, self._state, config, self._replicas, self._kind.key
     )
     images = self._kind, examples.init, examples.held_out
-    if files.found:
-      start = linear_optima.completed(files.resume(self._settings), *images)
-    else:
-      with files.lock():
-        start = {
-            'settings': self._settings,
-            **run_start.start(
-                self._state, self._evaluator, *images, self._replicas
-            ),
-        }
-        files.start(start)
+    state = self._state, self._evaluator, self._replicas
+    start = run_start.begin(files, self._settings, images, *state)
     self._files, self._start_values = files, start
     self._loop = training_loop.TrainingLoop(
         self._kind,
@@ -187,12 +189,12 @@ class Trainer(not_copied.NotCopied):
     return self._loop
 
   @property
-  def step(self):
+  def step(self) -> int:
     """Number of steps done."""
     return self._started().step
 
   @property
-  def start(self):
+  def start(self) -> dict[str, Any]:
     """What was known before training, in bits/dim; of vectors, in nats.
 
     Returns:
@@ -206,11 +208,11 @@ class Trainer(not_copied.NotCopied):
     return self._start_values
 
   @property
-  def is_chief(self):
+  def is_chief(self) -> bool:
     """Whether this process is the one that writes and prints."""
     return self._replicas.is_chief
 
-  def lock(self):
+  def lock(self) -> types.Context:
     """Context in which no other process can write to the working directory.
 
     `train` takes the lock itself; this is for what else you write there. It is
@@ -224,7 +226,7 @@ class Trainer(not_copied.NotCopied):
     self._started()
     return self._files.lock()
 
-  def evaluate(self):
+  def evaluate(self) -> float:
     """Loss of the held-out examples, with averaged weights: a `float`.
 
     Raises:
@@ -238,7 +240,9 @@ class Trainer(not_copied.NotCopied):
     with self._state.average.swapped_in():
       return self._evaluator.loss(self._examples.held_out)
 
-  def evaluate_draws(self, num_images, num_draws):
+  def evaluate_draws(
+      self, num_images: int, num_draws: int
+  ) -> list[tuple[float, float]]:
     """Losses of any number of held-out images, with several draws of noise.
 
     Args:
@@ -251,7 +255,9 @@ class Trainer(not_copied.NotCopied):
     """
     return self.evaluate_dequantization(num_images, num_draws)[0]
 
-  def evaluate_dequantization(self, num_images, num_draws):
+  def evaluate_dequantization(
+      self, num_images: int, num_draws: int
+  ) -> tuple[list[tuple[float, float]], tuple[float, float]]:
     """`evaluate_draws`, and the loss of all draws together.
 
     Both are upper bounds for images without noise, and that of the mean of the
@@ -264,7 +270,7 @@ class Trainer(not_copied.NotCopied):
           [self._examples.draw(num_images, draw) for draw in range(num_draws)]
       )
 
-  def train(self):
+  def train(self) -> dict[str, Any]:
     """Calls `start_or_resume`, and trains up to `config.train_steps`.
 
     Returns:
@@ -287,7 +293,7 @@ class Trainer(not_copied.NotCopied):
       self._files.prepare()
       return self._finish(self._loop.run(stop))
 
-  def report(self):
+  def report(self) -> diagnostics.OptimumReport:
     """A `diagnostics.OptimumReport` of the flow, with averaged weights.
 
     Linear flows are fitted to the images that the flow was initialised with.
@@ -302,15 +308,14 @@ class Trainer(not_copied.NotCopied):
   def _finish(self, held_out):
     report = self.report()
     with self._state.average.swapped_in():
-      samples = run_samples.RunSamples(
-          self._loop.pictures, self._examples, self._config
-      )
       found = run_results.RunResults(
           self._distribution,
           report,
           self._examples.held_out,
           self._config,
-          samples,
+          run_samples.RunSamples(
+              self._loop.pictures, self._examples, self._config
+          ),
       )
     results = found.summary(
         steps=self.step,
@@ -323,17 +328,14 @@ class Trainer(not_copied.NotCopied):
     )
     if self._replicas.is_chief:
       with self._files.writing():
-        self._loop.pictures.draw_layers(
-            self.step, self._files.board, found.layers
-        )
-        samples.show(self.step, self._files.board)
+        found.show(self.step, self._loop.pictures, self._files.board)
         found.write(self._files.workdir, results)
     self._files.close()
     # No process ends before the chief is done: it would be taken for dead.
     self._replicas.broadcast([self.step])
     return results
 
-  def restore_best(self):
+  def restore_best(self) -> None:
     """Goes to the checkpoint that was best on held-out images, to look at.
 
     Raises:
@@ -342,7 +344,7 @@ class Trainer(not_copied.NotCopied):
     self._started()
     self._files.restore_best()
 
-  def use_averaged_weights(self):
+  def use_averaged_weights(self) -> None:
     """Gives the distribution the averaged weights, for good (for export)."""
     self._started()
     self._state.average.assign_to_variables()

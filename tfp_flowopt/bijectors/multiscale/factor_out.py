@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors.multiscale import flat_latents
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -34,13 +35,13 @@ class FactorOut(flat_latents.FlatLatents):
 
   def __init__(
       self,
-      event_shape,
-      num_factored=None,
-      next_level=None,
-      scaling=None,
-      validate_args=False,
-      name='factor_out',
-  ):
+      event_shape: types.Shape,
+      num_factored: int | None = None,
+      next_level: types.Bijector | None = None,
+      scaling: types.Bijector | None = None,
+      validate_args: bool = False,
+      name: str = 'factor_out',
+  ) -> None:
     """Creates the bijector.
 
     Args:
@@ -83,26 +84,26 @@ class FactorOut(flat_latents.FlatLatents):
       super().__init__(dtype, parameters, name)
 
   @property
-  def event_shape(self):
+  def event_shape(self) -> tf.TensorShape:
     """Shape of the images, `[H, W, C]`."""
     return self._event_shape
 
   @property
-  def next_level(self):
+  def next_level(self) -> types.Bijector | None:
     """The bijector of the channels that travel on, or `None`."""
     return self._next_level
 
   @property
-  def scaling(self):
+  def scaling(self) -> types.Bijector | None:
     """The bijector of the channels that are factored out, or `None`."""
     return self._scaling
 
   @property
-  def num_factored(self):
+  def num_factored(self) -> int:
     """Number of channels that are factored out."""
     return self._num_factored
 
-  def split(self, y):
+  def split(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Splits images `[..., H, W, C]` into what travels on and what does not.
 
     Returns:

@@ -1,10 +1,12 @@
 """Bijectors from flat latents to images."""
 
 import abc
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.internal import types
 
 __all__ = ['FlatLatents']
 
@@ -14,16 +16,18 @@ class FlatLatents(base.JointBijector):
 
   _is_conditional = True
 
-  def __init__(self, dtype, parameters, name):
+  def __init__(
+      self, dtype: types.DType, parameters: dict[str, Any], name: str
+  ) -> None:
     super().__init__(1, dtype, parameters, name, inverse_min_event_ndims=3)
 
   @property
   @abc.abstractmethod
-  def event_shape(self):
+  def event_shape(self) -> tf.TensorShape:
     """Shape of an image, `[H, W, C]`."""
 
   @property
-  def event_size(self):
+  def event_size(self) -> int:
     """Number of dimensions of an image, `H W C`."""
     return self.event_shape.num_elements()
 

@@ -4,9 +4,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import depth_to_space
+from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors.multiscale import factor_out as factor_out_lib
 from tfp_flowopt.bijectors.multiscale import flat_latents
+from tfp_flowopt.bijectors.repeated import repeated_steps as repeated_steps_lib
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import image_batch
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['FlowLevel']
@@ -39,15 +44,15 @@ class FlowLevel(flat_latents.FlatLatents):
 
   def __init__(
       self,
-      squeeze,
-      whiten,
-      steps,
-      restore,
-      factor_out,
-      whiten_whole=None,
-      validate_args=False,
-      name='flow_level',
-  ):
+      squeeze: depth_to_space.DepthToSpace,
+      whiten: invertible_conv1x1.InvertibleConv1x1,
+      steps: repeated_steps_lib.RepeatedSteps,
+      restore: invertible_conv1x1.InvertibleConv1x1,
+      factor_out: factor_out_lib.FactorOut,
+      whiten_whole: types.Bijector | None = None,
+      validate_args: bool = False,
+      name: str = 'flow_level',
+  ) -> None:
     """Creates the level from its parts.
 
     Args:
@@ -82,27 +87,27 @@ class FlowLevel(flat_latents.FlatLatents):
       super().__init__(whiten.dtype, parameters, name)
 
   @property
-  def event_shape(self):
+  def event_shape(self) -> tf.TensorShape:
     """Shape of the images that arrive, `[H, W, C]`."""
     return self._squeeze.forward_event_shape(self._factor_out.event_shape)
 
   @property
-  def squeeze(self):
+  def squeeze(self) -> depth_to_space.DepthToSpace:
     """The `DepthToSpace`."""
     return self._squeeze
 
   @property
-  def whiten(self):
+  def whiten(self) -> invertible_conv1x1.InvertibleConv1x1:
     """The linear map that the closed-form optimum initialises."""
     return self._whiten
 
   @property
-  def repeated_steps(self):
+  def repeated_steps(self) -> repeated_steps_lib.RepeatedSteps:
     """The steps, as one `RepeatedSteps`."""
     return self._repeated_steps
 
   @property
-  def steps(self):
+  def steps(self) -> list[list[types.Bijector]]:
     """The steps, lists of bijectors in the order of direction `inverse`.
 
     To look at; `repeated_steps.assign` changes one.
@@ -110,37 +115,37 @@ class FlowLevel(flat_latents.FlatLatents):
     return self._repeated_steps.steps
 
   @property
-  def restore(self):
+  def restore(self) -> invertible_conv1x1.InvertibleConv1x1:
     """The linear map that undoes the rotations of the steps."""
     return self._restore
 
   @property
-  def factor_out(self):
+  def factor_out(self) -> factor_out_lib.FactorOut:
     """The `FactorOut` that holds the next level."""
     return self._factor_out
 
   @property
-  def whiten_whole(self):
+  def whiten_whole(self) -> types.Bijector | None:
     """The linear map of images as a whole, or `None`."""
     return self._whiten_whole
 
   @property
-  def parts_after_whitening(self):
+  def parts_after_whitening(self) -> list[types.Bijector]:
     """Steps and `restore` in the order of `inverse`: at first, the identity."""
     return [*self._repeated_steps.parts, self._restore]
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """All bijectors in the order of direction `inverse`, but `factor_out`."""
     return [*self.parts_before_steps, *self.parts_after_whitening]
 
   @property
-  def parts_before_steps(self):
+  def parts_before_steps(self) -> list[types.Bijector]:
     """`whiten_whole`, squeeze and `whiten`, in the order of `inverse`."""
     whole = [] if self._whiten_whole is None else [self._whiten_whole]
     return [*whole, self._squeeze, self._whiten]
 
-  def halved(self, conditioning):
+  def halved(self, conditioning: tf.Tensor | None) -> tf.Tensor | None:
     """Conditioning as the steps and the next level see it: means of 2 by 2.
 
     What has one position, `[..., 1, 1, F]`, and `None` stay as they are.

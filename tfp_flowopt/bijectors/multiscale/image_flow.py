@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 import warnings
 
 import tensorflow as tf
@@ -10,12 +11,14 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.bijectors.multiscale import flat_latents
+from tfp_flowopt.bijectors.multiscale import flow_level
 from tfp_flowopt.bijectors.multiscale import image_flow_config
 from tfp_flowopt.bijectors.multiscale import storeys
 from tfp_flowopt.bijectors.repeated import reconstruction_monitor
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import native_types
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['ImageFlow']
@@ -65,13 +68,13 @@ class ImageFlow(flat_latents.FlatLatents):
 
   def __init__(
       self,
-      event_shape,
-      *args,
-      config=None,
-      validate_args=False,
-      name='image_flow',
-      **kwargs,
-  ):
+      event_shape: types.Shape,
+      *args: Any,
+      config: image_flow_config.ImageFlowConfig | None = None,
+      validate_args: bool = False,
+      name: str = 'image_flow',
+      **kwargs: Any,
+  ) -> None:
     """Creates the flow.
 
     Args:
@@ -150,24 +153,24 @@ class ImageFlow(flat_latents.FlatLatents):
     return self._conditioning.event_ndims if self._conditioning else None
 
   @property
-  def config(self):
+  def config(self) -> image_flow_config.ImageFlowConfig:
     """The `ImageFlowConfig` that the flow was made with."""
     return self._config
 
   @property
-  def event_shape(self):
+  def event_shape(self) -> tf.TensorShape:
     """Shape of an image, `[H, W, C]`."""
     return self._event_shape
 
   @property
-  def levels(self):
+  def levels(self) -> list[flow_level.FlowLevel]:
     """The `FlowLevel`s, from the finest to the coarsest resolution."""
     levels = [self._top_level]
     while levels[-1].factor_out.next_level is not None:
       levels.append(levels[-1].factor_out.next_level)
     return levels
 
-  def memory_for(self, batch_size):
+  def memory_for(self, batch_size: int) -> list[types.Memory]:
     """How gradients of so many images are computed, at each level.
 
     Returns:
@@ -181,12 +184,12 @@ class ImageFlow(flat_latents.FlatLatents):
     ]
 
   @property
-  def conditioning(self):
+  def conditioning(self) -> conditioning_lib.Conditioning | None:
     """The `Conditioning` that the flow was made with, or `None`."""
     return self._conditioning
 
   @property
-  def marginals(self):
+  def marginals(self) -> types.Bijector | None:
     """The `MarginalGaussianization` of the values of images, or `None`.
 
     Of channels; with dense whitening, of vectors `[..., H W C]`.
@@ -194,7 +197,7 @@ class ImageFlow(flat_latents.FlatLatents):
     return self._marginals
 
   @property
-  def before_levels(self):
+  def before_levels(self) -> dict[str, types.Bijector]:
     """What stands before the levels, in the order of `inverse`.
 
     Dictionary of bijectors of images, where the flow has them: `'marginals'`;
@@ -203,16 +206,16 @@ class ImageFlow(flat_latents.FlatLatents):
     return dict(self._before_levels)
 
   @property
-  def initialized(self):
+  def initialized(self) -> tf.Variable:
     """Boolean variable: whether the flow was initialised from data."""
     return self._initialized
 
   @property
-  def monitor(self):
+  def monitor(self) -> reconstruction_monitor.ReconstructionMonitor:
     """The `ReconstructionMonitor` of the steps of all levels."""
     return self._monitor
 
-  def bounds_by_part(self):
+  def bounds_by_part(self) -> flow_bounds.FlowBounds:
     """The `FlowBounds`: certified constants of linear and non-linear part.
 
     Raises:
@@ -220,12 +223,12 @@ class ImageFlow(flat_latents.FlatLatents):
     """
     return flow_bounds.bounds_by_part(self)
 
-  def mark_initialized(self):
+  def mark_initialized(self) -> None:
     """Notes that the weights were set from data."""
     self._initialized.assign(True)
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """`before_levels` and the top level, in the order of `inverse`."""
     return [*self._before_levels.values(), self._top_level]
 
@@ -240,7 +243,11 @@ class ImageFlow(flat_latents.FlatLatents):
     maps = self.conditioning_maps(conditioning, y.shape[:-3])
     return base.compose(base.inverse_and_log_det, self.parts, y, maps)
 
-  def conditioning_maps(self, conditioning=None, batch_shape=None):
+  def conditioning_maps(
+      self,
+      conditioning: types.TensorLike | None = None,
+      batch_shape: types.Shape | None = None,
+  ) -> tf.Tensor | None:
     """Conditioning, as `inverse` takes it, as the first `FlowLevel` takes it.
 
     `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, for images of a `batch_shape`

@@ -9,11 +9,11 @@ from typing import get_args
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['ImageFlowConfig']
 
 _WHITENING = Literal['pointwise', 'coarse', 'dense']
-_MEMORY = Literal['auto', 'reversible', 'stored', 'unrolled']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,8 @@ class ImageFlowConfig:
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
   whitening: _WHITENING = 'coarse'
-  conditioning: Any = None
-  memory: _MEMORY = 'auto'
+  conditioning: types.ConditioningSpec | None = None
+  memory: types.Memory = 'auto'
   tolerance: float = 1e-4
   compute_dtype: Any = None
   coupling_fn: Callable[..., Any] | None = None
@@ -146,7 +146,7 @@ class ImageFlowConfig:
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
     put('whitening', arguments.check_choice, get_args(_WHITENING))
-    put('memory', arguments.check_choice, get_args(_MEMORY))
+    put('memory', arguments.check_choice, get_args(types.Memory))
     put('tolerance', arguments.check_positive)
     if self.compute_dtype is not None:
       put('compute_dtype', arguments.check_dtype)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['ReconstructionMonitor']
 
@@ -19,7 +20,9 @@ class ReconstructionMonitor(tf.Module):
   mean.
   """
 
-  def __init__(self, tolerance=1e-4, name='reconstruction_monitor'):
+  def __init__(
+      self, tolerance: float = 1e-4, name: str = 'reconstruction_monitor'
+  ) -> None:
     """Creates the account.
 
     `tolerance` is the largest error of an event, relative to its norm, at which
@@ -48,25 +51,25 @@ class ReconstructionMonitor(tf.Module):
     )
 
   @property
-  def tolerance(self):
+  def tolerance(self) -> float:
     """The largest relative error at which gradients are used."""
     return self._tolerance
 
   @property
-  def error(self):
+  def error(self) -> tf.Tensor:
     """The largest relative error since the last `restart`."""
     return tf.identity(self._error)
 
   @property
-  def num_fallbacks(self):
+  def num_fallbacks(self) -> tf.Tensor:
     """How many gradients were computed from kept inputs so far."""
     return tf.identity(self._num_fallbacks)
 
-  def restart(self):
+  def restart(self) -> None:
     """Forgets the errors so far, not the fall-backs."""
     self._error.assign(0.0)
 
-  def record(self, error):
+  def record(self, error: types.TensorLike) -> tf.Tensor:
     """Notes an error, a scalar that may be NaN.
 
     Returns:

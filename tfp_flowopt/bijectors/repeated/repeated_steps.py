@@ -1,5 +1,8 @@
 """RepeatedSteps bijector."""
 
+from collections.abc import Sequence
+from typing import get_args
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -12,6 +15,7 @@ from tfp_flowopt.bijectors.repeated import stacked_steps
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import device_memory
 from tfp_flowopt.internal import module_tree
+from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['RepeatedSteps', 'with_memory']
@@ -19,7 +23,6 @@ __all__ = ['RepeatedSteps', 'with_memory']
 # `tfb.Chain(...)` may make an instance of a private base.
 _CHAIN = tfp.bijectors.Chain.__bases__[0]
 
-_MEMORY = ('auto', 'reversible', 'stored', 'unrolled')
 # What `'auto'` may keep, of the memory of the device.
 _SHARE = 1 / 8
 # Numbers kept at each position for a step: so many for each channel, and for
@@ -69,14 +72,14 @@ class RepeatedSteps(base.JointBijector):
 
   def __init__(
       self,
-      step,
-      num_steps=None,
-      memory='auto',
-      tolerance=1e-4,
-      monitor=None,
-      validate_args=False,
-      name='repeated_steps',
-  ):
+      step: types.Bijector | Sequence[types.Bijector],
+      num_steps: int | None = None,
+      memory: types.Memory = 'auto',
+      tolerance: float = 1e-4,
+      monitor: reconstruction_monitor.ReconstructionMonitor | None = None,
+      validate_args: bool = False,
+      name: str = 'repeated_steps',
+  ) -> None:
     """Creates the steps.
 
     Args:
@@ -125,23 +128,25 @@ class RepeatedSteps(base.JointBijector):
       )
 
   def _configure(self, memory):
-    self._memory = arguments.check_choice('memory', memory, _MEMORY)
+    self._memory = arguments.check_choice(
+        'memory', memory, get_args(types.Memory)
+    )
 
   @property
   def _is_conditional(self):
     return any(part._is_conditional for part in self._stacked.step(0))  # pylint: disable=protected-access
 
   @property
-  def num_steps(self):
+  def num_steps(self) -> int:
     """The number of steps."""
     return self._stacked.num_steps
 
   @property
-  def memory(self):
+  def memory(self) -> types.Memory:
     """How gradients are computed, as the constructor takes it."""
     return self._memory
 
-  def memory_for(self, shape):
+  def memory_for(self, shape: types.Shape) -> types.Memory:
     """How gradients are computed for inputs of a shape.
 
     Args:
@@ -168,35 +173,37 @@ class RepeatedSteps(base.JointBijector):
     return 'stored' if fits else 'reversible'
 
   @property
-  def monitor(self):
+  def monitor(self) -> reconstruction_monitor.ReconstructionMonitor:
     """The `ReconstructionMonitor`, with measured errors and a count."""
     return self._monitor
 
   @property
-  def steps(self):
+  def steps(self) -> list[list[types.Bijector]]:
     """The steps in the order of `inverse`, each a list of bijectors.
 
     To look at: their weights are `Tensor`s, as they are now.
     """
     return [self._stacked.step(k) for k in range(self.num_steps)]
 
-  def step(self, index):
+  def step(self, index: int | tf.Tensor) -> list[types.Bijector]:
     """One of `steps`; with a `Tensor` as index one graph serves all of them."""
     return self._stacked.step(index)
 
   @property
-  def parts(self):
+  def parts(self) -> list[types.Bijector]:
     """The bijectors of all `steps` in the order of `inverse`."""
     return [part for step in self.steps for part in step]
 
-  def trainable_step(self, index):
+  def trainable_step(self, index: int) -> list[types.Bijector]:
     """A copy of one step with variables of its own, a list of bijectors.
 
     To change one step: change the copy, then `assign` it.
     """
     return self._stacked.trainable_step(index)
 
-  def assign(self, index, step):
+  def assign(
+      self, index: int, step: types.Bijector | Sequence[types.Bijector]
+  ) -> None:
     """Replaces the weights of one step.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfp_flowopt.data.sources import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['Array', 'is_array', 'read_array']
 
@@ -29,7 +30,7 @@ def is_array(path):
     return f.read(4) == bytes([0, 0, _IDX_UINT8, 3])
 
 
-def read_array(path):
+def read_array(path: types.Path) -> np.ndarray:
   """Reads a `.npy` or an idx file, such as labels that belong to images.
 
   What the header says is held against the size of the file before anything is

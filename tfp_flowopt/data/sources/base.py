@@ -2,6 +2,8 @@
 
 import abc
 import os
+import pathlib
+from typing import Any
 import weakref
 
 import numpy as np
@@ -31,22 +33,22 @@ class ImageStore(abc.ABC):
     return f'{type(self).__name__} of {len(self)} images'
 
   @abc.abstractmethod
-  def __len__(self):
+  def __len__(self) -> int:
     """Number of images, bad ones included."""
 
   @abc.abstractmethod
-  def name(self, index):
+  def name(self, index: int) -> str:
     """Name of an image, for messages."""
 
   @abc.abstractmethod
-  def read(self, index):
+  def read(self, index: int) -> bytes | np.ndarray:
     """Reads image number `index`, a Python `int`.
 
     Bytes, or a uint8 array `[H, W, C]` unless `encoded`. An `OSError` if the
     file cannot be read, a `ValueError` if it does not hold what it should.
     """
 
-  def read_in_graph(self, index):
+  def read_in_graph(self, index: tf.Tensor) -> tf.Tensor:
     """What `read` gives, as a `Tensor`, for `index` a scalar int64 `Tensor`.
 
     By default it calls `read`, one thread at a time. Where TensorFlow has an
@@ -55,18 +57,20 @@ class ImageStore(abc.ABC):
     # TensorFlow keeps Python functions for ever. A dataset keeps the store, and
     # they must not.
     store = weakref.ref(self)
+
+    def read(i):
+      return store().read(int(i))
+
     if not self.encoded:
-      return tf.numpy_function(lambda i: store().read(i), [index], tf.uint8)
+      return tf.numpy_function(read, [index], tf.uint8)
     # Not `numpy_function`: TensorFlow never frees the strings it returns.
-    return tf.py_function(
-        lambda i: tf.constant(store().read(int(i))), [index], tf.string
-    )
+    return tf.py_function(lambda i: tf.constant(read(i)), [index], tf.string)
 
   @abc.abstractmethod
-  def files(self):
+  def files(self) -> list[pathlib.Path]:
     """The `pathlib.Path`s of the files behind the images."""
 
-  def stamps(self):
+  def stamps(self) -> list[list[Any]]:
     """List of lists of name, bytes and time of each file, as JSON has them."""
     return [self._stamp(path) for path in self.files()]
 
@@ -74,14 +78,16 @@ class ImageStore(abc.ABC):
     found = path.stat()
     return [os.path.abspath(path), found.st_size, found.st_mtime_ns]
 
-  def verify(self):
+  def verify(self) -> None:
     """Reads checksums, where the format has them apart from the images.
 
     A `ValueError` that names the file if one is wrong.
     """
     return
 
-  def decoded(self, index, keep_grey=False):
+  def decoded(
+      self, index: int, keep_grey: bool = False
+  ) -> tuple[bytes | np.ndarray, Any, int]:
     """What `read` gives, and the pixels and the orientation of it.
 
     uint8 `[H, W, C]`, as stored, where `keep_grey` leaves grey image files one
@@ -92,7 +98,7 @@ class ImageStore(abc.ABC):
       return value, value, orientation_lib.UPRIGHT
     return value, *decoding.decode_checked(value, keep_grey)
 
-  def image(self, index):
+  def image(self, index: int) -> np.ndarray:
     """Reads the pixels of an image, upright, uint8 `[H, W, C]`.
 
     If it is bad, an `OSError`, a `ValueError` or a `tf.errors.OpError`.

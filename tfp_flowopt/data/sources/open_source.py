@@ -1,7 +1,10 @@
 """Which source of images a path is, and its images one after the other."""
 
+from collections.abc import Iterator
 import glob
 import os
+
+import numpy as np
 
 from tfp_flowopt.data import decoding
 from tfp_flowopt.data.sources import arrays
@@ -10,6 +13,7 @@ from tfp_flowopt.data.sources import folder as folder_lib
 from tfp_flowopt.data.sources import records
 from tfp_flowopt.data.sources import tfds
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import types
 
 __all__ = ['ImageSource', 'load_images', 'open_images']
 
@@ -17,7 +21,9 @@ __all__ = ['ImageSource', 'load_images', 'open_images']
 _PICTURES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
 
 
-def open_images(path, image_key='image/encoded'):
+def open_images(
+    path: types.Path | base.ImageStore, image_key: str = 'image/encoded'
+) -> base.ImageStore:
   """Finds images, to be read by index.
 
   Args:
@@ -102,8 +108,12 @@ class ImageSource:
   """
 
   def __init__(
-      self, path, smallest_side=1, skip_bad=False, image_key='image/encoded'
-  ):
+      self,
+      path: types.Path | base.ImageStore,
+      smallest_side: int = 1,
+      skip_bad: bool = False,
+      image_key: str = 'image/encoded',
+  ) -> None:
     """Finds the images, and decodes none.
 
     Args:
@@ -121,13 +131,13 @@ class ImageSource:
     self._store = open_images(path, image_key)
     self._store.verify()
     self._path = path
-    self.bad = []
+    self.bad: list[str] = []
 
-  def __len__(self):
+  def __len__(self) -> int:
     """Number of files or records, bad ones included."""
     return len(self._store)
 
-  def __iter__(self):
+  def __iter__(self) -> Iterator[np.ndarray]:
     """Reads the images, uint8 arrays `[H, W, C]`.
 
     Raises:
@@ -151,7 +161,9 @@ class ImageSource:
       raise ValueError(f'No images in {self._path}')
 
 
-def load_images(folder, smallest_side=1, skip_bad=False):
+def load_images(
+    folder: types.Path, smallest_side: int = 1, skip_bad: bool = False
+) -> tuple[list[np.ndarray], list[str]]:
   """Reads all images of a folder and its subfolders, in order of their names.
 
   Args:

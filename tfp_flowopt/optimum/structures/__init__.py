@@ -24,7 +24,11 @@ STRUCTURES = {
 }
 
 
-def structure_of(structure, block_size=1, frequency_pool=None):
+def structure_of(
+    structure: str | Structure,
+    block_size: int = 1,
+    frequency_pool: int | None = None,
+) -> Structure:
   """The `Structure` of a name, or a `Structure` itself, with options.
 
   A `ValueError` if there is none of this name, or it has no such option.
@@ -49,7 +53,8 @@ def structure_of(structure, block_size=1, frequency_pool=None):
           f'"{structure.name}" needs {option}={getattr(Structure, option)}, '
           f'got {value!r}.'
       )
-  return dataclasses.replace(structure, **given)
+  # Subclasses are dataclasses.
+  return dataclasses.replace(structure, **given)  # type: ignore[type-var]
 
 
 def _options(structure):

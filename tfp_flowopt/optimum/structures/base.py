@@ -31,12 +31,12 @@ class Structure:
   """
 
   name = ''
-  axes = ('H', 'W', 'C')
-  batch_axes = ('N',)
+  axes: tuple[str, ...] = ('H', 'W', 'C')
+  batch_axes: tuple[str, ...] = ('N',)
   has_flow = True
   takes_condition = True
   block_size = 1
-  frequency_pool = None
+  frequency_pool: int | None = None
 
   def __str__(self):
     """The name of the structure in tables."""

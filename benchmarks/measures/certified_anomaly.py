@@ -1,0 +1,205 @@
+"""Anomalies that no perturbation within a radius can hide.
+
+Detectors score Fashion-MNIST by `log p`, trained without one class, which is to
+be found. The area under the ROC curve that is certified at `eps` takes each
+normal image at the least, and each anomaly at the most, that its density can
+be within an L2 distance of `eps` (of pixels in `[0, 1]`). An attack, projected
+gradient steps on both, says what is left of it at most.
+"""
+
+import functools
+import gzip
+import math
+import time
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_flowopt as fo
+
+tfd = tfp.distributions
+_FILES = {
+    'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'),
+    'test': ('t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'),
+}
+_BATCH = 100
+
+
+def measure(settings, seed, context):
+  """See `run.py`; `arm`, `anomaly`, a class, and `radii`.
+
+  `largest` is the largest singular value that the linear part may have: noise
+  of `1 / largest` on the images that are trained on.
+  """
+  rng = np.random.default_rng(seed)
+  folder = context.folder('fashion_mnist')
+  (x, labels), (test, test_labels) = (
+      _load(folder, names, rng) for names in _FILES.values()
+  )
+  x = x[labels != settings['anomaly']]
+  is_normal = test_labels != settings['anomaly']
+  count = settings['num_test']
+  parts = [test[is_normal][:count], test[~is_normal][:count]]
+  start = time.perf_counter()
+  distribution = _ARMS[settings['arm']](x, settings, seed)
+  values = {'train_seconds': time.perf_counter() - start}
+  dtype = distribution.dtype
+  parts = [part.astype(dtype.as_numpy_dtype) for part in parts]
+  log_prob = tf.function(distribution.log_prob, autograph=False)
+  normal, anomalies = (_batched(log_prob, part) for part in parts)
+  values['bits_per_dim'] = 8.0 - np.mean(normal) / (
+      x[0].size * math.log(2.0)
+  )
+  values['finite'] = bool(np.isfinite(normal).all())
+  values['area'] = _area(normal, anomalies)
+  if settings['arm'] != 'tfb.Glow':
+    certified = fo.diagnostics.CertifiedLogProb(distribution)
+    bounds = tf.function(certified, autograph=False)
+  for radius in settings['radii']:
+    if settings['arm'] != 'tfb.Glow':
+      lower, upper = (
+          _batched(lambda v, r=radius: bounds(v, tf.constant(r, dtype))[side], part)
+          for side, part in enumerate(parts)
+      )
+      values[f'certified {radius}'] = _area(lower, upper)
+    attacked = [
+        _attacked(log_prob, part, radius, sign, settings['attack_steps'])
+        for sign, part in zip((-1.0, 1.0), parts, strict=True)
+    ]
+    values[f'attacked {radius}'] = _area(*attacked)
+  return values
+
+
+def _load(folder, names, rng):
+  """Dequantised vectors in [-1/2, 1/2], and labels."""
+  arrays = []
+  for name in names:
+    with gzip.open(f'{folder}/{name}') as file:
+      content = file.read()
+    ndims = content[3]
+    shape = np.frombuffer(content, '>i4', ndims, offset=4)
+    arrays.append(
+        np.frombuffer(content, np.uint8, offset=4 + 4 * ndims).reshape(shape)
+    )
+  images, labels = arrays
+  noise = rng.uniform(size=images.shape)
+  x = ((images + noise) / 256.0 - 0.5).astype(np.float32)
+  return x.reshape([len(x), -1]), labels
+
+
+def _noisy(x, settings, seed):
+  noise = np.random.default_rng([seed, 1]).normal(size=x.shape)
+  return x + (noise / settings['largest']).astype(np.float32)
+
+
+def _closed_form(x, settings, seed):
+  """The normal distribution of the noisy images: nothing is trained."""
+  del seed
+  moments = fo.AutoCorrelation('dense', [x.shape[-1]])
+  for batch in np.array_split(x, 50):
+    moments.update(batch)
+  linear = moments.linear_flow(noise_variance=settings['largest'] ** -2.0)
+  return linear.distribution()
+
+
+def _vector_flow(x, settings, seed):
+  x = _noisy(x, settings, seed)
+  distribution = fo.vector_flow(
+      x.shape[-1],
+      num_steps=2,
+      hidden_units=128,
+      coupling='affine',
+      lipschitz_budget=settings['budget'],
+      gaussianize_marginals=False,
+      gaussianize_radius=False,
+      seed=seed,
+  )
+  fo.initialize_at_optimum(distribution, x[:20000])
+  fo.training.fit(
+      distribution, x, train_steps=settings['train_steps'], batch_size=128,
+      learning_rate=1e-3, quiet=True, seed=seed,
+  )
+  return distribution
+
+
+def _glow(x, settings, seed):
+  """`tfb.Glow`, as its documentation has it, trained with Adam."""
+  from arms import tfb_glow  # it starts TFP's Keras
+
+  size = math.isqrt(x.shape[-1])
+  tf.random.set_seed(seed)
+  glow = tfb_glow.make_glow(size, 1, 2, 4, 64, seed)
+  flat = tfp.bijectors.Reshape([size * size], event_shape_in=[size, size, 1])
+  distribution = tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(0.0, 1.0), [size * size]),
+      tfp.bijectors.Chain([flat, glow]),
+  )
+  distribution.log_prob(x[:16])
+  variables = distribution.trainable_variables
+  optimizer = tf.keras.optimizers.legacy.Adam(1e-3)
+  rng = np.random.default_rng(seed)
+
+  @tf.function(autograph=False)
+  def step(batch):
+    with tf.GradientTape() as tape:
+      loss = -tf.reduce_mean(distribution.log_prob(batch))
+    gradients, _ = tf.clip_by_global_norm(
+        tape.gradient(loss, variables), 100.0
+    )
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return loss
+
+  for _ in range(settings['train_steps']):
+    step(tf.constant(x[rng.integers(len(x), size=64)]))
+  return distribution
+
+
+_ARMS = {
+    'closed form': _closed_form,
+    'vector flow': _vector_flow,
+    'tfb.Glow': _glow,
+}
+
+
+def _batched(function, x):
+  return np.concatenate([
+      function(tf.constant(x[i : i + _BATCH])).numpy()
+      for i in range(0, len(x), _BATCH)
+  ])
+
+
+def _attacked(log_prob, x, radius, sign, steps):
+  """The worst log-densities that projected gradient steps find."""
+
+  @tf.function(autograph=False)
+  def gradient(point):
+    with tf.GradientTape() as tape:
+      tape.watch(point)
+      value = sign * log_prob(point)
+    return value, tape.gradient(value, point)
+
+  return sign * _batched(
+      functools.partial(_climb, gradient, radius=radius, steps=steps), x
+  )
+
+
+def _climb(gradient, x, radius, steps):
+  point, best = x, None
+  for i in range(steps):
+    value, slope = gradient(point)
+    best = value if best is None else tf.maximum(best, value)
+    unit = slope / tf.maximum(tf.norm(slope, axis=-1, keepdims=True), 1e-30)
+    moved = point + radius * (1.0 - i / steps) * unit - x
+    size = tf.norm(moved, axis=-1, keepdims=True)
+    point = x + moved * tf.minimum(1.0, radius / tf.maximum(size, 1e-30))
+  return tf.maximum(best, gradient(point)[0])
+
+
+def _area(normal, anomalies):
+  """Share of pairs in which the normal one has the higher density."""
+  ordered = np.sort(np.nan_to_num(anomalies, nan=np.inf))
+  normal = np.nan_to_num(normal, nan=-np.inf)
+  below = np.searchsorted(ordered, normal, 'left')
+  upto = np.searchsorted(ordered, normal, 'right')
+  return float(np.mean(below + upto) / 2.0 / len(ordered))

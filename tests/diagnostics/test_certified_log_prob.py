@@ -1,0 +1,237 @@
+"""`certified_log_prob`: nobody finds an event of a ball that leaves it."""
+
+import math
+
+import numpy as np
+import pytest
+from support import registry
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_flowopt as fo
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+KINDS = ['affine', 'spline', 'autoregressive', 'residual', 'convex']
+
+
+def vector_flow(rng, coupling='spline', budget=2.0, conditioning=None):
+  x = rng.normal(size=(300, 4))
+  x[:, 1] += 0.5 * x[:, 0] ** 2
+  c = None if conditioning is None else rng.integers(3, size=300)
+  distribution = fo.vector_flow(
+      4, num_steps=3, hidden_units=8, coupling=coupling, dtype=tf.float64,
+      lipschitz_budget=budget, conditioning=conditioning,
+      gaussianize_marginals=False,
+  )
+  fo.initialize_at_optimum(distribution, x, conditioning=c)
+  registry.randomize(distribution.bijector.steps, 0.2)
+  return distribution, x, c
+
+
+def image_flow(rng):
+  smooth = np.cumsum(rng.normal(size=(60, 8, 8, 2)), axis=1) / 4.0
+  distribution = fo.image_flow(
+      [8, 8, 2], num_levels=2, num_steps=2, hidden_channels=8,
+      tile_sizes=(2,), dtype=tf.float64, lipschitz_budget=2.0,
+  )
+  fo.initialize_at_optimum(distribution, smooth)
+  registry.randomize(distribution.bijector.levels[0].repeated_steps, 0.1)
+  return distribution, smooth
+
+
+def attack(log_prob, x, radius, steps, rng):
+  """The least and the most that projected gradient steps find in balls."""
+  axes = tuple(range(1, x.ndim))
+
+  @tf.function(autograph=False)
+  def value_and_gradient(point, sign):
+    with tf.GradientTape() as tape:
+      tape.watch(point)
+      value = sign * log_prob(point)
+    return value, tape.gradient(value, point)
+
+  def unit(v):
+    return v / np.maximum(
+        np.sqrt(np.sum(v**2, axis=axes, keepdims=True)), 1e-300
+    )
+
+  found = []
+  for sign in (-1.0, 1.0):
+    point = x + radius * unit(rng.normal(size=x.shape)) * rng.uniform(
+        size=(len(x), *[1] * (x.ndim - 1))
+    )
+    best = np.full(len(x), -np.inf)
+    for _ in range(steps):
+      value, gradient = value_and_gradient(
+          tf.constant(point), tf.constant(sign, tf.float64)
+      )
+      best = np.maximum(best, value)
+      d = point + radius * unit(gradient.numpy()) - x
+      size = np.sqrt(np.sum(d**2, axis=axes, keepdims=True))
+      point = x + d * np.minimum(1.0, radius / np.maximum(size, 1e-300))
+    found.append(sign * best)
+  return found
+
+
+def check(distribution, x, rng, conditioning=None, repeat=8, steps=8):
+  """No violation of `repeat` restarts, at radii of any size."""
+  certified = fo.diagnostics.CertifiedLogProb(distribution)
+  kwargs = {} if conditioning is None else {'conditioning': conditioning}
+
+  def repeated(v):
+    return None if v is None else np.repeat(v, repeat, axis=0)
+
+  for radius in (1e-5, 1e-2, 1.0):
+    lower, upper = certified(tf.constant(x), radius, conditioning)
+    assert np.all(lower < upper)
+    given = {key: repeated(v) for key, v in kwargs.items()}
+    least, most = attack(
+        lambda y, given=given: distribution.log_prob(
+            y, bijector_kwargs=given
+        ),
+        repeated(x), radius, steps, rng,
+    )
+    rounding = 1e-9 * (1 + np.abs(least))
+    assert np.all(least >= repeated(lower) - rounding)
+    assert np.all(most <= repeated(upper) + rounding)
+  at = distribution.log_prob(tf.constant(x), bijector_kwargs=kwargs)
+  lower, upper = certified(tf.constant(x), 0.0, conditioning)
+  np.testing.assert_allclose(lower, at, rtol=1e-9)
+  np.testing.assert_allclose(upper, at, rtol=1e-9)
+
+
+@pytest.mark.parametrize('coupling', KINDS)
+def test_flows_of_vectors(coupling, rng):
+  distribution, x, _ = vector_flow(rng, coupling)
+  far = 5.0 * rng.normal(size=(8, 4))
+  check(distribution, np.concatenate([x[:24], far]), rng)
+
+
+def test_a_flow_of_vectors_given_a_class(rng):
+  distribution, x, c = vector_flow(rng, conditioning=3)
+  check(distribution, x[:16], rng, tf.constant(c[:16]))
+
+
+def test_a_flow_of_images(rng):
+  distribution, images = image_flow(rng)
+  noise = rng.normal(size=(4, 8, 8, 2))
+  check(distribution, np.concatenate([images[:4], noise]), rng, repeat=8)
+
+
+def test_an_inverted_flow_and_a_support(rng):
+  distribution, _, _ = vector_flow(rng)
+  base = tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.0), [4])
+  bijector = tfb.Chain([
+      tfb.Softplus(), tfb.Invert(distribution.bijector)
+  ])
+  inverted = tfd.TransformedDistribution(base, bijector)
+  x = inverted.sample(12, seed=[0, 1])
+  check(inverted, x.numpy() + 1.5, rng)
+
+
+def test_the_closed_form_is_exact(rng):
+  """A normal distribution: its least density in a ball, by Lagrange."""
+  x = rng.normal(size=(400, 3)) @ np.diag([1.0, 0.3, 2.0])
+  distribution = fo.likelihood_optimum(tf.constant(x)).distribution()
+  radius = 0.05
+  lower, upper = fo.diagnostics.certified_log_prob(
+      distribution, tf.constant(x[:50]), radius
+  )
+  least, most = attack(
+      distribution.log_prob, np.repeat(x[:50], 20, axis=0), radius, 60, rng
+  )
+  least = least.reshape([50, 20]).min(axis=1)
+  most = most.reshape([50, 20]).max(axis=1)
+  assert np.all(lower <= least + 1e-9) and np.all(upper >= most - 1e-9)
+  # What is lost is second order: `(K r)^2 / 2` on both sides together.
+  constant = fo.lipschitz.lipschitz_bounds(distribution.bijector).inverse
+  loss = (upper - lower) - (most - least)
+  assert np.all(loss <= (constant * radius) ** 2 * 1.01)
+
+
+def test_widths_shrink_with_the_radius_and_with_the_budget(rng):
+  widths = {}
+  for budget in (0.5, 4.0):
+    distribution, x, _ = vector_flow(rng, 'affine', budget)
+    certified = fo.diagnostics.CertifiedLogProb(distribution)
+    for radius in (1e-4, 1e-3):
+      lower, upper = certified(tf.constant(x[:20]), radius)
+      widths[budget, radius] = np.median(upper - lower)
+  for budget in (0.5, 4.0):
+    assert widths[budget, 1e-4] < 0.15 * widths[budget, 1e-3]
+  assert widths[0.5, 1e-3] < widths[4.0, 1e-3]
+
+
+def test_in_a_graph_and_with_batch_dimensions(rng):
+  distribution, x, _ = vector_flow(rng)
+  certified = fo.diagnostics.CertifiedLogProb(distribution)
+  radii = rng.uniform(0.0, 0.1, size=(2, 3))
+  events = tf.constant(x[:6].reshape([2, 3, 4]))
+  function = tf.function(
+      certified,
+      input_signature=[
+          tf.TensorSpec([None, 3, 4], tf.float64),
+          tf.TensorSpec([None, 3], tf.float64),
+      ],
+  )
+  for got, wanted in zip(
+      function(events, tf.constant(radii)), certified(events, radii),
+      strict=True,
+  ):
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    assert got.shape == [2, 3]
+
+
+def test_what_is_no_region_or_no_flow(rng):
+  distribution, x, _ = vector_flow(rng)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='not negative'):
+    fo.diagnostics.certified_log_prob(distribution, x[:2], -1.0)
+  with pytest.raises(ValueError, match='floating-point'):
+    fo.diagnostics.certified_log_prob(distribution, np.ones([2, 4], int), 0.1)
+  with pytest.raises(ValueError, match='`distribution`'):
+    fo.diagnostics.certified_log_prob(tfd.Normal(0.0, 1.0), 0.5, 0.1)
+  bijector = distribution.bijector
+  with pytest.raises(ValueError, match='a Ball or a Box'):
+    fo.lipschitz.lipschitz_bounds(bijector, region=(x, 0.1))
+  with pytest.raises(ValueError, match='`conditioning`'):
+    fo.lipschitz.lipschitz_bounds(bijector, conditioning=[1])
+  with pytest.raises(tf.errors.InvalidArgumentError, match='not negative'):
+    fo.lipschitz.lipschitz_bounds(
+        bijector, region=fo.lipschitz.Box(x[:2], x[:2] - 1.0)
+    )
+
+
+def test_a_box_is_the_ball_through_its_corners(rng):
+  distribution, x, _ = vector_flow(rng)
+  half = np.array([0.1, 0.0, 0.2, 0.2])
+  box = fo.lipschitz.Box(x[:3] - half, x[:3] + half)
+  ball = fo.lipschitz.Ball(tf.constant(x[:3]), 0.3)
+  for of_box, of_ball in zip(
+      *(fo.lipschitz.lipschitz_bounds(distribution.bijector, region=region)
+        for region in (box, ball)),
+      strict=True,
+  ):
+    np.testing.assert_allclose(of_box, of_ball, rtol=1e-9)
+
+
+def test_neighbouring_linear_maps_are_one():
+  """A rotation undone: the product is an isometry, the factors are not."""
+  rng = np.random.default_rng(0)
+  matrix, scales = registry.rotation(5, 0), np.exp(rng.normal(size=5))
+  there, back = (
+      fo.bijectors.InvertibleConv1x1(5, dtype=tf.float64, event_ndims=1)
+      for _ in range(2)
+  )
+  there.initialize(left=matrix, singular_values=scales)
+  back.initialize(left=np.eye(5), singular_values=1 / scales, right=matrix.T)
+  flow = fo.bijectors.Sequential([there, back])
+  x = tf.constant(rng.normal(size=(2, 5)))
+  ball = fo.lipschitz.Ball(x, 0.1)
+  local = fo.lipschitz.lipschitz_bounds(flow, region=ball)
+  jacobian = flow.inverse(tf.eye(5, dtype=tf.float64)) - flow.inverse(
+      tf.zeros([1, 5], tf.float64)
+  )
+  found = np.linalg.svd(jacobian, compute_uv=False)
+  np.testing.assert_allclose(local.inverse, found.max(), rtol=1e-8)
+  np.testing.assert_allclose(local.forward, 1.0 / found.min(), rtol=1e-8)
+  assert math.prod(fo.lipschitz.lipschitz_bounds(flow)) > 2.0

@@ -1,0 +1,203 @@
+"""Constants and log-determinants within balls, against an adversary."""
+
+import math
+
+import numpy as np
+import pytest
+from support import registry
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_flowopt as fo
+from tfp_flowopt.internal import linearization
+from tfp_flowopt.local import maps
+
+tfb = tfp.bijectors
+# Centres, pairs of each, and steps that they climb: more than 10,000 pairs.
+CENTERS, PAIRS, STEPS = 12, 96, 10
+RADII = (1e-6, 1e-2, 0.3, 4.0)
+
+TFP = {
+    'Exp': tfb.Exp,
+    'Log': tfb.Log,
+    'Sigmoid': tfb.Sigmoid,
+    'Sigmoid, falling': lambda: tfb.Sigmoid(
+        tf.constant(3.0, tf.float64), tf.constant(-1.0, tf.float64)
+    ),
+    'Softplus': tfb.Softplus,
+    'Softsign': tfb.Softsign,
+    'Tanh': tfb.Tanh,
+    'Shift': lambda: tfb.Shift(tf.constant([1.0, 2.0, 3.0], tf.float64)),
+    'Scale': lambda: tfb.Scale(tf.constant([-1.0, 2.0, 0.5], tf.float64)),
+    'Chain': lambda: tfb.Chain([
+        tfb.Sigmoid(), tfb.Softplus(),
+        tfb.ScaleMatvecTriL(tf.constant(
+            [[1.0, 0, 0], [2, 0.5, 0], [0, 1, 2]], tf.float64
+        )),
+        tfb.Permute([2, 0, 1]),
+    ]),
+}
+
+
+def layers():
+  """Name, bijector and shape of its data, of every kind."""
+  for name, entry in registry.ENTRIES.items():
+    yield name, lambda entry=entry: entry.make(tf.float64), entry.data_shape
+  for name, make in TFP.items():
+    yield name, make, (3,)
+
+
+LAYERS = {name: pair for name, *pair in layers()}
+
+
+def in_ball(x, points, radii):
+  """Points moved into the balls of a radius around `x`."""
+  d = points - x
+  axes = tuple(range(1, d.ndim))
+  size = np.sqrt(np.sum(d**2, axis=axes, keepdims=True))
+  return x + d * np.minimum(1.0, radii / np.maximum(size, 1e-300))
+
+
+def climb(function, x, radii, rng, steps=STEPS):
+  """Pairs in balls, climbing `log |f(a) - f(b)| - log |a - b|`."""
+  shape = x.shape
+  a, b = (
+      in_ball(x, x + radii * rng.normal(size=shape) / math.sqrt(x[0].size)
+              * rng.uniform(0, 2, size=(len(x), *[1] * (x.ndim - 1))), radii)
+      for _ in range(2)
+  )
+  worst = np.zeros(len(x))
+  for _ in range(steps):
+    a, b = tf.constant(a), tf.constant(b)
+    with tf.GradientTape() as tape:
+      tape.watch([a, b])
+      axes = list(range(1, len(shape)))
+      flat = tf.stack([
+          tf.reshape(function(tf.identity(t)), [len(x), -1]) for t in (a, b)
+      ])
+      moved = tf.reduce_sum(tf.square(flat[0] - flat[1]), axis=-1)
+      gap = tf.reduce_sum(tf.square(a - b), axis=axes)
+      value = tf.reduce_sum(tf.math.log(moved + 1e-300))
+      value -= tf.reduce_sum(tf.math.log(gap))
+    # Rounding of the values, and of the gaps between them.
+    size = np.max(np.abs(flat), axis=(0, 2)) + np.abs(x).reshape(
+        [len(x), -1]
+    ).max(axis=1) + 1.0
+    worst = np.maximum(
+        worst,
+        (np.sqrt(moved) - 1e-12 * size) / np.sqrt(gap),
+    )
+    new = []
+    for point, gradient in zip((a, b), tape.gradient(value, [a, b]),
+                               strict=True):
+      gradient = np.nan_to_num(gradient)
+      size = np.sqrt(np.sum(gradient**2, axis=tuple(axes), keepdims=True))
+      step = 0.5 * radii * gradient / np.maximum(size, 1e-300)
+      new.append(in_ball(x, point.numpy() + step, radii))
+    a, b = new
+    # Those that have met begin anew.
+    met = np.all(a == b, axis=tuple(axes))
+    b[met] = in_ball(
+        x, x + radii * rng.normal(size=shape), radii
+    )[met]
+  return worst
+
+
+def centers(bijector, shape, rng):
+  """Events of all sizes, within the range of the bijector."""
+  z = rng.normal(size=(CENTERS, *bijector.inverse_event_shape(shape)))
+  z *= np.exp(rng.uniform(-4, 2, size=(CENTERS, *[1] * (z.ndim - 1))))
+  if not isinstance(bijector, (tfb.Log, tfb.Softplus)):
+    return np.asarray(bijector.forward(tf.constant(z)))
+  return np.asarray(bijector.forward(tf.constant(np.abs(z) + 1e-3)))
+
+
+@pytest.mark.parametrize('name', LAYERS)
+def test_constants_hold_between_any_two_events_of_a_ball(name, rng):
+  make, shape = LAYERS[name]
+  bijector = make()
+  x = centers(bijector, shape, rng)
+  radii = np.resize(RADII, CENTERS)
+  found = fo.lipschitz.lipschitz_bounds(
+      bijector, region=fo.lipschitz.Ball(tf.constant(x), radii)
+  )
+  everywhere = fo.lipschitz.lipschitz_bounds(bijector)
+  assert np.all(found.inverse <= everywhere.inverse)
+  assert np.all(found.forward <= everywhere.forward)
+  z = np.asarray(bijector.inverse(tf.constant(x)))
+  for function, center, radius, constant in (
+      (bijector.inverse, x, radii, found.inverse),
+      (bijector.forward, z, radii * np.asarray(found.inverse), found.forward),
+  ):
+    # Where a ball leaves the range of a curve there is no constant.
+    inside = np.isfinite(constant) & np.isfinite(radius) & (radius < 1e3)
+    count = PAIRS if inside.any() else 0
+    center, radius, constant = (
+        np.repeat(np.asarray(v)[inside], count, axis=0)
+        for v in (center, radius, constant)
+    )
+    if not count:
+      continue
+    worst = climb(
+        function, center, radius.reshape([-1, *[1] * (center.ndim - 1)]), rng
+    )
+    assert np.all(worst <= constant * (1 + 1e-9)), (worst / constant).max()
+
+
+@pytest.mark.parametrize('name', LAYERS)
+@pytest.mark.parametrize('direction', ['inverse', 'forward'])
+def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
+  """`f(y + d) - f(y) - M d` and the log-determinant, within their bounds."""
+  make, shape = LAYERS[name]
+  bijector = make()
+  local = maps.local_map(bijector)
+  x = centers(bijector, shape, rng)
+  if direction == 'forward':
+    x = np.asarray(bijector.inverse(tf.constant(x)))
+  radii = np.resize(RADII, CENTERS)
+  repeat = PAIRS if len(shape) == 1 else 16
+  x, radii = np.repeat(x, repeat, axis=0), np.repeat(radii, repeat)
+  d = rng.normal(size=x.shape)
+  size = np.sqrt(np.sum(d**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+  wide = radii.reshape([-1, *[1] * (x.ndim - 1)])
+  d *= wide / size * rng.choice([1.0, 0.999999, 0.5], size=size.shape)
+  center, errors = tf.constant(x), []
+
+  def evaluate(point):
+    value = getattr(bijector, direction)(tf.identity(point))
+    log_det = getattr(bijector, f'{direction}_log_det_jacobian')(
+        tf.identity(point), event_ndims=x.ndim - 1
+    )
+    return np.asarray(value), np.asarray(log_det) + np.zeros(len(x))
+
+  changes = []
+
+  def value_of(center):
+    errors.clear()
+    reach = maps.Reach(center, tf.constant(radii), None, errors)
+    changes.append(getattr(local, direction)(reach))
+    return changes[-1].value
+
+  linear = linearization.Linearization(value_of, center).jvp(tf.constant(d))
+  linear = linear.numpy()
+  change = changes[-1]
+  value, log_det = evaluate(center)
+  moved, moved_log_det = evaluate(center + d)
+  np.testing.assert_allclose(change.value, value, atol=1e-9, rtol=1e-9)
+  np.testing.assert_allclose(change.log_det, log_det, atol=1e-9, rtol=1e-9)
+  rounding = 1e-10 * (1 + np.abs(log_det) + np.abs(moved_log_det))
+  inside = np.isfinite(moved_log_det) & np.isfinite(log_det)
+  step = moved_log_det - log_det
+  assert np.all((step <= change.high + rounding)[inside])
+  assert np.all((step >= change.low - rounding)[inside])
+  if len(errors) > 1:
+    return  # those of a composition are weighed, elsewhere
+  rest = (moved - value - linear).reshape([len(x), -1])
+  allowed = errors[0][1].numpy() if errors else np.zeros(len(x))
+  rounding = 1e-11 * (1 + np.abs(value).reshape([len(x), -1]).max(axis=1))
+  rounding += 1e-11 * np.nan_to_num(np.abs(moved)).reshape(
+      [len(x), -1]
+  ).max(axis=1)
+  found = np.sqrt(np.sum(rest**2, axis=1))
+  inside &= np.isfinite(found)
+  assert np.all((found <= allowed * (1 + 1e-9) + rounding)[inside])

@@ -1,0 +1,82 @@
+"""Regions of events, within which constants are asked for."""
+
+import numbers
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import floats
+from tfp_flowopt.internal import types
+
+__all__ = ['Ball', 'Box', 'as_ball']
+
+
+class Ball(NamedTuple):
+  """All events within a Euclidean distance of others.
+
+  Attributes:
+    center: Events, `[..., event]`.
+    radius: Not negative: a number, or `[...]`, one for each event.
+  """
+
+  center: types.TensorLike
+  radius: types.TensorLike
+
+
+class Box(NamedTuple):
+  """All events between two others, number by number.
+
+  Attributes:
+    low: `[..., event]`.
+    high: Like `low`, and nowhere below it.
+  """
+
+  low: types.TensorLike
+  high: types.TensorLike
+
+
+def as_ball(region, event_ndims, dtype):
+  """A `Ball` with a radius `[...]` that holds a region.
+
+  Args:
+    region: `Ball` or `Box`. Of a box it is the ball through its corners.
+    event_ndims: Number of dimensions of an event.
+    dtype: Type of the events, or `None` for theirs.
+
+  Raises:
+    ValueError: If it is neither, or numbers or shapes do not fit.
+    InvalidArgumentError: If a radius or a side is negative or not finite, as it
+      runs.
+  """
+  arguments.check_instance('region', region, (Ball, Box), 'a Ball or a Box')
+  axes = list(range(-event_ndims, 0))
+  if isinstance(region, Box):
+    low, high = (floats.as_floats(side, dtype, 'region') for side in region)
+    half = 0.5 * (high - low)
+    center, radius = low + half, tf.sqrt(tf.reduce_sum(half**2, axes))
+    # A side that is the wrong way round makes the radius wrong.
+    wrong = tf.reduce_any(~(half >= 0), axis=axes)
+    radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
+  else:
+    center = floats.as_floats(region.center, dtype, 'region')
+    radius = _as_radius(region.radius, center.dtype)
+  # A radius says what an event is, where a bijector acts on each number.
+  batch_ndims = radius.shape.rank or center.shape.rank - event_ndims
+  batch_shape = center.shape[: max(batch_ndims, 0)]
+  if not radius.shape.rank or radius.shape.is_compatible_with(batch_shape):
+    radius = arguments.not_negative('radius', radius)
+    radius = tf.broadcast_to(radius, tf.shape(center)[:batch_ndims])
+    return Ball(center, tf.ensure_shape(radius, batch_shape))
+  raise ValueError(
+      'Argument `radius` must be a number, or one for each event, got shape '
+      f'{radius.shape} for events of shape {center.shape}.'
+  )
+
+
+def _as_radius(value, dtype):
+  """A radius as a `Tensor` of a type; a `ValueError` if it is none."""
+  if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    # Python's own have no type: in float32 they would lose digits.
+    return tf.constant(float(value), dtype)
+  return tf.cast(arguments.check_tensor('radius', value), dtype)

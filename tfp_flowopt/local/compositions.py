@@ -1,0 +1,173 @@
+"""Bijectors made of others."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors.multiscale import separate_steps
+from tfp_flowopt.bijectors.multiscale import whole_images
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.local import maps
+from tfp_flowopt.local import skeleton
+from tfp_flowopt.optimum import flow_bijector
+
+__all__ = ['Sequence', 'sequence']
+
+tfb = tfp.bijectors
+class Sequence(maps.LocalMap):
+  """Bijectors in turn, in the order of `inverse`.
+
+  A ball grows by the product of constants, or as the `Skeleton` of a run of
+  parts says, whichever is less.
+  """
+
+  def __init__(self, parts):
+    """Joins parts, a list of `LocalMap`s."""
+    self.parts = []
+    for part in parts:
+      self.parts += part.parts if isinstance(part, Sequence) else [part]
+    self.bounds = bounds.ISOMETRY
+    for part in self.parts:
+      self.bounds = self.bounds.then(part.bounds)
+    matrices = [skeleton.matrices_of(part) for part in self.parts]
+    there = [found and found[1] for found in matrices]
+    back = [found and found[0] for found in matrices[::-1]]
+    self._runs = {
+        'forward': _runs(self.parts[::-1], back),
+        'inverse': _runs(self.parts, there),
+    }
+
+  def _inverse(self, reach):
+    return self._apply(reach, self.parts, 'inverse')
+
+  def _forward(self, reach):
+    return self._apply(reach, self.parts[::-1], 'forward')
+
+  def _apply(self, reach, parts, method):
+    zeros = tf.zeros_like(reach.radius)
+    log_det, low, high, gain = zeros, zeros, zeros, zeros + 1.0
+    value, spread, run = reach.center, None, None
+    inflation = rounding.inflation(value.dtype)
+    for index, part in enumerate(parts):
+      if run is not self._runs[method][index]:
+        run = self._runs[method][index]
+        spread = run and maps.Spread(run, [(index - 1, gain)], index - 1)
+      change = getattr(part, method)(
+          reach._replace(
+              center=value,
+              radius=tf.math.multiply_no_nan(gain, reach.radius),
+              spread=spread and spread.relative_to(gain),
+          )
+      )
+      # Once for each part, for what its rule has rounded.
+      before, gain = gain, gain * change.slope * inflation
+      if spread is not None:
+        spread = spread.after(
+            index, None if run.is_linear(index) else change.bend * before
+        )
+        gain = tf.minimum(gain, spread.gain() * inflation)
+      value, log_det = change.value, log_det + change.log_det
+      low, high = low + change.low, high + change.high
+    return maps.Change(value, log_det, gain, low, high)
+
+
+def _runs(parts, matrices):
+  """The `Skeleton` that each part belongs to, or `None`."""
+  result, size = [], None
+  for part, matrix in zip(parts, matrices, strict=True):
+    if matrix is None and not part.keeps_channels:
+      size = None
+      result.append(None)
+      continue
+    if size is None or (matrix is not None and size != len(matrix)):
+      if matrix is None:
+        # Nothing to multiply before the first matrix.
+        result.append(None)
+        continue
+      size = len(matrix)
+      run = skeleton.Skeleton({}, part.bijector.dtype)
+    run.add(len(result), matrix)
+    result.append(run)
+  return result
+
+
+class _Inverted(maps.LocalMap):
+  """A bijector with its directions swapped."""
+
+  def __init__(self, local):
+    self._local = local
+    self.bounds = local.bounds.inverted()
+    self.keeps_channels = local.keeps_channels
+
+  def _inverse(self, reach):
+    return self._local.forward(reach)
+
+  def _forward(self, reach):
+    return self._local.inverse(reach)
+
+
+class _Whole(maps.LocalMap):
+  """`WholeImages`: a bijector of vectors, of images."""
+
+  def __init__(self, bijector):
+    self._local = maps.local_map(bijector.bijector)
+    self.bounds = self._local.bounds
+
+  def _inverse(self, reach):
+    return self._apply(reach, self._local.inverse)
+
+  def _forward(self, reach):
+    return self._apply(reach, self._local.forward)
+
+  def _apply(self, reach, evaluate):
+    batch = tf.shape(reach.radius)
+    c = reach.conditioning
+    if c is not None:
+      c = tf.squeeze(c, [-3, -2])
+    flat = tf.reshape(reach.center, tf.concat([batch, [-1]], axis=0))
+    flat = tf.ensure_shape(
+        flat, [*[None] * reach.radius.shape.rank,
+               reach.center.shape[-3:].num_elements()]
+    )
+    change = evaluate(reach._replace(center=flat, conditioning=c))
+    return change._replace(
+        value=tf.reshape(change.value, tf.shape(reach.center))
+    )
+
+
+def sequence(parts):
+  """The `Sequence` of bijectors in the order of `inverse`."""
+  return Sequence([maps.local_map(part) for part in parts])
+
+
+_LINEAR = (
+    bijectors.ActNorm,
+    bijectors.ConditionalShift,
+    bijectors.DenseAffine,
+    bijectors.DepthToSpace,
+    bijectors.InvertibleConv1x1,
+    flow_bijector.LinearBijector,
+    tfb.Identity,
+    tfb.Permute,
+    tfb.Reshape,
+    tfb.Transpose,
+)
+for _cls in _LINEAR:
+  maps.register(_cls, maps.Linear)
+for _cls in (
+    bijectors.Sequential,
+    bijectors.RepeatedSteps,
+    bijectors.ScalingCascade,
+    separate_steps.SeparateSteps,
+):
+  maps.register(_cls, lambda bijector: sequence(bijector.parts))
+maps.register(whole_images.WholeImages, _Whole)
+# Some make instances of private bases, `_Chain` for `Chain(...)`.
+for _public, _make in {
+    tfb.Chain: lambda b: sequence(b.bijectors),
+    tfb.Invert: lambda b: _Inverted(maps.local_map(b.bijector)),
+}.items():
+  for _cls in _public.__mro__:
+    if _cls.__name__.lstrip('_') == _public.__name__:
+      maps.register(_cls, _make)

@@ -1,0 +1,312 @@
+"""Couplings in a ball: by the slopes and cross terms that occur there.
+
+What passes unchanged is moved by at most the radius `r`, so parameters are by
+`L r`, `L` the constant of the network. Elementwise bounds over the values that
+parameters and the transformed half can take then stand in the place of those
+for all inputs.
+"""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors import coupling as coupling_lib
+from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import layers
+from tfp_flowopt.lipschitz import statements
+from tfp_flowopt.local import maps
+
+__all__ = []
+
+
+class _Coupling(maps.LocalMap):
+  """What all couplings share."""
+
+  keeps_channels = True
+
+  def __init__(self, bijector):
+    super().__init__(bijector)
+    self._lipschitz = statements.current_lipschitz(bijector.conditioner)
+
+  def _parts(self, reach):
+    """Both halves, and what the network makes of the first."""
+    first, second = tf.split(
+        reach.center, [reach.center.shape[-1] // 2, -1], axis=-1
+    )
+    conditioner = self.bijector.conditioner
+    params = tf.stop_gradient(
+        coupling_lib.given(conditioner, first, reach.conditioning)
+    )
+    return first, second, params
+
+  def _constant(self, values):
+    return tf.cast(self._lipschitz, values.dtype)
+
+  def _inverse(self, reach):
+    first, second, params = self._parts(reach)
+    value, log_slopes = self._transformed(second, params, 'inverse')
+    least, most, cross, by_params, by_value = self._bounds(
+        reach, second, params, 'inverse'
+    )
+    # The transformed half is taken for a straight line, the network for
+    # constant.
+    value = maps.linearized(value, second, 0.5 * (least + most))
+    bent = reach.largest(0.5 * (most - least))
+    lipschitz = self._constant(value)
+    cross = lipschitz * reach.largest(cross)
+    reach.note(value, tf.sqrt(cross**2 + bent**2) * reach.radius)
+    change = reach.radius * tf.sqrt(
+        (lipschitz * reach.norm(by_params)) ** 2 + reach.norm(by_value) ** 2
+    )
+    log_det = tf.stop_gradient(
+        tf.reduce_sum(log_slopes, axis=reach.axes(log_slopes))
+    )
+    slope = self._at_most(
+        _coupling_norm(cross, reach.largest(most)), self.bounds.inverse
+    )
+    bend = tf.maximum(reach.largest(most) - 1.0, 1.0 - reach.smallest(least))
+    return maps.Change(
+        tf.concat([first, value], axis=-1),
+        log_det,
+        slope,
+        -change,
+        change,
+        tf.sqrt(cross**2 + bend**2),
+    )
+
+  def _forward_slope(self, reach):
+    first, second, params = self._parts(reach)
+    value, _ = self._transformed(second, params, 'forward')
+    least, most, cross, _, _ = self._bounds(reach, value, params, 'forward')
+    cross = self._constant(value) * reach.largest(cross)
+    largest = reach.largest(1.0 / least)
+    bend = tf.maximum(largest - 1.0, 1.0 - reach.smallest(1.0 / most))
+    return (
+        tf.concat([first, value], axis=-1),
+        self._at_most(_coupling_norm(cross, largest), self.bounds.forward),
+        tf.sqrt(cross**2 + bend**2),
+    )
+
+  def _at_most(self, slope, constant):
+    return tf.minimum(slope, maps.constant(constant, slope.dtype))
+
+  def _transformed(self, second, params, direction):
+    bijector = self.bijector
+    params = bijector._prepared(params)  # pylint: disable=protected-access
+    if direction == 'inverse':
+      return bijector._normalize(second, params)  # pylint: disable=protected-access
+    return bijector._generate(second, params)  # pylint: disable=protected-access
+
+  def _bounds(self, reach, y, params, direction):
+    """Bounds for each number of the transformed half, on the data's side.
+
+    Returns:
+      The least and the largest slope of `inverse`; how much the parameters of a
+      number move it in that direction, at most, a norm; and so its log-slope,
+      by parameters and by `y` itself.
+    """
+    raise NotImplementedError
+
+
+class _Additive(_Coupling):
+
+  def _bounds(self, reach, y, params, direction):
+    one, zero = tf.ones_like(y), tf.zeros_like(y)
+    return one, one, one, zero, zero
+
+
+class _Affine(_Coupling):
+
+  def _bounds(self, reach, y, params, direction):
+    a, b = self.bijector.scale_bound, self.bijector.tail_bound
+    raw, _ = tf.split(params, 2, axis=-1)
+    moved = self._constant(raw) * reach.radii
+    log_scales = [a * tf.tanh((raw + k * moved) / a) for k in (-1.0, 1.0)]
+    # Where `e^s (1 - (s / a)^2)` is largest.
+    peak = tf.clip_by_value(
+        tf.constant(math.sqrt(1.0 + a**2) - 1.0, raw.dtype) + 0.0 * raw,
+        *log_scales,
+    )
+    steepest = tf.exp(peak) * (1.0 - tf.square(peak / a))
+    if math.isinf(b):
+      # `phi` is the identity.
+      near = far = tf.ones_like(y)
+      _, phi = self._range(reach, y, raw, log_scales, direction)
+      second = tf.zeros_like(y)
+    else:
+      nearest, reached = (
+          v / b for v in self._range(reach, y, raw, log_scales, direction)
+      )
+      near, far = (1.0 + nearest) ** -2, (1.0 + reached) ** -2
+      phi = b * reached / (1.0 + reached)
+      second = (2.0 / b) * (1.0 + nearest) ** -3
+    low, high = (tf.math.expm1(s) for s in log_scales)
+    # `1 + (e^s - 1) phi'`, which grows with `s`, and with `phi'` for `s > 0`.
+    least = 1.0 + tf.minimum(low * near, low * far)
+    most = 1.0 + tf.maximum(high * near, high * far)
+    by_scale = steepest * phi
+    by_shift = tf.ones_like(y)
+    if direction == 'forward':
+      by_scale, by_shift = by_scale / least, by_shift / least
+    return (
+        least,
+        most,
+        tf.sqrt(tf.square(by_scale) + tf.square(by_shift)),
+        steepest * near / least,
+        tf.maximum(tf.abs(low), tf.abs(high)) * second / least,
+    )
+
+  def _range(self, reach, y, raw, log_scales, direction):
+    """The smallest and the largest `|y|`, given the radius where it is."""
+    if direction == 'inverse':
+      size, radius = tf.abs(y), reach.radii
+      return tf.nn.relu(size - radius), size + radius
+    # Of `x - t`, which the curve has between `min(1, e^s) |y|` and
+    # `max(1, e^s) |y|`.
+    a, b = self.bijector.scale_bound, self.bijector.tail_bound
+    u = tf.abs(y) / b
+    size = tf.abs(y) * (tf.exp(a * tf.tanh(raw / a)) + u) / (1.0 + u)
+    radius = (1.0 + self._constant(raw)) * reach.radii
+    low, high = (tf.exp(s) for s in log_scales)
+    return (
+        tf.nn.relu(size - radius) / tf.maximum(high, 1.0),
+        (size + radius) / tf.minimum(low, 1.0),
+    )
+
+
+def spline_bounds(splines, y, params, moved):
+  """As `_bounds`, of `BoundedSplines` whose parameters move by `moved` each.
+
+  In direction `inverse`; see `SplineCoupling` for the derivatives.
+  """
+  shape = [splines.num_bins, y.shape[-1]]
+  raw = tf.reshape(params, tf.concat([tf.shape(y)[:-1], shape], axis=0))
+  raw = raw[..., :-1, :]
+  moved = tf.expand_dims(tf.zeros_like(y) + moved, -2)
+
+  def log_slopes(raw):
+    above, below = (
+        tf.constant(v, raw.dtype)
+        for v in (math.log(splines.max_slope), -math.log(splines.min_slope))
+    )
+    scale = tf.where(raw > 0, above, below)
+    inner = scale * tf.tanh(raw / scale)
+    return tf.pad(inner, [*[[0, 0]] * (raw.shape.rank - 2), [1, 1], [0, 0]])
+
+  low, high = log_slopes(raw - moved), log_slopes(raw + moved)
+  least, most = (
+      tf.exp(tf.reduce_min(low, axis=-2)), tf.exp(tf.reduce_max(high, axis=-2))
+  )
+  # Between two knots, the log-slopes of which differ by at most this.
+  differences = tf.maximum(
+      high[..., 1:, :] - low[..., :-1, :], high[..., :-1, :] - low[..., 1:, :]
+  )
+  largest = tf.reduce_max(differences, axis=-2)
+  num_knots = splines.num_bins - splines.num_bins // 2 - 0.75
+  cross = tf.minimum(
+      tf.sqrt(1.0 + num_knots * tf.square(splines.bin_width * most)),
+      tf.cast(splines.cross_constant(1.0), y.dtype),
+  )
+  return (
+      least,
+      most,
+      cross,
+      tf.ones_like(y),
+      (2.0 / splines.bin_width) * tf.math.expm1(0.5 * largest),
+  )
+
+
+class _Spline(_Coupling):
+
+  def _bounds(self, reach, y, params, direction):
+    splines = self.bijector.splines
+    least, most, cross, *rest = spline_bounds(
+        splines, y, params, self._constant(params) * reach.radii
+    )
+    if direction == 'forward':
+      cross /= least
+    return least, most, cross, *rest
+
+
+class _Autoregressive(maps.LocalMap):
+  """`MaskedAutoregressive`, of which each number is moved by those before."""
+
+  keeps_channels = True
+
+  def __init__(self, bijector):
+    super().__init__(bijector)
+    self._lipschitz = statements.current_lipschitz(bijector.network)
+
+  def _parts(self, reach, y):
+    splines = self.bijector.splines
+    params = tf.stop_gradient(
+        coupling_lib.given(self.bijector.network, y, reach.conditioning)
+    )
+    lipschitz = tf.cast(self._lipschitz, y.dtype)
+    least, most, cross, _, by_value = spline_bounds(
+        splines, y, params, lipschitz * reach.radii
+    )
+    return params, least, most, lipschitz * reach.largest(cross), by_value
+
+  def _inverse(self, reach):
+    y = reach.center
+    params, least, most, cross, by_value = self._parts(reach, y)
+    value, log_slopes = self.bijector.splines.normalize(y, params)
+    value = maps.linearized(value, y, 0.5 * (least + most))
+    bent = reach.largest(0.5 * (most - least))
+    reach.note(value, (cross + bent) * reach.radius)
+    size = tf.cast(y.shape[-1], y.dtype)
+    change = reach.radius * (
+        tf.sqrt(size) * tf.cast(self._lipschitz, y.dtype)
+        + reach.norm(by_value)
+    )
+    slope = tf.minimum(
+        reach.largest(most) + cross, maps.constant(self.bounds.inverse, y.dtype)
+    )
+    return maps.Change(
+        value,
+        tf.stop_gradient(tf.reduce_sum(log_slopes, axis=-1)),
+        slope,
+        -change,
+        change,
+        cross + tf.maximum(
+            reach.largest(most) - 1.0, 1.0 - reach.smallest(least)
+        ),
+    )
+
+
+def _coupling_norm(c, d):
+  """`bounds.coupling_norm` of `Tensor`s."""
+  return 0.5 * (
+      tf.sqrt(c**2 + (1.0 + d) ** 2) + tf.sqrt(c**2 + (1.0 - d) ** 2)
+  )
+
+
+def _additive(bijector):
+  # Exact classes: a subclass may compute something else.
+  is_linear = type(bijector.conditioner) in (
+      layers.LipschitzConv2D,
+      layers.LipschitzDense,
+  )
+  if not is_linear:
+    return _Additive(bijector)
+  return maps.Linear(
+      bijector, statements.current_lipschitz(bijector.conditioner)
+  )
+
+
+def _finite(rule):
+  """A rule for networks that have a constant; others have no local one."""
+
+  def make(bijector):
+    finite = math.isfinite(bounds.lipschitz_bounds(bijector).inverse)
+    return (rule if finite else maps.Bounded)(bijector)
+
+  return make
+
+
+maps.register(bijectors.AdditiveCoupling, _finite(_additive))
+maps.register(bijectors.AffineCoupling, _finite(_Affine))
+maps.register(bijectors.SplineCoupling, _finite(_Spline))
+maps.register(bijectors.MaskedAutoregressive, _finite(_Autoregressive))

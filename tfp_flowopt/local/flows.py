@@ -1,0 +1,164 @@
+"""Whole flows in a ball."""
+
+import math
+
+import tensorflow as tf
+
+from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors.multiscale import separate_steps
+from tfp_flowopt.local import compositions
+from tfp_flowopt.local import maps
+
+__all__ = []
+
+
+class _FactorOut(maps.LocalMap):
+  """What travels on and what does not, side by side: the worse of both."""
+
+  def __init__(self, bijector):
+    super().__init__(bijector)
+    self._scaling, self._next = (
+        compositions.sequence([] if part is None else [part])
+        for part in (bijector.scaling, bijector.next_level)
+    )
+
+  def _inverse(self, reach):
+    travelling, factored = self.bijector.split(reach.center)
+    gains = self._gains(reach, travelling.shape[-1])
+    radii = [gain * reach.radius for gain in gains]
+    own = self._scaling.inverse(reach._replace(
+        center=factored, conditioning=None, radius=radii[1], spread=None
+    ))
+    batch = tf.shape(reach.radius)
+    rank = reach.radius.shape.rank
+    own = own._replace(value=_reshaped(
+        own.value, batch, [own.value.shape[rank:].num_elements()], rank
+    ))
+    if self.bijector.next_level is None:
+      return own
+    others = self._next.inverse(
+        reach._replace(center=travelling, radius=radii[0], spread=None)
+    )
+    change = _beside(others, own, -1)
+    if reach.spread is None:
+      return change
+    # Both are balls of their own.
+    slope = tf.sqrt(
+        (gains[0] * others.slope) ** 2 + (gains[1] * own.slope) ** 2
+    )
+    return change._replace(slope=tf.minimum(change.slope, slope))
+
+  def _gains(self, reach, num_travelling):
+    """Radii of what travels on, and of what does not, per unit of the whole."""
+    ones = tf.ones_like(reach.radius)
+    if reach.spread is None:
+      return [ones, ones]
+    return [
+        tf.minimum(ones, reach.spread.gain(*part))
+        for part in ((None, num_travelling), (num_travelling, None))
+    ]
+
+  def _forward(self, reach):
+    image = [*self.bijector.event_shape[:2], self.bijector.num_factored]
+    size = math.prod(image)
+    x, rank = reach.center, reach.radius.shape.rank
+    factored = _reshaped(x[..., -size:], tf.shape(reach.radius), image, rank)
+    own = self._scaling.forward(
+        reach._replace(center=factored, conditioning=None, spread=None)
+    )
+    if self.bijector.next_level is None:
+      return own
+    return _beside(
+        self._next.forward(
+            reach._replace(center=x[..., :-size], spread=None)
+        ),
+        own,
+        -1,
+    )
+
+
+def _beside(first, second, axis):
+  """The `Change` of two parts of an event."""
+  return maps.Change(
+      tf.concat([first.value, second.value], axis=axis),
+      first.log_det + second.log_det,
+      tf.maximum(first.slope, second.slope),
+      first.low + second.low,
+      first.high + second.high,
+  )
+
+
+def _reshaped(x, batch, event, rank):
+  x = tf.reshape(x, tf.concat([batch, event], axis=0))
+  return tf.ensure_shape(x, [*[None] * rank, *event])
+
+
+class _Parts(maps.LocalMap):
+  """Parts in turn, which see what the bijector makes of a condition."""
+
+  def __init__(self, bijector):
+    super().__init__(bijector)
+    self._parts = compositions.sequence(self._parts_of(bijector))
+
+  def _parts_of(self, bijector):
+    return bijector.parts
+
+  def _condition(self, conditioning, batch_shape):
+    raise NotImplementedError
+
+  def _inverse(self, reach):
+    return self._apply(reach, self._parts.inverse)
+
+  def _forward(self, reach):
+    return self._apply(reach, self._parts.forward)
+
+  def _apply(self, reach, evaluate):
+    condition = self._condition(reach.conditioning, reach.radius.shape)
+    return evaluate(reach._replace(conditioning=condition))
+
+
+class _Level(_Parts):
+
+  def _parts_of(self, bijector):
+    return [
+        *bijector.parts_before_steps,
+        bijector.repeated_steps,
+        bijector.restore,
+        bijector.factor_out,
+    ]
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.halved(conditioning)
+
+
+class _VectorFlow(_Parts):
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.features(conditioning, batch_shape)
+
+
+class _ImageFlow(_Parts):
+
+  def _condition(self, conditioning, batch_shape):
+    return self.bijector.conditioning_maps(conditioning, batch_shape)
+
+
+class _OfImages(maps.LocalMap):
+  """`BijectorOfImages`: any bijector, with events that are images."""
+
+  def __init__(self, bijector):
+    self._local = maps.local_map(bijector.bijector)
+    self.bounds = self._local.bounds
+
+  def _inverse(self, reach):
+    return self._local.inverse(reach)
+
+  def _forward(self, reach):
+    return self._local.forward(reach)
+
+
+maps.register(bijectors.FactorOut, _FactorOut)
+maps.register(bijectors.FlowLevel, _Level)
+maps.register(bijectors.ImageFlow, _ImageFlow)
+maps.register(bijectors.VectorFlow, _VectorFlow)
+maps.register(separate_steps.BijectorOfImages, _OfImages)

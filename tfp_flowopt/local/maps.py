@@ -1,0 +1,315 @@
+"""A bijector in a ball: how far it moves what, beyond a linear map.
+
+Of a bijector `f` in one direction, at the centre `y` of a ball of radius `r`,
+
+```none
+f(y + d) = f(y) + M d + e(d),   |e(d)| <= error,   |M d + e(d)| <= slope |d|
+log|det f'(y + d)| - log|det f'(y)| in [low, high]
+```
+
+for all `|d| <= r`. The linear map `M` is what automatic differentiation of the
+value gives: a rule chooses it by what it stops gradients of. So the errors of
+all layers of a flow can be weighed by one gradient (`certified_log_prob`).
+"""
+
+import abc
+import functools
+import math
+from typing import Any
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import sequential
+from tfp_flowopt.lipschitz import bounds
+
+__all__ = [
+    'Bounded',
+    'Change',
+    'Linear',
+    'LocalMap',
+    'Reach',
+    'Spread',
+    'constant',
+    'evaluated',
+    'linearized',
+    'local_map',
+    'log_det_range',
+    'register',
+]
+
+
+class Reach(NamedTuple):
+  """The ball that arrives at a bijector.
+
+  Attributes:
+    center: `[..., event]`.
+    radius: `[...]`.
+    conditioning: What the bijector depends on, or `None`.
+    errors: List to which each bijector adds what it adds to a linear map: pairs
+      of a `Tensor` `[..., part]` and a bound `[...]` of the norm of its error.
+    spread: `Spread` of the ball, or `None`.
+  """
+
+  center: tf.Tensor
+  radius: tf.Tensor
+  conditioning: tf.Tensor | None = None
+  errors: list | None = None
+  spread: Any = None
+
+  @property
+  def event_ndims(self):
+    """Number of dimensions of an event."""
+    return self.center.shape.rank - self.radius.shape.rank
+
+  def each(self, values):
+    """Values `[...]` as they broadcast with events."""
+    ones = [1] * self.event_ndims
+    return tf.reshape(values, tf.concat([tf.shape(values), ones], axis=0))
+
+  @property
+  def radii(self):
+    """The radius as it broadcasts with events."""
+    return self.each(self.radius)
+
+  def axes(self, values):
+    """All axes of `[..., event]` but those of the batch."""
+    return list(range(self.radius.shape.rank, values.shape.rank))
+
+  def largest(self, values):
+    """The largest number of each event, `[...]`."""
+    return tf.reduce_max(values, axis=self.axes(values))
+
+  def smallest(self, values):
+    """The smallest one."""
+    return tf.reduce_min(values, axis=self.axes(values))
+
+  def norm(self, values):
+    """The Euclidean norm of each event, `[...]`."""
+    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=self.axes(values)))
+
+  def note(self, tensor, error):
+    """Adds an error of at most `error` `[...]`, in `tensor`."""
+    if self.errors is not None:
+      self.errors.append((tensor, error))
+
+  def grown(self, slope):
+    """The radius times a constant; 0 stays 0."""
+    return tf.math.multiply_no_nan(slope, self.radius)
+
+
+class Spread(NamedTuple):
+  """What a ball is made of: the images of balls at layers before.
+
+  Attributes:
+    skeleton: `Skeleton` of the layers.
+    terms: Pairs of the layer after which a ball arose, and its radius `[...]`
+      per unit of the first one's.
+    last: The last layer that was passed.
+  """
+
+  skeleton: Any
+  terms: list
+  last: int
+
+  def gain(self, start=None, stop=None):
+    """The radius `[...]`, in some channels: `start <= channel < stop`."""
+    return sum(
+        constant(self.skeleton.norm(first, self.last, start, stop), term.dtype)
+        * term
+        for first, term in self.terms
+    )
+
+  def after(self, index, bend):
+    """After one more layer; `bend` `[...]` if it has no matrix."""
+    terms = self.terms if bend is None else [*self.terms, (index, bend)]
+    return Spread(self.skeleton, terms, index)
+
+  def relative_to(self, gain):
+    """The same with radii per unit of another."""
+    return self._replace(terms=[(first, t / gain) for first, t in self.terms])
+
+
+class Change(NamedTuple):
+  """What becomes of a ball; see the module.
+
+  Attributes:
+    value: `f(y)`, `[..., event]`.
+    log_det: `log|det f'(y)|`, `[...]`.
+    slope: `[...]`, the constant.
+    low: `[...]`, not positive.
+    high: `[...]`, not negative.
+    given_bend: `[...]`, with `|f(y + d) - f(y) - d| <= bend |d|`.
+  """
+
+  value: tf.Tensor
+  log_det: tf.Tensor
+  slope: tf.Tensor
+  low: tf.Tensor
+  high: tf.Tensor
+  given_bend: tf.Tensor | None = None
+
+  @property
+  def bend(self):
+    """How far the bijector is from the identity, `[...]`."""
+    bend = self.slope + 1.0
+    if self.given_bend is not None:
+      bend = tf.minimum(bend, self.given_bend)
+    return bend
+
+
+class LocalMap(abc.ABC):
+  """A bijector, as its weights are when this is made.
+
+  It is made eagerly, as certificates are; the methods work in graphs, too.
+  """
+
+  # Whether channels stay channels, near the identity.
+  keeps_channels = False
+
+  def __init__(self, bijector):
+    """Notes the bijector and its global constants."""
+    self.bijector = bijector
+    self.bounds = bounds.lipschitz_bounds(bijector)
+
+  def inverse(self, reach):
+    """The `Change` of direction `inverse` in a `Reach`."""
+    return self._inverse(reach)
+
+  def forward(self, reach):
+    """The `Change` of direction `forward` in a `Reach`."""
+    return self._forward(reach)
+
+  @abc.abstractmethod
+  def _inverse(self, reach):
+    """See `inverse`."""
+
+  def _forward_slope(self, reach):
+    """`forward` of the centre, its constant, and its bend or `None`."""
+    y, _ = evaluated(self.bijector, 'forward', reach)
+    slope = tf.zeros_like(reach.radius) + constant(
+        self.bounds.forward, y.dtype
+    )
+    return y, slope, None
+
+  def _forward(self, reach):
+    """See `forward`.
+
+    In general, nothing of it is taken for linear, and its log-determinant is
+    that of `inverse` where the ball comes from.
+    """
+    y, slope, bend = self._forward_slope(reach)
+    y, radius = tf.stop_gradient(y), reach.grown(slope)
+    there = self.inverse(Reach(y, radius, reach.conditioning))
+    reach.note(y, radius)
+    return Change(
+        y, -there.log_det, slope, -there.high, -there.low, bend
+    )
+
+
+@functools.singledispatch
+def _rules(bijector):
+  """Classes of `LocalMap` by exact classes of bijectors."""
+
+
+register = _rules.register
+
+
+def local_map(bijector):
+  """The `LocalMap` of a bijector; a `TypeError` if it has no constants.
+
+  A class joins with `register(cls, function)`; others are taken by their global
+  constants.
+  """
+  make = _rules.registry.get(type(bijector))
+  return Bounded(bijector) if make is None else make(bijector)
+
+
+def evaluated(bijector, direction, reach):
+  """Value and log-determinant `[...]` at the centre of a `Reach`."""
+  evaluate = getattr(base, f'{direction}_and_log_det')
+  value, log_det = evaluate(bijector, reach.center, reach.conditioning)
+  ndims = getattr(bijector, f'{direction}_min_event_ndims')
+  log_det = sequential.summed(
+      log_det, reach.center, ndims, reach.event_ndims - ndims
+  )
+  return value, tf.zeros_like(reach.radius) + tf.stop_gradient(log_det)
+
+
+def constant(value, dtype):
+  """A constant that is not negative, as a `Tensor`; infinite if it is large."""
+  return tf.constant(
+      value if value <= float(dtype.max) else math.inf, dtype
+  )
+
+
+def linearized(value, y, factor):
+  """`value`, whose gradient by `y` is `factor`, number by number."""
+  linear = tf.stop_gradient(factor) * y
+  return linear + tf.stop_gradient(value - linear)
+
+
+class Bounded(LocalMap):
+  """A bijector of which nothing is known but its constants."""
+
+  def _inverse(self, reach):
+    return self._change(reach, 'inverse')
+
+  def _forward(self, reach):
+    return self._change(reach, 'forward')
+
+  def _change(self, reach, direction):
+    value, log_det = evaluated(self.bijector, direction, reach)
+    value = tf.stop_gradient(value)
+    there, back = self.bounds
+    if direction == 'inverse':
+      there, back = back, there
+    slope = tf.zeros_like(reach.radius) + constant(there, value.dtype)
+    reach.note(value, reach.grown(slope))
+    return Change(
+        value, log_det, slope, *log_det_range(reach, log_det, there, back)
+    )
+
+
+def log_det_range(reach, log_det, there, back):
+  """How far a log-determinant can change, by constants of both directions.
+
+  All singular values lie in `[1 / back, there]`.
+  """
+  size = reach.center.shape[-reach.event_ndims :].num_elements()
+  zero = tf.zeros([], log_det.dtype)
+  lowest, highest = (
+      tf.cast(size * bounds.log_constant(constant), log_det.dtype)
+      for constant in (back, there)
+  )
+  moves = reach.radius > 0
+  return (
+      tf.where(moves, tf.minimum(-lowest - log_det, zero), zero),
+      tf.where(moves, tf.maximum(highest - log_det, zero), zero),
+  )
+
+
+class Linear(LocalMap):
+  """An affine bijector, for each condition: its constants hold anywhere."""
+
+  def __init__(self, bijector, bend=None):
+    """Notes how far it is from the identity in both directions, if known."""
+    super().__init__(bijector)
+    self._bend = bend
+    self.keeps_channels = bend is not None
+
+  def _inverse(self, reach):
+    return self._change(reach, 'inverse')
+
+  def _forward(self, reach):
+    return self._change(reach, 'forward')
+
+  def _change(self, reach, direction):
+    value, log_det = evaluated(self.bijector, direction, reach)
+    zeros = tf.zeros_like(log_det)
+    slope = zeros + constant(getattr(self.bounds, direction), zeros.dtype)
+    bend = None
+    if self._bend is not None:
+      bend = zeros + constant(self._bend, zeros.dtype)
+    return Change(value, log_det, slope, zeros, zeros, bend)
