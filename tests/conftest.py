@@ -1,8 +1,10 @@
 """Settings of all tests."""
 
+import functools
 import gc
 import os
 import random
+import typing
 import zlib
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -14,6 +16,9 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 # XLA takes longer to optimise a small program than to run it.
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# To look for operations that oneDNN has takes longer than they do. Programs
+# have it: see `support/programs.py`.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import numpy as np
 import pytest
@@ -26,6 +31,9 @@ import tensorflow_probability as tfp
 # To rewrite a small graph takes longer than to run it. The example binaries,
 # in processes of their own, are tested with rewriting.
 tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+
+# Threads that look for work take it from the other process of the tests.
+tf.config.threading.set_intra_op_parallelism_threads(1)
 
 # Two devices, so that replicas can be tested in any test.
 tf.config.set_logical_device_configuration(
@@ -40,6 +48,10 @@ gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
 programs.forget_stacks()
+
+# Python 3.11 looks through the classes of a protocol whenever TensorFlow asks
+# whether a number has it.
+typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
 
 # Files whose tests start programs, and take longest.
 _SLOW = ('test_strategies', 'test_fault_injection', 'test_train_image_flow')
