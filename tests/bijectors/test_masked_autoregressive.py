@@ -129,19 +129,20 @@ def test_constants_within_a_budget(budget, size):
   network = fo.networks.MaskedConditioner(
       size, 8, 8, lipschitz=lipschitz, dtype=tf.float64
   )
+  registry.randomize(network, 3.0)
   bijector = fo.bijectors.MaskedAutoregressive(network, 8, 1.0 / slope, slope)
   forward, inverse = fo.lipschitz.lipschitz_bounds(bijector)
   assert max(forward, inverse) <= math.exp(budget) * (1 + 1e-11)
-  # In many dimensions all of it is used.
+  # In many dimensions most of it is used, as far as the kernels' norms are 1.
   if size == 6 and budget < 1:
-    assert math.log(forward) > 0.9 * budget
+    assert math.log(forward) > 0.7 * budget
 
 
 def test_the_forward_constant_is_that_of_the_worst_matrix(rng):
   """`S + N`, slopes of at least `m`, `|N| <= c`: in any order of magnitude."""
   for size in (2, 3, 5):
     bijector = layer(size, min_slope=0.5, max_slope=2.0)
-    cross = bijector.splines.cross_constant(bijector.network.lipschitz)
+    cross = bijector.splines.cross_constant(bijector.network.current_lipschitz)
     forward, inverse = fo.lipschitz.lipschitz_bounds(bijector)
     worst = np.diag(np.full(size, 0.5)) - np.diag(np.full(size - 1, cross), -1)
     # Within a factor of the norm of what is not on the extreme diagonals.

@@ -220,3 +220,24 @@ def test_a_rotation_that_is_none_is_measured(side):
     found = np.linalg.norm(matrix, ord=2)
     assert found == pytest.approx(10.0)
     assert found <= bound <= found * (1 + 1e-9)
+
+
+def test_a_dense_network_knows_its_kernels(rng):
+  """The product of their norms; no Jacobian has more."""
+  network = fo.networks.DenseConditioner(
+      3, 8, 4, lipschitz=5.0, dtype=tf.float64
+  )
+  assert network.current_lipschitz == 0.0  # the last kernel is zero
+  registry.randomize(network, 0.3)
+  product = 5.0
+  for layer in network._layers:
+    product *= np.linalg.norm(layer.effective_kernel(), ord=2)
+  current = network.current_lipschitz
+  assert current == pytest.approx(product, rel=1e-9)
+  assert current < 0.9 * network.lipschitz
+  x = tf.constant(rng.normal(size=(50, 3)))
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = network(x)
+  jacobians = tape.batch_jacobian(y, x)
+  assert np.linalg.norm(jacobians, ord=2, axis=(1, 2)).max() <= current

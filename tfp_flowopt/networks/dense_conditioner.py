@@ -147,6 +147,8 @@ class DenseConditioner(tf.Module):
   @property
   def current_lipschitz(self) -> float:
     """A constant with the kernels as they are: the product of their norms."""
+    if not self._in_features:
+      return 0.0
     norms = [layer.current_lipschitz for layer in self._layers]
     return min(self.lipschitz, self._lipschitz * math.prod(norms))
 
