@@ -16,7 +16,7 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 # XLA takes longer to optimise a small program than to run it.
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
-# To look for operations that oneDNN has takes longer than they do. Programs
+# Passes over each graph, for kernels of which small tests have little. Programs
 # have it: see `support/programs.py`.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
