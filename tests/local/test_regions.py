@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import tfp_flowopt as fo
 from tfp_flowopt.internal import linearization
 from tfp_flowopt.local import maps
+from tfp_flowopt.local import skeleton
 
 tfb = tfp.bijectors
 # Centres, pairs of each, and steps that they climb: more than 10,000 pairs.
@@ -28,6 +29,9 @@ TFP = {
         tf.constant(3.0, tf.float64), tf.constant(-1.0, tf.float64)
     ),
     'Softplus': tfb.Softplus,
+    'Softplus, from 2': lambda: tfb.Softplus(
+        low=tf.constant(2.0, tf.float64)
+    ),
     'Softsign': tfb.Softsign,
     'Tanh': tfb.Tanh,
     'Shift': lambda: tfb.Shift(tf.constant([1.0, 2.0, 3.0], tf.float64)),
@@ -51,6 +55,16 @@ def layers():
 
 
 LAYERS = {name: pair for name, *pair in layers()}
+# No constant holds everywhere, but one in each ball.
+LAYERS['AffineCoupling, infinite tails'] = (
+    lambda: fo.bijectors.AffineCoupling(
+        registry.randomize(fo.networks.DenseConditioner(
+            1, 6, 4, lipschitz=1.0, dtype=tf.float64
+        )),
+        tail_bound=math.inf,
+    ),
+    (3,),
+)
 
 
 def in_ball(x, points, radii):
@@ -205,3 +219,56 @@ def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
   found = np.sqrt(np.sum(rest**2, axis=1))
   inside &= np.isfinite(found)
   assert np.all((found <= allowed * (1 + 1e-9) + rounding)[inside])
+
+
+def test_where_no_constant_holds_everywhere_there_is_one_in_a_ball(rng):
+  make, shape = LAYERS['AffineCoupling, infinite tails']
+  bijector = make()
+  x = tf.constant(rng.normal(size=(5, *shape)))
+  assert fo.lipschitz.lipschitz_bounds(bijector) == (math.inf, math.inf)
+  ball = fo.lipschitz.Ball(x, 0.1)
+  for constant in fo.lipschitz.lipschitz_bounds(bijector, region=ball):
+    assert np.all(constant < 20.0)
+
+
+def test_matrices_do_not_feel_a_shift(rng):
+  """In float32 beside a shift of 1e6 no difference of values has digits."""
+  conv = fo.bijectors.InvertibleConv1x1(4, event_ndims=1)
+  conv.initialize(
+      left=registry.rotation(4, 0), singular_values=[0.1, 1.0, 2.0, 9.0],
+      shift=[1e6, -1e6, 3e6, 0.0],
+  )
+  forward, inverse = skeleton.matrices_of(maps.local_map(conv))
+  np.testing.assert_allclose(forward @ inverse, np.eye(4), atol=1e-5)
+  found = np.linalg.svd(inverse, compute_uv=False)
+  np.testing.assert_allclose(sorted(found), [0.1, 1.0, 2.0, 9.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize('radius', [0.0, 1e3, 1e11, 1e30])
+def test_no_constants_and_huge_balls_are_no_nan(radius, rng):
+  """Bounds are infinite where nothing is known, and exact at radius 0."""
+  x = rng.normal(size=(200, 8, 8, 1))
+  free = fo.image_flow(
+      [8, 8, 1], num_levels=2, num_steps=1, hidden_channels=4,
+      conditioner_lipschitz=math.inf, lipschitz_budget=None,
+      dtype=tf.float64, tile_sizes=(2,),
+  )
+  bounded = fo.image_flow(
+      [8, 8, 1], num_levels=2, num_steps=1, hidden_channels=4,
+      dtype=tf.float64, tile_sizes=(2,),
+  )
+  for flow in (free, bounded):
+    fo.initialize_at_optimum(flow, x)
+    at = flow.log_prob(x[:3])
+    lower, upper = fo.diagnostics.certified_log_prob(flow, x[:3], radius)
+    assert np.all(lower <= at + 1e-9) and np.all(at - 1e-9 <= upper)
+    constants = fo.lipschitz.lipschitz_bounds(
+        flow.bijector, region=fo.lipschitz.Ball(x[:3], radius)
+    )
+    everywhere = fo.lipschitz.lipschitz_bounds(flow.bijector)
+    for local, constant in zip(constants, everywhere, strict=True):
+      assert np.all(local <= constant)
+    if radius == 0:
+      np.testing.assert_allclose(lower, upper, rtol=1e-9)
+    elif flow is free:
+      assert np.all(np.isinf(lower)) and np.all(np.isinf(upper))

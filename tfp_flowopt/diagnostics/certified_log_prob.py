@@ -1,5 +1,6 @@
 """Bounds of log-densities that hold in a ball."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -82,12 +83,14 @@ class CertifiedLogProb(not_copied.NotCopied):
     gradients = tape.gradient(
         loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
-    weighed = tf.zeros_like(radius)
+    weighed, infinity = tf.zeros_like(radius), tf.constant(math.inf, x.dtype)
     for gradient, error in zip(
         gradients, [radius, *(error for _, error in errors)], strict=True
     ):
       norm = latent.norm(gradient)
-      weighed += tf.math.multiply_no_nan(norm, error)
+      # What cannot be told, of an infinite error, may be anything.
+      weight = tf.where(norm == 0, tf.zeros_like(norm), norm * error)
+      weighed += tf.where(tf.math.is_nan(weight), infinity, weight)
     distance = tf.math.multiply_no_nan(change.slope, radius)
     size = tf.sqrt(square)
     inflation = rounding.inflation(x.dtype)
@@ -99,9 +102,12 @@ class CertifiedLogProb(not_copied.NotCopied):
     down = tf.minimum(weighed + 0.5 * tf.square(distance), farthest)
     up = tf.minimum(weighed, nearest)
     log_prob = self._base.log_prob(change.value) + change.log_det
+    lower = log_prob - inflation * (down - change.low)
+    upper = log_prob + inflation * (up + change.high)
+    # Beyond the range of the type nothing was computed.
     return LogProbRange(
-        log_prob - inflation * (down - change.low),
-        log_prob + inflation * (up + change.high),
+        tf.where(tf.math.is_nan(lower), -infinity, lower),
+        tf.where(tf.math.is_nan(upper), infinity, upper),
     )
 
 

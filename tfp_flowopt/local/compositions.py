@@ -1,20 +1,26 @@
 """Bijectors made of others."""
 
+import functools
+import math
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.bijectors.multiscale import whole_images
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import maps
 from tfp_flowopt.local import skeleton
 from tfp_flowopt.optimum import flow_bijector
 
-__all__ = ['Sequence', 'sequence']
+__all__ = ['Sequence', 'Wrapped', 'sequence']
 
 tfb = tfp.bijectors
+# Balls beyond are taken for all of space: squares of numbers stay in range.
+_LARGEST = 1e12
+
+
 class Sequence(maps.LocalMap):
   """Bijectors in turn, in the order of `inverse`.
 
@@ -27,9 +33,6 @@ class Sequence(maps.LocalMap):
     self.parts = []
     for part in parts:
       self.parts += part.parts if isinstance(part, Sequence) else [part]
-    self.bounds = bounds.ISOMETRY
-    for part in self.parts:
-      self.bounds = self.bounds.then(part.bounds)
     matrices = [skeleton.matrices_of(part) for part in self.parts]
     there = [found and found[1] for found in matrices]
     back = [found and found[0] for found in matrices[::-1]]
@@ -37,6 +40,14 @@ class Sequence(maps.LocalMap):
         'forward': _runs(self.parts[::-1], back),
         'inverse': _runs(self.parts, there),
     }
+
+  def global_slope(self, direction):
+    """See `LocalMap`."""
+    return functools.reduce(
+        rounding.product,
+        (part.global_slope(direction) for part in self.parts),
+        1.0,
+    )
 
   def _inverse(self, reach):
     return self._apply(reach, self.parts, 'inverse')
@@ -53,13 +64,15 @@ class Sequence(maps.LocalMap):
       if run is not self._runs[method][index]:
         run = self._runs[method][index]
         spread = run and maps.Spread(run, [(index - 1, gain)], index - 1)
+      radius = tf.math.multiply_no_nan(gain, reach.radius)
       change = getattr(part, method)(
           reach._replace(
               center=value,
-              radius=tf.math.multiply_no_nan(gain, reach.radius),
+              radius=tf.minimum(radius, _LARGEST),
               spread=spread and spread.relative_to(gain),
           )
       )
+      change = _anywhere(change, radius > _LARGEST, part.global_slope(method))
       # Once for each part, for what its rule has rounded.
       before, gain = gain, gain * change.slope * inflation
       if spread is not None:
@@ -70,6 +83,18 @@ class Sequence(maps.LocalMap):
       value, log_det = change.value, log_det + change.log_det
       low, high = low + change.low, high + change.high
     return maps.Change(value, log_det, gain, low, high)
+
+
+def _anywhere(change, is_far, slope):
+  """A `Change`, with the global constant where a ball is very large."""
+  infinity = tf.constant(math.inf, change.slope.dtype)
+  slope = maps.constant(slope, change.slope.dtype)
+  return change._replace(
+      slope=tf.where(is_far, slope, change.slope),
+      low=tf.where(is_far, -infinity, change.low),
+      high=tf.where(is_far, infinity, change.high),
+      given_bend=tf.where(is_far, slope + 1.0, change.bend),
+  )
 
 
 def _runs(parts, matrices):
@@ -92,33 +117,51 @@ def _runs(parts, matrices):
   return result
 
 
-class _Inverted(maps.LocalMap):
+class Wrapped(maps.LocalMap):
+  """What does as another one does, with the same constants."""
+
+  def __init__(self, local):
+    """Wraps a `LocalMap`."""
+    self.local = local
+
+  def global_slope(self, direction):
+    """See `LocalMap`."""
+    return self.local.global_slope(direction)
+
+  def _inverse(self, reach):
+    return self.local.inverse(reach)
+
+  def _forward(self, reach):
+    return self.local.forward(reach)
+
+
+class _Inverted(Wrapped):
   """A bijector with its directions swapped."""
 
   def __init__(self, local):
-    self._local = local
-    self.bounds = local.bounds.inverted()
+    super().__init__(local)
     self.keeps_channels = local.keeps_channels
 
+  def global_slope(self, direction):
+    """See `LocalMap`."""
+    swapped = {'forward': 'inverse', 'inverse': 'forward'}
+    return self.local.global_slope(swapped[direction])
+
   def _inverse(self, reach):
-    return self._local.forward(reach)
+    return self.local.forward(reach)
 
   def _forward(self, reach):
-    return self._local.inverse(reach)
+    return self.local.inverse(reach)
 
 
-class _Whole(maps.LocalMap):
+class _Whole(Wrapped):
   """`WholeImages`: a bijector of vectors, of images."""
 
-  def __init__(self, bijector):
-    self._local = maps.local_map(bijector.bijector)
-    self.bounds = self._local.bounds
-
   def _inverse(self, reach):
-    return self._apply(reach, self._local.inverse)
+    return self._apply(reach, self.local.inverse)
 
   def _forward(self, reach):
-    return self._apply(reach, self._local.forward)
+    return self._apply(reach, self.local.forward)
 
   def _apply(self, reach, evaluate):
     batch = tf.shape(reach.radius)
@@ -162,7 +205,13 @@ for _cls in (
     separate_steps.SeparateSteps,
 ):
   maps.register(_cls, lambda bijector: sequence(bijector.parts))
-maps.register(whole_images.WholeImages, _Whole)
+maps.register(
+    whole_images.WholeImages, lambda b: _Whole(maps.local_map(b.bijector))
+)
+maps.register(
+    separate_steps.BijectorOfImages,
+    lambda b: Wrapped(maps.local_map(b.bijector)),
+)
 # Some make instances of private bases, `_Chain` for `Chain(...)`.
 for _public, _make in {
     tfb.Chain: lambda b: sequence(b.bijectors),

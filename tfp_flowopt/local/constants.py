@@ -41,7 +41,10 @@ class LocalBounds:
     )
 
   def _at_most(self, slope, constant):
-    return tf.minimum(slope, maps.constant(constant, slope.dtype))
+    constant = maps.constant(constant, slope.dtype)
+    # Beyond the range of the type nothing was computed.
+    known = ~tf.math.is_nan(slope)
+    return tf.where(known, tf.minimum(slope, constant), constant)
 
 
 def bounds_within(bijector, region, conditioning=None):

@@ -6,13 +6,13 @@ parameters and the transformed half can take then stand in the place of those
 for all inputs.
 """
 
+import abc
 import math
 
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.bijectors import coupling as coupling_lib
-from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import statements
 from tfp_flowopt.local import maps
@@ -20,7 +20,7 @@ from tfp_flowopt.local import maps
 __all__ = []
 
 
-class _Coupling(maps.LocalMap):
+class _Coupling(maps.Layer):
   """What all couplings share."""
 
   keeps_channels = True
@@ -98,6 +98,7 @@ class _Coupling(maps.LocalMap):
       return bijector._normalize(second, params)  # pylint: disable=protected-access
     return bijector._generate(second, params)  # pylint: disable=protected-access
 
+  @abc.abstractmethod
   def _bounds(self, reach, y, params, direction):
     """Bounds for each number of the transformed half, on the data's side.
 
@@ -106,7 +107,6 @@ class _Coupling(maps.LocalMap):
       number move it in that direction, at most, a norm; and so its log-slope,
       by parameters and by `y` itself.
     """
-    raise NotImplementedError
 
 
 class _Additive(_Coupling):
@@ -130,7 +130,7 @@ class _Affine(_Coupling):
     )
     steepest = tf.exp(peak) * (1.0 - tf.square(peak / a))
     if math.isinf(b):
-      # `phi` is the identity.
+      # `phi` is the identity: no constant holds everywhere, but one here.
       near = far = tf.ones_like(y)
       _, phi = self._range(reach, y, raw, log_scales, direction)
       second = tf.zeros_like(y)
@@ -139,12 +139,13 @@ class _Affine(_Coupling):
           v / b for v in self._range(reach, y, raw, log_scales, direction)
       )
       near, far = (1.0 + nearest) ** -2, (1.0 + reached) ** -2
-      phi = b * reached / (1.0 + reached)
+      phi = b * (1.0 - 1.0 / (1.0 + reached))
       second = (2.0 / b) * (1.0 + nearest) ** -3
     low, high = (tf.math.expm1(s) for s in log_scales)
     # `1 + (e^s - 1) phi'`, which grows with `s`, and with `phi'` for `s > 0`.
     least = 1.0 + tf.minimum(low * near, low * far)
     most = 1.0 + tf.maximum(high * near, high * far)
+    least, most = maps.widened(least, most)
     by_scale = steepest * phi
     by_shift = tf.ones_like(y)
     if direction == 'forward':
@@ -203,6 +204,7 @@ def spline_bounds(splines, y, params, moved):
       high[..., 1:, :] - low[..., :-1, :], high[..., :-1, :] - low[..., 1:, :]
   )
   largest = tf.reduce_max(differences, axis=-2)
+  least, most = maps.widened(least, most)
   num_knots = splines.num_bins - splines.num_bins // 2 - 0.75
   cross = tf.minimum(
       tf.sqrt(1.0 + num_knots * tf.square(splines.bin_width * most)),
@@ -229,7 +231,7 @@ class _Spline(_Coupling):
     return least, most, cross, *rest
 
 
-class _Autoregressive(maps.LocalMap):
+class _Autoregressive(maps.Layer):
   """`MaskedAutoregressive`, of which each number is moved by those before."""
 
   keeps_channels = True
@@ -296,17 +298,17 @@ def _additive(bijector):
   )
 
 
-def _finite(rule):
+def _certified(rule):
   """A rule for networks that have a constant; others have no local one."""
 
   def make(bijector):
-    finite = math.isfinite(bounds.lipschitz_bounds(bijector).inverse)
-    return (rule if finite else maps.Bounded)(bijector)
+    lipschitz = statements.current_lipschitz(bijector.conditioner)
+    return (rule if math.isfinite(lipschitz) else maps.Bounded)(bijector)
 
   return make
 
 
-maps.register(bijectors.AdditiveCoupling, _finite(_additive))
-maps.register(bijectors.AffineCoupling, _finite(_Affine))
-maps.register(bijectors.SplineCoupling, _finite(_Spline))
-maps.register(bijectors.MaskedAutoregressive, _finite(_Autoregressive))
+maps.register(bijectors.AdditiveCoupling, _certified(_additive))
+maps.register(bijectors.AffineCoupling, _certified(_Affine))
+maps.register(bijectors.SplineCoupling, _certified(_Spline))
+maps.register(bijectors.MaskedAutoregressive, _Autoregressive)

@@ -14,7 +14,7 @@ __all__ = ['Elementwise', 'largest_sum']
 tfb = tfp.bijectors
 
 
-class Elementwise(maps.LocalMap):
+class Elementwise(maps.Layer):
   """An increasing or decreasing curve for each number."""
 
   keeps_channels = True
@@ -36,7 +36,7 @@ class Elementwise(maps.LocalMap):
   def _change(self, reach, direction):
     value, log_det = maps.evaluated(self.bijector, direction, reach)
     low, high, distance = self.log_slopes(reach, direction)
-    least, most = tf.exp(low), tf.exp(high)
+    least, most = maps.widened(tf.exp(low), tf.exp(high))
     sign = tf.cast(self._sign(), value.dtype)
     slope = 0.5 * (least + most)
     # Nothing is linear where a ball leaves the range of the curve.
@@ -100,8 +100,9 @@ class _Smooth(Elementwise):
     )
 
   def _sign(self):
-    low = getattr(self.bijector, 'low', None)
-    return 1.0 if low is None else tf.sign(self.bijector.high - low)
+    if type(self.bijector) is not tfb.Sigmoid or self.bijector.low is None:
+      return 1.0
+    return tf.sign(self.bijector.high - self.bijector.low)
 
   def _vertex(self, direction, dtype):
     """Where slopes turn; any place for a curve that bends one way."""

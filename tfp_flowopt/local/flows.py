@@ -1,11 +1,11 @@
 """Whole flows in a ball."""
 
+import abc
 import math
 
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
-from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.local import compositions
 from tfp_flowopt.local import maps
 
@@ -22,11 +22,16 @@ class _FactorOut(maps.LocalMap):
   keeps_channels = True
 
   def __init__(self, bijector):
-    super().__init__(bijector)
+    self.bijector = bijector
     self._scaling, self._next = (
         compositions.sequence([] if part is None else [part])
         for part in (bijector.scaling, bijector.next_level)
     )
+
+  def global_slope(self, direction):
+    """See `LocalMap`."""
+    sides = self._scaling, self._next
+    return max(side.global_slope(direction) for side in sides)
 
   def _inverse(self, reach):
     travelling, factored = self.bijector.split(reach.center)
@@ -99,28 +104,29 @@ def _reshaped(x, batch, event, rank):
   return tf.ensure_shape(x, [*[None] * rank, *event])
 
 
-class _Parts(maps.LocalMap):
+class _Parts(compositions.Wrapped):
   """Parts in turn, which see what the bijector makes of a condition."""
 
   def __init__(self, bijector):
-    super().__init__(bijector)
-    self._parts = compositions.sequence(self._parts_of(bijector))
+    self.bijector = bijector
+    super().__init__(compositions.sequence(self._parts_of(bijector)))
 
   def _parts_of(self, bijector):
     return bijector.parts
 
+  @abc.abstractmethod
   def _condition(self, conditioning, batch_shape):
-    raise NotImplementedError
+    """What the parts see."""
 
   def _inverse(self, reach):
-    return self._apply(reach, self._parts.inverse)
+    return self.local.inverse(self._with_condition(reach))
 
   def _forward(self, reach):
-    return self._apply(reach, self._parts.forward)
+    return self.local.forward(self._with_condition(reach))
 
-  def _apply(self, reach, evaluate):
+  def _with_condition(self, reach):
     condition = self._condition(reach.conditioning, reach.radius.shape)
-    return evaluate(reach._replace(conditioning=condition))
+    return reach._replace(conditioning=condition)
 
 
 class _Level(_Parts):
@@ -149,22 +155,7 @@ class _ImageFlow(_Parts):
     return self.bijector.conditioning_maps(conditioning, batch_shape)
 
 
-class _OfImages(maps.LocalMap):
-  """`BijectorOfImages`: any bijector, with events that are images."""
-
-  def __init__(self, bijector):
-    self._local = maps.local_map(bijector.bijector)
-    self.bounds = self._local.bounds
-
-  def _inverse(self, reach):
-    return self._local.inverse(reach)
-
-  def _forward(self, reach):
-    return self._local.forward(reach)
-
-
 maps.register(bijectors.FactorOut, _FactorOut)
 maps.register(bijectors.FlowLevel, _Level)
 maps.register(bijectors.ImageFlow, _ImageFlow)
 maps.register(bijectors.VectorFlow, _VectorFlow)
-maps.register(separate_steps.BijectorOfImages, _OfImages)

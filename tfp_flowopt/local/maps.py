@@ -23,10 +23,12 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import sequential
 from tfp_flowopt.lipschitz import bounds
+from tfp_flowopt.lipschitz import rounding
 
 __all__ = [
     'Bounded',
     'Change',
+    'Layer',
     'Linear',
     'LocalMap',
     'Reach',
@@ -37,6 +39,7 @@ __all__ = [
     'local_map',
     'log_det_range',
     'register',
+    'widened',
 ]
 
 
@@ -128,7 +131,12 @@ class Spread(NamedTuple):
 
   def relative_to(self, gain):
     """The same with radii per unit of another."""
-    return self._replace(terms=[(first, t / gain) for first, t in self.terms])
+    # Of what is infinite nothing is known.
+    known = tf.math.is_finite(gain)
+    return self._replace(terms=[
+        (first, tf.where(known, t / gain, tf.constant(math.inf, t.dtype)))
+        for first, t in self.terms
+    ])
 
 
 class Change(NamedTuple):
@@ -168,11 +176,6 @@ class LocalMap(abc.ABC):
   # Whether channels stay channels, near the identity.
   keeps_channels = False
 
-  def __init__(self, bijector):
-    """Notes the bijector and its global constants."""
-    self.bijector = bijector
-    self.bounds = bounds.lipschitz_bounds(bijector)
-
   def inverse(self, reach):
     """The `Change` of direction `inverse` in a `Reach`."""
     return self._inverse(reach)
@@ -184,6 +187,27 @@ class LocalMap(abc.ABC):
   @abc.abstractmethod
   def _inverse(self, reach):
     """See `inverse`."""
+
+  @abc.abstractmethod
+  def _forward(self, reach):
+    """See `forward`."""
+
+  @abc.abstractmethod
+  def global_slope(self, direction):
+    """The constant of a direction for all events, a Python `float`."""
+
+
+class Layer(LocalMap):
+  """A single bijector, with its global constants."""
+
+  def __init__(self, bijector):
+    """Notes the bijector and its constants."""
+    self.bijector = bijector
+    self.bounds = bounds.lipschitz_bounds(bijector)
+
+  def global_slope(self, direction):
+    """The constant of a direction for all events, a Python `float`."""
+    return getattr(self.bounds, direction)
 
   def _forward_slope(self, reach):
     """`forward` of the centre, its constant, and its bend or `None`."""
@@ -244,13 +268,19 @@ def constant(value, dtype):
   )
 
 
+def widened(least, most):
+  """An interval of positive numbers, and what rounding may have taken of it."""
+  slack = 64.0 * rounding.properties(least.dtype).unit
+  return least * (1.0 - slack), most * (1.0 + slack)
+
+
 def linearized(value, y, factor):
   """`value`, whose gradient by `y` is `factor`, number by number."""
   linear = tf.stop_gradient(factor) * y
   return linear + tf.stop_gradient(value - linear)
 
 
-class Bounded(LocalMap):
+class Bounded(Layer):
   """A bijector of which nothing is known but its constants."""
 
   def _inverse(self, reach):
@@ -290,7 +320,7 @@ def log_det_range(reach, log_det, there, back):
   )
 
 
-class Linear(LocalMap):
+class Linear(Layer):
   """An affine bijector, for each condition: its constants hold anywhere."""
 
   def __init__(self, bijector, bend=None):

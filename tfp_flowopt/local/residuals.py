@@ -8,7 +8,7 @@ from tfp_flowopt.local import maps
 __all__ = []
 
 
-class _NearLinear(maps.LocalMap):
+class _NearLinear(maps.Layer):
   """`f(y) = factor y + g(y)`, `g` of a known constant."""
 
   keeps_channels = True

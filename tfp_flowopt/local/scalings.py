@@ -9,7 +9,7 @@ from tfp_flowopt.local import maps
 __all__ = []
 
 
-class _Radial(maps.LocalMap):
+class _Radial(maps.Layer):
   """The Jacobian of a tile is symmetric, with two eigenvalues.
 
   `r_J / r_0` across the radius and `d r_J / d r_0` along it. With `u` the
@@ -121,6 +121,7 @@ class _Radial(maps.LocalMap):
     low, high = eigenvalues[1], eigenvalues[3]
     low = tf.where(many, tf.minimum(low, eigenvalues[0]), low)
     high = tf.where(many, tf.maximum(high, eigenvalues[2]), high)
+    low, high = maps.widened(low, high)
     # The radius is a root mean square: its gradient has the norm 1 / sqrt(n).
     return low, high, rate / tf.sqrt(size)
 

@@ -46,15 +46,18 @@ def matrices_of(part):
   size = _SIZES.get(type(bijector), lambda _: None)(bijector)
   if size is None or size > _MOST_ROWS:
     return None
-  dtype, ndims = bijector.dtype, bijector.forward_min_event_ndims
-  points = tf.concat(
-      [tf.eye(size, dtype=dtype), tf.zeros([1, size], dtype)], axis=0
-  )
-  points = tf.reshape(points, [size + 1, *[1] * (ndims - 1), size])
+  ndims = bijector.forward_min_event_ndims
+  shape = [size, *[1] * (ndims - 1), size]
+  rows = tf.reshape(tf.eye(size, dtype=bijector.dtype), shape)
   found = []
   for evaluate in (base.forward_and_log_det, base.inverse_and_log_det):
-    rows = np.float64(evaluate(bijector, points)[0]).reshape([size + 1, size])
-    found.append(rows[:-1] - rows[-1])
+    # Gradients, not differences of values, which a large shift would round.
+    with tf.GradientTape() as tape:
+      x = tf.zeros_like(rows)
+      tape.watch(x)
+      y, _ = evaluate(bijector, x)
+    columns = tape.gradient(y, x, rows)
+    found.append(np.float64(columns).reshape([size, size]).T)
   return found
 
 
