@@ -15,7 +15,7 @@ tfb = tfp.bijectors
 
 
 class Elementwise(maps.Layer):
-  """An increasing or decreasing curve for each number."""
+  """An increasing curve for each number."""
 
   keeps_channels = True
 
@@ -37,21 +37,16 @@ class Elementwise(maps.Layer):
     value, log_det = maps.evaluated(self.bijector, direction, reach)
     low, high, distance = self.log_slopes(reach, direction)
     least, most = maps.widened(tf.exp(low), tf.exp(high))
-    sign = tf.cast(self._sign(), value.dtype)
-    slope = 0.5 * (least + most)
     # Nothing is linear where a ball leaves the range of the curve.
-    slope = tf.where(tf.math.is_finite(slope), slope, tf.zeros_like(slope))
-    middle = maps.linearized(value, reach.center, sign * slope)
-    bent = reach.largest(0.5 * (most - least))
-    reach.note(middle, bent * reach.radius)
+    known = tf.math.is_finite(most)
+    slope = tf.where(known, 0.5 * (least + most), tf.zeros_like(most))
+    middle = maps.linearized(value, reach.center, slope)
+    bent = reach.largest(tf.where(known, 0.5 * (most - least), most))
+    reach.note(middle, reach.grown(bent))
     change = largest_sum(reach, high - low, distance)
     return maps.Change(
         middle, log_det, reach.largest(most), -change, change
     )
-
-  def _sign(self):
-    """-1 for curves that fall."""
-    return 1.0
 
 
 def largest_sum(reach, gains, distances=None):
@@ -94,15 +89,11 @@ class _Smooth(Elementwise):
     value = getattr(self.bijector, f'{direction}_log_det_jacobian')(
         x, event_ndims=0
     )
-    # Beyond the range there is no slope to speak of.
+    # Beyond the range there is no slope to speak of; nor has TFP one for a
+    # `Sigmoid` that falls.
     return tf.where(
         tf.math.is_nan(value), tf.constant(np.inf, value.dtype), value
     )
-
-  def _sign(self):
-    if type(self.bijector) is not tfb.Sigmoid or self.bijector.low is None:
-      return 1.0
-    return tf.sign(self.bijector.high - self.bijector.low)
 
   def _vertex(self, direction, dtype):
     """Where slopes turn; any place for a curve that bends one way."""
