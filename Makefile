@@ -9,7 +9,7 @@ WORKDIR ?= demo
 # TensorFlow's start-up messages (no GPU here, and so on) are not ours.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-oldest coverage lint docs notebook install lock clean
+.PHONY: demo test test-matrix coverage lint docs notebook install lock clean
 
 # Trains on two photographs, compares with the closed-form optimum, exports.
 demo: $(INSTALLED)
@@ -20,16 +20,11 @@ demo: $(INSTALLED)
 test: lint
 	$(PYTEST) tests
 
-# The same with the oldest TensorFlow and TFP that setup.py allows, in a virtual
-# environment of its own; what is about our tools is left out.
-OLDEST := .venv-oldest
-test-oldest:
-	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/pip install --quiet -r requirements-oldest.txt
-	$(OLDEST)/bin/pip install --quiet --no-deps --no-build-isolation -e .
-	$(OLDEST)/bin/python -m pytest --numprocesses=2 --dist=worksteal tests \
-	  --ignore=tests/test_docs.py --ignore=tests/test_notebook.py \
-	  --ignore=tests/test_packaging.py
+# The same with other versions of Python, TensorFlow, TFP and NumPy, those that
+# the machine has a Python for. ROWS=oldest,nightly picks some.
+ROWS ?= oldest,python-3.12,python-3.13,nightly
+test-matrix:
+	$(PYTHON) tools/run_matrix.py --rows=$(ROWS)
 
 # The same, with the lines that no test reaches.
 coverage: $(INSTALLED)

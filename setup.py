@@ -1,13 +1,28 @@
-"""Packaging of tfp_flowopt; build and tool settings are in pyproject.toml."""
+"""Packaging of tfp_flowopt; build and tool settings are in pyproject.toml.
 
+`pip install .` needs TFP's release. `TFP_NIGHTLY=1 pip install .` builds
+`tfp-flowopt-nightly`, the same with `tfp-nightly`: both install the package
+`tensorflow_probability`, so an environment must have one of them.
+"""
+
+import os
 import pathlib
 
 import setuptools
 
 _ROOT = pathlib.Path(__file__).parent
+_NIGHTLY = os.environ.get('TFP_NIGHTLY', '0') == '1'
+
+if _NIGHTLY:
+  _NAME = 'tfp-flowopt-nightly'
+  _TFP = ['numpy', 'tfp-nightly>=0.26.0.dev0']
+else:
+  _NAME = 'tfp-flowopt'
+  # TFP 0.25 breaks on NumPy 2.4 (tfb.Pad, among others); the nightly does not.
+  _TFP = ['numpy<2.4', 'tensorflow-probability>=0.25,<0.26']
 
 setuptools.setup(
-    name='tfp-flowopt',
+    name=_NAME,
     version='0.1.0',
     description=(
         'Normalizing flows for TensorFlow Probability that start at the '
@@ -30,6 +45,8 @@ setuptools.setup(
         'Intended Audience :: Science/Research',
         'Programming Language :: Python :: 3 :: Only',
         'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Topic :: Scientific/Engineering :: Mathematics',
         'Typing :: Typed',
@@ -39,14 +56,12 @@ setuptools.setup(
     packages=setuptools.find_packages(include=['tfp_flowopt', 'tfp_flowopt.*']),
     python_requires='>=3.11',
     install_requires=[
+        *_TFP,
         'absl-py',
-        # TFP 0.25 breaks on NumPy 2.4 (tfb.Pad, among others).
-        'numpy<2.4',
-        # `make test-oldest` has the oldest of these. TFP 0.25 needs 2.18; with
+        # `make test-matrix` has the oldest of these. TFP 0.25 needs 2.18; with
         # TFP 0.24 and 2.16 all works but the circulant optimum in XLA, which
         # has no FFT of float64 there.
         'tensorflow>=2.18,<2.22',
-        'tensorflow-probability>=0.25,<0.26',
         # TFP needs Keras 2 next to TensorFlow's Keras 3.
         'tf-keras>=2.18,<2.22',
     ],
