@@ -16,6 +16,7 @@ from report import scaling
 from report import stability
 from report import tables
 from report import training
+from report import verdict
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _DOCS = _ROOT / 'docs'
@@ -30,6 +31,7 @@ SECTIONS = {
     **budget_trade.SECTIONS,
     **certified_anomaly.SECTIONS,
     **scaling.SECTIONS,
+    **verdict.SECTIONS,
 }
 
 

@@ -79,8 +79,10 @@ def _styles(names):
 def _draw_rates(path, runs):
   """Held-out bits/dim at the end against the learning rate.
 
-  Crosses at the upper edge, a row for each arm: rates at which a run was not
-  finite. What ends above the picture is drawn below the crosses.
+  The libraries beside each other, and, if there are any, variants of ours in a
+  panel of their own. Crosses at the upper edge, a row for each arm: rates at
+  which a run was not finite. What ends above the picture is drawn below the
+  crosses.
   """
   arms = {}
   for run in runs:
@@ -90,25 +92,45 @@ def _draw_rates(path, runs):
   rates = sorted({rate for c in curves.values() for rate, _, _ in c})
   lowest = min(min(v) for c in curves.values() for _, v, _ in c if v)
   top = max(run['start'] for run in runs if run['arm'].startswith('ours')) + 0.5
-  drawn, axes = _axes(8, 5)
-  for i, (name, style) in enumerate(styles.items()):
-    # No line across a rate that others have and this one has not.
-    finite, failed = dict.fromkeys(rates, math.nan), []
-    for rate, values, num_not_finite in curves[name]:
-      if num_not_finite:
-        failed.append(rate)
-      else:
-        finite[rate] = min(statistics.mean(values), top)
-    axes.plot(finite.keys(), finite.values(), marker='o', markersize=4, **style)
-    axes.plot(failed, [top + 0.12 * i] * len(failed), linestyle='none',
-              marker='x', markersize=7, color=style['color'])
-  axes.set(
-      xscale='log',
-      ylim=(lowest - 0.1, top + 0.12 * len(styles)),
-      xlabel='learning rate',
-      ylabel='held-out bits/dim (x: not finite)',
-  )
-  axes.legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
+  panels = {
+      'libraries': [
+          name for name in styles
+          if name == 'ours' or not name.startswith('ours')
+      ],
+      'variants of ours': [
+          name for name in styles if name.startswith('ours')
+      ],
+  }
+  if len(panels['variants of ours']) == 1:
+    del panels['variants of ours']
+  drawn = figure.Figure(figsize=(5.5 * len(panels), 5), layout='constrained')
+  all_axes = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+  rows = max(map(len, panels.values()))
+  for axes, (title, names) in zip(all_axes, panels.items(), strict=True):
+    for i, name in enumerate(names):
+      # No line across a rate that others have and this one has not.
+      finite, failed = dict.fromkeys(rates, math.nan), []
+      for rate, values, num_not_finite in curves[name]:
+        if num_not_finite:
+          failed.append(rate)
+        else:
+          finite[rate] = min(statistics.mean(values), top)
+      axes.plot(
+          finite.keys(), finite.values(), marker='o', markersize=4,
+          **styles[name],
+      )
+      axes.plot(failed, [top + 0.12 * i] * len(failed), linestyle='none',
+                marker='x', markersize=7, color=styles[name]['color'])
+    axes.grid(alpha=0.3)
+    axes.set(
+        xscale='log',
+        ylim=(lowest - 0.1, top + 0.12 * rows),
+        title=title,
+        xlabel='learning rate',
+    )
+    axes.legend(fontsize=8, ncols=2, loc='upper center',
+                bbox_to_anchor=(0.5, -0.14), frameon=False)
+  all_axes[0].set_ylabel('held-out bits/dim (x: not finite)')
   drawn.savefig(path, dpi=110)
 
 
@@ -141,23 +163,32 @@ def _draw_seconds(path, runs):
 
 
 def _draw_singular_values(path, runs):
-  """The smallest, median and largest local singular value over training."""
+  """From the smallest to the largest local singular value over training.
+
+  A column for each arm, a row for each kind of image.
+  """
   kinds = ('held out', 'noise')
-  drawn = figure.Figure(figsize=(10, 4.5), layout='constrained')
-  panels = drawn.subplots(1, len(kinds), sharey=True)
+  runs = sorted(runs, key=lambda run: runs_lib.order(run['arm']))
+  drawn = figure.Figure(figsize=(2.2 * len(runs), 5), layout='constrained')
+  panels = drawn.subplots(
+      len(kinds), len(runs), sharex=True, sharey=True, squeeze=False
+  )
   styles = _styles({run['arm'] for run in runs})
-  for kind, axes in zip(kinds, panels, strict=True):
-    for run in runs:
-      style = dict(styles[run['arm']])
+  for row, kind in zip(panels, kinds, strict=True):
+    for run, axes in zip(runs, row, strict=True):
+      color = styles[run['arm']]['color']
       steps, spectra = zip(*run['log_singular_values'], strict=True)
-      for i, width in enumerate((1.5, 0.8, 1.5)):
-        values = np.array([v[kind][i] for v in spectra], np.float64)
-        axes.plot(steps, values, **{**style, 'linewidth': width})
-        style['label'] = None
-    axes.set(title=f'at an image: {kind}', xlabel='step')
-    axes.grid(alpha=0.3)
-  panels[0].set_ylabel('log singular values: smallest, median, largest')
-  panels[0].legend(fontsize=8)
+      smallest, median, largest = np.array(
+          [v[kind] for v in spectra], np.float64
+      ).T
+      axes.fill_between(steps, smallest, largest, color=color, alpha=0.3)
+      axes.plot(steps, median, color=color)
+      axes.grid(alpha=0.3)
+    row[0].set_ylabel(f'at {kind} images:\nlog singular values')
+  for run, axes in zip(runs, panels[0], strict=True):
+    axes.set_title(run['arm'])
+  for axes in panels[-1]:
+    axes.set_xlabel('step')
   drawn.savefig(path, dpi=110)
 
 

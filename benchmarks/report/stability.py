@@ -85,7 +85,8 @@ def _range(values):
   return f'{values[0]:g} to {values[-1]:g} ({values[-1] / values[0]:.0f}x)'
 
 
-def _not_finite(arm):
+def not_finite(arm):
+  """How many of its runs stopped being finite."""
   bad = sum(not run['finite'] for run in arm.runs)
   return f'{bad} of {len(arm.runs)}'
 
@@ -103,7 +104,7 @@ def _error(kind):
   return lambda arm: markdown.error(arm.error(kind))
 
 
-def _certified(arm):
+def certified(arm):
   """Logarithm of the largest constant of the non-linear part."""
   parts = arm.measured('log_lipschitz')
   constants = [constant for x in parts for constant in x['nonlinear']]
@@ -111,14 +112,14 @@ def _certified(arm):
 
 
 def _of_bound(arm):
-  ratios = [max(kinds.values()) for kinds in arm.measured('of_certified')]
+  ratios = [max(kinds.values()) for kinds in arm.measured('ofcertified')]
   return markdown.value(runs_lib.largest(ratios), '.1e', '')
 
 
 _ARMS = {
     'arm': lambda arm: arm.name,
     'parameters': lambda arm: f'{arm.runs[0]["parameters"]:,}',
-    'not finite': _not_finite,
+    'not finite': not_finite,
     'above start': lambda arm: str(
         sum(map(runs_lib.is_above_start, arm.runs))
     ),
@@ -136,7 +137,7 @@ _ARMS = {
     'one grey': _error('constant'),
     'noise': _error('noise'),
     'round trip of noise images': _error('noise'),
-    'certified': _certified,
+    'certified': certified,
     'of its bound': _of_bound,
 }
 
@@ -148,9 +149,8 @@ def rates(results, *key):
   command, seeds = _command(runs)
   table = markdown.columns(
       _ARMS,
-      'arm|parameters|not finite|above start|stable rates|'
-      'within half a bit of its best|worst excursion|best held-out bits/dim|'
-      'at rate',
+      'arm|best held-out bits/dim|at rate|not finite|above start|stable rates|'
+      'within half a bit of its best|worst excursion|parameters',
       arms,
   )
   errors = markdown.columns(
@@ -173,7 +173,7 @@ def long_runs(results, *key):
   runs, arms = _of_key(results, key, 'constant')
   table = markdown.columns(
       _ARMS,
-      'arm|learning rate|not finite|held-out bits/dim at the start|at the end|'
+      'arm|at the end|learning rate|held-out bits/dim at the start|not finite|'
       'worst excursion|round trip of noise images',
       arms,
   )
