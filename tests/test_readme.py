@@ -14,7 +14,7 @@ README = pathlib.Path(__file__).parents[1] / 'README.md'
 def test_code_blocks_run_in_order(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   blocks = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
-  assert len(blocks) == 6
+  assert len(blocks) == 5
   namespace = {}
   for block in blocks:
     exec(compile(block, str(README), 'exec'), namespace)
