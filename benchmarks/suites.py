@@ -288,6 +288,18 @@ SUITES = {
             ('tfb.Glow', None, None),
         ]})],
     ),
+    'outside_certifier': Suite(
+        'constants of networks of ReLU, beside eclipse-nn',
+        [
+            Cases('outside_certifier', {
+                'width': 64, 'methods': ['ECLipsE', 'ECLipsE_Fast'],
+            }, {'num_hidden_layers': [1, 2, 4], 'trained': [0, 500]}),
+            # The programmes take minutes at this width.
+            Cases('outside_certifier', {
+                'width': 256, 'methods': ['ECLipsE_Fast'],
+            }, {'num_hidden_layers': [2], 'trained': [0, 500]}),
+        ],
+    ),
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {

@@ -12,11 +12,13 @@ import sys
 import time
 
 __all__ = [
-    'Arm', 'inference_gym', 'peak_mib', 'python_of_peers', 'serve'
+    'Arm', 'inference_gym', 'peak_mib', 'python_of_eclipse',
+    'python_of_peers', 'serve'
 ]
 
 _BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
 _PEERS = ['torch==2.13.0', 'normflows==1.7.3', 'zuko==1.6.0', 'numpy<2.4']
+_ECLIPSE = ['torch==2.13.0', 'eclipse-nn==0.1.7']
 
 
 def peak_mib():
@@ -25,16 +27,27 @@ def peak_mib():
   return int(status.split('VmHWM:')[1].split()[0]) / 1024
 
 
-def python_of_peers(path):
-  """Python of the peers' virtual environment, made if it is missing."""
-  python = pathlib.Path(path).absolute() / 'bin' / 'python'
+def _python_with(packages, path):
+  """Python of a virtual environment, made if it is missing."""
+  path = pathlib.Path(path).absolute()
+  python = path / 'bin' / 'python'
   if not python.exists():
-    print(f'Installing {_PEERS} in {path} ...', flush=True)
+    print(f'Installing {packages} in {path} ...', flush=True)
     subprocess.run([sys.executable, '-m', 'venv', path], check=True)
     subprocess.run(
-        [python, '-m', 'pip', 'install', '--quiet', *_PEERS], check=True
+        [python, '-m', 'pip', 'install', '--quiet', *packages], check=True
     )
   return python
+
+
+def python_of_peers(path):
+  """Python of the peers' virtual environment, made if it is missing."""
+  return _python_with(_PEERS, path)
+
+
+def python_of_eclipse(peers):
+  """Python of `eclipse-nn`, which brings solvers, beside the peers'."""
+  return _python_with(_ECLIPSE, f'{peers}-eclipse')
 
 
 def inference_gym(peers):

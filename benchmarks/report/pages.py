@@ -11,6 +11,7 @@ from harness import records
 
 from report import budget_trade
 from report import certified_anomaly
+from report import outside_certifier
 from report import pictures
 from report import scaling
 from report import stability
@@ -30,6 +31,7 @@ SECTIONS = {
     **tables.SECTIONS,
     **budget_trade.SECTIONS,
     **certified_anomaly.SECTIONS,
+    **outside_certifier.SECTIONS,
     **scaling.SECTIONS,
     **verdict.SECTIONS,
 }

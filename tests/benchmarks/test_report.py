@@ -12,6 +12,7 @@ from report import runs as runs_lib
 from report import stability
 from report import tables
 from report import training
+from report import verdict
 
 RATES = (16, 4, 300)
 
@@ -143,8 +144,8 @@ def test_stable_rates():
   section = stability.rates(results(runs), *RATES)
   first, second = re.findall(r'^\| ours \|.*$', section, re.MULTILINE)
   assert first == (
-      '| ours | 100 | 1 of 3 | 0 | 0.001 to 0.01 (10x) | 0.001 to 0.001 (1x) | '
-      '1.00 | 3.000 | 0.001 |'
+      '| ours | 3.000 | 0.001 | 1 of 3 | 0 | 0.001 to 0.01 (10x) | '
+      '0.001 to 0.001 (1x) | 1.00 | 100 |'
   )
   assert second.endswith('| 1.0e-05 | 2.50 | 1.2e-01 |')
   assert '| tfb.Glow | 100 | 0 of 1 | 1 | none | none |  | 5.500 |' in section
@@ -160,9 +161,9 @@ def test_long_runs_have_a_rate_each():
   section = stability.long_runs(results(runs), 16, 4, 3000)
   assert '2 seeds (fewer of tfb.Glow)' in section
   assert cells(section, 'ours') == [
-      'ours', '0.001', '0 of 2', '5.250', '2.250 (0.500)', '1.00', '1.0e-05'
+      'ours', '2.250 (0.500)', '0.001', '5.250', '0 of 2', '1.00', '1.0e-05'
   ]
-  assert cells(section, 'tfb.Glow')[3:5] == ['19.000', '4.000']
+  assert cells(section, 'tfb.Glow')[1:4:2] == ['4.000', '19.000']
 
 
 def test_a_schedule_beside_the_constant_rate():
@@ -182,6 +183,37 @@ def test_a_schedule_beside_the_constant_rate():
   assert cells(section, 'tfb.Glow') == [
       'tfb.Glow', '1 of 2', '3.500', '0.003', '4.250', '0.001', '0.750'
   ]
+
+
+def test_the_verdict_takes_the_best_arm_of_each_library():
+  suites = {
+      'stability': [
+          record(arm=arm, rate=rate, end=end, **parts)
+          for arm, end, parts in (
+              ('ours', 3.0, {'log_lipschitz': {'nonlinear': [5.0, 4.0]}}),
+              ('ours unbounded', 2.0, {}),
+              ('tfb.Glow', 4.5, {}),
+              ('normflows', 5.0, {}),
+              ('normflows exp', 4.0, {}),
+          )
+          for rate in (1e-3, 1e-2)
+      ],
+      'wall_clock': [record(arm='ours', end=2.0), record(arm='tfb.Glow')],
+      'wall_clock_fashion': [record(arm='ours', end=1.0)],
+  }
+  for name in ('wall_clock', 'wall_clock_fashion'):
+    for run in suites[name]:
+      run['values'] |= {
+          'setup_seconds': 1.0, 'held_out': [[1, 20.0, run['values']['end']]]
+      }
+  table = verdict.verdict(suites.get)
+  at_best = cells(table, '16x16 photographs, 300 steps, at the best rate')
+  assert at_best[1:] == ['3.000', '4.500', '4.000']
+  assert cells(table, 'seconds to 3.000, the best peer of ten minutes')[1:] == [
+      '21', '21', 'not run'
+  ]
+  name = 'logarithm of the certified constants of the non-linear part'
+  assert cells(table, name)[1:] == ['5.00', 'none', 'none']
 
 
 def test_arms_of_fewer_rates_are_named():
