@@ -112,7 +112,7 @@ def certified(arm):
 
 
 def _of_bound(arm):
-  ratios = [max(kinds.values()) for kinds in arm.measured('ofcertified')]
+  ratios = [max(kinds.values()) for kinds in arm.measured('of_certified')]
   return markdown.value(runs_lib.largest(ratios), '.1e', '')
 
 
