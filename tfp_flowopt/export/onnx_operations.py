@@ -1,0 +1,44 @@
+"""Operations of flows that tf2onnx does not know."""
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ['HANDLERS']
+
+
+def _upper_bound(graph, node, name, args):
+  """`UpperBound`: `tf.searchsorted` of rows, with `side='right'`.
+
+  The index of a value `[M, K]` is the number of those of the sorted row
+  `[M, B]` that are not above it.
+  """
+  del args
+  rows, values = node.input
+  (dtype,), (shape,) = node.output_dtypes, node.output_shapes
+  outputs = node.output
+  graph.remove_node(node.name)
+  axes = [
+      graph.make_const(f'{name}_axis_{i}', np.array([i], np.int64)).output[0]
+      for i in (1, 2)
+  ]
+  # [M, 1, B] and [M, K, 1].
+  expanded = [
+      graph.make_node('Unsqueeze', [tensor, axis]).output[0]
+      for tensor, axis in zip((rows, values), axes, strict=True)
+  ]
+  not_above = graph.make_node('LessOrEqual', expanded).output[0]
+  ones = graph.make_node('Cast', [not_above], attr={'to': dtype}).output[0]
+  graph.make_node(
+      'ReduceSum',
+      [ones, axes[1]],
+      attr={'keepdims': 0},
+      name=name,
+      outputs=outputs,
+      shapes=[shape],
+      dtypes=[dtype],
+  )
+
+
+# As `custom_op_handlers` of `tf2onnx.convert.from_function`.
+HANDLERS: dict[str, Any] = {'UpperBound': (_upper_bound, [])}
