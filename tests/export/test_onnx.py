@@ -131,6 +131,7 @@ def test_of_values_at_and_beyond_the_knots(runtime, tmp_path):
 
 
 def test_of_another_precision(runtime, tmp_path):
+  """Nothing is less precise in between."""
   x = table(400, 3).astype(np.float64)
   flow = fo.vector_flow(3, num_steps=2, dtype=tf.float64)
   fo.initialize_at_optimum(flow, x)

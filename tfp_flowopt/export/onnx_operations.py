@@ -1,4 +1,4 @@
-"""Operations of flows that tf2onnx does not know."""
+"""Operations of flows that tf2onnx does not know, or makes less of."""
 
 from typing import Any
 
@@ -40,5 +40,13 @@ def _upper_bound(graph, node, name, args):
   )
 
 
+def _unchanged(graph, node, name, args):
+  """The operation of the same name; tf2onnx has `Log` in float32 always."""
+  del graph, node, name, args
+
+
 # As `custom_op_handlers` of `tf2onnx.convert.from_function`.
-HANDLERS: dict[str, Any] = {'UpperBound': (_upper_bound, [])}
+HANDLERS: dict[str, Any] = {
+    'Log': (_unchanged, []),
+    'UpperBound': (_upper_bound, []),
+}
