@@ -148,6 +148,18 @@ def test_of_bijectors_of_tfp(runtime, tmp_path):
   check(runtime, flow, tmp_path / 'flow.onnx', x)
 
 
+def test_of_logarithms_near_1(runtime, tmp_path):
+  base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), 4)
+  flow = tfp.distributions.TransformedDistribution(base, tfb.Expm1())
+  x = np.array([[1e-12, -3e-7, 2e-5, 0.0], [-0.9, 0.3, 1e-3, 40.0]], np.float32)
+  fo.export.save_onnx(flow, tmp_path / 'flow.onnx')
+  got = results(runtime, tmp_path / 'flow.onnx', x=x)
+  np.testing.assert_allclose(
+      got['latents'], np.log1p(x.astype(np.float64)), rtol=1e-6
+  )
+  np.testing.assert_allclose(got['log_prob'], flow.log_prob(x), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     'coupling, operation', [('residual', 'Qr'), ('convex', 'Cholesky')]
 )

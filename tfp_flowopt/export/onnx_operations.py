@@ -40,6 +40,35 @@ def _upper_bound(graph, node, name, args):
   )
 
 
+def _log1p(graph, node, name, args):
+  """`Log1p`: `log(u) x / (u - 1)`, `u = 1 + x` rounded; `x` where `u` is 1.
+
+  (Kahan 1982) The error of `u` cancels, so small `x` keep their digits.
+  """
+  from tf2onnx import utils
+
+  del args
+  (x,), outputs = node.input, node.output
+  dtypes, shapes = node.output_dtypes, node.output_shapes
+  one = np.ones([], utils.map_onnx_to_numpy_type(dtypes[0]))
+  graph.remove_node(node.name)
+  one = graph.make_const(f'{name}_one', one).output[0]
+
+  def make(operation, *inputs):
+    return graph.make_node(operation, list(inputs)).output[0]
+
+  u = make('Add', x, one)
+  log = make('Div', make('Mul', make('Log', u), x), make('Sub', u, one))
+  graph.make_node(
+      'Where',
+      [make('Equal', u, one), x, log],
+      name=name,
+      outputs=outputs,
+      shapes=shapes,
+      dtypes=dtypes,
+  )
+
+
 def _unchanged(graph, node, name, args):
   """The operation of the same name; tf2onnx has `Log` in float32 always."""
   del graph, node, name, args
@@ -48,5 +77,6 @@ def _unchanged(graph, node, name, args):
 # As `custom_op_handlers` of `tf2onnx.convert.from_function`.
 HANDLERS: dict[str, Any] = {
     'Log': (_unchanged, []),
+    'Log1p': (_log1p, []),
     'UpperBound': (_upper_bound, []),
 }
