@@ -77,9 +77,11 @@ setuptools.setup(
         'tensorboard': ['tensorboard'],
         # Its data sets, as `tfds:NAME`.
         'tfds': ['tensorflow-datasets>=4.9.3'],
+        # ONNX files (`export.save_onnx`); 1.17 goes with TensorFlow 2.21.
+        'onnx': ['onnx', 'onnxruntime', 'tf2onnx>=1.17'],
         # What the library itself can make use of.
-        'all': ['matplotlib', 'scikit-learn', 'tensorboard',
-                'tensorflow-datasets>=4.9.3'],
+        'all': ['matplotlib', 'onnx', 'onnxruntime', 'scikit-learn',
+                'tensorboard', 'tensorflow-datasets>=4.9.3', 'tf2onnx>=1.17'],
         # scikit-learn is also the reference the optimum is tested against; the
         # documentation is built, and its notebook executed, by tests.
         'dev': ['ipykernel', 'matplotlib', 'mkdocs-jupyter', 'mkdocs-material',

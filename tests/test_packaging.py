@@ -95,7 +95,7 @@ def test_its_metadata(metadata):
       if line.startswith('Provides-Extra')
   }
   assert extras == {
-      'all', 'dev', 'examples', 'plot', 'report', 'tensorboard', 'tfds'
+      'all', 'dev', 'examples', 'onnx', 'plot', 'report', 'tensorboard', 'tfds'
   }
 
 
@@ -120,8 +120,11 @@ def test_what_an_index_shows(metadata):
 DISTRIBUTIONS = {
     'array_record': 'tensorflow-datasets',
     'matplotlib': 'matplotlib',
+    'onnx': 'onnx',
+    'onnxruntime': 'onnxruntime',
     'sklearn': 'scikit-learn',
     'tensorflow_datasets': 'tensorflow-datasets',
+    'tf2onnx': 'tf2onnx',
 }
 
 
@@ -151,7 +154,7 @@ def test_what_the_library_imports_where_it_uses_it_is_an_extra(metadata):
   assert needed <= required(metadata, 'all')
   each = [
       required(metadata, extra)
-      for extra in ('plot', 'report', 'tensorboard', 'tfds')
+      for extra in ('onnx', 'plot', 'report', 'tensorboard', 'tfds')
   ]
   assert set.union(*each) == required(metadata, 'all')
 

@@ -37,6 +37,17 @@ ENTRIES = {
             'bits': (*kinds.BITS, 0, 9),
         },
     ),
+    'export.save_onnx': kinds.Entry(
+        fo.export.save_onnx,
+        lambda: {
+            'distribution': kinds.initialized_flow(),
+            'path': '/dev/null/file',
+        },
+        {
+            'distribution': _DISTRIBUTION,
+            'path': (None, 3, '', b'bytes', 'gs://bucket', '/dev/null'),
+        },
+    ),
     'flows.dequantization_noise': kinds.Entry(
         fo.flows.dequantization_noise,
         lambda: {'shape': [2], 'seed': [0, 1]},

@@ -203,7 +203,9 @@ def _product(matrices, labels, x):
   # vector.
   products = tf.tensordot(x, matrices, [[-1], [-1]])
   labels = tf.broadcast_to(labels, base.shape_of(x)[:-1])
-  return tf.gather(products, labels, axis=-2, batch_dims=labels.shape.rank)
+  rank = labels.shape.rank
+  # Not axis -2, which is the same: tf2onnx 1.17 does not read it.
+  return tf.gather(products, labels, axis=rank, batch_dims=rank)
 
 
 @bounds.lipschitz_bounds.register

@@ -7,50 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_flowopt import lipschitz
-from tfp_flowopt.bijectors.repeated import repeated_steps
+from tfp_flowopt.export import exportable
 from tfp_flowopt.export import served_flow
 from tfp_flowopt.export import warmup_requests
-from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import new_folder
 from tfp_flowopt.internal import types
 
 __all__ = ['save']
-
-def _check(distribution, bits):
-  """Raises a `ValueError` for what cannot be exported."""
-  arguments.check_int('bits', bits, least=1, most=8)
-  flow_of.check_transformed(distribution)
-  shape = distribution.event_shape
-  if shape.rank not in (1, 3) or not shape.is_fully_defined():
-    raise ValueError(
-        'Argument `distribution` must be a TransformedDistribution of images '
-        f'[H, W, C] or of vectors [D], got {distribution}.'
-    )
-  flow_of.check_base(distribution)
-  for module in distribution.submodules:
-    # The flow may be inside a Chain or another wrapper.
-    if not getattr(module, 'initialized', True):
-      raise ValueError(
-          'Argument `distribution` is not initialised: call '
-          '`initialize_at_optimum` and train it, or load a checkpoint, first.'
-      )
-  if shape.rank == 3 and distribution.dtype != tf.float32:
-    raise ValueError(
-        'Argument `distribution` must be of type float32, as images are '
-        f'served, got {distribution.dtype.name}.'
-    )
-  for variable in distribution.variables:
-    # Counts of replicas are no weights, and to read one is a sum over all.
-    if variable.synchronization == tf.VariableSynchronization.ON_READ:
-      continue
-    if variable.dtype.is_floating and not tf.reduce_all(
-        tf.math.is_finite(variable)
-    ):
-      raise ValueError(
-          'Argument `distribution` has weights that are not finite, in '
-          f'{variable.name}.'
-      )
 
 
 def save(
@@ -123,11 +87,9 @@ def save(
     OSError: If `path` cannot be written.
   """
   arguments.check_choice('certified', certified, (False, True))
-  _check(distribution, bits)
-  # Gradients that a server takes are not with respect to weights.
-  distribution = distribution.copy(
-      bijector=repeated_steps.with_memory(distribution.bijector, 'stored')
-  )
+  arguments.check_int('bits', bits, least=1, most=8)
+  exportable.check(distribution)
+  distribution = exportable.without_recomputation(distribution)
   if distribution.event_shape.rank == 3:
     served: Any = served_flow.ServedImages(distribution, certified, int(bits))
   else:
