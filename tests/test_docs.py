@@ -47,7 +47,7 @@ def page_blocks():
 
 @pytest.fixture(scope='module', name='names')
 def _names():
-  """What the examples take for given."""
+  """What docstrings take for given."""
   images = image_data.preprocessed(64, SIZE)
   # One level and one tile: most of the time is to trace the flow.
   distribution = fo.image_flow(
@@ -76,51 +76,12 @@ def crops(size, seed=0):
   return fo.training.ImageCrops([image_data.smooth_noise(seed, 72, 96)], size)
 
 
-def training_names():
-  return {
-      'config': fo.training.TrainConfig(
-          train_steps=1,
-          batch_size=2,
-          eval_images=2,
-          init_images=200,
-          local_constants=False,
-      ),
-      'held_out_images': crops(32, 1),
-      'train_images': crops(32),
-      'workdir': 'run',
-  }
-
-
-def write_folders():
-  """Folders of images that the pages name."""
-  for folder, number, side in (
-      ('my_images', 30, 257),
-      ('pets/cat', 10, 65),
-      ('pets/dog', 10, 65),
-      ('held_out_pets/dog', 2, 65),
-  ):
-    path = pathlib.Path(folder)
-    path.mkdir(parents=True)
-    for i in range(number):
-      encoded = tf.io.encode_jpeg(image_data.smooth_noise(i, side, side))
-      (path / f'{i}.jpg').write_bytes(encoded.numpy())
-  return {}
-
-
 def vectors_on_replicas():
   dataset = tf.data.Dataset.from_tensor_slices(tf.random.normal([256, 784]))
   return {'dataset': dataset, 'strategy': tf.distribute.get_strategy()}
 
 
-def small_flow():
-  """Of which a step is traced in a moment."""
-  return {
-      'distribution': fo.image_flow([2, 2, 1], 1, 1, 2, tile_sizes=()),
-      'images': tf.random.stateless_uniform([8, 2, 2, 1], [0, 0]) - 0.5,
-  }
-
-
-# What some of them take for something else, or besides.
+# What some docstrings take for something else, or besides.
 SPECIAL = {
     'auto_correlation:AutoCorrelation': lambda: {
         'dataset': [tf.random.normal([8, 32, 32, 3])] * 3
@@ -132,10 +93,7 @@ SPECIAL = {
     'bounds:lipschitz_bounds:2': lambda: {
         'flow': fo.bijectors.ActNorm(3), 'images': tf.zeros([2, 8, 8, 3])
     },
-    'data.md': write_folders,
-    'examples.md': small_flow,
     'saved_model:save': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
-    'likelihood_optimum.md': lambda: {'event_size': SIZE * SIZE * 3},
     'linear_flow:LinearFlow': lambda: {
         'train_images': image_data.preprocessed(20, 64),
         'test_images': image_data.preprocessed(20, 64, seed=1),
@@ -144,8 +102,6 @@ SPECIAL = {
         'images': image_data.preprocessed(1, SIZE)
     },
     'models:image_flow': lambda: {'images': image_data.preprocessed(200, 32)},
-    'serving.md': lambda: {'images': crops(SIZE).draw(4, [0, 1])},
-    'training.md': training_names,
 }
 
 
@@ -153,8 +109,7 @@ SPECIAL = {
 EAGER = ('examples.md', 'training.md')
 
 
-def run(where, code, names):
-  namespace = {**names, **SPECIAL.get(where, dict)()}
+def run(where, code, namespace):
   untraced = runs.untraced() if where in EAGER else contextlib.nullcontext()
   # Pictures of a run have tests of their own.
   with runs.no_pictures(), untraced:
@@ -188,14 +143,15 @@ def test_what_runs_elsewhere_is_there_word_for_word():
 @pytest.mark.parametrize(('where', 'code'), cases(docstring_blocks()))
 def test_docstrings(where, code, names, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  run(where, code, names)
+  run(where, code, {**names, **SPECIAL.get(where, dict)()})
 
 
 @pytest.mark.filterwarnings('ignore:Even though the:UserWarning')
 @pytest.mark.parametrize(('where', 'code'), cases(page_blocks()))
-def test_pages(where, code, names, tmp_path, monkeypatch):
+def test_pages(where, code, tmp_path, monkeypatch):
+  """A page takes nothing for given: its blocks run as a reader pastes them."""
   monkeypatch.chdir(tmp_path)
-  run(where, code, names)
+  run(where, code, {})
 
 
 def test_nothing_is_left_out():
@@ -205,8 +161,13 @@ def test_nothing_is_left_out():
       for path in (ROOT / 'tfp_flowopt').rglob('*.py')
   )
   assert len(list(docstring_blocks())) == fences > 20
-  known = {where for where, _ in [*docstring_blocks(), *page_blocks()]}
-  assert set(SPECIAL) <= known
+  assert set(SPECIAL) <= {where for where, _ in docstring_blocks()}
+
+
+def test_the_site_shows_the_version():
+  site = (ROOT / 'mkdocs.yml').read_text()
+  assert f'copyright: tfp_flowopt {fo.__version__}, ' in site
+  assert f"version='{fo.__version__}'" in (ROOT / 'setup.py').read_text()
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
@@ -228,7 +189,13 @@ def test_the_site_is_built_without_a_warning(tmp_path):
   )
   assert run.returncode == 0, run.stderr
   reference = tmp_path / 'site' / 'reference'
-  for package in ('bijectors', 'data', 'training'):
-    page = (reference / package / 'index.html').read_text()
-    for name in getattr(fo, package).__all__:
-      assert f'id="tfp_flowopt.{package}.{name}"' in page, name
+  for page in (ROOT / 'docs' / 'reference').glob('*.md'):
+    if page.stem == 'index':
+      continue
+    html = (reference / page.stem / 'index.html').read_text()
+    for name in getattr(fo, page.stem).__all__:
+      # The second one if its file has the same name.
+      names = name, f'{name}.{name}'
+      assert any(
+          f'id="tfp_flowopt.{page.stem}.{n}"' in html for n in names
+      ), name

@@ -187,3 +187,17 @@ def test_temperatures_are_checked(curved):
   with pytest.raises(ValueError, match='`temperature` must be a scalar'):
     sample([0.5, 1.0])
   np.testing.assert_allclose(sample(0), graph(0.0))
+
+
+def test_in_the_scope_of_a_strategy_of_one_device(rng):
+  x = smooth(rng, 40, size=4)
+  predicted = []
+  for strategy in (
+      tf.distribute.get_strategy(),
+      # As `MirroredStrategy()` is where there is one GPU, or none.
+      tf.distribute.MirroredStrategy(['CPU:0']),
+  ):
+    with strategy.scope():
+      distribution = fo.image_flow([4, 4, 1], 1, tile_sizes=(), **SMALL)
+      predicted.append(fo.initialize_at_optimum(distribution, x))
+  np.testing.assert_allclose(predicted[1], predicted[0], rtol=1e-6)

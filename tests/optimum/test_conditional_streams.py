@@ -119,6 +119,27 @@ def test_replicas_read_parts(rng, labels):
   )
 
 
+def test_a_strategy_of_one_device(rng):
+  """As `MirroredStrategy()` is where there is one GPU, or none."""
+  x = rng.normal(size=(20, D)) + 10.0
+  strategy = tf.distribute.MirroredStrategy(['CPU:0'])
+  with strategy.scope():
+    stream = fo.AutoCorrelation('dense', D)
+
+  @tf.function
+  def read(x):
+    strategy.run(stream.update, args=(x,))
+
+  read(tf.constant(x[:12]))
+  with strategy.scope():
+    stream.update(x[12:])
+  np.testing.assert_allclose(
+      stream.optimum().log_likelihood,
+      fo.likelihood_optimum(x).log_likelihood,
+      rtol=1e-10,
+  )
+
+
 def test_what_a_condition_explains_entirely_is_singular(vectors):
   x, c = vectors
   x = np.concatenate([x, c[:, :1] - 3.0 * c[:, 1:]], axis=1)

@@ -218,6 +218,9 @@ def _moments(level, batches):
   def on_replica(x, number):
     # Batches go round the replicas.
     own = tf.distribute.get_replica_context().replica_id_in_sync_group
+    if num_replicas == 1:  # TensorFlow shares no variable within a `tf.cond`
+      accumulate(x)
+      return
     tf.cond(
         tf.equal(number % num_replicas, own),
         lambda: (accumulate(x), 0)[1],

@@ -48,6 +48,10 @@ class MomentVariables:
     if self._on_one_of_many():
       self._own.add(moments)
       return
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.strategy is self._strategy:
+      self._shared.add(moments)  # the only one, which cannot enter the scope
+      return
     with self._strategy.scope():
       self._shared.add(moments)
 
