@@ -10,9 +10,10 @@ from tfp_flowopt.data.sources.open_source import load_images
 from tfp_flowopt.data.sources.open_source import open_images
 from tfp_flowopt.data.tiles import image_tiles
 from tfp_flowopt.internal.progress import Progress
+from tfp_flowopt.internal.progress import under_way
 from tfp_flowopt.training.checkpoints import WorkdirError
 from tfp_flowopt.training.config import TrainConfig
-from tfp_flowopt.training.fitting import FitResult
+from tfp_flowopt.training.fit_result import FitResult
 from tfp_flowopt.training.fitting import fit
 from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.interruption import WorkerLostError
@@ -44,4 +45,5 @@ __all__ = [
     'load_images',
     'open_images',
     'split_columns',
+    'under_way',
 ]
