@@ -17,6 +17,7 @@ from tfp_flowopt.training.fit_result import FitResult
 from tfp_flowopt.training.fitting import fit
 from tfp_flowopt.training.interruption import TrainingInterrupted
 from tfp_flowopt.training.interruption import WorkerLostError
+from tfp_flowopt.training.restoring import restore
 from tfp_flowopt.training.rollbacks import DivergedError
 from tfp_flowopt.training.run_lock import WorkdirInUseError
 from tfp_flowopt.training.run_settings import OtherRunError
@@ -44,6 +45,7 @@ __all__ = [
     'image_tiles',
     'load_images',
     'open_images',
+    'restore',
     'split_columns',
     'under_way',
 ]
