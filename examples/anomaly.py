@@ -92,7 +92,10 @@ def main(argv):
   normal = np.array([int(c) for c in _NORMAL.value])
   is_normal = np.isin(labels, normal)
   if is_normal.all() or not is_normal.any():
-    raise SystemExit('--normal must be some of the classes, and not all.')
+    raise SystemExit(
+        '--normal must be some of the classes '
+        f'{np.unique(labels).tolist()}, and not all, got {normal.tolist()}.'
+    )
   train_images = train_images[np.isin(train_labels, normal)]
   noise = fo.flows.dequantization_noise(train_images.shape, [_SEED.value, 1])
   data = fo.flows.dequantize(train_images, bits, noise)

@@ -17,8 +17,8 @@ __all__ = [
 
 # Flags are those of the program.
 flags.disclaim_key_flags()
-# What the package says of an argument that a flag was handed on as.
-_ARGUMENT = re.compile(r'^Argument `(\w+)`')
+# What the package calls an argument that a flag was handed on as.
+_ARGUMENT = re.compile(r'(?:^Argument )?`(\w+)`')
 
 
 def run(main, parse=None):
@@ -46,8 +46,10 @@ def run(main, parse=None):
     try:
       return main(argv)
     except ValueError as e:
-      found = _ARGUMENT.match(str(e))
-      if not found or found[1] not in flags.FLAGS:
+      names = _ARGUMENT.findall(str(e))
+      if not str(e).startswith('Argument ') or not any(
+          name in flags.FLAGS for name in names
+      ):
         raise
       raise SystemExit(explained(e)) from e
 

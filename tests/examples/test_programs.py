@@ -64,6 +64,8 @@ def test_arguments_of_the_package_are_flags(start):
 
   name = 'width'
   assert start(main) == '--width must be even, got 3.'
+  name = 'shape` for `width'
+  assert start(main) == 'Argument `shape` for --width must be even, got 3.'
   # Of anything else, one wants to know where it is.
   name = 'height'
   with pytest.raises(ValueError, match='height'):
