@@ -33,6 +33,10 @@ from harness import records
 import suites
 
 
+class FlagError(ValueError):
+  """A flag is missing or wrong."""
+
+
 class Context(NamedTuple):
   """Where things are on this machine; no part of a result."""
 
@@ -44,7 +48,7 @@ class Context(NamedTuple):
   def folder(self, name):
     """A folder of data as a path; an error if the flag is missing."""
     if getattr(self, name) is None:
-      raise ValueError(f'--{name} is needed: a folder.')
+      raise FlagError(f'--{name} is needed: a folder.')
     return pathlib.Path(getattr(self, name))
 
 
@@ -95,7 +99,9 @@ def main():
   # All arms have TensorFlow's fast kernels, on every processor.
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+      description=__doc__,
+      formatter_class=argparse.RawTextHelpFormatter,
+      usage='%(prog)s --suites=NAME,NAME [flags]',
   )
   for name, text, settings in (
       ('suites', 'What to run, with commas.', {'default': ''}),
@@ -123,6 +129,10 @@ def main():
       suites.cases(name, flags.set)
     except ValueError as e:
       parser.error(f'--set: {e}')
+  for name in ('photos', 'fashion_mnist'):
+    value = getattr(flags, name)
+    if value is not None and not pathlib.Path(value).is_dir():
+      parser.error(f'--{name} must be a folder that exists, got {value!r}.')
   context = Context(*(getattr(flags, name) for name in Context._fields))
   failed = []
   # What a suite changes in TensorFlow ends with its process.
@@ -130,9 +140,12 @@ def main():
       1, multiprocessing.get_context('spawn'), max_tasks_per_child=1
   ) as pool:
     for name in names:
-      path, failures = pool.submit(
-          run_suite, name, flags.set, flags.output, context
-      ).result()
+      try:
+        path, failures = pool.submit(
+            run_suite, name, flags.set, flags.output, context
+        ).result()
+      except FlagError as e:
+        parser.error(str(e))
       failed += failures
       from report import tables
 

@@ -20,7 +20,6 @@ family (idx files).
 import json
 import pathlib
 
-from absl import app
 from absl import flags
 import anomaly_scores
 import digits
@@ -28,6 +27,7 @@ import fitting
 import idx_files
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -50,8 +50,7 @@ _TRAIN_STEPS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 32, 'Images in a batch.', lower_bound=1
 )
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of data and weights.', lower_bound=0
 )
@@ -85,8 +84,7 @@ def _draw(path, images, scores, is_normal):
 
 def main(argv):
   """Trains, scores, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   bits = 8 if _DATA.value else digits.BITS
   (train_images, train_labels), (images, labels) = (
       idx_files.load(_DATA.value) if _DATA.value else digits.load()
@@ -94,7 +92,10 @@ def main(argv):
   normal = np.array([int(c) for c in _NORMAL.value])
   is_normal = np.isin(labels, normal)
   if is_normal.all() or not is_normal.any():
-    raise SystemExit('--normal must be some of the classes, and not all.')
+    raise SystemExit(
+        '--normal must be some of the classes '
+        f'{np.unique(labels).tolist()}, and not all, got {normal.tolist()}.'
+    )
   train_images = train_images[np.isin(train_labels, normal)]
   noise = fo.flows.dequantization_noise(train_images.shape, [_SEED.value, 1])
   data = fo.flows.dequantize(train_images, bits, noise)
@@ -106,7 +107,8 @@ def main(argv):
       gaussianize_marginals=True,
       seed=_SEED.value,
   )
-  fo.initialize_at_optimum(distribution, data, bits=bits)
+  with fo.training.under_way('Initialising the flow'):
+    fo.initialize_at_optimum(distribution, data, bits=bits)
   moments = fo.AutoCorrelation('dense', [data.shape[1:].num_elements()])
   moments.update(tf.reshape(data, [len(data), -1]))
   linear = moments.linear_flow()
@@ -115,7 +117,8 @@ def main(argv):
   batches = batches.shuffle(len(train_images), _SEED.value).repeat()
   batches = batches.batch(_BATCH_SIZE.value, drop_remainder=True)
   fitting.fit(distribution, batches, _TRAIN_STEPS.value, _SEED.value, bits)
-  scores = anomaly_scores.score(distribution, linear, images, bits)
+  with fo.training.under_way(f'Scoring {len(images)} images'):
+    scores = anomaly_scores.score(distribution, linear, images, bits)
   kinds = {'all': ~is_normal}
   kinds.update((str(k), labels == k) for k in np.unique(labels[~is_normal]))
   areas = {
@@ -144,4 +147,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

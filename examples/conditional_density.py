@@ -15,11 +15,11 @@ import json
 import math
 import pathlib
 
-from absl import app
 from absl import flags
 from matplotlib import figure
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tables
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -41,8 +41,7 @@ _TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 2000, 'Steps of training, at most.', lower_bound=1
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all that is random.', lower_bound=0)
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 
 _LEVELS = (0.5, 0.9)
 
@@ -54,8 +53,7 @@ def curve_and_noise(x):
 
 def main(argv):
   """Fits, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  del argv
   if _DATA.value == 'curve':
     x = np.random.default_rng(_SEED.value).uniform(-1.0, 1.0, _ROWS.value)
     curve, noise = curve_and_noise(x)
@@ -69,7 +67,8 @@ def main(argv):
   flow = fo.vector_flow(
       1, num_steps=3, conditioning=[len(names) - 1], seed=_SEED.value
   )
-  fo.initialize_at_optimum(flow, train[:, -1:], conditioning=train[:, :-1])
+  with fo.training.under_way('Initialising the flow'):
+    fo.initialize_at_optimum(flow, train[:, -1:], conditioning=train[:, :-1])
   given = {'conditioning': test[:, :-1]}
   start = flow.log_prob(test[:, -1:], bijector_kwargs=given)
   fo.training.fit(
@@ -78,7 +77,6 @@ def main(argv):
       train[:, :-1],
       train_steps=_TRAIN_STEPS.value,
       seed=_SEED.value,
-      quiet=True,
   )
   log_prob = flow.log_prob(test[:, -1:], bijector_kwargs=given).numpy()
   # In nats of y itself, which is not standardised.
@@ -172,4 +170,4 @@ def _draw(path, names, rows, quantiles, levels, coverage):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

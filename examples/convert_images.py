@@ -1,6 +1,6 @@
 """Writes images to TFRecord files, which are read faster than many files.
 
-  python examples/convert_images.py --input=my_images --output=/tmp/records \
+  python examples/convert_images.py --data=my_images --output=/tmp/records \
       --image_size=256
 
 Start an interrupted conversion again, and it resumes where it stopped.
@@ -8,14 +8,14 @@ Start an interrupted conversion again, and it resumes where it stopped.
 
 import os
 
-from absl import app
 from absl import flags
 import onednn  # noqa: F401
+import programs
 
 import tfp_flowopt as fo
 
-_INPUT = flags.DEFINE_string(
-    'input',
+_DATA = flags.DEFINE_string(
+    'data',
     None,
     'A folder of images (PNG, JPEG, ...), a .npy file of uint8 images, an idx '
     'file (MNIST), or TFRecord files (a name or a pattern with *).',
@@ -47,21 +47,15 @@ _JPEG_QUALITY = flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=100,
 )
-_BAD_IMAGES = flags.DEFINE_enum(
-    'bad_images',
-    'strict',
-    ['strict', 'skip'],
-    'Whether a bad image stops the conversion.',
-)
+_BAD_IMAGES = programs.define_bad_images()
 
 
 def main(argv):
   """Converts and counts."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   try:
     written, left_out, bad = fo.training.convert_images(
-        _INPUT.value,
+        _DATA.value,
         _OUTPUT.value,
         _IMAGE_SIZE.value,
         _NUM_SHARDS.value,
@@ -71,12 +65,11 @@ def main(argv):
         _NUM_WORKERS.value,
     )
   except ValueError as e:
-    hint = '\n(--bad_images=skip passes over bad images)'
-    raise SystemExit(f'{e}{hint if "Bad image" in str(e) else ""}') from e
+    raise SystemExit(programs.explained(e)) from e
   if bad:
     print(f'{len(bad)} bad images:', *bad, sep='\n  ')
   print(f'{written} images in {_OUTPUT.value}, {left_out} left out.')
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

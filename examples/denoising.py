@@ -16,19 +16,18 @@ Beside them is the Wiener filter of all second moments of the crops.
 import json
 import pathlib
 
-from absl import app
 from absl import flags
 import fitting
 import numpy as np
 import onednn  # noqa: F401
 import photographs
+import programs
 import restoration
 import tensorflow as tf
 
 import tfp_flowopt as fo
 
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _NOISE = flags.DEFINE_float(
     'noise', 0.05, 'Standard deviation, as a part of the range.', 1e-3, 1.0
 )
@@ -79,8 +78,7 @@ def _draw(path, rows):
 
 def main(argv):
   """Trains, restores, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   seed, noise = _SEED.value, _NOISE.value
   left, right = fo.training.split_columns(photographs.load_photographs())
   train_crops, held_out = (
@@ -101,7 +99,8 @@ def main(argv):
         seed=seed,
         **kwargs,
     )
-    fo.initialize_at_optimum(result, data)
+    with fo.training.under_way('Initialising the prior'):
+      fo.initialize_at_optimum(result, data)
     return result
 
   prior = make_prior()
@@ -173,4 +172,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

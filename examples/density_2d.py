@@ -17,11 +17,11 @@ import pathlib
 import sys
 import time
 
-from absl import app
 from absl import flags
 from matplotlib import figure
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -33,8 +33,7 @@ from harness import plane
 _TARGETS = {
     name.replace(' ', '_').lower(): name for name in plane.TARGETS
 }
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _DATASETS = flags.DEFINE_multi_enum(
     'dataset',
     [name for name in _TARGETS if name != 'two_moons'],
@@ -56,8 +55,8 @@ _TRAIN_STEPS = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 512, 'Points in a batch.', lower_bound=1
 )
-_NUM_BLOCKS = flags.DEFINE_integer(
-    'num_blocks', 6, 'Steps of the flow.', lower_bound=1
+_NUM_STEPS = flags.DEFINE_integer(
+    'num_steps', 6, 'Steps of the flow.', lower_bound=1
 )
 _HIDDEN = flags.DEFINE_integer(
     'hidden', 48, 'Width of the networks, even.', lower_bound=2
@@ -74,6 +73,8 @@ _GRID = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of data and weights.', lower_bound=0
 )
+
+programs.check_even(_HIDDEN)
 
 # Half the side of the square that the integral is over, and of the picture.
 _EXTENT, _SHOWN, _CELLS = 8.0, 4.5, 240
@@ -117,7 +118,7 @@ def fit(name, model):
   x = target.sample(_NUM_TRAIN.value, rngs[0]).astype(np.float32)
   flow = fo.vector_flow(
       2,
-      num_steps=_NUM_BLOCKS.value,
+      num_steps=_NUM_STEPS.value,
       hidden_units=_HIDDEN.value,
       coupling=model,
       num_bins=_NUM_BINS.value,
@@ -126,7 +127,8 @@ def fit(name, model):
   log_prob = tf.function(
       flow.log_prob, input_signature=[tf.TensorSpec([None, 2])]
   )
-  fo.initialize_at_optimum(flow, x)
+  with fo.training.under_way('Initialising the flow'):
+    fo.initialize_at_optimum(flow, x)
   start, _ = distance(target, log_prob, rngs[1])
   began = time.monotonic()
   fo.training.fit(
@@ -136,7 +138,6 @@ def fit(name, model):
       batch_size=_BATCH_SIZE.value,
       learning_rate=_LEARNING_RATE.value,
       seed=_SEED.value,
-      quiet=True,
   )
   seconds = time.monotonic() - began
   trained, error = distance(target, log_prob, rngs[2])
@@ -182,8 +183,7 @@ def draw(columns, path):
 
 def main(argv):
   """Trains all models on all data sets."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   results, columns = [], []
   print(
       f'{"data":<16}{"model":<10}{"entropy":>8}{"start":>8}{"trained":>9}'
@@ -220,4 +220,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

@@ -53,7 +53,8 @@ def fit(distribution, batches, num_steps, seed, bits=8):
   batch_size = batches.element_spec.shape[0]
   bar = fo.training.Progress(num_steps, batch_size or 1)
   for number, batch in enumerate(batches.take(num_steps)):
-    loss = step(batch, tf.constant(number))
-    if number % 10 == 9 or number + 1 == num_steps:
+    with fo.training.under_way('Taking the first step', quiet=number > 0):
+      loss = step(batch, tf.constant(number))
+    if number % 10 == 0 or number + 1 == num_steps:
       bar.update(number + 1, bits_per_dim=float(loss))
   bar.close()

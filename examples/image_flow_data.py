@@ -1,17 +1,27 @@
 """The images that train_image_flow.py trains on and holds out."""
 
+import atexit
+import contextlib
+import functools
 import pathlib
+import shutil
+import tempfile
 
 from absl import flags
 import onednn  # noqa: F401
 import photographs
+import programs
 
 import tfp_flowopt as fo
 from tfp_flowopt.diagnostics import mean_error
+from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.training import checkpoints
 
-__all__ = ['load']
+__all__ = ['keep_scans', 'load']
 
 FLAGS = flags.FLAGS
+# Beside a run: what was found by decoding all images.
+_SCANS = {'data': 'scan.json', 'held_out': 'scan_held_out.json'}
 # Fewer images than these are not held out, but parts of them.
 _FEW = 10
 
@@ -31,11 +41,11 @@ def load(say):
   try:
     if FLAGS.data is None:
       return _crops(photographs.load_photographs(), say)
-    train = _dataset(FLAGS.data, FLAGS.flip, FLAGS.labels)
+    train = _dataset('data', FLAGS.flip, FLAGS.labels)
     _tell_bad(train, FLAGS.data, say)
     if FLAGS.held_out is not None:
       held_out = _dataset(
-          FLAGS.held_out,
+          'held_out',
           False,
           FLAGS.held_out_labels or FLAGS.labels,
           # A class may be missing there, and the others keep their numbers.
@@ -56,7 +66,7 @@ def load(say):
           'every tenth: give others as --held_out.'
       )
     # The files are known by now. What is held out is not mirrored.
-    _, held_out = _dataset(FLAGS.data, False, FLAGS.labels).split()
+    _, held_out = _dataset('data', False, FLAGS.labels).split()
     items = 'squares' if FLAGS.crop == 'tile' else 'images'
     say(f'{len(held_out)} of {len(train)} {items} are held out, every tenth.')
     _warn_of_few(held_out.num_independent, say)
@@ -64,7 +74,7 @@ def load(say):
   except ImportError as e:  # of tfds:NAME
     raise SystemExit(str(e)) from e
   except ValueError as e:
-    raise SystemExit(f'{e}\n(--bad_images=skip leaves bad images out)') from e
+    raise SystemExit(programs.explained(e)) from e
 
 
 def _warn_of_few(number, say):
@@ -78,14 +88,43 @@ def _warn_of_few(number, say):
     )
 
 
-def _dataset(path, flip, labels, class_names=None):
+@functools.cache
+def _scans(workdir):
+  """Folder of the scans of this process, those of the run to begin with.
+
+  Not the directory of the run: modes that look at one do not write there, and
+  none is made before the data are known to be good.
+  """
+  folder = pathlib.Path(tempfile.mkdtemp(prefix='tfp_flowopt_'))
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  for name in _SCANS.values():
+    with contextlib.suppress(OSError):
+      shutil.copy(pathlib.Path(workdir) / name, folder)
+  return folder
+
+
+def keep_scans(workdir):
+  """Keeps what is known of the images, so that none is decoded again."""
+  for path in _scans(FLAGS.workdir).iterdir():
+    kept = workdir / path.name
+    if not kept.exists() or kept.read_bytes() != path.read_bytes():
+      with (
+          checkpoints.writing(workdir),
+          atomic_files.atomic_path(kept) as temporary,
+      ):
+        shutil.copy(path, temporary)
+
+
+def _dataset(flag, flip, labels, class_names=None):
+  """The images that a flag names."""
   return fo.training.ImageDataset(
-      path,
+      FLAGS[flag].value,
       FLAGS.image_size,
       crop=FLAGS.crop,
       flip=flip,
       channels=int(FLAGS.channels),
       bad_images=FLAGS.bad_images,
+      cache=_scans(FLAGS.workdir) / _SCANS[flag],
       labels=labels,
       class_names=class_names,
   )

@@ -8,6 +8,7 @@ import pathlib
 from absl import flags
 import config_flags
 import onednn  # noqa: F401
+import programs
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import atomic_files
@@ -102,13 +103,7 @@ _LABELS = flags.DEFINE_string(
 _HELD_OUT_LABELS = flags.DEFINE_string(
     'held_out_labels', None, 'Labels of --held_out, if --labels is a file.'
 )
-flags.DEFINE_enum(
-    'bad_images',
-    'strict',
-    ['strict', 'skip'],
-    'What to do with a file that is no image or too small: strict stops with '
-    'its name, skip leaves it out and lists it.',
-)
+programs.define_bad_images()
 _IMAGE_SIZE = flags.DEFINE_integer(
     'image_size', 32, 'Side of the images, in pixels.', lower_bound=2
 )

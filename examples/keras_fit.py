@@ -15,19 +15,18 @@ import json
 import pathlib
 import tempfile
 
-from absl import app
 from absl import flags
 import digits
 import keras_model
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tf_keras
 
 import tfp_flowopt as fo
 
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _CONDITIONAL = flags.DEFINE_bool(
     'conditional', False, 'Whether to condition the flow on the digit.'
 )
@@ -98,8 +97,7 @@ def _draw(path, distribution, conditional, data, seed):
 
 def main(argv):
   """Trains, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   seed = _SEED.value
   tf_keras.utils.set_random_seed(seed)
   train, held_out = digits.load()
@@ -124,15 +122,16 @@ def main(argv):
       for (images, labels), own_seed in ((train, seed), (held_out, None))
   ]
   # Several draws of noise: the digits are few.
-  predicted = fo.initialize_at_optimum(
-      distribution,
-      datasets[0].repeat(_INITIAL_DRAWS).map(
-          lambda inputs, _: (inputs['images'], inputs['conditioning'])
-          if _CONDITIONAL.value
-          else inputs['images']
-      ),
-      bits=digits.BITS,
-  )
+  with fo.training.under_way('Initialising the flow'):
+    predicted = fo.initialize_at_optimum(
+        distribution,
+        datasets[0].repeat(_INITIAL_DRAWS).map(
+            lambda inputs, _: (inputs['images'], inputs['conditioning'])
+            if _CONDITIONAL.value
+            else inputs['images']
+        ),
+        bits=digits.BITS,
+    )
   model = keras_model.FlowModel(distribution, digits.BITS)
   optimizer = tf_keras.optimizers.Adam(_LEARNING_RATE.value, clipnorm=1.0)
   # Else the step would be traced twice.
@@ -141,8 +140,12 @@ def main(argv):
       optimizer,
       loss=lambda _, bits_per_dim: bits_per_dim,
   )
-  start = model.evaluate(datasets[1], verbose=0)
-  with tempfile.TemporaryDirectory() as folder:
+  with fo.training.under_way('Evaluating the flow'):
+    start = model.evaluate(datasets[1], verbose=0)
+  with (
+      tempfile.TemporaryDirectory() as folder,
+      fo.training.under_way(f'Training for {_EPOCHS.value} epochs at most'),
+  ):
     best = pathlib.Path(folder) / keras_model.WEIGHTS_FILE
     history = model.fit(
         datasets[0],
@@ -181,4 +184,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

@@ -17,11 +17,11 @@ import json
 import math
 import pathlib
 
-from absl import app
 from absl import flags
 import numpy as np
 import onednn  # noqa: F401
 import photographs
+import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
@@ -35,14 +35,12 @@ _DATA = flags.DEFINE_string(
 _IMAGE_KEY = flags.DEFINE_string(
     'image_key', 'image/encoded', 'Feature of an encoded image in a TFRecord.'
 )
-_BAD = flags.DEFINE_enum(
-    'bad', 'strict', ['strict', 'skip'], 'Whether a bad image stops the run.'
-)
+_BAD_IMAGES = programs.define_bad_images()
 _TILE_SIZE = flags.DEFINE_integer(
     'tile_size', 64, 'Side of the squares, in pixels.', lower_bound=1
 )
-_TILES = flags.DEFINE_enum(
-    'tiles',
+_CROP = flags.DEFINE_enum(
+    'crop',
     'tile',
     ['tile', 'random', 'center'],
     'Squares side by side, --crops random ones, or one in the centre.',
@@ -65,7 +63,9 @@ _STANDARD_ERRORS = flags.DEFINE_bool(
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'Folder for optimum.json, spectrum.png and price.png.'
 )
-_CROP_SEED = flags.DEFINE_integer('crop_seed', 0, 'Seed of random squares.')
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of random squares.', lower_bound=0
+)
 
 flags.register_validator(
     _BLOCK_SIZES,
@@ -80,7 +80,10 @@ _BATCH = 2**20
 def _source():
   if _DATA.value is not None:
     return fo.training.ImageSource(
-        _DATA.value, _TILE_SIZE.value, _BAD.value == 'skip', _IMAGE_KEY.value
+        _DATA.value,
+        _TILE_SIZE.value,
+        _BAD_IMAGES.value == 'skip',
+        _IMAGE_KEY.value,
     )
   return [
       image
@@ -104,9 +107,9 @@ def _tiles(source, title):
     tiles = fo.training.image_tiles(
         image,
         _TILE_SIZE.value,
-        _TILES.value,
+        _CROP.value,
         _CROPS.value,
-        [_CROP_SEED.value, i],
+        [_SEED.value, i],
     )
     count += len(tiles)
     for tile in tiles:
@@ -225,15 +228,13 @@ def _sampling_bias(name, stream, pool):
 
 def main(argv):
   """Accumulates, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   noise_variance = 4.0 ** -_BITS.value / 12.0
   try:
     source = _source()
     streams = _accumulate(source, noise_variance)
   except ValueError as e:
-    hint = '\n(--bad=skip passes over bad images)'
-    raise SystemExit(f'{e}{hint if "Bad image" in str(e) else ""}') from e
+    raise SystemExit(programs.explained(e)) from e
   bad = getattr(source, 'bad', [])
   if bad:
     print(f'{len(bad)} bad images skipped:', *bad, sep='\n  ')
@@ -242,7 +243,8 @@ def main(argv):
       for name, stream in streams.items()
   }
   streams = {n: s for n, s in streams.items() if options[n] is not None}
-  optima = {n: s.optimum(**options[n]) for n, s in streams.items()}
+  with fo.training.under_way('Looking for the optima'):
+    optima = {n: s.optimum(**options[n]) for n, s in streams.items()}
   errors = (
       _evaluate(source, streams, options, noise_variance)
       if _STANDARD_ERRORS.value
@@ -299,7 +301,8 @@ def main(argv):
         + ',\nor more where the tiles of an image resemble each other.'
     )
   if _OUTPUT.value:
-    _write(pathlib.Path(_OUTPUT.value), results, optima, size, in_bits)
+    with fo.training.under_way('Writing pictures'):
+      _write(pathlib.Path(_OUTPUT.value), results, optima, size, in_bits)
 
 
 def _write(folder, results, optima, size, in_bits):
@@ -343,4 +346,4 @@ def _write(folder, results, optima, size, in_bits):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

@@ -26,12 +26,12 @@ The sampler is exact all the same, it is only the speed that depends on the map.
 
 import time
 
-from absl import app
 from absl import flags
 import funnel_picture
 import latent_maps
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tensorflow_probability as tfp
 import variational
@@ -41,9 +41,6 @@ import tfp_flowopt as fo
 tfb = tfp.bijectors
 tfd = tfp.distributions
 
-_PICTURE = flags.DEFINE_string(
-    'picture', None, 'PNG file to write, if any; needs matplotlib.'
-)
 _NUM_CHAINS = flags.DEFINE_integer(
     'num_chains', 16, 'Number of chains.', lower_bound=2
 )
@@ -164,10 +161,11 @@ def sample_chains(bijector, start):
   state, results, seconds = start, kernel.bootstrap_results(start), []
   for i in range(2):
     started = time.monotonic()
-    states, traced, results = run(
-        state, results, tf.constant([variational.SEED.value, 3 + i])
-    )
-    states.numpy()
+    with fo.training.under_way('Sampling' if i else 'Compiling, warming up'):
+      states, traced, results = run(
+          state, results, tf.constant([variational.SEED.value, 3 + i])
+      )
+      states.numpy()
     seconds.append(time.monotonic() - started)
     state = states[-1]
   return {
@@ -248,14 +246,15 @@ def curvatures(bijector, x):
       gradient = inner.gradient(value, z)
     return outer.batch_jacobian(gradient, z)
 
-  eigenvalues = np.linalg.eigvalsh(hessians().numpy().astype(np.float64))
+  with fo.training.under_way('Measuring curvatures'):
+    matrices = hessians()
+  eigenvalues = np.linalg.eigvalsh(matrices.numpy().astype(np.float64))
   return np.abs(eigenvalues).max(axis=-1)
 
 
 def main(argv):
   """Samples with each preconditioner."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   # TFP traces each fit anew, and casts what an FFT returns.
   tf.get_logger().setLevel('ERROR')
   rng = np.random.default_rng(variational.SEED.value)
@@ -306,10 +305,10 @@ def main(argv):
         f'{constants["to_latents"]:.3g} to latents'
     )
   variational.write_results(results)
-  if _PICTURE.value:
+  if variational.PICTURE.value:
     names = [result['preconditioner'] for result in results]
-    funnel_picture.plot_chains(_PICTURE.value, exact, names, runs)
+    funnel_picture.plot_chains(variational.PICTURE.value, exact, names, runs)
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

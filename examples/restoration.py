@@ -6,6 +6,8 @@ from scipy import optimize
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+import tfp_flowopt as fo
+
 __all__ = [
     'make_model',
     'make_objective',
@@ -79,13 +81,14 @@ def most_probable(objective, flow, observed, num_steps):
     value, gradient = objective(z)
     return float(value), np.ravel(gradient).astype(np.float64)
 
-  found = optimize.minimize(
-      of_vector,
-      np.ravel(start).astype(np.float64),
-      jac=True,
-      method='L-BFGS-B',
-      options={'maxiter': num_steps, 'ftol': 1e-12},
-  )
+  with fo.training.under_way('Looking for the most probable images'):
+    found = optimize.minimize(
+        of_vector,
+        np.ravel(start).astype(np.float64),
+        jac=True,
+        method='L-BFGS-B',
+        options={'maxiter': num_steps, 'ftol': 1e-12},
+    )
   z = tf.constant(np.reshape(found.x, start.shape), start.dtype)
   return flow.forward(tf.identity(z)), z
 
@@ -129,7 +132,8 @@ def posterior_mean(posterior, flow, z, num_samples, seed):
         seed=tf.constant([seed, 7]),
     )
 
-  images, accepted = sample()
+  with fo.training.under_way(f'{num_samples} samples of each chain'):
+    images, accepted = sample()
   return (
       tf.reduce_mean(images, 0),
       tf.math.reduce_std(images, 0),

@@ -18,11 +18,11 @@ import math
 import pathlib
 import time
 
-from absl import app
 from absl import flags
 from matplotlib import figure
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tensorflow_probability as tfp
 import two_moons
@@ -31,8 +31,7 @@ import tfp_flowopt as fo
 
 tfb = tfp.bijectors
 
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _SIMULATIONS = flags.DEFINE_integer(
     'simulations', 10000, 'Number of pairs to learn from.', lower_bound=100
 )
@@ -48,6 +47,8 @@ _HIDDEN = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of data and weights.', lower_bound=0
 )
+
+programs.check_even(_HIDDEN)
 
 # What is drawn of each posterior.
 _NUM_DRAWS = 2000
@@ -82,10 +83,7 @@ def _draw(path, posteriors):
 
 def main(argv):
   """Simulates, trains, and compares draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  if _HIDDEN.value % 2:
-    raise app.UsageError('--hidden must be even.')
+  del argv
   rng = np.random.default_rng(_SEED.value)
   theta = rng.uniform(-1.0, 1.0, [_SIMULATIONS.value, 2])
   x = two_moons.simulate(theta, rng).astype(np.float32)
@@ -100,7 +98,8 @@ def main(argv):
       support=tfb.Sigmoid(-1.0, 1.0),
       seed=_SEED.value,
   )
-  predicted = fo.initialize_at_optimum(distribution, theta, conditioning=x)
+  with fo.training.under_way('Initialising the flow'):
+    predicted = fo.initialize_at_optimum(distribution, theta, conditioning=x)
   print(f'At the closed-form optimum: {predicted:.3f} nats.')
   result = fo.training.fit(
       distribution,
@@ -153,4 +152,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

@@ -19,10 +19,10 @@ surrogates.
 
 import time
 
-from absl import app
 from absl import flags
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tensorflow_probability as tfp
 import variational
@@ -31,9 +31,6 @@ import tfp_flowopt as fo
 
 tfd = tfp.distributions
 
-_PICTURE = flags.DEFINE_string(
-    'picture', None, 'PNG file to write, if any; needs matplotlib.'
-)
 _NUM_SAMPLES = flags.DEFINE_integer(
     'num_samples', 200000, 'Draws for each ELBO.', lower_bound=2
 )
@@ -216,8 +213,7 @@ def plot_draws(path, exact, surrogates):
 
 def main(argv):
   """Fits, evaluates and draws all surrogates."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   # TFP traces each fit anew.
   tf.get_logger().setLevel('ERROR')
   posterior, exact = make_posterior(), Quadrature()
@@ -266,10 +262,10 @@ def main(argv):
       'posterior': exact.moments,
       'surrogates': results,
   })
-  if _PICTURE.value:
+  if variational.PICTURE.value:
     rng = np.random.default_rng(variational.SEED.value)
     _, tau, effects = exact.sample(_SHOWN, rng)
-    plot_draws(_PICTURE.value, (np.log(tau), effects[:, 0]), panels)
+    plot_draws(variational.PICTURE.value, (np.log(tau), effects[:, 0]), panels)
 
 
 def _two(values, name):
@@ -278,4 +274,4 @@ def _two(values, name):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

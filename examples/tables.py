@@ -37,8 +37,8 @@ def read(name):
     rows = np.loadtxt(body.splitlines(), delimiter=',', ndmin=2)
   except (OSError, ValueError) as e:
     raise SystemExit(
-        f'{name} is none of {", ".join(NAMES)}, and no CSV file of numbers '
-        f'below a line of names: {e}'
+        f'--data={name} is none of {", ".join(NAMES)}, and no CSV file of '
+        f'numbers below a line of names: {e}'
     ) from e
   return [column.strip() for column in header.split(',')], rows
 

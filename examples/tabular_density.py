@@ -14,11 +14,11 @@ first ten columns of `breast_cancer`); `--data` takes a CSV file, too.
 import json
 import pathlib
 
-from absl import app
 from absl import flags
 from matplotlib import figure
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tables
 
 import tfp_flowopt as fo
@@ -42,8 +42,7 @@ _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 1e-3, "Adam's.", lower_bound=0.0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all that is random.', lower_bound=0)
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 
 # Columns of the picture, and rows that are drawn of each kind.
 _SHOWN, _DOTS = 4, 400
@@ -51,8 +50,7 @@ _SHOWN, _DOTS = 4, 400
 
 def main(argv):
   """Fits, prints and draws."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  del argv
   names, rows = tables.read(_DATA.value)
   names, rows = names[: _COLUMNS.value], rows[:, : _COLUMNS.value]
   train, test, mean, scale = tables.split_and_standardize(
@@ -86,7 +84,6 @@ def main(argv):
       train_steps=_TRAIN_STEPS.value,
       learning_rate=_LEARNING_RATE.value,
       seed=_SEED.value,
-      quiet=True,
   )
   note('flow', flow.log_prob(test))
   if _PICTURE.value:
@@ -145,4 +142,4 @@ def _limits(values):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

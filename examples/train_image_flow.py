@@ -11,7 +11,6 @@ stopped; its flags are kept in its directory.
 import math
 import pathlib
 
-from absl import app
 from absl import flags
 from absl import logging
 import config_flags
@@ -20,11 +19,13 @@ import image_flow_flags
 import image_flow_pictures
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import replicas
+from tfp_flowopt.training import restoring
 
 FLAGS = flags.FLAGS
 # `--help` shows the flags of this module and its key flags.
@@ -59,14 +60,7 @@ def _make_trainer(strategy, train_images, held_out_images):
   config = fo.training.TrainConfig(**given)
   classes = train_images.class_names if FLAGS.labels is not None else None
   with strategy.scope():
-    distribution = fo.image_flow(
-        train_images.event_shape,
-        lipschitz_budget=FLAGS.lipschitz_budget or None,
-        conditioning=classes and len(classes),
-        compute_dtype=FLAGS.compute_dtype,
-        seed=FLAGS.seed,
-        **config_flags.settings(image_flow_flags.MODEL),
-    )
+    distribution = _make_flow(train_images.event_shape, classes)
     trainer = fo.training.Trainer(
         distribution,
         train_images,
@@ -78,15 +72,33 @@ def _make_trainer(strategy, train_images, held_out_images):
   return distribution, trainer
 
 
+def _make_flow(event_shape, classes):
+  return fo.image_flow(
+      event_shape,
+      lipschitz_budget=FLAGS.lipschitz_budget or None,
+      conditioning=classes and len(classes),
+      compute_dtype=FLAGS.compute_dtype,
+      seed=FLAGS.seed,
+      **config_flags.settings(image_flow_flags.MODEL),
+  )
+
+
 def _train(distribution, trainer, say):
   """Trains, exports, and says what came of it."""
   workdir = pathlib.Path(FLAGS.workdir)
+  complete = trainer.results is not None
   # Of all that is written, `config.json` and the export included.
   with trainer.lock():
     if trainer.is_chief:
       # Again: the trainer has accepted what may have changed.
       image_flow_flags.save(workdir)
-    if trainer.step:
+      image_flow_data.keep_scans(workdir)
+    if complete:
+      say(
+          f'The run in {workdir} is complete, {trainer.step} steps. Delete '
+          'summary.json to have its report and pictures made again.'
+      )
+    elif trainer.step:
       say(f'Resumed at step {trainer.step}.')
     else:
       say(f'Initialised at the optimum: {_at_start(trainer.start)}.')
@@ -96,7 +108,8 @@ def _train(distribution, trainer, say):
       model_path = workdir / 'saved_model' / str(summary['steps'])
       _export(distribution, model_path)
       _print_results(summary, workdir, model_path)
-      _print_constants(distribution.bijector)
+      if not complete:
+        _print_constants(distribution.bijector)
 
 
 def _at_start(values):
@@ -111,31 +124,70 @@ def _at_start(values):
 
 def _export(distribution, path):
   if not path.exists():
-    print('Writing the SavedModel ...', flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fo.export.save(distribution, path, bits=FLAGS.bits)
+    with fo.training.under_way('Writing the SavedModel'):
+      fo.export.save(distribution, path, bits=FLAGS.bits)
+
+
+def _output(name):
+  return pathlib.Path(FLAGS.output or pathlib.Path(FLAGS.workdir) / name)
+
+
+def _classes(workdir):
+  """Names of the classes of a run, without its data."""
+  if FLAGS.labels is None:
+    return None
+  settings = restoring.settings_of_run(workdir)
+  if settings is None:
+    raise SystemExit(
+        f'{workdir / "start.json"}, which names the classes, is lost. '
+        '--mode=train writes it again.'
+    )
+  return settings['held_out_images.class_names']
+
+
+def _without_data(strategy, workdir):
+  """The modes that need the weights of a run and nothing else."""
+  classes = _classes(workdir)
+  if FLAGS.label is not None and FLAGS.label >= len(classes):
+    names = ', '.join(classes)
+    raise SystemExit(f'--label={FLAGS.label} is none of the classes: {names}')
+  side = FLAGS.image_size
+  with strategy.scope(), fo.training.under_way('Loading the run'):
+    distribution = _make_flow([side, side, int(FLAGS.channels)], classes)
+    step = fo.training.restore(distribution, workdir, FLAGS.checkpoint)
+  print(f'The run in {workdir}, after {step} steps')
+  if FLAGS.mode == 'export':
+    path = _output(f'saved_model/{step}')
+    if path.exists():
+      raise SystemExit(f'{path} exists already; give another --output.')
+    _export(distribution, path)
+  else:
+    path = _output('more_samples.png')
+    with fo.training.under_way('Drawing samples'):
+      image_flow_pictures.draw_samples(
+          distribution,
+          path,
+          FLAGS.num_images or 16,
+          FLAGS.temperature,
+          FLAGS.bits,
+          FLAGS.seed,
+          FLAGS.label,
+      )
+  print(f'Written: {path}')
 
 
 def _look_at(distribution, trainer, held_out_images):
-  """What the other modes do with a run, in the chief."""
-  workdir = pathlib.Path(FLAGS.workdir)
-  if FLAGS.label is not None and FLAGS.label >= len(
-      held_out_images.class_names
-  ):
-    names = ', '.join(held_out_images.class_names)
-    raise SystemExit(f'--label={FLAGS.label} is none of the classes: {names}')
+  """What the modes do that look at data, too, in the chief."""
   if FLAGS.checkpoint == 'best':
     trainer.restore_best()
-  print(f'The run in {workdir}, after {trainer.step} steps')
-
-  def output(name):
-    return pathlib.Path(FLAGS.output or workdir / name)
-
+  print(f'The run in {FLAGS.workdir}, after {trainer.step} steps')
   if FLAGS.mode == 'evaluate':
     num_images = FLAGS.num_images or _count(held_out_images)
-    draws, together = trainer.evaluate_dequantization(
-        num_images, FLAGS.eval_draws
-    )
+    with fo.training.under_way(f'Evaluating {num_images} images'):
+      draws, together = trainer.evaluate_dequantization(
+          num_images, FLAGS.eval_draws
+      )
     _print_draws(num_images, *np.transpose(draws))
     if len(draws) > 1:
       print(
@@ -144,33 +196,23 @@ def _look_at(distribution, trainer, held_out_images):
       )
     return
   if FLAGS.mode == 'report':
-    text = str(trainer.report())
-    with atomic_files.atomic_path(output('more_report.txt')) as path:
-      path.write_text(text + '\n', encoding='utf-8')
+    with fo.training.under_way('Comparing with linear flows'):
+      text = str(trainer.report())
     print(text)
+    with fo.training.under_way('Comparing samples with images'):
+      samples = trainer.sample_report()
+    if samples is not None:
+      text += f'\n\n{samples}'
+      print(f'\n{samples}')
+    with atomic_files.atomic_path(_output('more_report.txt')) as path:
+      path.write_text(text + '\n', encoding='utf-8')
     trainer.use_averaged_weights()
     _print_constants(distribution.bijector)
     return
   trainer.use_averaged_weights()
-  if FLAGS.mode == 'export':
-    path = output(f'saved_model/{trainer.step}')
-    if path.exists():
-      raise SystemExit(f'{path} exists already; give another --output.')
-    _export(distribution, path)
-  elif FLAGS.mode == 'sample':
-    path = output('more_samples.png')
-    image_flow_pictures.draw_samples(
-        distribution,
-        path,
-        FLAGS.num_images or 16,
-        FLAGS.temperature,
-        FLAGS.bits,
-        FLAGS.seed,
-        FLAGS.label,
-    )
-  else:
-    path = output('interpolation.png')
-    examples = held_out_images.examples(8, tf.constant([FLAGS.seed, -4]))
+  path = _output('interpolation.png')
+  examples = held_out_images.examples(8, tf.constant([FLAGS.seed, -4]))
+  with fo.training.under_way('Drawing the interpolation'):
     image_flow_pictures.draw_interpolation(
         distribution, path, examples.batch(8).get_single_element(), FLAGS.bits
     )
@@ -224,12 +266,14 @@ def _print_results(summary, workdir, model_path):
 
 def _print_constants(flow):
   """The certified constants of the trained flow, as logarithms."""
-  linear, nonlinear = flow.bounds_by_part()
+  with fo.training.under_way('Certifying'):
+    linear, nonlinear = flow.bounds_by_part()
+    whole = fo.lipschitz.lipschitz_bounds(flow)
   print('\nCertified Lipschitz constants, logarithms:')
   for name, bounds in (
       ('non-linear part', nonlinear),
       ('linear part', linear),
-      ('whole flow', fo.lipschitz.lipschitz_bounds(flow)),
+      ('whole flow', whole),
   ):
     print(
         f'  {name:<16} to images {math.log(bounds.forward):6.2f}, '
@@ -243,8 +287,7 @@ def _checkpoints(workdir):
 
 def main(argv):
   """Does what --mode says."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving
   workdir = pathlib.Path(FLAGS.workdir)
   training = FLAGS.mode == 'train'
@@ -260,11 +303,17 @@ def main(argv):
   if FLAGS.deterministic:
     # Bit for bit the same numbers at every run, also after a crash.
     tf.config.experimental.enable_op_determinism()
+  if FLAGS.mode in ('sample', 'export'):
+    try:
+      return _without_data(strategy, workdir)
+    except ValueError as e:
+      raise SystemExit(str(e)) from e
   with strategy.scope():
     train_images, held_out_images = image_flow_data.load(say)
   if is_chief and training and not _checkpoints(workdir):
     # Before there is one to go on from.
     image_flow_flags.save(workdir)
+    image_flow_data.keep_scans(workdir)
   try:
     try:
       distribution, trainer = _make_trainer(
@@ -287,15 +336,5 @@ def main(argv):
     raise SystemExit(str(e)) from e
 
 
-def _parse(arguments):
-  """The flags' own words for a bad one, without the way to where it failed."""
-  try:
-    return image_flow_flags.parse(arguments)
-  except flags.Error as e:
-    raise SystemExit(
-        f'{e}\nPass --helpshort or --helpfull to see help on flags.'
-    ) from None
-
-
 if __name__ == '__main__':
-  app.run(main, flags_parser=_parse)
+  programs.run(main, image_flow_flags.parse)

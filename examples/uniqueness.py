@@ -16,18 +16,17 @@ import collections
 import json
 import textwrap
 
-from absl import app
 from absl import flags
 import exact_flows
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-_PICTURE = flags.DEFINE_string('picture', None, 'PNG file to write, if any.')
-_RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+_PICTURE, _RESULTS = programs.define_outputs()
 _NUM_POINTS = flags.DEFINE_integer(
     'num_points', 20000, 'Points of each data set.', lower_bound=2
 )
@@ -190,8 +189,7 @@ def plot_pairs(path, pairs, points, values):
 
 def main(argv):
   """Compares all pairs."""
-  if len(argv) > 1:
-    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  del argv
   print(
       f'{"largest differences of":<27}{"map":>9}{"log|det|":>10}'
       f'{"mean log|det|":>18}{"likelihood":>14}'
@@ -223,4 +221,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

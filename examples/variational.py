@@ -5,6 +5,7 @@ import json
 from absl import flags
 import numpy as np
 import onednn  # noqa: F401
+import programs
 import tensorflow as tf
 import tensorflow_probability as tfp
 import vector_flows
@@ -14,6 +15,7 @@ import tfp_flowopt as fo
 __all__ = [
     'HIDDEN',
     'NUM_LAYERS',
+    'PICTURE',
     'RESULTS',
     'SEED',
     'TRAIN_STEPS',
@@ -24,7 +26,7 @@ __all__ = [
     'write_results',
 ]
 
-RESULTS = flags.DEFINE_string('results', None, 'JSON file to write, if any.')
+PICTURE, RESULTS = programs.define_outputs()
 SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of all random numbers.', lower_bound=0
 )
@@ -43,6 +45,8 @@ NUM_LAYERS = flags.DEFINE_integer(
 HIDDEN = flags.DEFINE_integer(
     'hidden', 32, "Width of the layers' networks, even.", lower_bound=2
 )
+programs.check_even(HIDDEN)
+
 # From so many steps on, XLA saves more than the time it takes to compile.
 _XLA_PAYS = 1000
 
@@ -59,17 +63,18 @@ def fit(target_log_prob_fn, surrogate, num_steps, jit_compile=True):
   Returns:
     The loss of each step, minus an estimate of the ELBO in nats.
   """
-  losses = tfp.vi.fit_surrogate_posterior(
-      target_log_prob_fn,
-      surrogate,
-      vector_flows.make_optimizer(
-          _LEARNING_RATE.value, num_steps, surrogate.trainable_variables
-      ),
-      num_steps,
-      sample_size=_SAMPLE_SIZE.value,
-      jit_compile=jit_compile and num_steps >= _XLA_PAYS,
-      seed=[SEED.value, 0],
-  )
+  with fo.training.under_way(f'{num_steps} steps of variational inference'):
+    losses = tfp.vi.fit_surrogate_posterior(
+        target_log_prob_fn,
+        surrogate,
+        vector_flows.make_optimizer(
+            _LEARNING_RATE.value, num_steps, surrogate.trainable_variables
+        ),
+        num_steps,
+        sample_size=_SAMPLE_SIZE.value,
+        jit_compile=jit_compile and num_steps >= _XLA_PAYS,
+        seed=[SEED.value, 0],
+    )
   return losses.numpy()
 
 
@@ -142,7 +147,8 @@ def lipschitz_constants(bijector, size, num_latents=200):
       x = bijector.forward(z)
     return tape.batch_jacobian(x, z)
 
-  values = np.linalg.svd(jacobians().numpy(), compute_uv=False)
+  with fo.training.under_way('Looking for the largest constants'):
+    values = np.linalg.svd(jacobians().numpy(), compute_uv=False)
   return {
       'certified': {
           'to_parameters': certified.forward,

@@ -1,7 +1,9 @@
 """Suites, records, and the program that makes these of those."""
 
+from concurrent import futures
 import importlib
 import pathlib
+import re
 import sys
 
 from harness import records
@@ -118,10 +120,44 @@ def test_the_program(tmp_path, monkeypatch, capsys):
   (row,) = record['values']['kernels']
   assert 1.0 <= row['claim_over_truth']['certified'] < 1.05
   assert f'Written: {tmp_path}' in capsys.readouterr().out
-  monkeypatch.setattr(sys, 'argv', ['run.py', '--suites=what'])
+
+
+class Pool:
+  """In which a suite misses a folder."""
+
+  def __init__(self, *args, **kwargs):
+    pass
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *args):
+    pass
+
+  def submit(self, *args):
+    future = futures.Future()
+    future.set_exception(run.FlagError('--photos is needed: a folder.'))
+    return future
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--suites=what'], "--suites: there is no 'what'"),
+        (['--suites=depth', '--set=widht=3'], "no setting 'widht'"),
+        (['--suites=depth', '--photos=/no'], "must be a folder .* '/no'"),
+        (['--suites=high_resolution_256'], '--photos is needed'),
+    ],
+)
+def test_a_wrong_flag_is_an_error_of_two_lines(
+    arguments, words, monkeypatch, capsys
+):
+  monkeypatch.setattr(run.futures, 'ProcessPoolExecutor', Pool)
+  monkeypatch.setattr(sys, 'argv', ['run.py', *arguments])
   with pytest.raises(SystemExit):
     run.main()
-  assert "there is no 'what'" in capsys.readouterr().err
+  usage, error = capsys.readouterr().err.splitlines()
+  assert usage.startswith('usage:') and re.search(words, error)
 
 
 def test_data_must_be_named():

@@ -142,10 +142,10 @@ def test_an_interrupted_conversion_goes_on(folder, tmp_path):
 def test_bad_images_stop_it_or_are_left_out(folder, tmp_path):
   (folder / '09.png').write_bytes(b'no image')
   output = tmp_path / 'out'
-  with pytest.raises(ValueError, match=r'Bad image .*09\.png'):
+  with pytest.raises(ValueError, match=r'1 bad images of 14:\n.*09\.png'):
     training.convert_images(folder, output, num_shards=14)
-  complete = len(contents(output))
-  assert 0 < complete < 14
+  # All others are there.
+  assert len(list(output.glob('*.tfrecord'))) == 13
   written, left_out, bad = training.convert_images(
       folder, output, num_shards=14, bad_images='skip'
   )
@@ -157,6 +157,12 @@ def test_bad_images_stop_it_or_are_left_out(folder, tmp_path):
   ) == (13, 1, [])
   with pytest.raises(ValueError, match='24 x 20 pixels, need at least 21'):
     training.convert_images(folder, tmp_path / 'small', image_size=21)
+  (folder / '02.png').write_bytes(b'')
+  # In one go, wherever they are; not in files of before.
+  with pytest.raises(ValueError, match=r'(?s)2 bad .*02\.png.*09\.png'):
+    training.convert_images(folder, tmp_path / 'other', num_shards=14)
+  with pytest.raises(ValueError, match=r'(?s)2 bad .*02\.png.*09\.png'):
+    list(training.ImageSource(folder))
 
 
 def test_another_conversion_is_refused(folder, tmp_path):

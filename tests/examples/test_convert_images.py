@@ -12,7 +12,7 @@ def test_an_array_becomes_records(tmp_path):
   np.save(tmp_path / 'x.npy', array)
   arguments = [
       BINARY,
-      f'--input={tmp_path / "x.npy"}',
+      f'--data={tmp_path / "x.npy"}',
       f'--output={tmp_path / "out"}',
       '--num_shards=2',
   ]

@@ -15,7 +15,7 @@ def test_all_models_learn_and_their_densities_integrate_to_one(tmp_path):
       *(f'--model={model}' for model in ('spline', 'affine', 'residual')),
       '--train_steps=60',
       '--num_train=2000',
-      '--num_blocks=2',
+      '--num_steps=2',
       '--hidden=16',
       '--num_bins=8',
       '--grid=200',

@@ -1,9 +1,12 @@
 """What is said of the images that are held out."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
+
+from tfp_flowopt.data import scan
 
 SMALL = ['--image_size=4', '--num_levels=1']
 
@@ -49,3 +52,37 @@ def test_images_given_to_hold_out_are_counted_too(
   warned = [line for line in said if 'independent image' in line]
   assert len(warned) == few
   assert all(re.match(rf'Held out: only {num} ', line) for line in warned)
+
+
+def test_images_that_have_not_changed_are_decoded_once(
+    binary, parse, tmp_path, monkeypatch
+):
+  path, scanned = tmp_path / 'images.npy', []
+  np.save(path, np.zeros([30, 4, 4, 3], np.uint8))
+  inspect = scan._inspect
+  monkeypatch.setattr(
+      scan,
+      '_inspect',
+      lambda store, i: (scanned.append(i), inspect(store, i))[1],
+  )
+  data = binary.image_flow_data
+  workdir = tmp_path / 'run'
+  parse(f'--workdir={workdir}', f'--data={path}', '--flip', *SMALL)
+  train, held_out = data.load(len)
+  # Once for both, though one is mirrored and the other is not.
+  assert sorted(scanned) == list(range(30))
+  # Nothing is written before the run is known to be one.
+  assert not workdir.exists()
+  workdir.mkdir()
+  data.keep_scans(workdir)
+  # Started again, in another process.
+  shutil.copytree(workdir, tmp_path / 'again')
+  parse(f'--workdir={tmp_path / "again"}', f'--data={path}', '--flip', *SMALL)
+  same = data.load(len)
+  assert len(scanned) == 30
+  assert [x.fingerprint for x in same] == [
+      train.fingerprint, held_out.fingerprint
+  ]
+  np.save(path, np.ones([30, 4, 4, 3], np.uint8))
+  data.load(len)
+  assert len(scanned) == 60

@@ -78,12 +78,6 @@ def test_bad_flags_stop_before_any_work(parse, tmp_path, arguments, match):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_bad_flag_ends_the_program_in_a_line(binary, parse, tmp_path):
-  parse(f'--workdir={tmp_path}')
-  with pytest.raises(SystemExit, match=r"'nu_steps'.*\n.*--helpshort"):
-    binary._parse(['train_image_flow.py', '--nu_steps=3'])
-
-
 def test_data_sets_of_tfds_are_no_files(parse, tmp_path):
   """Whether they are there is seen when they are opened."""
   parse(

@@ -73,10 +73,10 @@ def test_few_large_images_of_a_folder(tmp_path):
     image = images.smooth_noise(i, 40 + i, 50)
     (folder / f'{i}.png').write_bytes(tf.io.encode_png(image).numpy())
   (folder / 'broken.png').write_bytes(b'no image')
-  arguments = [f'--data={folder}', '--tile_size=32', '--tiles=center']
+  arguments = [f'--data={folder}', '--tile_size=32', '--crop=center']
   result = run(*arguments)
   assert result.returncode != 0 and 'broken.png' in result.stderr
-  result = run(*arguments, '--bad=skip', '--nostandard_errors')
+  result = run(*arguments, '--bad_images=skip', '--nostandard_errors')
   assert result.returncode == 0, result.stderr
   assert '1 bad images skipped' in result.stdout
   assert '2 tiles of 32x32x3' in result.stdout

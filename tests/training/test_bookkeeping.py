@@ -2,6 +2,8 @@ import dataclasses
 import io
 import json
 import math
+import re
+import time
 
 import numpy as np
 import pytest
@@ -70,6 +72,73 @@ def test_progress_on_a_terminal_and_in_a_file():
   assert log.getvalue() == ''
   bar.update(200)
   assert log.getvalue().count('\n') == 1 and '\r' not in log.getvalue()
+
+
+class Clock:
+  """Seconds that pass when a test says so."""
+
+  now = 1000.0
+
+  def __call__(self):
+    return self.now
+
+
+def test_the_time_left_is_that_of_steps_and_pauses():
+  log, clock = io.StringIO(), Clock()
+  bar = progress.Progress(
+      1000, 8, stream=log, pause_every=100, clock=clock
+  )
+
+  def pause(seconds):
+    with bar.paused('Evaluating'):
+      clock.now += seconds
+
+  pause(100.0)
+  clock.now += 3600.0  # the first step is compiled
+  bar.update(1)
+  pause(50.0)  # and the first pictures
+  for step in range(2, 22):
+    clock.now += 0.5
+    bar.update(step)
+  lines = log.getvalue().splitlines()
+  assert lines[0].endswith('16 images/s  ETA 15:49')
+  # As soon as it is known; neither compilation nor pauses are steps.
+  assert lines[1] == (
+      'About 15:48 to go: 995 steps of 0.5 s, and 9 pauses (evaluating) of up '
+      'to 50 s'
+  )
+  assert len(lines) == 2
+  # The shortest pause is what others will take.
+  pause(2.0)
+  clock.now += 10.0
+  bar.update(41)
+  *_, line = log.getvalue().splitlines()
+  assert line.endswith('16 images/s  ETA 8:18')
+
+
+def test_little_time_is_not_foretold():
+  log, clock = io.StringIO(), Clock()
+  bar = progress.Progress(20, 8, stream=log, clock=clock)
+  for step in range(1, 21):
+    clock.now += 1.0
+    bar.update(step)
+  assert 'About' not in log.getvalue()
+
+
+def test_what_is_under_way_is_said_until_it_is_done():
+  log = io.StringIO()
+  with progress.under_way('Writing', stream=log, wait=0.0, interval=1e-3):
+    while log.getvalue().count('\n') < 2:
+      time.sleep(1e-3)
+  text = log.getvalue()
+  assert re.fullmatch(r'(Writing \.\.\. \d+:\d\d\n)+', text)
+  time.sleep(0.01)
+  assert log.getvalue() == text
+  with progress.under_way('Writing', quiet=True, stream=log, wait=0.0):
+    time.sleep(0.01)
+  with progress.under_way('Writing', stream=log):
+    pass  # done before it is worth a word
+  assert log.getvalue() == text
 
 
 def test_averages_follow_the_formula():

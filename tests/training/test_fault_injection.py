@@ -1,7 +1,8 @@
 """A short version of the benchmark of that name.
 
-Damaged checkpoints and images, full disks and SIGTERM are in `test_resuming`,
-`test_image_dataset` and `test_train_image_flow`, in one process.
+Damaged checkpoints and full disks are in `test_resuming`, SIGTERM is in
+`test_interruption`, and damaged images are in `test_image_dataset` and
+`test_train_image_flow`, in one process.
 """
 
 from harness import cluster

@@ -1,7 +1,6 @@
 import os
 import resource
 import shutil
-import signal
 
 import pytest
 from support import events
@@ -9,7 +8,6 @@ from support import images
 from support import runs
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import interruption
 from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_start
 
@@ -48,60 +46,6 @@ def test_a_crashed_run_goes_on_bit_for_bit(
       for path in (tmp_path, workdir)
   )
   assert shown == original
-
-
-@pytest.fixture
-def handled_interrupts():
-  """SIGINT as a program in the foreground has it."""
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
-  yield
-  signal.signal(signal.SIGINT, before)
-
-
-def test_signals_save_the_step(
-    simple, tmp_path, without_pictures, handled_interrupts
-):
-  for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 6)):
-    trainer, _ = runs.make_simple_trainer(tmp_path)
-
-    def signalled(
-        batch, stop, trainer=trainer, step_function=trainer._loop.train_step,
-        number=number, step=step,
-    ):
-      if trainer.step == step:
-        os.kill(os.getpid(), number)
-      return step_function(batch, stop)
-
-    trainer._loop.train_step = signalled
-    before = signal.getsignal(number)
-    with pytest.raises(
-        fo.training.TrainingInterrupted, match=f'after {step + 1} steps'
-    ):
-      trainer.train()
-    assert signal.getsignal(number) is before
-  trainer, distribution = runs.make_simple_trainer(tmp_path)
-  assert trainer.step == 7
-  trainer.train()
-  workdir, _, want = simple
-  assert runs.rows(tmp_path) == runs.rows(workdir)
-  runs.assert_equal(runs.weights(distribution), want)
-
-
-def test_a_second_interrupt_is_one(handled_interrupts):
-  with interruption.StopSignal() as stop:
-    os.kill(os.getpid(), signal.SIGINT)
-    assert stop.received
-    with pytest.raises(KeyboardInterrupt):
-      os.kill(os.getpid(), signal.SIGINT)
-  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_ignored_interrupts_stay_ignored(handled_interrupts):
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  with interruption.StopSignal() as stop:
-    os.kill(os.getpid(), signal.SIGINT)
-    assert not stop.received
-  assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 @pytest.mark.filterwarnings('ignore:Skipped checkpoint:UserWarning')
@@ -232,8 +176,19 @@ def test_a_finished_run_changes_nothing(simple, tmp_path, without_pictures):
   shutil.copytree(original, workdir)
   checkpoints = sorted((workdir / 'checkpoints').iterdir())
   written = [path.stat().st_mtime_ns for path in checkpoints]
+  files = {p: p.stat().st_mtime_ns for p in workdir.rglob('*') if p.is_file()}
   trainer, distribution = runs.make_simple_trainer(workdir)
-  # The report on layers is left out, as pictures are.
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ('_evaluate', 'report'):
+      patch.setattr(fo.training.Trainer, name, None)  # nothing is measured
+    assert trainer.train() == trainer.results == summary
+  assert files == {
+      p: p.stat().st_mtime_ns for p in workdir.rglob('*') if p.is_file()
+  }
+  # Without its last file it is not complete. The report on layers is left out
+  # here, as pictures are.
+  (workdir / 'summary.json').unlink()
+  assert trainer.results is None
   assert trainer.train() == {**summary, 'layers': []}
   assert [path.stat().st_mtime_ns for path in checkpoints] == written
   runs.assert_equal(runs.weights(distribution), want)

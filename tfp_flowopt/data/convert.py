@@ -30,6 +30,10 @@ class OtherConversionError(ValueError):
   """The folder holds the records of other images or settings."""
 
 
+class _BadImages(Exception):
+  """Some images of a file are bad."""
+
+
 def convert_images(
     path: types.Path | base.ImageStore,
     output: types.Path,
@@ -68,7 +72,7 @@ def convert_images(
       names what differs.
     ValueError: If an argument is none of those above, there is nothing to
       convert, the output lies in the input, or, if strict, an image is bad; the
-      message names it.
+      message names the first ones. Files without one of them are complete.
   """
   arguments.check_choice('image_format', image_format, _SIGNATURES)
   arguments.check_choice('bad_images', bad_images, ('strict', 'skip'))
@@ -106,24 +110,32 @@ def convert_images(
     except decoding.ERRORS as e:
       return None, f'{store.name(index)}: {decoding.describe(e)}'
 
-  bad, written = [], 0
+  bad: list[str] = []
+  written = 0
   with contextlib.closing(progress.Progress(len(store), 1)) as bar:
     for shard in range(num_shards):
       file = output / f'images-{shard:05}-of-{num_shards:05}.tfrecord'
       first, last = (len(store) * i // num_shards for i in (shard, shard + 1))
       if not file.exists():
         results = parallel.ordered_map(convert, range(first, last), num_workers)
-        with atomic_files.atomic_path(file) as temporary:
+        before = len(bad)
+        with (
+            contextlib.suppress(_BadImages),
+            atomic_files.atomic_path(file) as temporary,
+        ):
           with tf.io.TFRecordWriter(str(temporary)) as writer:
             for done, (record, problem) in enumerate(results, first + 1):
               bar.update(done)
               if problem is None:
                 writer.write(record)
-                continue
-              if bad_images == 'strict':
-                raise ValueError(f'Bad image {problem}')
-              bad.append(problem)
-      written += records.count_records(file)
+              else:
+                bad.append(problem)
+          if bad_images == 'strict' and len(bad) > before:
+            raise _BadImages  # without the file
+      if file.exists():
+        written += records.count_records(file)
+  if bad and bad_images == 'strict':
+    raise decoding.bad_images(bad, len(store))
   return written, len(store) - written, bad
 
 

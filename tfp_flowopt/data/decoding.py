@@ -11,8 +11,17 @@ import tensorflow as tf
 
 from tfp_flowopt.data import orientation as orientation_lib
 
-__all__ = ['ERRORS', 'decode', 'decode_checked', 'describe', 'too_small']
+__all__ = [
+    'ERRORS',
+    'bad_images',
+    'decode',
+    'decode_checked',
+    'describe',
+    'too_small',
+]
 
+# Bad images that an error names.
+_NAMED = 5
 # What reading or decoding a bad image raises.
 ERRORS = (OSError, ValueError, tf.errors.OpError)
 _PNG, _JPEG, _GIF = b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'GIF8'
@@ -82,6 +91,14 @@ def too_small(shape, smallest_side):
       f'{shape[1]} x {shape[0]} pixels, need at least {smallest_side} x '
       f'{smallest_side}'
   )
+
+
+def bad_images(bad, total):
+  """The `ValueError` of `bad` images of `total`, a line for each, that stop."""
+  lines = [f'{len(bad)} bad images of {total}:', *bad[:_NAMED]]
+  if len(bad) > _NAMED:
+    lines.append(f'and {len(bad) - _NAMED} more')
+  return ValueError('\n  '.join(lines))
 
 
 def _orientation(encoded):

@@ -26,9 +26,6 @@ from tfp_flowopt.internal import types
 
 __all__ = ['ImageDataset']
 
-# Bad images that an error names.
-_NAMED = 5
-
 # Examples that are read together, and their bytes, at most.
 _GROUP, _GROUP_BYTES = 4096, 2**26
 
@@ -234,12 +231,7 @@ class ImageDataset(examples_lib.Examples):
       else:
         self.bad.append(f'{self._store.name(i)}: {problem}')
     if strict and self.bad:
-      more = len(self.bad) - _NAMED
-      raise ValueError(
-          f'{len(self.bad)} bad images of {len(self._store)}:\n  '
-          + '\n  '.join(self.bad[:_NAMED])
-          + (f'\n  and {more} more' if more > 0 else '')
-      )
+      raise decoding.bad_images(self.bad, len(self._store))
     return good
 
   def _set_items(self, items):

@@ -10,6 +10,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.diagnostics import mean_error
+from tfp_flowopt.training import interruption
 
 __all__ = ['FlowEvaluator']
 
@@ -106,6 +107,7 @@ class FlowEvaluator:
     log_likelihoods = []
     iterator = iter(examples)
     while batches := list(itertools.islice(iterator, replicas.count)):
+      interruption.check()
       # In the last round a replica may be out of work: it repeats the first.
       missing = replicas.count - len(batches)
       round_ = batches + [batches[0]] * missing

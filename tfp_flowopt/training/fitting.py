@@ -5,7 +5,6 @@ import gc
 import math
 import pathlib
 import time
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,38 +17,19 @@ from tfp_flowopt.internal import types
 from tfp_flowopt.training import array_data
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
+from tfp_flowopt.training import fit_result
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import train_state
 from tfp_flowopt.training import train_step
 
-__all__ = ['FitResult', 'fit']
+__all__ = ['fit']
 
 # Steps between evaluations, by default: at least, and at most.
 _EVAL_STEPS = 20, 100
 # Examples that are evaluated at once.
 _EVAL_BATCH = 4096
 _HISTORY = 'history.json'
-
-
-class FitResult(NamedTuple):
-  """How `fit` went.
-
-  Attributes:
-    history: List of dictionaries, one for each evaluation: `step`, `seconds`,
-      and the mean log-likelihoods in nats `train` (of the batches since the
-      evaluation before; NaN at the start) and `validation`.
-    best_step: The step whose weights the distribution has now.
-    validation: Its mean log-likelihood of the validation data, nats.
-    skipped_steps: Steps that changed nothing, as they were not finite.
-    stopped: `'steps'` if all were taken, or `'patience'`.
-  """
-
-  history: list
-  best_step: int
-  validation: float
-  skipped_steps: int
-  stopped: str
 
 
 def fit(
@@ -68,7 +48,7 @@ def fit(
     workdir: types.Path | None = None,
     seed: int = 0,
     quiet: bool = False,
-) -> FitResult:
+) -> fit_result.FitResult:
   """Trains a distribution by maximum likelihood, and keeps its best weights.
 
   The loss is the negative mean log-likelihood in nats; the optimiser is Adam
@@ -280,14 +260,15 @@ class _Run:
     if self._history:
       began -= self._history[-1]['seconds']
     if not self._history:
-      self._note(began, math.nan)
+      with progress.under_way('Evaluating the start', quiet):
+        self._note(began, math.nan)
       if not math.isfinite(self._history[0]['validation']):
         raise ValueError(
             'Argument `distribution` has no finite likelihood of the '
             'validation data before training, got '
             f'{self._history[0]["validation"]}.'
         )
-    stopped = 'steps'
+    stopped, first = 'steps', True
     while self._done < config.train_steps:
       if patience is not None and self._since_best() >= patience:
         stopped = 'patience'
@@ -299,9 +280,12 @@ class _Run:
       indices = self._train.order(
           config.seed, self._done * config.batch_size, num * config.batch_size
       )
-      loss, skipped = self._steps(
-          tf.constant(np.reshape(indices, [num, config.batch_size]))
-      )
+      indices = np.reshape(indices, [num, config.batch_size])
+      with progress.under_way(
+          f'Taking the first {num} steps', quiet or not first
+      ):
+        loss, skipped = self._steps(tf.constant(indices))
+      first = False
       state.skipped.assign_add(tf.cast(skipped, tf.int64))
       if int(skipped) == num:
         self._go_back()
@@ -315,7 +299,9 @@ class _Run:
       bar.close()
     self._best.restore()
     best, skipped = self._best, int(state.skipped.numpy())
-    return FitResult(self._history, best.step, best.value, skipped, stopped)
+    return fit_result.FitResult(
+        self._history, best.step, best.value, skipped, stopped
+    )
 
   def _go_back(self):
     """To the best weights, with new moments and half the learning rate."""

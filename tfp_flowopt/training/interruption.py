@@ -10,10 +10,15 @@ import tensorflow as tf
 __all__ = [
     'OF_WORKERS',
     'StopSignal',
+    'Stopped',
     'TrainingInterrupted',
     'WorkerLostError',
+    'check',
     'noticing_lost_workers',
 ]
+
+# The `StopSignal`s for which what is being done now may be left undone.
+_leaving: list['StopSignal'] = []
 
 # What an operation that waits for another worker fails with.
 OF_WORKERS = (
@@ -42,6 +47,16 @@ class TrainingInterrupted(Exception):
   def __reduce__(self):
     # By default of its message, which is no step.
     return type(self), (self.step,)
+
+
+class Stopped(BaseException):
+  """What was being done is left undone; it can be done again."""
+
+
+def check():
+  """Raises `Stopped` where work can be left, if that is asked for."""
+  if any(stop.received for stop in _leaving):
+    raise Stopped
 
 
 class WorkerLostError(RuntimeError):
@@ -74,12 +89,17 @@ class StopSignal:
   jobs in the background with SIGINT ignored. In threads other than the main
   one, where Python has no signals, nothing is changed.
 
+  `alone`: whether this process may leave work on its own, without others that
+  wait for it.
+
   Attributes:
     received: Whether a signal has come.
   """
 
-  def __init__(self):
+  def __init__(self, alone=True):
     self.received = False
+    self._alone = alone
+    self._raises = False
     self._before = {}
 
   def __enter__(self):
@@ -93,9 +113,46 @@ class StopSignal:
     for number, handler in self._before.items():
       signal.signal(number, handler)
 
+  @contextlib.contextmanager
+  def leaving(self):
+    """Context in which `check` raises `Stopped` after a signal."""
+    if not self._alone:
+      yield
+      return
+    _leaving.append(self)
+    try:
+      yield
+    finally:
+      _leaving.remove(self)
+
+  @contextlib.contextmanager
+  def at_once(self, step):
+    """Context that a signal ends wherever it is, as `TrainingInterrupted`.
+
+    Of what changes no state, or none that is not saved already, with `step`.
+    """
+    try:
+      if self._alone:
+        with self.leaving():
+          check()
+          self._raises = True
+          yield
+      else:
+        yield
+    except BaseException as e:
+      # TensorFlow may have made another error of it.
+      if self._alone and self.received:
+        raise TrainingInterrupted(step) from e
+      raise
+    finally:
+      self._raises = False
+
   def _note(self, number, frame):
     self.received = True
     if number == signal.SIGINT:
       signal.signal(number, self._before[number])
       # Not `print`: what it interrupts may be writing.
       os.write(2, b'\nStopping after this step. Ctrl-C again: at once.\n')
+    if self._raises:
+      self._raises = False  # not while it is being left
+      raise Stopped

@@ -13,6 +13,7 @@ from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import seeds
 from tfp_flowopt.training import event_kinds
+from tfp_flowopt.training import interruption
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import training_log
 
@@ -74,6 +75,7 @@ class RunPictures:
       return []
     rows = [('data', self._data)]
     for name, (temperature, draw) in _ROWS.items():
+      interruption.check()
       seed = seeds.fold_in(seeds.pair(self._seed), -draw)
       x = self._sample(tf.constant(temperature), seed, self._kwargs)
       rows.append((name, flows.quantize(x, self._bits)))
@@ -85,6 +87,7 @@ class RunPictures:
     `samples` are those of the method, `board` is a `TensorBoardWriter` or
     `None`, `start` is that of the `Trainer`.
     """
+    interruption.check()
     key = self._kind.key
     block_size = linear_optima.best_block_size(start)
     train_optimum, held_out_optimum = (

@@ -8,12 +8,27 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import diagnostics
 from tfp_flowopt.internal import atomic_files
 
-__all__ = ['RunResults']
+__all__ = ['RunResults', 'read']
+
+# The last file that is written of a run, and one that is before it.
+_SUMMARY, _REPORT = 'summary.json', 'report.txt'
 
 # Images of the report on recomputed inputs.
 _RECONSTRUCTED = 8
 # Images of the report on layers, and the largest one with local constants.
 _LAYER_IMAGES, _LARGEST_LOCAL = 4, 128 * 128 * 3
+
+
+def read(workdir, step, settings):
+  """What `RunResults.summary` was of a complete run; `None` if it is none.
+
+  Or if it is one of another `step`, or of other `settings`.
+  """
+  if not (workdir / _SUMMARY).exists() or not (workdir / _REPORT).exists():
+    return None
+  results = atomic_files.read_json(workdir / _SUMMARY) or {}
+  found = results.get('steps'), results.get('settings')
+  return results if found == (step, settings) else None
 
 
 class RunResults:
@@ -66,9 +81,9 @@ class RunResults:
 
   def write(self, workdir, results):
     """Writes `report.txt`, and last `summary.json`: the run is complete."""
-    with atomic_files.atomic_path(workdir / 'report.txt') as path:
+    with atomic_files.atomic_path(workdir / _REPORT) as path:
       lines = [str(part) for part in (self._report, *self._reconstruction)]
       if self._samples and self._samples.report:
         lines.append(f'\n{self._samples.report}')
       path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    atomic_files.write_json(workdir / 'summary.json', results)
+    atomic_files.write_json(workdir / _SUMMARY, results)

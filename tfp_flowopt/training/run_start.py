@@ -8,6 +8,7 @@ from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import progress
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
@@ -100,9 +101,11 @@ def begin(files, settings, images, state, evaluator, replicas):
 
   `images` are their kind, those of the start, and held-out ones.
   """
+  quiet = not replicas.is_chief
   if files.found:
-    return linear_optima.completed(files.resume(settings), *images)
-  with files.lock():
+    with progress.under_way('Loading the run', quiet):
+      return linear_optima.completed(files.resume(settings), *images)
+  with files.lock(), progress.under_way('Initialising the flow', quiet):
     known = start(state, evaluator, *images, replicas)
     known = {'settings': settings, **known}
     files.start(known)

@@ -5,8 +5,7 @@ from typing import Any
 from typing import Self
 
 from tfp_flowopt import data
-from tfp_flowopt import diagnostics
-from tfp_flowopt.internal import not_copied
+from tfp_flowopt.internal import progress
 from tfp_flowopt.internal import types
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import evaluation
@@ -14,8 +13,8 @@ from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import interruption
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_files
+from tfp_flowopt.training import run_inspection
 from tfp_flowopt.training import run_results
-from tfp_flowopt.training import run_samples
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import run_start
 from tfp_flowopt.training import train_state
@@ -25,7 +24,7 @@ from tfp_flowopt.training import training_loop
 __all__ = ['Trainer']
 
 
-class Trainer(not_copied.NotCopied):
+class Trainer(run_inspection.RunInspection):
   """Trains a flow by maximum likelihood, from the closed-form optimum on.
 
   The loss is the mean bits/dim of a batch of images, with stateless
@@ -208,6 +207,19 @@ class Trainer(not_copied.NotCopied):
     return self._start_values
 
   @property
+  def results(self) -> dict[str, Any] | None:
+    """What `train` returned, of a complete run with the same settings.
+
+    `None` of others, and if `summary.json` or `report.txt` is not there.
+    """
+    self._started()
+    if self.step < self._config.train_steps:
+      return None
+    found = run_results.read(self._files.workdir, self.step, self._settings)
+    (missing,) = self._replicas.host_sum([found is None])
+    return None if missing else found
+
+  @property
   def is_chief(self) -> bool:
     """Whether this process is the one that writes and prints."""
     return self._replicas.is_chief
@@ -240,38 +252,10 @@ class Trainer(not_copied.NotCopied):
     with self._state.average.swapped_in():
       return self._evaluator.loss(self._examples.held_out)
 
-  def evaluate_draws(
-      self, num_images: int, num_draws: int
-  ) -> list[tuple[float, float]]:
-    """Losses of any number of held-out images, with several draws of noise.
-
-    Args:
-      num_images: Number of images; their number in the set takes each once.
-      num_draws: How often, with other noise each time.
-
-    Returns:
-      List of pairs of Python `float`s, one a draw: the mean over images, and
-      its standard error, which is NaN for a single image.
-    """
-    return self.evaluate_dequantization(num_images, num_draws)[0]
-
-  def evaluate_dequantization(
-      self, num_images: int, num_draws: int
-  ) -> tuple[list[tuple[float, float]], tuple[float, float]]:
-    """`evaluate_draws`, and the loss of all draws together.
-
-    Both are upper bounds for images without noise, and that of the mean of the
-    densities of the draws is the tighter one, the more so the more there are:
-    importance-weighted dequantisation (Hoogeboom et al. 2020).
-    """
-    self._started()
-    with self._state.average.swapped_in():
-      return self._evaluator.of_draws(
-          [self._examples.draw(num_images, draw) for draw in range(num_draws)]
-      )
-
   def train(self) -> dict[str, Any]:
     """Calls `start_or_resume`, and trains up to `config.train_steps`.
+
+    A complete run is left as it is: nothing is evaluated or drawn again.
 
     Returns:
       Dictionary of the results, also in `summary.json`.
@@ -285,25 +269,21 @@ class Trainer(not_copied.NotCopied):
         last good checkpoint stays.
     """
     self.start_or_resume()
+    if (results := self.results) is not None:
+      return results
+    processes = self._replicas.num_processes
     with (
         self.lock(),
-        interruption.noticing_lost_workers(self._replicas.num_processes),
-        interruption.StopSignal() as stop,
+        interruption.noticing_lost_workers(processes),
+        interruption.StopSignal(alone=processes == 1) as stop,
     ):
       self._files.prepare()
-      return self._finish(self._loop.run(stop))
-
-  def report(self) -> diagnostics.OptimumReport:
-    """A `diagnostics.OptimumReport` of the flow, with averaged weights.
-
-    Linear flows are fitted to the images that the flow was initialised with.
-    """
-    self._started()
-    with self._state.average.swapped_in():
-      self._evaluator.update()
-      return self._kind.report(
-          self._examples.init, self._examples.held_out, self._evaluator.log_prob
-      )
+      held_out = self._loop.run(stop)
+      with (
+          stop.at_once(self.step),
+          progress.under_way('Writing report and pictures', not self.is_chief),
+      ):
+        return self._finish(held_out)
 
   def _finish(self, held_out):
     report = self.report()
@@ -313,9 +293,7 @@ class Trainer(not_copied.NotCopied):
           report,
           self._examples.held_out,
           self._config,
-          run_samples.RunSamples(
-              self._loop.pictures, self._examples, self._config
-          ),
+          self._samples(),
       )
     results = found.summary(
         steps=self.step,
@@ -334,17 +312,3 @@ class Trainer(not_copied.NotCopied):
     # No process ends before the chief is done: it would be taken for dead.
     self._replicas.broadcast([self.step])
     return results
-
-  def restore_best(self) -> None:
-    """Goes to the checkpoint that was best on held-out images, to look at.
-
-    Raises:
-      ValueError: If there is none that can be read.
-    """
-    self._started()
-    self._files.restore_best()
-
-  def use_averaged_weights(self) -> None:
-    """Gives the distribution the averaged weights, for good (for export)."""
-    self._started()
-    self._state.average.assign_to_variables()

@@ -1,5 +1,6 @@
 """The steps of a run: each taken, written down, and saved when it is due."""
 
+import contextlib
 import math
 import time
 
@@ -85,23 +86,43 @@ class TrainingLoop:
         ),
         quiet=not self._replicas.is_chief,
         kind=self._kind,
+        eval_every=self._config.eval_every,
     )
     bijector = self._state.distribution.bijector
     if getattr(bijector, 'memory_for', None):
       kept = bijector.memory_for(self._part_size)
       bar.print(f'Gradients, by level: {", ".join(kept)}')
-    # Once, and once more each time the run went back.
-    while self.step < self._config.train_steps:
-      self._train(stop, bar)
-    self._profiler.trace(False)
-    bar.close()
-    bar.print('Evaluating, and writing checkpoint, report and pictures ...')
-    held_out = self._evaluate()
-    self._files.keep_best(held_out)
+    try:
+      # Once, and once more each time the run went back.
+      while self.step < self._config.train_steps:
+        self._train(stop, bar)
+      self._profiler.trace(False)
+      bar.close()
+      bar.print('Evaluating, and writing checkpoint, report and pictures ...')
+      held_out = self._evaluated(stop, bar)
+    except interruption.Stopped:
+      self._stop(bar)
     self._append(self.step, held_out=held_out)
     self._files.save()
-    self._draw_pictures()
+    with stop.at_once(self.step), bar.paused('Drawing pictures'):
+      self._draw_pictures()
     return held_out
+
+  def _evaluated(self, stop, bar):
+    """Loss of the held-out examples; if it is the best, it is saved."""
+    with bar.paused('Evaluating'), stop.leaving():
+      held_out = self._evaluate()
+    self._files.keep_best(held_out)
+    return held_out
+
+  def _stop(self, bar):
+    """Saves the steps done, and ends the run."""
+    # Not among skipped steps: the checkpoint to go back to is before them.
+    if not self._files.rollbacks.streak:
+      self._files.save()
+    bar.close()
+    self._files.close()
+    raise interruption.TrainingInterrupted(self._files.saved_step)
 
   def _batches(self):
     """Batches from the present step on, for the replicas of this process."""
@@ -126,14 +147,13 @@ class TrainingLoop:
       step = self.step
       held_out = None
       if step % config.eval_every == 0:
-        held_out = self._evaluate()
-        self._files.keep_best(held_out)
+        held_out = self._evaluated(stop, bar)
       self._profiler.step()
-      result = self.train_step(next(batches), stop.received)
+      with bar.first_step():
+        result = self.train_step(next(batches), stop.received)
       self._note(step, result, held_out, bar)
       if held_out is not None:
         bar.print(f'step {step}: held-out {held_out:.3f} {self._kind.unit}')
-        self._draw_pictures()
       if self._files.rollbacks.count(result.skipped):
         self._files.go_back()
         bar.print(
@@ -146,14 +166,14 @@ class TrainingLoop:
       stopped = result.stop or (
           stop.received and self._replicas.num_processes == 1
       )
-      # Not among skipped steps: the checkpoint to go back to is before them.
-      due = (step + 1) % config.checkpoint_every == 0
-      if (stopped or due) and not result.skipped:
-        self._files.save()
       if stopped:
-        bar.close()
-        self._files.close()
-        raise interruption.TrainingInterrupted(self._files.saved_step)
+        self._stop(bar)
+      # As in `_stop`.
+      if (step + 1) % config.checkpoint_every == 0 and not result.skipped:
+        self._files.save()
+      if held_out is not None:
+        with bar.paused('Drawing pictures'), stop.leaving():
+          self._draw_pictures()
 
   def _note(self, step, result, held_out, bar):
     """Writes down what a step has met, and shows it."""
@@ -217,15 +237,34 @@ class LossProgress:
   """
 
   def __init__(
-      self, total, batch_size, optimum, quiet, kind=event_kinds.Images
+      self,
+      total,
+      batch_size,
+      optimum,
+      quiet,
+      kind=event_kinds.Images,
+      eval_every=None,
   ):
     self._unit = kind.unit
     self._bar = None
     if not quiet:
-      self._bar = progress.Progress(total, batch_size, unit=kind.events)
+      self._bar = progress.Progress(
+          total, batch_size, unit=kind.events, pause_every=eval_every
+      )
+    self._first = True
     self._optimum = optimum
     # Single batches vary more than they improve.
     self._shown = math.nan
+
+  def first_step(self):
+    """Context of a step: says so if the first one takes long."""
+    quiet = self._bar is None or not self._first
+    self._first = False
+    return progress.under_way('Taking the first step', quiet)
+
+  def paused(self, text):
+    """Context of what is no step, see `Progress`."""
+    return self._bar.paused(text) if self._bar else contextlib.nullcontext()
 
   def update(self, done, loss):
     """Shows the state after a step, whose loss may be NaN."""

@@ -141,8 +141,8 @@ class ImageSource:
     """Reads the images, uint8 arrays `[H, W, C]`.
 
     Raises:
-      ValueError: Unless `skip_bad`, at the first bad image, which it names; if
-        all were bad.
+      ValueError: At the end, if all were bad; or, unless `skip_bad`, any. It
+        names the first ones; from the first one on none is given.
     """
     self.bad = []
     for i in range(len(self._store)):
@@ -151,12 +151,12 @@ class ImageSource:
         problem = decoding.too_small(image.shape, self._smallest_side)
       except decoding.ERRORS as e:
         problem = decoding.describe(e)
-      if problem is None:
+      if problem is not None:
+        self.bad.append(f'{self._store.name(i)}: {problem}')
+      elif self._skip_bad or not self.bad:
         yield image
-        continue
-      self.bad.append(f'{self._store.name(i)}: {problem}')
-      if not self._skip_bad:
-        raise ValueError(f'Bad image {self.bad[-1]}')
+    if self.bad and not self._skip_bad:
+      raise decoding.bad_images(self.bad, len(self._store))
     if len(self.bad) == len(self._store):
       raise ValueError(f'No images in {self._path}')
 
