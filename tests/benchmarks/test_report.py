@@ -12,43 +12,11 @@ from report import runs as runs_lib
 from report import stability
 from report import tables
 from report import training
-from report import verdict
+from support import report_records
+
+cells, record = report_records.cells, report_records.record
 
 RATES = (16, 4, 300)
-
-
-def record(
-    arm='ours', rate=1e-3, seed=0, start=5.0, end=3.0, settings=(), **values
-):
-  return {
-      'suite': 'stability',
-      'measure': 'training_run',
-      'settings': {
-          'image_size': 16,
-          'num_levels': 2,
-          'num_steps': 4,
-          'batch_size': 32,
-          'train_steps': 300,
-          'seconds': None,
-          'schedule': 'constant',
-          'arm': arm,
-          'learning_rate': rate,
-          **dict(settings),
-      },
-      'seed': seed,
-      'commit': None,
-      'machine': None,
-      'versions': None,
-      'values': {
-          'parameters': 100,
-          'finite': end is not None,
-          'start': start,
-          'end': end,
-          'worst_excursion': 1.0,
-          'reconstruction': {'held out': 1e-6, 'noise': 1e-5},
-          **values,
-      },
-  }
 
 
 def run(*args, **kwargs):
@@ -58,12 +26,6 @@ def run(*args, **kwargs):
 def results(records):
   """As the sections take it, whatever the suite is."""
   return lambda suite: copy.deepcopy(records)
-
-
-def cells(section, first):
-  """The cells of the row of a table that starts with a cell."""
-  (row,) = re.findall(rf'^\| {re.escape(first)} \|.*$', section, re.MULTILINE)
-  return [cell.strip() for cell in row.strip('|').split('|')]
 
 
 def test_the_pages_are_up_to_date():
@@ -184,37 +146,6 @@ def test_a_schedule_beside_the_constant_rate():
   assert cells(section, 'tfb.Glow') == [
       'tfb.Glow', '1 of 2', '3.500', '0.003', '4.250', '0.001', '0.750'
   ]
-
-
-def test_the_verdict_takes_the_best_arm_of_each_library():
-  suites = {
-      'stability': [
-          record(arm=arm, rate=rate, end=end, **parts)
-          for arm, end, parts in (
-              ('ours', 3.0, {'log_lipschitz': {'nonlinear': [5.0, 4.0]}}),
-              ('ours unbounded', 2.0, {}),
-              ('tfb.Glow', 4.5, {}),
-              ('normflows', 5.0, {}),
-              ('normflows exp', 4.0, {}),
-          )
-          for rate in (1e-3, 1e-2)
-      ],
-      'wall_clock': [record(arm='ours', end=2.0), record(arm='tfb.Glow')],
-      'wall_clock_fashion': [record(arm='ours', end=1.0)],
-  }
-  for name in ('wall_clock', 'wall_clock_fashion'):
-    for run in suites[name]:
-      run['values'] |= {
-          'setup_seconds': 1.0, 'held_out': [[1, 20.0, run['values']['end']]]
-      }
-  table = verdict.verdict(suites.get)
-  at_best = cells(table, '16x16 photographs, 300 steps, at the best rate')
-  assert at_best[1:] == ['3.000', '4.500', '4.000']
-  assert cells(table, 'seconds to 3.000, the best peer of ten minutes')[1:] == [
-      '21', '21', 'not run'
-  ]
-  name = 'logarithm of the certified constants of the non-linear part'
-  assert cells(table, name)[1:] == ['5.00', 'none', 'none']
 
 
 def test_arms_of_fewer_rates_are_named():
