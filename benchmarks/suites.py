@@ -1,6 +1,7 @@
 """What can be measured: suites of cases, arms x data x grid x measure."""
 
 from arms import catalogue
+from harness import certificate_suites
 from harness import simulators
 from harness import suite_cases
 
@@ -278,28 +279,7 @@ SUITES = {
             for budget in (2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, None)
         ]}, (0, 1, 2))],
     ),
-    'certified_anomaly': Suite(
-        'anomalies that no perturbation hides (--fashion_mnist)',
-        [Cases('certified_anomaly', {
-            'anomaly': 8, 'radii': [0.1, 0.25, 0.5], 'num_test': 400,
-            'attack_steps': 20, 'train_steps': 600,
-        }, {'arm,largest,budget': [
-            *(('closed form', k, None) for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
-            ('tfb.Glow', None, None),
-        ]})],
-    ),
-    'outside_certifier': Suite(
-        'constants of networks of ReLU, beside eclipse-nn',
-        [
-            Cases('outside_certifier', {
-                'width': 64, 'methods': ['ECLipsE', 'ECLipsE_Fast'],
-            }, {'num_hidden_layers': [1, 2, 4], 'trained': [0, 500]}),
-            # The programmes take minutes at this width.
-            Cases('outside_certifier', {
-                'width': 256, 'methods': ['ECLipsE_Fast'],
-            }, {'num_hidden_layers': [2], 'trained': [0, 500]}),
-        ],
-    ),
+    **certificate_suites.SUITES,
     'wall_clock': Suite(
         'bits/dim against seconds of training, beside the peers',
         [Cases('training_run', {
@@ -314,11 +294,10 @@ SUITES = {
             **_TEN_MINUTES, **_flow(2, 4, 64, 32, image_size=28),
             'data': 'fashion_mnist', 'num_train': None,
         }, {_PAIRS: [
-            ('ours with curves', 3e-3),
-            ('ours without budget with curves', 3e-3),
-            ('ours whole without budget with curves', 3e-3),
-            ('tfb.Glow', 3e-3), ('tfb.Glow with curves', 3e-3),
-            ('normflows', 1e-2), ('normflows', 3e-3),
+            *((f'ours{kind} with curves', 3e-3) for kind in (
+                '', ' without budget', ' whole without budget')),
+            *((f'tfb.Glow{kind}', 3e-3) for kind in ('', ' with curves')),
+            *(('normflows', rate) for rate in (1e-2, 3e-3)),
         ]})],
     ),
     'high_resolution_256': Suite(
@@ -335,9 +314,9 @@ SUITES = {
         '1024x1024 photographs (--photos)',
         [
             Cases('linear_optimum', _PHOTOS_1024),
-            Cases('training_run',
-                  {**_LARGE, **_flow(6, 8, 64, **_PHOTOS_1024)},
-                  {_PAIRS: [('ours', 3e-4)]}),
+            Cases('training_run', {
+                **_LARGE, **_flow(6, 8, 64, **_PHOTOS_1024)
+            }, {_PAIRS: [('ours', 3e-4)]}),
         ],
     ),
     'fashion_mnist': Suite(

@@ -7,9 +7,9 @@ protocol. This program needs TensorFlow and nvidia-pytriton, neither tfp_flowopt
 nor TensorFlow Probability. The end of the process is that of the server.
 """
 
-from absl import app
 from absl import flags
 import onednn  # noqa: F401
+import programs
 from pytriton import model_config
 from pytriton import triton
 import tensorflow as tf
@@ -75,4 +75,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  programs.run(main)

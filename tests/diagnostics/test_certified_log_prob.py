@@ -39,9 +39,8 @@ def image_flow(rng):
   return distribution, smooth
 
 
-def attack(log_prob, x, radius, steps, rng):
-  """The least and the most that projected gradient steps find in balls."""
-  axes = tuple(range(1, x.ndim))
+def with_gradient(log_prob):
+  """A function of points and a sign, traced once for all radii."""
 
   @tf.function(autograph=False)
   def value_and_gradient(point, sign):
@@ -49,6 +48,13 @@ def attack(log_prob, x, radius, steps, rng):
       tape.watch(point)
       value = sign * log_prob(point)
     return value, tape.gradient(value, point)
+
+  return value_and_gradient
+
+
+def attack(value_and_gradient, x, radius, steps, rng):
+  """The least and the most that projected gradient steps find in balls."""
+  axes = tuple(range(1, x.ndim))
 
   def unit(v):
     return v / np.maximum(
@@ -81,16 +87,14 @@ def check(distribution, x, rng, conditioning=None, repeat=8, steps=8):
   def repeated(v):
     return None if v is None else np.repeat(v, repeat, axis=0)
 
+  given = {key: repeated(v) for key, v in kwargs.items()}
+  attacked = with_gradient(
+      lambda y: distribution.log_prob(y, bijector_kwargs=given)
+  )
   for radius in (1e-5, 1e-2, 1.0):
     lower, upper = certified(tf.constant(x), radius, conditioning)
     assert np.all(lower < upper)
-    given = {key: repeated(v) for key, v in kwargs.items()}
-    least, most = attack(
-        lambda y, given=given: distribution.log_prob(
-            y, bijector_kwargs=given
-        ),
-        repeated(x), radius, steps, rng,
-    )
+    least, most = attack(attacked, repeated(x), radius, steps, rng)
     rounding = 1e-9 * (1 + np.abs(least))
     assert np.all(least >= repeated(lower) - rounding)
     assert np.all(most <= repeated(upper) + rounding)
@@ -138,7 +142,11 @@ def test_the_closed_form_is_exact(rng):
       distribution, tf.constant(x[:50]), radius
   )
   least, most = attack(
-      distribution.log_prob, np.repeat(x[:50], 20, axis=0), radius, 60, rng
+      with_gradient(distribution.log_prob),
+      np.repeat(x[:50], 20, axis=0),
+      radius,
+      60,
+      rng,
   )
   least = least.reshape([50, 20]).min(axis=1)
   most = most.reshape([50, 20]).max(axis=1)

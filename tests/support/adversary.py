@@ -51,7 +51,7 @@ class Climber:
       )
       # Subtracting what was really added: at 1e4 the step is rounded.
       other = x + self._gap * unit
-      y, image = function(x), function(other)
+      y, image = tf.split(function(tf.concat([x, other], axis=0)), 2)
       distance, gap = self._norm(image - y), self._norm(other - x)
       value = tf.reduce_sum(tf.math.log(distance / gap))
     for variable, gradient, size in zip(
