@@ -92,7 +92,9 @@ def _draw(path, distribution, conditional, data, seed):
     )
     samples = fo.flows.quantize(x, digits.BITS)
     rows.append((f'T = {temperature}', samples))
-  fo.diagnostics.plot_samples(path, rows)
+  # Without classes a column of samples is of no digit in particular.
+  columns = list('0123456789') if conditional else None
+  fo.diagnostics.plot_samples(path, rows, columns)
 
 
 def main(argv):

@@ -46,6 +46,7 @@ ENTRIES = {
         lambda: {'path': _PATH, 'rows': [('a', np.zeros([1, 2, 2, 1]))]},
         {
             'path': _WRONG_PATH,
+            'columns': ('a', [], ['a', 'b'], [1], 3),
             'rows': (
                 None,
                 3,

@@ -1,13 +1,14 @@
 """Arguments of pictures: checks of what is to be drawn."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfp_flowopt.internal import arguments
 
-__all__ = ['array', 'curve', 'image_rows', 'named_arrays']
+__all__ = ['array', 'column_names', 'curve', 'image_rows', 'named_arrays']
 
 
 def array(
@@ -42,6 +43,19 @@ def named_arrays(
   if not values:
     raise ValueError(f'Argument `{name}` must be {wanted}, got none.')
   return {k: array(name, v, wanted, accepts) for k, v in values.items()}
+
+
+def column_names(name, columns, number):
+  """A list of as many strings as there are columns; of none if it is `None`."""
+  if columns is None:
+    return []
+  if isinstance(columns, str) or not isinstance(columns, Sequence) or (
+      [type(column) for column in columns] != [str] * number
+  ):
+    raise ValueError(
+        f'Argument `{name}` must be {number} strings, got {columns!r}.'
+    )
+  return list(columns)
 
 
 def image_rows(name, rows):

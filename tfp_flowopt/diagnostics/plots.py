@@ -104,23 +104,31 @@ def plot_training_curve(
   figures.save(figure, path)
 
 
-def plot_samples(path: types.Path, rows: types.NamedImages) -> None:
+def plot_samples(
+    path: types.Path,
+    rows: types.NamedImages,
+    columns: Sequence[str] | None = None,
+) -> None:
   """Draws rows of images, each with a name.
 
   Args:
     path: Of the PNG file.
     rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one shape.
+    columns: Names of the `N` columns, for example of classes; `None` for none.
 
   Raises:
-    ValueError: If `path` is none, or `rows` are of other or several shapes.
+    ValueError: If `path` is none, `rows` are of other or several shapes, or
+      `columns` are no `N` strings.
   """
   names, drawn = plot_arguments.image_rows('rows', rows)
   num_columns, height, width, _ = drawn[0].shape
+  columns = plot_arguments.column_names('columns', columns, num_columns)
   # Side by side in one coordinate system: one for each would take longer to
   # draw than a small flow its samples.
   side, gap = height / width, 0.07
   figure = figures.new_figure(
-      0.85 * num_columns + 1.0, 0.85 * (side + gap) * len(drawn) + 0.1
+      0.85 * num_columns + 1.0,
+      0.85 * (side + gap) * len(drawn) + (0.35 if columns else 0.1),
   )
   axes = figure.add_subplot()
   bottoms = [-(side + gap) * (i + 1) for i in range(len(drawn))]
@@ -130,7 +138,10 @@ def plot_samples(path: types.Path, rows: types.NamedImages) -> None:
         image = np.repeat(image, 3, axis=-1)
       extent = (left, left + 1.0 - gap, bottom, bottom + side)
       axes.imshow(image, interpolation='nearest', extent=extent)
-  axes.set(xlim=(0.0, num_columns - gap), ylim=(bottoms[-1], -gap), xticks=[])
+  axes.set(xlim=(0.0, num_columns - gap), ylim=(bottoms[-1], -gap))
+  middles = [i + (1.0 - gap) / 2.0 for i in range(len(columns))]
+  axes.set_xticks(middles, columns)
+  axes.xaxis.tick_top()
   axes.set_yticks([y + side / 2.0 for y in bottoms], names)
   axes.tick_params(length=0)
   axes.spines[:].set_visible(False)
