@@ -19,34 +19,12 @@ class Glow(short_run.Model):
     """Creates the flow."""
     super().__init__(settings)
     torch.manual_seed(settings['seed'])
-    size, levels = settings['image_size'], settings['num_levels']
-    bases, merges, flows = [], [], []
-    for i in range(levels):
-      # Its levels count from the coarsest.
-      channels = settings.get('channels', 3) * 2 ** (levels + 1 - i)
-      blocks = [
-          nf.flows.GlowBlock(
-              channels,
-              settings['hidden_channels'],
-              scale_map=settings.get('scale_map', 'sigmoid'),
-              split_mode='channel',
-          )
-          for _ in range(settings['num_steps'])
-      ]
-      flows.append([*blocks, nf.flows.Squeeze()])
-      if i > 0:
-        merges.append(nf.flows.Merge())
-        channels //= 2
-      side = size // 2 ** (levels - i)
-      bases.append(
-          nf.distributions.DiagGaussian((channels, side, side), trainable=False)
-      )
-    self._model = nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
+    self._model = make_model(settings)
     self._initial = None
     self._optimizer = torch.optim.Adam(self._model.parameters())
 
   def _loss(self, x):
-    log_prob = self._model.log_prob(_channels_first(x), None)
+    log_prob = self._model.log_prob(channels_first(x), None)
     return 8 - log_prob.mean() / (self._crops.event_size * np.log(2.0))
 
   def restart(self):
@@ -81,13 +59,13 @@ class Glow(short_run.Model):
   def there_and_back(self, x):
     """`x` after its flow and back."""
     with torch.no_grad():
-      z, _ = self._model.inverse_and_log_det(_channels_first(x))
+      z, _ = self._model.inverse_and_log_det(channels_first(x))
       x, _ = self._model.forward_and_log_det(z)
       return x.numpy().transpose(0, 2, 3, 1)
 
   def vector_jacobian(self, x, u):
     """Gradient of the products of `u`, `[B, D]`, and the latents of `x`."""
-    x = _channels_first(x).requires_grad_()
+    x = channels_first(x).requires_grad_()
     z, _ = self._model.inverse_and_log_det(x)
     z = torch.cat([part.flatten(1) for part in z], 1)
     (gradient,) = torch.autograd.grad(z, x, torch.from_numpy(u))
@@ -107,7 +85,34 @@ class Glow(short_run.Model):
       return self._model.sample(len(self._x))[0].max().item()
 
 
-def _channels_first(x):
+def make_model(settings):
+  """Glow of normflows: of `image_size`, `num_levels`, `num_steps` and so on."""
+  size, levels = settings['image_size'], settings['num_levels']
+  bases, merges, flows = [], [], []
+  for i in range(levels):
+    # Its levels count from the coarsest.
+    channels = settings.get('channels', 3) * 2 ** (levels + 1 - i)
+    blocks = [
+        nf.flows.GlowBlock(
+            channels,
+            settings['hidden_channels'],
+            scale_map=settings.get('scale_map', 'sigmoid'),
+            split_mode='channel',
+        )
+        for _ in range(settings['num_steps'])
+    ]
+    flows.append([*blocks, nf.flows.Squeeze()])
+    if i > 0:
+      merges.append(nf.flows.Merge())
+      channels //= 2
+    side = size // 2 ** (levels - i)
+    bases.append(
+        nf.distributions.DiagGaussian((channels, side, side), trainable=False)
+    )
+  return nf.MultiscaleFlow(bases, flows, merges, class_cond=False)
+
+
+def channels_first(x):
   """PyTorch's order of the axes."""
   return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 

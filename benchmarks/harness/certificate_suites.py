@@ -15,6 +15,7 @@ SUITES = {
         }, {'arm,largest,budget': [
             *(('closed form', k, None) for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
             ('tfb.Glow', None, None),
+            ('normflows', None, None),
         ]})],
     ),
     'outside_certifier': Suite(

@@ -10,8 +10,11 @@ gradient steps on both, says what is left of it at most.
 import functools
 import gzip
 import math
+import pathlib
+import tempfile
 import time
 
+from harness import serving
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -41,6 +44,8 @@ def measure(settings, seed, context):
   is_normal = test_labels != settings['anomaly']
   count = settings['num_test']
   parts = [test[is_normal][:count], test[~is_normal][:count]]
+  if settings['arm'] == 'normflows':
+    return _normflows(x, parts, settings, seed, context)
   start = time.perf_counter()
   distribution = _ARMS[settings['arm']](x, settings, seed)
   values = {'train_seconds': time.perf_counter() - start}
@@ -48,11 +53,7 @@ def measure(settings, seed, context):
   parts = [part.astype(dtype.as_numpy_dtype) for part in parts]
   log_prob = tf.function(distribution.log_prob, autograph=False)
   normal, anomalies = (_batched(log_prob, part) for part in parts)
-  values['bits_per_dim'] = 8.0 - np.mean(normal) / (
-      x[0].size * math.log(2.0)
-  )
-  values['finite'] = bool(np.isfinite(normal).all())
-  values['area'] = _area(normal, anomalies)
+  values |= _unperturbed(normal, anomalies, x.shape[-1])
   if settings['arm'] != 'tfb.Glow':
     certified = fo.diagnostics.CertifiedLogProb(distribution)
     bounds = tf.function(certified, autograph=False)
@@ -68,6 +69,52 @@ def measure(settings, seed, context):
         for sign, part in zip((-1.0, 1.0), parts, strict=True)
     ]
     values[f'attacked {radius}'] = _area(*attacked)
+  return values
+
+
+def _unperturbed(normal, anomalies, size):
+  """What log-densities of vectors say, as they are."""
+  return {
+      'bits_per_dim': 8.0 - np.mean(normal) / (size * math.log(2.0)),
+      'finite': bool(np.isfinite(normal).all()),
+      'area': _area(normal, anomalies),
+  }
+
+
+def _normflows(x, parts, settings, seed, context):
+  """The same of normflows' Glow, in an environment of its own."""
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / 'data.npz'
+    np.savez(path, train=x, normal=parts[0], anomalies=parts[1])
+    model = {
+        'image_size': math.isqrt(x.shape[-1]), 'channels': 1, 'num_levels': 2,
+        'num_steps': 4, 'hidden_channels': 64,
+    }
+    arm = serving.Arm(
+        serving.python_of_peers(context.peers),
+        'normflows_attacked.py',
+        {**model, 'seed': seed, 'path': str(path),
+         'train_steps': settings['train_steps']},
+    )
+    try:
+      start = time.perf_counter()
+      arm.value('train')
+      values = {'train_seconds': time.perf_counter() - start}
+      names = ('normal', 'anomalies')
+      values |= _unperturbed(
+          *(np.array(arm.value('log_prob', part=name)) for name in names),
+          x.shape[-1],
+      )
+      for radius in settings['radii']:
+        values[f'attacked {radius}'] = _area(*(
+            np.array(arm.value(
+                'attacked', part=name, radius=radius, sign=sign,
+                steps=settings['attack_steps'],
+            ))
+            for name, sign in zip(names, (-1.0, 1.0), strict=True)
+        ))
+    finally:
+      arm.close()
   return values
 
 

@@ -125,6 +125,13 @@ def test_little_time_is_not_foretold():
   assert 'About' not in log.getvalue()
 
 
+def test_no_speed_is_known_where_all_was_done_before_the_first_call():
+  log = io.StringIO()
+  bar = progress.Progress(20, 8, stream=log)
+  bar.update(20, train=1.5)
+  assert log.getvalue() == '20/20 [####################]  train 1.500\n'
+
+
 def test_what_is_under_way_is_said_until_it_is_done():
   log = io.StringIO()
   with progress.under_way('Writing', stream=log, wait=0.0, interval=1e-3):

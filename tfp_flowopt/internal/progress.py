@@ -149,9 +149,12 @@ class Progress(not_copied.NotCopied):
             f'{name} {value if isinstance(value, int) else f"{value:.3f}"}'
             for name, value in values.items()
         ),
-        f'{rate:{".0f" if rate >= 10 else ".2g"}} {self._unit}/s',
-        f'ETA {_duration(self._left(done, speed))}',
     ]
+    if speed > 0:  # more was done than at the first call
+      fields += [
+          f'{rate:{".0f" if rate >= 10 else ".2g"}} {self._unit}/s',
+          f'ETA {_duration(self._left(done, speed))}',
+      ]
     line = '  '.join(fields)
     if self._redraws:
       self._stream.write(f'\r{line:<{self._length}}')
