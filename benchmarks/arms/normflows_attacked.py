@@ -40,7 +40,7 @@ class Attacked:
       torch.nn.utils.clip_grad_norm_(self._model.parameters(), 100.0)
       optimizer.step()
     self._model.eval()
-    return float(loss)
+    return loss.item()
 
   def log_prob(self, part):
     """Log-densities of `part`, nats."""
