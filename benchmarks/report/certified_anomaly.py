@@ -5,6 +5,9 @@ from matplotlib import figure
 from report import markdown
 
 _BLUE, _RED, _GREEN, _GREY = '#0072b2', '#d55e00', '#009e73', '0.35'
+_ORANGE = '#e69f00'
+# Without certificates.
+_PEERS = ('tfb.Glow', 'normflows')
 # Where detectors are compared in the picture.
 _RADIUS = 0.5
 
@@ -23,7 +26,7 @@ def _runs(records):
   return sorted(
       runs,
       key=lambda run: (
-          run[0]['arm'] == 'tfb.Glow', run[0]['largest'] or 0.0,
+          run[0]['arm'] in _PEERS, run[0]['largest'] or 0.0,
           run[0]['budget'] or 0.0,
       ),
   )
@@ -62,9 +65,10 @@ def picture(records):
   runs = _runs(records)
   closed = [run for run in runs if run[0]['arm'] == 'closed form']
   shown = [closed[len(closed) // 2], *(
-      run for run in runs if run[0]['arm'] == 'tfb.Glow'
+      run for run in runs if run[0]['arm'] in _PEERS
   )]
-  for (settings, values), colour in zip(shown, (_BLUE, _RED), strict=False):
+  colours = _BLUE, _RED, _ORANGE
+  for (settings, values), colour in zip(shown, colours, strict=False):
     radii = [0.0, *settings['radii']]
     for kind, style in (('certified', '-'), ('attacked', '--')):
       found = [values.get(f'{kind} {radius}') for radius in radii[1:]]
@@ -78,7 +82,10 @@ def picture(records):
       xlabel='L2 radius of the perturbation', ylabel='area under the ROC curve',
       ylim=(0, 1),
   )
-  areas.legend(fontsize='small', frameon=False)
+  areas.legend(
+      fontsize='small', frameon=False, loc='center right',
+      bbox_to_anchor=(1.0, 0.36),
+  )
   for arm, marker, colour in (
       ('closed form', 'o', _BLUE), ('vector flow', 's', _GREEN)
   ):
