@@ -26,7 +26,8 @@ import threading
 
 __all__ = ['Records', 'finite', 'read']
 
-_PACKAGES = ('numpy', 'tensorflow', 'tensorflow-probability')
+# Those that are there: TFP is a release or its nightly.
+_PACKAGES = ('numpy', 'tensorflow', 'tensorflow-probability', 'tfp-nightly')
 
 
 def _environment():
@@ -38,12 +39,18 @@ def _environment():
       text=True,
       check=False,
   )
+  installed = {
+      distribution.metadata['Name']: distribution.version
+      for distribution in importlib.metadata.distributions()
+  }
   return {
       'commit': result.stdout.strip() or None,
       'machine': {'cores': os.cpu_count(), 'processor': _processor()},
       'versions': {
           'python': platform.python_version(),
-          **{name: importlib.metadata.version(name) for name in _PACKAGES},
+          **{
+              name: installed[name] for name in _PACKAGES if name in installed
+          },
       },
   }
 
