@@ -13,6 +13,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.export import exportable
 from tfp_flowopt.export import onnx_operations
 from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.internal import new_folder
 from tfp_flowopt.internal import types
 
 __all__ = ['save_onnx']
@@ -103,14 +104,7 @@ def save_onnx(
 
 def _checked_path(path):
   """The absolute path of a file that is not there yet."""
-  try:
-    text = os.fspath(path)
-  except TypeError as e:
-    raise TypeError(f'Argument `path` must be a path, got {path!r}.') from e
-  if not isinstance(text, str) or not text or '://' in text:
-    raise ValueError(
-        f'Argument `path` must be a path of the file system, got {path!r}.'
-    )
+  text = new_folder.text_of(path)
   if os.path.lexists(text):
     raise ValueError(f'Argument `path` must not exist, got {path}.')
   return pathlib.Path(os.path.abspath(text))

@@ -5,7 +5,7 @@ import os
 import pathlib
 import tempfile
 
-__all__ = ['new_folder']
+__all__ = ['new_folder', 'text_of']
 
 
 @contextlib.contextmanager
@@ -55,8 +55,8 @@ def new_folder(path, last):
     raise
 
 
-def _checked(path):
-  """Where a path leads to; an error unless a folder can be made there."""
+def text_of(path):
+  """A path of the file system as a string; else an error for `path`."""
   try:
     text = os.fspath(path)
   except TypeError as e:
@@ -65,6 +65,12 @@ def _checked(path):
     raise ValueError(
         f'Argument `path` must be a path of the file system, got {path!r}.'
     )
+  return text
+
+
+def _checked(path):
+  """Where a path leads to; an error unless a folder can be made there."""
+  text = text_of(path)
   try:
     target = pathlib.Path(text).resolve()
   except (OSError, RuntimeError) as e:
