@@ -71,12 +71,13 @@ def text_of(path):
 def _checked(path):
   """Where a path leads to; an error unless a folder can be made there."""
   text = text_of(path)
+  broken = ValueError(f'Argument `path`: {path} is a broken link.')
   try:
     target = pathlib.Path(text).resolve()
   except (OSError, RuntimeError) as e:
-    raise ValueError(
-        f'Argument `path`: {path} is a broken link.'
-    ) from e
+    raise broken from e
+  if target.is_symlink():  # a link to itself, since Python 3.13
+    raise broken
   _check_free(target, path)
   return target
 
