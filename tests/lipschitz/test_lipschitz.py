@@ -151,5 +151,6 @@ def test_the_norm_of_a_matrix_of_many_rows(rows, scale, rng):
   found = bounds.largest_singular_value(matrix)
   assert norm <= found <= norm * (1.0 + 1e-9)
   assert bounds.largest_singular_value(np.zeros([rows, 280])) == 0
+  assert bounds.largest_singular_value(np.zeros([rows, 0])) == 0
   matrix[3, 4] = np.nan
   assert bounds.largest_singular_value(matrix) == np.inf

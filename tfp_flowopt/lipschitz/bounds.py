@@ -154,7 +154,9 @@ def largest_singular_value(matrix):
     return math.inf
   size = max(matrix.shape)
   largest = np.max(np.abs(matrix), initial=0.0)
-  if min(matrix.shape) < _MANY_ROWS or not largest:
+  if not largest:  # all zeros, or empty: older NumPy has no norm of that
+    return 0.0
+  if min(matrix.shape) < _MANY_ROWS:
     return float(np.linalg.norm(matrix, ord=2)) * (1.0 + size * 2.0**-52)
   # Eigenvalues of the Gram matrix take a fifth of the time of singular values;
   # each of its numbers has `size` roundings of up to the norm's square.
