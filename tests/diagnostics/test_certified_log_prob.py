@@ -133,6 +133,29 @@ def test_an_inverted_flow_and_a_support(rng):
   check(inverted, x.numpy() + 1.5, rng)
 
 
+@pytest.mark.parametrize('traced', [False, True])
+def test_what_is_not_linear_counts(traced, rng):
+  """Of a map that is known by its constants alone, all of it is an error."""
+  bijector = tfb.ScaleMatvecTriL(
+      tf.constant([[0.5, 0.0], [0.3, 0.2]], tf.float64)
+  )
+  distribution = tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.0), [2]), bijector
+  )
+  x = tf.constant(rng.normal(size=(20, 2)))
+  certified = fo.diagnostics.CertifiedLogProb(distribution)
+  if traced:
+    certified = tf.function(certified, autograph=False)
+  radius = 1e-4
+  lower, upper = certified(x, tf.constant(radius, tf.float64))
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    log_prob = distribution.log_prob(x)
+  slope = tf.norm(tape.gradient(log_prob, x), axis=-1)
+  assert np.all(lower <= log_prob - 0.99 * radius * slope)
+  assert np.all(upper >= log_prob + 0.99 * radius * slope)
+
+
 def test_the_closed_form_is_exact(rng):
   """A normal distribution: its least density in a ball, by Lagrange."""
   x = rng.normal(size=(400, 3)) @ np.diag([1.0, 0.3, 2.0])

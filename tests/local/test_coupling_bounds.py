@@ -142,3 +142,28 @@ def test_errors_without_a_cross_term(kind, direction, rng):
       step = (log_det - change.log_det).numpy()
       assert np.all(step <= change.high * (1 + 1e-9) + 1e-12)
       assert np.all(step >= change.low * (1 + 1e-9) - 1e-12)
+
+
+@pytest.mark.parametrize('kind', ['affine', 'affine, infinite tails', 'spline'])
+@pytest.mark.parametrize('direction', ['inverse', 'forward'])
+@pytest.mark.parametrize('lipschitz', [0.0, 0.2, 3.0])
+def test_constant_of_a_tiny_ball_is_that_of_the_jacobian(
+    kind, direction, lipschitz, rng
+):
+  """Not below it, and equal to it where the network adds nothing."""
+  for _ in range(4):
+    bijector = coupling(kind, lipschitz, rng)
+    x = tf.constant(rng.uniform(-2.5, 2.5, size=(60, 2)))
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = getattr(bijector, direction)(x)
+    jacobian = tape.batch_jacobian(y, x).numpy()
+    norms = np.linalg.svd(jacobian, compute_uv=False)[:, 0]
+    reach = maps.Reach(x, tf.fill([60], tf.constant(1e-7, tf.float64)))
+    change = getattr(maps.local_map(bijector), direction)(reach)
+    assert np.all(change.slope >= norms * (1 - 1e-9))
+    bends = np.linalg.norm(jacobian - np.eye(2), ord=2, axis=(1, 2))
+    assert np.all(change.bend >= bends - 1e-9)
+    if lipschitz == 0:
+      np.testing.assert_allclose(change.slope, norms, rtol=1e-5)
+      np.testing.assert_allclose(change.bend, bends, atol=1e-5)

@@ -164,7 +164,10 @@ def test_constants_hold_between_any_two_events_of_a_ball(name, rng):
 @pytest.mark.parametrize('name', LAYERS)
 @pytest.mark.parametrize('direction', ['inverse', 'forward'])
 def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
-  """`f(y + d) - f(y) - M d` and the log-determinant, within their bounds."""
+  """`f(y + d) - f(y) - M d` and the log-determinant, within their bounds.
+
+  And what the log-determinant changes beyond its own linear part.
+  """
   make, shape = LAYERS[name]
   bijector = make()
   local = maps.local_map(bijector)
@@ -199,7 +202,15 @@ def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
 
   linear = linearization.Linearization(value_of, center).jvp(tf.constant(d))
   linear = linear.numpy()
-  change = changes[-1]
+  with tf.GradientTape() as tape:
+    tape.watch(center)
+    value_of(center)
+    change = changes[-1]
+    total = tf.reduce_sum(change.log_det)
+  gradient = tape.gradient(
+      total, center, unconnected_gradients=tf.UnconnectedGradients.ZERO
+  )
+  linear_step = np.sum(gradient * d, axis=tuple(range(1, x.ndim)))
   value, moved, log_det, moved_log_det = evaluate([center, center + d])
   np.testing.assert_allclose(change.value, value, atol=1e-9, rtol=1e-9)
   np.testing.assert_allclose(change.log_det, log_det, atol=1e-9, rtol=1e-9)
@@ -208,6 +219,12 @@ def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
   step = moved_log_det - log_det
   assert np.all((step <= change.high + rounding)[inside])
   assert np.all((step >= change.low - rounding)[inside])
+  # The parts of a composition are each linear of another one's values.
+  low, high = change.rest
+  if len(errors) < 2:
+    beyond = step - linear_step
+    assert np.all((beyond <= high + rounding)[inside])
+    assert np.all((beyond >= low - rounding)[inside])
   if len(errors) > 1:
     return  # those of a composition are weighed, elsewhere
   rest = (moved - value - linear).reshape([len(x), -1])

@@ -71,14 +71,14 @@ class CertifiedLogProb(not_copied.NotCopied):
       )
     ball = regions.Ball(x, radius)
     x, radius = regions.as_ball(ball, shape.rank, x.dtype)
-    errors: list[tuple[tf.Tensor, tf.Tensor]] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
+      errors = _Errors(tape)
       tape.watch(x)
       reach = maps.Reach(x, radius, conditioning, errors)
       change = self._local.inverse(reach)
       latent = reach._replace(center=change.value)
       square = tf.square(latent.norm(change.value))
-      loss = 0.5 * tf.reduce_sum(tf.square(change.value))
+      loss = tf.reduce_sum(0.5 * square - change.log_det)
     tensors = [x, *(tensor for tensor, _ in errors)]
     gradients = tape.gradient(
         loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -94,21 +94,41 @@ class CertifiedLogProb(not_copied.NotCopied):
     distance = tf.math.multiply_no_nan(change.slope, radius)
     size = tf.sqrt(square)
     inflation = rounding.inflation(x.dtype)
-    # Of `-|z|^2 / 2`: by the errors of all layers, weighed, or by how far the
-    # latent goes; both hold.
+    # By the errors of all layers, weighed; or by how far the latent goes, and
+    # how far log-determinants. Both hold.
     farthest = size * distance + 0.5 * tf.square(distance)
     nearest = tf.minimum(distance, size)
     nearest = size * nearest - 0.5 * tf.square(nearest)
-    down = tf.minimum(weighed + 0.5 * tf.square(distance), farthest)
-    up = tf.minimum(weighed, nearest)
+    down = tf.minimum(
+        weighed + 0.5 * tf.square(distance) - change.rest[0],
+        farthest - change.low,
+    )
+    up = tf.minimum(weighed + change.rest[1], nearest + change.high)
     log_prob = self._base.log_prob(change.value) + change.log_det
-    lower = log_prob - inflation * (down - change.low)
-    upper = log_prob + inflation * (up + change.high)
+    lower = log_prob - inflation * down
+    upper = log_prob + inflation * up
     # Beyond the range of the type nothing was computed.
     return LogProbRange(
         tf.where(tf.math.is_nan(lower), -infinity, lower),
         tf.where(tf.math.is_nan(upper), infinity, upper),
     )
+
+
+class _Errors(list):
+  """Pairs of a `Tensor` and a bound of its error; a tape watches each.
+
+  Eagerly, a tape knows nothing of what `tf.stop_gradient` has returned, and
+  would have it weigh nothing.
+  """
+
+  def __init__(self, tape: tf.GradientTape) -> None:
+    super().__init__()
+    self._tape = tape
+
+  def append(self, pair: tuple[tf.Tensor, tf.Tensor]) -> None:
+    """Adds a pair."""
+    self._tape.watch(pair[0])
+    super().append(pair)
 
 
 def certified_log_prob(

@@ -58,12 +58,13 @@ class Sequence(maps.LocalMap):
   def _apply(self, reach, parts, method):
     zeros = tf.zeros_like(reach.radius)
     log_det, low, high, gain = zeros, zeros, zeros, zeros + 1.0
+    rest = [zeros, zeros]
     value, spread, run = reach.center, None, None
     inflation = rounding.inflation(value.dtype)
     for index, part in enumerate(parts):
       if run is not self._runs[method][index]:
         run = self._runs[method][index]
-        spread = run and maps.Spread(run, [(index - 1, gain)], index - 1)
+        spread = run and skeleton.Spread(run, [(index - 1, gain)], index - 1)
       radius = tf.math.multiply_no_nan(gain, reach.radius)
       change = getattr(part, method)(
           reach._replace(
@@ -82,7 +83,10 @@ class Sequence(maps.LocalMap):
         gain = tf.minimum(gain, spread.gain() * inflation)
       value, log_det = change.value, log_det + change.log_det
       low, high = low + change.low, high + change.high
-    return maps.Change(value, log_det, gain, low, high)
+      rest = [a + b for a, b in zip(rest, change.rest, strict=True)]
+    return maps.Change(
+        value, log_det, gain, low, high, given_rest=tuple(rest)
+    )
 
 
 def _anywhere(change, is_far, slope):
@@ -94,6 +98,10 @@ def _anywhere(change, is_far, slope):
       low=tf.where(is_far, -infinity, change.low),
       high=tf.where(is_far, infinity, change.high),
       given_bend=tf.where(is_far, slope + 1.0, change.bend),
+      given_rest=tuple(
+          tf.where(is_far, end, rest)
+          for end, rest in zip((-infinity, infinity), change.rest, strict=True)
+      ),
   )
 
 

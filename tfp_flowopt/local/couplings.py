@@ -16,6 +16,7 @@ from tfp_flowopt.bijectors import coupling as coupling_lib
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import statements
 from tfp_flowopt.local import maps
+from tfp_flowopt.local import spline_bounds
 
 __all__ = []
 
@@ -166,69 +167,39 @@ class _Affine(_Coupling):
     # Of `x - t`, which the curve has between `min(1, e^s) |y|` and
     # `max(1, e^s) |y|`.
     a, b = self.bijector.scale_bound, self.bijector.tail_bound
-    u = tf.abs(y) / b
-    size = tf.abs(y) * (tf.exp(a * tf.tanh(raw / a)) + u) / (1.0 + u)
+    near = tf.abs(y)
+    u = near / b
+    size = near * (tf.exp(a * tf.tanh(raw / a)) + u) / (1.0 + u)
     radius = (1.0 + self._constant(raw)) * reach.radii
     low, high = (tf.exp(s) for s in log_scales)
+    # And it stays near: the curve at `y` moves by so much, the argument by the
+    # radius, and slopes are at least `min(1, e^s)`.
+    level = near / (1.0 + u)
+    least = tf.minimum(low, 1.0)
+    moved = (radius + (high - low) * level) / least
     return (
-        tf.nn.relu(size - radius) / tf.maximum(high, 1.0),
-        (size + radius) / tf.minimum(low, 1.0),
+        tf.nn.relu(
+            tf.maximum(near - moved, (size - radius) / tf.maximum(high, 1.0))
+        ),
+        tf.minimum(near + moved, (size + radius) / least),
     )
-
-
-def spline_bounds(splines, y, params, moved):
-  """As `_bounds`, of `BoundedSplines` whose parameters move by `moved` each.
-
-  In direction `inverse`; see `SplineCoupling` for the derivatives.
-  """
-  shape = [splines.num_bins, y.shape[-1]]
-  raw = tf.reshape(params, tf.concat([tf.shape(y)[:-1], shape], axis=0))
-  raw = raw[..., :-1, :]
-  moved = tf.expand_dims(tf.zeros_like(y) + moved, -2)
-
-  def log_slopes(raw):
-    above, below = (
-        tf.constant(v, raw.dtype)
-        for v in (math.log(splines.max_slope), -math.log(splines.min_slope))
-    )
-    scale = tf.where(raw > 0, above, below)
-    inner = scale * tf.tanh(raw / scale)
-    return tf.pad(inner, [*[[0, 0]] * (raw.shape.rank - 2), [1, 1], [0, 0]])
-
-  low, high = log_slopes(raw - moved), log_slopes(raw + moved)
-  least, most = (
-      tf.exp(tf.reduce_min(low, axis=-2)), tf.exp(tf.reduce_max(high, axis=-2))
-  )
-  # Between two knots, the log-slopes of which differ by at most this.
-  differences = tf.maximum(
-      high[..., 1:, :] - low[..., :-1, :], high[..., :-1, :] - low[..., 1:, :]
-  )
-  largest = tf.reduce_max(differences, axis=-2)
-  least, most = maps.widened(least, most)
-  num_knots = splines.num_bins - splines.num_bins // 2 - 0.75
-  cross = tf.minimum(
-      tf.sqrt(1.0 + num_knots * tf.square(splines.bin_width * most)),
-      tf.cast(splines.cross_constant(1.0), y.dtype),
-  )
-  return (
-      least,
-      most,
-      cross,
-      tf.ones_like(y),
-      (2.0 / splines.bin_width) * tf.math.expm1(0.5 * largest),
-  )
 
 
 class _Spline(_Coupling):
 
   def _bounds(self, reach, y, params, direction):
-    splines = self.bijector.splines
-    least, most, cross, *rest = spline_bounds(
-        splines, y, params, self._constant(params) * reach.radii
+    within = spline_bounds.SplineBounds(
+        self.bijector.splines,
+        y,
+        params,
+        self._constant(params) * reach.radii,
+        reach.radii,
+        direction,
     )
+    cross = within.cross
     if direction == 'forward':
-      cross /= least
-    return least, most, cross, *rest
+      cross /= within.least
+    return within.least, within.most, cross, within.by_params, within.by_value
 
 
 class _Autoregressive(maps.Layer):
@@ -246,14 +217,15 @@ class _Autoregressive(maps.Layer):
         coupling_lib.given(self.bijector.network, y, reach.conditioning)
     )
     lipschitz = tf.cast(self._lipschitz, y.dtype)
-    least, most, cross, _, by_value = spline_bounds(
-        splines, y, params, lipschitz * reach.radii
+    within = spline_bounds.SplineBounds(
+        splines, y, params, lipschitz * reach.radii, reach.radii
     )
-    return params, least, most, lipschitz * reach.largest(cross), by_value
+    return params, within, lipschitz * reach.largest(within.cross)
 
   def _inverse(self, reach):
     y = reach.center
-    params, least, most, cross, by_value = self._parts(reach, y)
+    params, within, cross = self._parts(reach, y)
+    least, most = within.least, within.most
     value, log_slopes = self.bijector.splines.normalize(y, params)
     value = maps.linearized(value, y, 0.5 * (least + most))
     bent = reach.largest(0.5 * (most - least))
@@ -261,7 +233,7 @@ class _Autoregressive(maps.Layer):
     size = tf.cast(y.shape[-1], y.dtype)
     change = reach.radius * (
         tf.sqrt(size) * tf.cast(self._lipschitz, y.dtype)
-        + reach.norm(by_value)
+        + reach.norm(within.by_value)
     )
     slope = tf.minimum(
         reach.largest(most) + cross, maps.constant(self.bounds.inverse, y.dtype)

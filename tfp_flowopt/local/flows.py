@@ -96,6 +96,7 @@ def _beside(first, second, axis):
       tf.maximum(first.slope, second.slope),
       first.low + second.low,
       first.high + second.high,
+      given_rest=tuple(map(sum, zip(first.rest, second.rest, strict=True))),
   )
 
 

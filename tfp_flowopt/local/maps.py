@@ -9,7 +9,8 @@ log|det f'(y + d)| - log|det f'(y)| in [low, high]
 
 for all `|d| <= r`. The linear map `M` is what automatic differentiation of the
 value gives: a rule chooses it by what it stops gradients of. So the errors of
-all layers of a flow can be weighed by one gradient (`certified_log_prob`).
+all layers of a flow can be weighed by one gradient (`certified_log_prob`). A
+log-determinant may have a linear part, too.
 """
 
 import abc
@@ -32,9 +33,9 @@ __all__ = [
     'Linear',
     'LocalMap',
     'Reach',
-    'Spread',
     'constant',
     'evaluated',
+    'evaluated_with_gradients',
     'linearized',
     'local_map',
     'log_det_range',
@@ -52,7 +53,7 @@ class Reach(NamedTuple):
     conditioning: What the bijector depends on, or `None`.
     errors: List to which each bijector adds what it adds to a linear map: pairs
       of a `Tensor` `[..., part]` and a bound `[...]` of the norm of its error.
-    spread: `Spread` of the ball, or `None`.
+    spread: `skeleton.Spread` of the ball, or `None`.
   """
 
   center: tf.Tensor
@@ -102,43 +103,6 @@ class Reach(NamedTuple):
     return tf.math.multiply_no_nan(slope, self.radius)
 
 
-class Spread(NamedTuple):
-  """What a ball is made of: the images of balls at layers before.
-
-  Attributes:
-    skeleton: `Skeleton` of the layers.
-    terms: Pairs of the layer after which a ball arose, and its radius `[...]`
-      per unit of the first one's.
-    last: The last layer that was passed.
-  """
-
-  skeleton: Any
-  terms: list
-  last: int
-
-  def gain(self, start=None, stop=None):
-    """The radius `[...]`, in some channels: `start <= channel < stop`."""
-    return sum(
-        constant(self.skeleton.norm(first, self.last, start, stop), term.dtype)
-        * term
-        for first, term in self.terms
-    )
-
-  def after(self, index, bend):
-    """After one more layer; `bend` `[...]` if it has no matrix."""
-    terms = self.terms if bend is None else [*self.terms, (index, bend)]
-    return Spread(self.skeleton, terms, index)
-
-  def relative_to(self, gain):
-    """The same with radii per unit of another."""
-    # Of what is infinite nothing is known.
-    known = tf.math.is_finite(gain)
-    return self._replace(terms=[
-        (first, tf.where(known, t / gain, tf.constant(math.inf, t.dtype)))
-        for first, t in self.terms
-    ])
-
-
 class Change(NamedTuple):
   """What becomes of a ball; see the module.
 
@@ -149,6 +113,9 @@ class Change(NamedTuple):
     low: `[...]`, not positive.
     high: `[...]`, not negative.
     given_bend: `[...]`, with `|f(y + d) - f(y) - d| <= bend |d|`.
+    given_rest: Pair as `low` and `high`, of what the log-determinant changes
+      beyond the linear part that its gradient gives; or `None` if it has no
+      gradient.
   """
 
   value: tf.Tensor
@@ -157,6 +124,12 @@ class Change(NamedTuple):
   low: tf.Tensor
   high: tf.Tensor
   given_bend: tf.Tensor | None = None
+  given_rest: tuple[tf.Tensor, tf.Tensor] | None = None
+
+  @property
+  def rest(self):
+    """`given_rest`, or how much the log-determinant changes at all."""
+    return self.given_rest or (self.low, self.high)
 
   @property
   def bend(self):
@@ -251,14 +224,23 @@ def local_map(bijector):
 
 
 def evaluated(bijector, direction, reach):
-  """Value and log-determinant `[...]` at the centre of a `Reach`."""
+  """Value and log-determinant `[...]` at the centre of a `Reach`.
+
+  The log-determinant has no gradient.
+  """
+  value, log_det = evaluated_with_gradients(bijector, direction, reach)
+  return value, tf.stop_gradient(log_det)
+
+
+def evaluated_with_gradients(bijector, direction, reach):
+  """The same, but for the gradient of the log-determinant."""
   evaluate = getattr(base, f'{direction}_and_log_det')
   value, log_det = evaluate(bijector, reach.center, reach.conditioning)
   ndims = getattr(bijector, f'{direction}_min_event_ndims')
   log_det = sequential.summed(
       log_det, reach.center, ndims, reach.event_ndims - ndims
   )
-  return value, tf.zeros_like(reach.radius) + tf.stop_gradient(log_det)
+  return value, tf.zeros_like(reach.radius) + log_det
 
 
 def constant(value, dtype):

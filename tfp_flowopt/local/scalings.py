@@ -1,5 +1,7 @@
 """`RadialScaling` in a ball: by the energies that its tiles can have."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
@@ -9,19 +11,44 @@ from tfp_flowopt.local import maps
 __all__ = []
 
 
+class _Bounds(NamedTuple):
+  """What holds for radii in an interval, for each tile.
+
+  Attributes:
+    low: The least eigenvalue.
+    high: The largest one.
+    rate: How fast the log-determinant changes with the values.
+    curvature: How fast the Jacobian does.
+    log_det_curvature: How fast the gradient of the log-determinant does.
+  """
+
+  low: tf.Tensor
+  high: tf.Tensor
+  rate: tf.Tensor
+  curvature: tf.Tensor
+  log_det_curvature: tf.Tensor
+
+
 class _Radial(maps.Layer):
   """The Jacobian of a tile is symmetric, with two eigenvalues.
 
-  `r_J / r_0` across the radius and `d r_J / d r_0` along it. With `u` the
-  radius that enters a term over its `B`, and `E = e^s`, its factors of both are
+  `A = r_J / r_0` across the radius and `F = d r_J / d r_0` along it. With `u`
+  the radius that enters a term over its `B`, and `E = e^s`, its factors of both
+  are
 
   ```none
   m = (E + u) / (1 + u),   f = (E + 2 u + u^2) / (1 + u)^2,
-  |d log m / du| = |1 - E| / ((E + u) (1 + u)),
-  |d log f / du| = 2 |1 - E| / ((E + 2 u + u^2) (1 + u)),
+  d log m / du = (1 - E) / ((E + u) (1 + u)),
+  d log f / du = 2 (1 - E) / ((E + 2 u + u^2) (1 + u)),
   ```
 
   all of them monotone in `u`. So the ends of an interval of radii bound them.
+
+  Of second order: with `n` values in a tile, `r` the root of their mean square,
+  a unit step turns the radius by at most `1 / (sqrt(n) r)` or changes it by
+  `1 / sqrt(n)`. As `F - A = r A'`, the Jacobian then changes by at most
+  `(A'^2 + max(|A'|, |F'|)^2)^(1/2) / sqrt(n)`; and the gradient of the
+  log-determinant `L = (n - 1) log A + log F` by `max(|L''|, |L'| / r) / n`.
   """
 
   keeps_channels = True
@@ -37,22 +64,56 @@ class _Radial(maps.Layer):
     )
 
   def _inverse(self, reach):
-    value, log_det = maps.evaluated(self.bijector, 'inverse', reach)
     images, tiles, r, step = self._tiles(reach)
-    low, high, by_radius = self._bounds(tf.nn.relu(r - step), r + step, tiles)
-    shape = tf.shape(reach.center)
-    middle = tf.reshape(self._of_channels(0.5 * (low + high), images)
-                        + tf.zeros_like(tiles), shape)
-    value = maps.linearized(value, reach.center, middle)
-    bent = self._largest(reach, 0.5 * (high - low))
-    reach.note(value, bent * reach.radius)
-    change = reach.radius * self._norm(reach, by_radius)
+    within = self._bounds(tf.nn.relu(r - step), r + step, tiles)
+    low, high = within.low, within.high
+    radii = tf.reshape(reach.radius, [-1, 1, 1, 1, 1, 1])
+
+    def on_events(values):
+      values = self._of_channels(values, images) + tf.zeros_like(tiles)
+      return tf.reshape(values, tf.shape(reach.center))
+
+    # The linear part of a tile is the Jacobian of the centre, or, where that
+    # changes too much, the middle of all eigenvalues.
+    exact, _ = maps.evaluated(self.bijector, 'inverse', reach)
+    middle = maps.linearized(exact, reach.center, on_events(0.5 * (low + high)))
+    bent, curved = 0.5 * (high - low), 0.5 * radii * within.curvature
+    is_curved = tf.cast(curved < bent, bent.dtype)
+    value = tf.where(on_events(is_curved) > 0.0, exact, middle)
+    bent = self._largest(reach, tf.minimum(curved, bent))
+    reach.note(value, reach.grown(bent))
+    change, rest, is_linear = self._log_det_changes(reach, within, radii)
+    # Other tiles add no gradient.
+    fixed = on_events(is_linear) * reach.center
+    fixed += tf.stop_gradient(reach.center - fixed)
+    _, log_det = maps.evaluated_with_gradients(
+        self.bijector, 'inverse', reach._replace(center=fixed)
+    )
     slope = tf.minimum(
         self._largest(reach, high),
         maps.constant(self.bounds.inverse, value.dtype),
     )
     bend = self._largest(reach, tf.maximum(high - 1.0, 1.0 - low))
-    return maps.Change(value, log_det, slope, -change, change, bend)
+    return maps.Change(
+        value, log_det, slope, -change, change, bend, (-rest, rest)
+    )
+
+  def _log_det_changes(self, reach, within, radii):
+    """How far the log-determinant goes, `[...]`, and beyond its linear part.
+
+    And which tiles have one, 1 or 0.
+    """
+    change = reach.radius * self._norm(reach, within.rate)
+    curved = 0.5 * radii * within.log_det_curvature
+    zeros = tf.zeros_like(curved)
+    is_linear = curved < within.rate
+    rest = reach.radius * (
+        self._largest(reach, tf.where(is_linear, curved, zeros))
+        + self._norm(reach, tf.where(is_linear, zeros, within.rate))
+    )
+    pays = rest < change
+    is_linear &= tf.reshape(pays, [-1, 1, 1, 1, 1, 1])
+    return change, tf.where(pays, rest, change), tf.cast(is_linear, zeros.dtype)
 
   def _forward_slope(self, reach):
     y, _ = maps.evaluated(self.bijector, 'forward', reach)
@@ -63,7 +124,8 @@ class _Radial(maps.Layer):
       radius = tf.maximum(radius, 1e-15)
       ratio, _, _ = radial_terms.undo_terms(radius, self._near, self._radii)
       ends.append(radius * ratio)
-    low, high, _ = self._bounds(*ends, tiles)
+    within = self._bounds(*ends, tiles)
+    low, high = within.low, within.high
     slope = self._largest(reach, 1.0 / low)
     bend = self._largest(
         reach, tf.maximum(1.0 / low - 1.0, 1.0 - 1.0 / high)
@@ -86,44 +148,50 @@ class _Radial(maps.Layer):
     return self.bijector._of_channels(values, images)
 
   def _bounds(self, low, high, tiles):
-    """Of radii in an interval: least and largest eigenvalue, and a rate.
-
-    The rate bounds how fast the log-determinant of a tile changes with its
-    values.
-    """
+    """`_Bounds` of radii in an interval."""
     size = tf.cast(
         tf.size(tiles[0]) // tf.size(low[0]), tiles.dtype
     )
     many = size > 1.5
-    eigenvalues = [tf.ones_like(low)] * 4  # of both kinds, least and largest
-    rate, ends, grown = tf.zeros_like(low), [low, high], tf.ones_like(low)
+    across, along = ([tf.ones_like(low)] * 2 for _ in range(2))
+    start, ends = low, [low, high]
+    # First and second derivatives of `log A` and `log F`, at most.
+    zero = tf.zeros_like(low)
+    first, second = [zero, zero], [zero, zero]
     for near, radius in zip(
         tf.unstack(self._near), tf.unstack(self._radii), strict=True
     ):
-      scale = near / radius
-      u = [end / radius for end in ends]
-      across = [(scale + v) / (1.0 + v) for v in u]
-      along = [(scale + 2.0 * v + v * v) / tf.square(1.0 + v) for v in u]
-      least = tf.minimum(*across), tf.minimum(*along)
-      most = tf.maximum(*across), tf.maximum(*along)
-      eigenvalues = [
-          a * b for a, b in zip(eigenvalues, [*least, *most], strict=True)
-      ]
-      change = tf.abs(1.0 - scale) / (1.0 + u[0])
-      of_term = (
-          (size - 1.0) * change / (scale + u[0])
-          + 2.0 * change / (scale + 2.0 * u[0] + u[0] * u[0])
+      factors = _factors(near / radius, [end / radius for end in ends])
+      # How fast the radius that enters changes, and how fast that does.
+      grown, turned = along[1] / radius, first[1]
+      for k, (slope, bend) in enumerate(_derivatives(
+          near / radius, ends[0] / radius, ends[1] / radius
+      )):
+        second[k] += grown * (bend * grown + slope * turned)
+        first[k] += grown * slope
+      ends = [end * m for end, m in zip(ends, factors[0], strict=True)]
+      across, along = (
+          [bounds[0] * tf.minimum(*pair), bounds[1] * tf.maximum(*pair)]
+          for bounds, pair in zip((across, along), factors, strict=True)
       )
-      # How fast the radius that enters moves with the values.
-      rate += of_term * grown / radius
-      grown *= most[1]
-      ends = [ends[0] * across[0], ends[1] * across[1]]
-    low, high = eigenvalues[1], eigenvalues[3]
-    low = tf.where(many, tf.minimum(low, eigenvalues[0]), low)
-    high = tf.where(many, tf.maximum(high, eigenvalues[2]), high)
-    low, high = maps.widened(low, high)
+    low, high = along
+    low = tf.where(many, tf.minimum(low, across[0]), low)
+    high = tf.where(many, tf.maximum(high, across[1]), high)
+    of_across = tf.where(many, across[1] * first[0], zero)
+    of_along = along[1] * first[1]
+    rate, turn = (
+        (size - 1.0) * values[0] + values[1] for values in (first, second)
+    )
+    turning = tf.where(many, rate / start, zero)
     # The radius is a root mean square: its gradient has the norm 1 / sqrt(n).
-    return low, high, rate / tf.sqrt(size)
+    return _Bounds(
+        *maps.widened(low, high),
+        rate / tf.sqrt(size),
+        tf.sqrt(
+            tf.square(tf.maximum(of_across, of_along)) + tf.square(of_across)
+        ) / tf.sqrt(size),
+        tf.maximum(turn, turning) / size,
+    )
 
   def _largest(self, reach, values):
     values = tf.reshape(values, tf.concat([tf.shape(reach.radius), [-1]], 0))
@@ -132,6 +200,32 @@ class _Radial(maps.Layer):
   def _norm(self, reach, values):
     values = tf.reshape(values, tf.concat([tf.shape(reach.radius), [-1]], 0))
     return tf.norm(values, axis=-1)
+
+
+def _factors(scale, u):
+  """`m` and `f` at both ends of an interval of `u`."""
+  return (
+      [(scale + v) / (1.0 + v) for v in u],
+      [(scale + 2.0 * v + v * v) / tf.square(1.0 + v) for v in u],
+  )
+
+
+def _derivatives(scale, low, high):
+  """First and second derivatives of `log m` and `log f` by `u`, at most."""
+  w = 1.0 + low
+  change = tf.abs(1.0 - scale)
+  slope = change / ((scale + low) * w)
+  # Of `log f`, where `w / (E - 1 + w^2)` is largest.
+  excess = scale - 1.0
+  steepest = tf.clip_by_value(
+      tf.sqrt(tf.nn.relu(excess)) + 0.0 * w, w, 1.0 + high
+  )
+  steepest *= 2.0 / (excess + tf.square(steepest))
+  of_along = 2.0 * change / ((excess + w * w) * w)
+  return (
+      (slope, slope * (1.0 / (scale + low) + 1.0 / w)),
+      (of_along, of_along * (steepest + 1.0 / w)),
+  )
 
 
 maps.register(bijectors.RadialScaling, _Radial)

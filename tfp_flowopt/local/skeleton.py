@@ -12,6 +12,10 @@ product of the norms: what a whitening amplifies most is factored out, and what
 travels on is amplified least.
 """
 
+import math
+from typing import Any
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -21,7 +25,7 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import maps
 
-__all__ = ['Skeleton', 'matrices_of']
+__all__ = ['Skeleton', 'Spread', 'matrices_of']
 
 # With more rows the products of dozens of layers take minutes.
 _MOST_ROWS = 1024
@@ -115,3 +119,43 @@ class Skeleton:
     return rounding.rounded_up(
         norm, self._dtype, operations=8 * len(product) * count
     )
+
+
+class Spread(NamedTuple):
+  """What a ball is made of: the images of balls at layers before.
+
+  Attributes:
+    skeleton: `Skeleton` of the layers.
+    terms: Pairs of the layer after which a ball arose, and its radius `[...]`
+      per unit of the first one's.
+    last: The last layer that was passed.
+  """
+
+  skeleton: Any
+  terms: list
+  last: int
+
+  def gain(self, start=None, stop=None):
+    """The radius `[...]`, in some channels: `start <= channel < stop`."""
+    norms = [
+        self.skeleton.norm(first, self.last, start, stop)
+        for first, _ in self.terms
+    ]
+    return sum(
+        maps.constant(norm, term.dtype) * term
+        for norm, (_, term) in zip(norms, self.terms, strict=True)
+    )
+
+  def after(self, index, bend):
+    """After one more layer; `bend` `[...]` if it has no matrix."""
+    terms = self.terms if bend is None else [*self.terms, (index, bend)]
+    return Spread(self.skeleton, terms, index)
+
+  def relative_to(self, gain):
+    """The same with radii per unit of another."""
+    # Of what is infinite nothing is known.
+    known = tf.math.is_finite(gain)
+    return self._replace(terms=[
+        (first, tf.where(known, t / gain, tf.constant(math.inf, t.dtype)))
+        for first, t in self.terms
+    ])

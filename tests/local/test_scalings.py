@@ -1,0 +1,101 @@
+"""Radial scalings in a ball: what is beyond their linear parts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_flowopt as fo
+from tfp_flowopt.internal import linearization
+from tfp_flowopt.local import maps
+
+COUNT = 64
+# Shapes of events, and arguments: whole vectors, single numbers, tiles.
+KINDS = {
+    'vectors': ((6,), {'event_ndims': 1, 'num_groups': 1}),
+    'numbers': ((6,), {'event_ndims': 1}),
+    'tiles': ((4, 4, 2), {'tile_size': 2, 'num_groups': 1}),
+    'groups': ((4, 4, 4), {'tile_size': 2, 'num_groups': 2}),
+    'pixels': ((4, 4, 4), {'num_groups': 1}),
+}
+
+
+def scaling(kind, num_terms, rng):
+  """A bijector, and the shape of its events."""
+  shape, arguments = KINDS[kind]
+  bijector = fo.bijectors.RadialScaling(
+      num_terms=num_terms, dtype=tf.float64, slope_bound=3.0, **arguments
+  )
+  bijector.initialize(
+      rng.uniform(-2.5, 2.5, size=num_terms), np.exp(rng.normal(size=num_terms))
+  )
+  return bijector, shape
+
+
+def steps(y, radius, rng):
+  """Steps within a radius, in all directions, and towards and away from 0."""
+  d = rng.normal(size=(COUNT, *y.shape))
+  d[:8] = y * np.linspace(-1, 1, 8).reshape([-1, *[1] * y.ndim])
+  size = np.sqrt(np.sum(d**2, axis=tuple(range(1, d.ndim)), keepdims=True))
+  share = rng.choice([1.0, 0.5], size=size.shape)
+  return d * radius / np.maximum(size, 1e-300) * share
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('num_terms', [1, 3])
+def test_what_is_not_linear(kind, num_terms, rng):
+  """Errors of values and log-determinants, of first and second order."""
+  sharpest, smallest = np.zeros(2), np.ones(2)
+  for radius in np.geomspace(1e-4, 3.0, 12):
+    bijector, shape = scaling(kind, num_terms, rng)
+    local = maps.local_map(bijector)
+    y = rng.normal(size=shape) * np.exp(rng.normal())
+    d = steps(y, radius, rng)
+    center = tf.constant(np.repeat(y[np.newaxis], COUNT, axis=0))
+    radii, errors = tf.fill([COUNT], tf.constant(radius, tf.float64)), []
+    with tf.GradientTape() as tape:
+      tape.watch(center)
+      change = local.inverse(maps.Reach(center, radii, None, errors))
+      total = tf.reduce_sum(change.log_det)
+    axes = tuple(range(1, d.ndim))
+    gradient = tape.gradient(
+        total, center, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    log_det = bijector.inverse_log_det_jacobian(
+        center + d, event_ndims=len(shape)
+    )
+    step = np.asarray(log_det - change.log_det)
+    beyond = np.abs(step - np.sum(gradient * d, axis=axes))
+    rest = change.rest[1].numpy()
+    assert np.all(beyond <= rest * (1 + 1e-9) + 1e-11)
+    assert np.all(np.abs(step) <= change.high * (1 + 1e-9) + 1e-11)
+    linear = linearization.Linearization(
+        lambda c, local=local, radii=radii: local.inverse(
+            maps.Reach(c, radii)
+        ).value,
+        center,
+    ).jvp(tf.constant(d))
+    error = bijector.inverse(center + d) - change.value - linear
+    error = np.sqrt(np.sum(np.square(error), axis=axes))
+    allowed = errors[0][1].numpy()
+    assert np.all(error <= allowed * (1 + 1e-9) + 1e-11)
+    sharpest = np.maximum(
+        sharpest, [(error / allowed).max(), (beyond / rest).max()]
+    )
+    if radius < 1e-3:
+      smallest = np.minimum(
+          smallest, [allowed[0] / radius, rest[0] / float(change.high[0])]
+      )
+  # No bound is idle: each is nearly reached, and of second order.
+  assert np.all(sharpest > (0.4 if len(shape) == 1 else 0.15)), sharpest
+  assert np.all(smallest < 0.02), smallest
+
+
+def test_quiet_tiles_do_not_spoil_the_others(rng):
+  """Near 0 a log-determinant bends without bound; elsewhere it does not."""
+  bijector, _ = scaling('tiles', 1, rng)
+  y = rng.normal(size=(1, 16, 16, 2))
+  y[:, :2, :2] = 0.0
+  change = maps.local_map(bijector).inverse(
+      maps.Reach(tf.constant(y), tf.constant([0.01], tf.float64))
+  )
+  assert float(change.rest[1][0]) < 0.5 * float(change.high[0])
