@@ -13,7 +13,9 @@ SUITES = {
             'anomaly': 8, 'radii': [0.1, 0.25, 0.5], 'num_test': 400,
             'attack_steps': 20, 'train_steps': 600,
         }, {'arm,largest,budget': [
-            *(('closed form', k, None) for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
+            *((arm, k, None) for arm in ('closed form', 'elliptical')
+              for k in (2.0, 5.0, 10.0, 20.0, 50.0)),
+            *(('image flow', 10.0, budget) for budget in (0.1, 0.25, 1.0)),
             ('tfb.Glow', None, None),
             ('normflows', None, None),
         ]})],

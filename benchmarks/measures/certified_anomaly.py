@@ -150,6 +150,35 @@ def _closed_form(x, settings, seed):
   return linear.distribution()
 
 
+def _elliptical(x, settings, seed):
+  """The same with a curve of the norm, for heavy tails: no step, no network."""
+  distribution = fo.vector_flow(
+      x.shape[-1], num_steps=0, gaussianize_marginals=False, seed=seed
+  )
+  fo.initialize_at_optimum(distribution, _noisy(x, settings, seed))
+  return distribution
+
+
+def _image_flow(x, settings, seed):
+  """Steps and scalings within a budget, after the whitening of all pixels."""
+  size = math.isqrt(x.shape[-1])
+  distribution = fo.image_flow(
+      [size, size, 1], num_levels=1, num_steps=4, hidden_channels=32,
+      whitening='dense', lipschitz_budget=settings['budget'], seed=seed,
+  )
+  images = _noisy(x, settings, seed).reshape([-1, size, size, 1])
+  fo.initialize_at_optimum(distribution, images[:20000])
+  fo.training.fit(
+      distribution, images, train_steps=settings['train_steps'], batch_size=64,
+      learning_rate=2e-3, quiet=True, seed=seed,
+  )
+  flat = tfp.bijectors.Reshape([size * size], event_shape_in=[size, size, 1])
+  return tfd.TransformedDistribution(
+      distribution.distribution,
+      tfp.bijectors.Chain([flat, distribution.bijector]),
+  )
+
+
 def _vector_flow(x, settings, seed):
   x = _noisy(x, settings, seed)
   distribution = fo.vector_flow(
@@ -207,6 +236,8 @@ def _glow(x, settings, seed):
 
 _ARMS = {
     'closed form': _closed_form,
+    'elliptical': _elliptical,
+    'image flow': _image_flow,
     'vector flow': _vector_flow,
     'tfb.Glow': _glow,
 }

@@ -8,6 +8,7 @@ _BLUE, _RED, _GREEN, _GREY = '#0072b2', '#d55e00', '#009e73', '0.35'
 _ORANGE = '#e69f00'
 # Without certificates.
 _PEERS = ('tfb.Glow', 'normflows')
+_NAMES = {'closed form': 'normal', 'elliptical': 'elliptical'}
 # Where detectors are compared in the picture.
 _RADIUS = 0.5
 

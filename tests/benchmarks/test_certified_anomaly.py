@@ -17,7 +17,8 @@ def write(folder, part, images, labels):
       file.write(head + values.astype(np.uint8).tobytes())
 
 
-def test_what_is_certified_an_attack_does_not_undo(tmp_path, rng):
+@pytest.mark.parametrize('arm', ['closed form', 'elliptical', 'image flow'])
+def test_what_is_certified_an_attack_does_not_undo(arm, tmp_path, rng):
   for part, count in (('train', 200), ('t10k', 60)):
     labels = rng.integers(3, size=count)
     images = 100 + 10 * rng.normal(size=[count, 4, 4])
@@ -25,8 +26,9 @@ def test_what_is_certified_an_attack_does_not_undo(tmp_path, rng):
     images[labels == 2] += 20 * rng.normal(size=[sum(labels == 2), 4, 4])
     write(tmp_path, part, np.clip(images, 0, 255), labels)
   settings = {
-      'arm': 'closed form', 'anomaly': 2, 'largest': 20.0, 'num_test': 30,
-      'radii': [0.01, 0.03], 'attack_steps': 10,
+      'arm': arm, 'anomaly': 2, 'largest': 20.0, 'num_test': 30,
+      'radii': [0.01, 0.03], 'attack_steps': 10, 'train_steps': 2,
+      'budget': 0.01,
   }
   context = types.SimpleNamespace(folder=lambda name: tmp_path)
   found = certified_anomaly.measure(settings, 0, context)
@@ -37,7 +39,7 @@ def test_what_is_certified_an_attack_does_not_undo(tmp_path, rng):
     )
     assert certified <= attacked <= found['area']
     # Of a normal distribution bounds are exact, up to second order.
-    assert attacked - certified < 0.05
+    assert attacked - certified < 0.05 or arm == 'image flow'
 
 
 def test_the_area_is_the_share_of_ordered_pairs(rng):

@@ -5,6 +5,7 @@ import pytest
 from scipy import optimize
 from scipy import special
 from scipy import stats
+import tensorflow as tf
 
 import tfp_flowopt as fo
 from tfp_flowopt.flows import elliptical
@@ -119,3 +120,27 @@ def test_vectors_at_the_centre_and_constant_ones(rng):
     assert np.all(np.isfinite(distribution.log_prob(data.astype(np.float32))))
     for variable in distribution.bijector.variables:
       assert np.all(np.isfinite(np.asarray(variable, np.float64)))
+
+
+def test_without_steps_a_flow_is_its_closed_form(rng):
+  """And a certificate loses little to an attack along the radius."""
+  x, _ = heavy(rng, 2000)
+  distribution = fo.vector_flow(4, num_steps=0, gaussianize_marginals=False)
+  predicted = fo.initialize_at_optimum(distribution, x)
+  assert distribution.bijector.steps is None
+  log_prob = distribution.log_prob(x).numpy()
+  assert log_prob.mean() == pytest.approx(predicted, abs=1e-3)
+  x, log_prob = x[:50], log_prob[:50]
+  lower, upper = fo.diagnostics.certified_log_prob(distribution, x, 0.02)
+  assert np.all(lower < log_prob) and np.all(log_prob < upper)
+  # Of the ellipsoids of equal density, towards others.
+  with tf.GradientTape() as tape:
+    point = tf.constant(x)
+    tape.watch(point)
+    value = distribution.log_prob(point)
+  slope = tape.gradient(value, point).numpy()
+  step = 0.02 * slope / np.linalg.norm(slope, axis=1, keepdims=True)
+  least, most = (distribution.log_prob(x + k * step) for k in (-1.0, 1.0))
+  assert np.all(lower <= least + 1e-4) and np.all(most <= upper + 1e-4)
+  widths, found = np.median(upper - lower), np.median(most - least)
+  assert widths < 1.3 * found

@@ -288,7 +288,7 @@ def test_copies_checkpoints_and_frozen_weights(coupling, rng, tmp_path):
         ({'support': 3}, '`support`'),
         ({'lipschitz_budget': -1.0}, '`lipschitz_budget`'),
         ({'hidden_units': 3}, 'must be even'),
-        ({'num_steps': 0}, '`num_steps`'),
+        ({'num_steps': -1}, '`num_steps`'),
         ({'dtype': tf.bfloat16}, '`dtype`'),
         (
             {'conditioner_lipschitz': 2.0, 'lipschitz_budget': 1.0},

@@ -69,7 +69,7 @@ ENTRIES = {
         },
         {
             'event_size': kinds.COUNT,
-            'num_steps': kinds.COUNT,
+            'num_steps': (*kinds.SEED, -1),
             'hidden_units': (*kinds.COUNT, 3),
             'coupling': kinds.CHOICE,
             'conditioning': (0, 2.5, 'ab', [2, 2], True, [2.0]),

@@ -80,7 +80,7 @@ class VectorFlow(base.JointBijector):
     Args:
       event_size: Number of components of a vector, `D`. With one, couplings are
         curves that depend on the condition alone.
-      num_steps: Number of steps.
+      num_steps: Number of steps; 0 for the closed form alone.
       hidden_units: Width of the networks, even. With `'convex'` also the number
         of units of a potential, of which there are `2 D` at least.
       coupling: `'affine'`, `'spline'`, `'autoregressive'`, `'residual'` or
@@ -111,7 +111,7 @@ class VectorFlow(base.JointBijector):
     """
     parameters = dict(locals())
     event_size = arguments.check_int('event_size', event_size)
-    num_steps = arguments.check_int('num_steps', num_steps)
+    num_steps = arguments.check_int('num_steps', num_steps, least=0)
     check = arguments.check_choice
     check('gaussianize_marginals', gaussianize_marginals, (None, False, True))
     check('gaussianize_radius', gaussianize_radius, (False, True))
@@ -152,12 +152,14 @@ class VectorFlow(base.JointBijector):
           coupling,
           hidden_units,
           num_features,
-          budget and budget / num_steps,
+          budget and budget / max(1, num_steps),
           conditioner_lipschitz,
           dtype,
           num_bins,
       )
-      self._steps = layers.make_steps(num_steps, log_range, seed)
+      self._steps = None
+      if num_steps:
+        self._steps = layers.make_steps(num_steps, log_range, seed)
       self._initialized = tf.Variable(False, False, name='initialized')
       super().__init__(1, dtype, parameters, name)
 
@@ -222,8 +224,8 @@ class VectorFlow(base.JointBijector):
     return self._radius
 
   @property
-  def steps(self) -> repeated_steps.RepeatedSteps:
-    """The `RepeatedSteps`."""
+  def steps(self) -> repeated_steps.RepeatedSteps | None:
+    """The `RepeatedSteps`, or `None` without steps."""
     return self._steps
 
   @property

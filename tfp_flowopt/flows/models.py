@@ -121,7 +121,7 @@ def vector_flow(
 
   Args:
     event_size: Number of components of a vector.
-    num_steps: Number of steps.
+    num_steps: Number of steps; 0 for the closed form alone.
     hidden_units: Width of the networks, even.
     coupling: `'affine'`, `'spline'`, `'autoregressive'`, `'residual'` or
       `'convex'`.

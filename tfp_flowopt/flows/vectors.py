@@ -136,12 +136,13 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
   if features is not None:
     curves = _with_knots(flow.condition_curves, condition_knots)
     given, _ = _mapped(curves, features)
+  num_steps = flow.steps.num_steps if flow.steps else 0
   best = elliptical.elliptical_map(
       y,
       given,
       radius_gain,
       lambda moments, noise: whitening.whitening_map(
-          moments, lipschitz, noise, flow.steps.num_steps, flow.dtype
+          moments, lipschitz, noise, num_steps, flow.dtype
       ),
       **kwargs,
   )
