@@ -45,60 +45,65 @@ class SplineBounds:
       direction: The one that is applied.
     """
     self._splines = splines
-    low, high, steepness = self._knots(y, params, moved)
-    width = splines.bin_width
-    heights = width * tf.exp(0.5 * (high[..., 1:, :] + high[..., :-1, :]))
+    self._low, self._high, self._steepness = self._knots(y, params, moved)
+    self._heights = splines.bin_width * tf.exp(
+        0.5 * (self._high[..., 1:, :] + self._high[..., :-1, :])
+    )
     if direction == 'forward':
-      cross = self._cross(heights, steepness, None)
-      radius = tf.sqrt(tf.square(radius) + tf.square(cross * moved))
-      radius /= tf.exp(tf.reduce_min(low, axis=-2))
+      # Slopes are at least the least one at a knot.
+      radius = tf.sqrt(tf.square(radius) + tf.square(self._cross() * moved))
+      radius /= tf.exp(tf.reduce_min(self._low, axis=-2))
     # Rounding of places.
     unit = rounding.properties(y.dtype).unit
     radius += 16.0 * unit * (tf.abs(y) + splines.bound)
     places = [self._places(v) for v in (y - radius, y + radius)]
-    is_met = (places[0] <= 1.0) & (places[1] >= 0.0)
-    in_tails = tf.abs(y) + radius >= splines.bound
+    self._is_met = (places[0] <= 1.0) & (places[1] >= 0.0)
     places = [tf.clip_by_value(place, 0.0, 1.0) for place in places]
-
-    def roots(log_slopes):
-      ends = tf.exp(-0.5 * log_slopes)
-      left, right = ends[..., :-1, :], ends[..., 1:, :]
-      return [left + place * (right - left) for place in places]
-
     largest, smallest = (
-        extreme(*roots(v))
-        for v, extreme in ((low, tf.maximum), (high, tf.minimum))
+        extreme(*_roots(log_slopes, places))
+        for log_slopes, extreme in (
+            (self._low, tf.maximum), (self._high, tf.minimum)
+        )
     )
-    one = tf.where(in_tails, tf.ones_like(y), tf.zeros_like(y))
-    nothing = tf.zeros_like(largest)
-    largest_met = tf.reduce_max(tf.where(is_met, largest, nothing), -2)
-    smallest_met = tf.reduce_min(
-        tf.where(is_met, smallest, nothing + math.inf), -2
-    )
-    self.least, self.most = maps.widened(
-        tf.maximum(largest_met, one) ** -2,
-        tf.minimum(
-            smallest_met, tf.where(in_tails, one, one + math.inf)
-        ) ** -2,
-    )
+    in_tails = tf.abs(y) + radius >= splines.bound
+    self.least, self.most = self._slopes(largest, smallest, in_tails)
     self.cross = tf.minimum(
-        self._cross(heights, steepness, places),
-        tf.cast(splines.cross_constant(1.0), y.dtype),
+        self._cross(places), tf.cast(splines.cross_constant(1.0), y.dtype)
     )
-    steeper = tf.maximum(steepness[..., :-1, :], steepness[..., 1:, :])
-    self.by_params = tf.reduce_max(tf.where(is_met, steeper, nothing), -2)
+    self.by_params = self._largest_met(tf.maximum(
+        self._steepness[..., :-1, :], self._steepness[..., 1:, :]
+    ))
+    self.by_value = self._bends(smallest)
+
+  def _largest_met(self, values):
+    """The largest of values of bins, of those that are met; 0 for none."""
+    nothing = tf.zeros_like(values)
+    return tf.reduce_max(tf.where(self._is_met, values, nothing), axis=-2)
+
+  def _slopes(self, largest, smallest, in_tails):
+    """The least and the largest slope, of roots of bins; 1 in the tails."""
+    largest = self._largest_met(largest)
+    smallest = 1.0 / self._largest_met(1.0 / smallest)
+    one = tf.ones_like(largest)
+    return maps.widened(
+        tf.where(in_tails, tf.maximum(largest, one), largest) ** -2,
+        tf.where(in_tails, tf.minimum(smallest, one), smallest) ** -2,
+    )
+
+  def _bends(self, smallest):
+    """`|d log f' / dy| = 2 |d f'^(-1/2) / dy| f'^(1/2)`, at most."""
+    low, high = self._low, self._high
     ends = [tf.exp(-0.5 * v) for v in (low, high)]
     bends = tf.maximum(
         ends[0][..., 1:, :] - ends[1][..., :-1, :],
         ends[0][..., :-1, :] - ends[1][..., 1:, :],
     )
+    # Which may be the less where both ends can be anything.
     differences = tf.maximum(
         high[..., 1:, :] - low[..., :-1, :], high[..., :-1, :] - low[..., 1:, :]
     )
     bends = tf.minimum(bends / smallest, tf.math.expm1(0.5 * differences))
-    self.by_value = (2.0 / width) * tf.reduce_max(
-        tf.where(is_met, bends, nothing), -2
-    )
+    return (2.0 / self._splines.bin_width) * self._largest_met(bends)
 
   def _knots(self, y, params, moved):
     """Log-slopes at the knots, at least and at most, and their derivatives.
@@ -132,8 +137,9 @@ class SplineBounds:
     starts = tf.range(splines.num_bins, dtype=y.dtype)
     return bins[..., tf.newaxis, :] - starts[:, tf.newaxis]
 
-  def _cross(self, heights, steepness, places):
-    """See `cross`; with no places, for all values."""
+  def _cross(self, places=None):
+    """See `cross`; without places, for all values."""
+    heights, steepness = self._heights, self._steepness
     middle = self._splines.num_bins // 2
     # Of knots 1, ..., K - 1, which have a bin on either side.
     means = 0.5 * (heights[..., :-1, :] + heights[..., 1:, :])
@@ -153,3 +159,10 @@ class SplineBounds:
         for more, height in zip(farther, beside, strict=True)
     )
     return tf.sqrt(1.0 + tf.maximum(*sums))
+
+
+def _roots(log_slopes, places):
+  """`f'^(-1/2)` at both ends of what is met of each bin."""
+  ends = tf.exp(-0.5 * log_slopes)
+  left, right = ends[..., :-1, :], ends[..., 1:, :]
+  return [left + place * (right - left) for place in places]
