@@ -43,7 +43,7 @@ _DATASETS = flags.DEFINE_multi_enum(
 _MODELS = flags.DEFINE_multi_enum(
     'model',
     ['spline'],
-    ['spline', 'affine', 'residual'],
+    ['spline', 'autoregressive', 'affine', 'residual', 'convex'],
     'Steps of the flow; repeat for more than one.',
 )
 _NUM_TRAIN = flags.DEFINE_integer(

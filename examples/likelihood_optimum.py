@@ -134,18 +134,30 @@ def _tiles_in_batch():
 def _make_streams(event_shape, noise_variance):
   """An accumulator for each structure, by name."""
   size = event_shape[0]
-  streams = {}
+  streams, left_out = {}, []
   for k in map(int, _BLOCK_SIZES.value):
-    if size % k == 0:
-      streams[f'pointwise {k}x{k}'] = fo.AutoCorrelation(
-          'pointwise', event_shape, block_size=k
-      )
+    if size % k:
+      left_out.append(str(k))
+      continue
+    streams[f'pointwise {k}x{k}'] = fo.AutoCorrelation(
+        'pointwise', event_shape, block_size=k
+    )
+  if left_out:
+    print(
+        f'Left out of --block_sizes, since they do not divide {size}: '
+        f'{", ".join(left_out)}.'
+    )
   streams['individual 1x1'] = fo.AutoCorrelation(
       'individual', event_shape, noise_variance=noise_variance
   )
   streams['circulant'] = fo.AutoCorrelation('circulant', event_shape)
   if math.prod(event_shape) <= _MAX_DENSE.value:
     streams['dense'] = fo.AutoCorrelation('dense', [math.prod(event_shape)])
+  else:
+    print(
+        f'Left out: one matrix of all {math.prod(event_shape)} values '
+        f'(--max_dense={_MAX_DENSE.value}).'
+    )
   return streams
 
 
