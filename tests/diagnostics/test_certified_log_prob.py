@@ -133,6 +133,34 @@ def test_an_inverted_flow_and_a_support(rng):
   check(inverted, x.numpy() + 1.5, rng)
 
 
+@pytest.mark.parametrize('largest', [2.5, -2.5, None])
+def test_a_last_function_of_the_norm(largest, rng):
+  """Of slopes above 1 near 0, below, and both; after a network and without."""
+  signs = np.sign(rng.normal(size=3)) if largest is None else np.sign(largest)
+  radial = fo.bijectors.RadialScaling(
+      num_terms=3, num_groups=1, event_ndims=1, slope_bound=3.0,
+      dtype=tf.float64,
+  )
+  radial.initialize(
+      signs * rng.uniform(0.5, 2.5, size=3), np.exp(rng.normal(size=3))
+  )
+  for before in (
+      tfb.Scale(tf.constant([2.0, 0.5, 1.0, 0.1], tf.float64)),
+      vector_flow(rng)[0].bijector,
+  ):
+    distribution = tfd.TransformedDistribution(
+        tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.0), [4]),
+        tfb.Chain([before, radial]),
+    )
+    certified = fo.diagnostics.CertifiedLogProb(distribution)
+    assert certified._radial is not None
+    x = rng.normal(size=(8, 4)) * np.exp(rng.normal(size=(8, 1)))
+    check(distribution, x, rng)
+    lower, upper = certified(tf.constant(x), 0.0)
+    np.testing.assert_allclose(lower, distribution.log_prob(x), rtol=1e-9)
+    np.testing.assert_allclose(upper, lower, rtol=1e-9)
+
+
 @pytest.mark.parametrize('traced', [False, True])
 def test_what_is_not_linear_counts(traced, rng):
   """Of a map that is known by its constants alone, all of it is an error."""

@@ -49,6 +49,10 @@ class CertifiedLogProb(not_copied.NotCopied):
     self._bijector = distribution.bijector
     self._local = maps.local_map(distribution.bijector)
     self._base = distribution.distribution
+    # A last function of the norm is taken for a part of the base density.
+    self._radial = None
+    if self._base.event_shape.rank == 1:
+      self._local, self._radial = self._local.without_last_radial()
     self._event_shape = distribution.event_shape
 
   # A user's `tf.function` would translate the whole flow.
@@ -71,47 +75,70 @@ class CertifiedLogProb(not_copied.NotCopied):
       )
     ball = regions.Ball(x, radius)
     x, radius = regions.as_ball(ball, shape.rank, x.dtype)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-      errors = _Errors(tape)
-      tape.watch(x)
-      reach = maps.Reach(x, radius, conditioning, errors)
-      change = self._local.inverse(reach)
-      latent = reach._replace(center=change.value)
-      square = tf.square(latent.norm(change.value))
-      loss = tf.reduce_sum(0.5 * square - change.log_det)
-    tensors = [x, *(tensor for tensor, _ in errors)]
-    gradients = tape.gradient(
-        loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    weighed, infinity = tf.zeros_like(radius), tf.constant(math.inf, x.dtype)
-    for gradient, error in zip(
-        gradients, [radius, *(error for _, error in errors)], strict=True
-    ):
-      norm = latent.norm(gradient)
-      # What cannot be told, of an infinite error, may be anything.
-      weight = tf.where(norm == 0, tf.zeros_like(norm), norm * error)
-      weighed += tf.where(tf.math.is_nan(weight), infinity, weight)
+    reach = maps.Reach(x, radius, conditioning)
+    change, square, weighed = self._weighed(reach)
+    latent = reach._replace(center=change.value)
     distance = tf.math.multiply_no_nan(change.slope, radius)
-    size = tf.sqrt(square)
-    inflation = rounding.inflation(x.dtype)
-    # By the errors of all layers, weighed; or by how far the latent goes, and
-    # how far log-determinants. Both hold.
-    farthest = size * distance + 0.5 * tf.square(distance)
+    # Half of how much the square of the norm can grow and shrink: by the errors
+    # of all layers, weighed, or by how far the latent goes. Both hold.
+    size, half = tf.sqrt(square), 0.5 * tf.square(distance)
     nearest = tf.minimum(distance, size)
-    nearest = size * nearest - 0.5 * tf.square(nearest)
-    down = tf.minimum(
-        weighed + 0.5 * tf.square(distance) - change.rest[0],
-        farthest - change.low,
-    )
-    up = tf.minimum(weighed + change.rest[1], nearest + change.high)
-    log_prob = self._base.log_prob(change.value) + change.log_det
+    grown = weighed + half, size * distance + half
+    shrunk = weighed, size * nearest - 0.5 * tf.square(nearest)
+    inflation = rounding.inflation(x.dtype)
+    value, log_det = change.value, change.log_det
+    if self._radial is None:
+      # With the weighed errors goes what is linear of log-determinants.
+      down = tf.minimum(grown[0] - change.rest[0], grown[1] - change.low)
+      up = tf.minimum(shrunk[0] + change.rest[1], shrunk[1] + change.high)
+    else:
+      moves = -tf.minimum(*shrunk), tf.zeros_like(square), tf.minimum(*grown)
+      low, high = self._radial.density_changes(
+          [
+              tf.sqrt(tf.nn.relu(square + 2.0 * inflation * move))
+              for move in moves
+          ],
+          value.shape[-1],
+      )
+      down, up = -low - change.low, high + change.high
+      value, last = maps.evaluated(self._radial.bijector, 'inverse', latent)
+      log_det += last
+    log_prob = self._base.log_prob(value) + log_det
     lower = log_prob - inflation * down
     upper = log_prob + inflation * up
     # Beyond the range of the type nothing was computed.
+    infinity = tf.constant(math.inf, x.dtype)
     return LogProbRange(
         tf.where(tf.math.is_nan(lower), -infinity, lower),
         tf.where(tf.math.is_nan(upper), infinity, upper),
     )
+
+  def _weighed(self, reach):
+    """The `Change` of a ball, `|z|^2`, and the weighed errors of all layers."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      errors = _Errors(tape)
+      tape.watch(reach.center)
+      change = self._local.inverse(reach._replace(errors=errors))
+      latent = reach._replace(center=change.value)
+      square = tf.square(latent.norm(change.value))
+      goal = 0.5 * square
+      if self._radial is None:
+        goal -= change.log_det
+      goal = tf.reduce_sum(goal)
+    tensors = [reach.center, *(tensor for tensor, _ in errors)]
+    gradients = tape.gradient(
+        goal, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    weighed = tf.zeros_like(reach.radius)
+    for gradient, error in zip(
+        gradients, [reach.radius, *(error for _, error in errors)], strict=True
+    ):
+      norm = latent.norm(gradient)
+      # What cannot be told, of an infinite error, may be anything.
+      weight = tf.where(norm == 0, tf.zeros_like(norm), norm * error)
+      infinity = tf.constant(math.inf, weight.dtype)
+      weighed += tf.where(tf.math.is_nan(weight), infinity, weight)
+    return change, square, weighed
 
 
 class _Errors(list):

@@ -1,5 +1,6 @@
 """Bijectors made of others."""
 
+import copy
 import functools
 import math
 
@@ -48,6 +49,12 @@ class Sequence(maps.LocalMap):
         (part.global_slope(direction) for part in self.parts),
         1.0,
     )
+
+  def without_last_radial(self):
+    """See `LocalMap`."""
+    if self.parts and self.parts[-1].is_radial:
+      return Sequence(self.parts[:-1]), self.parts[-1]
+    return self, None
 
   def _inverse(self, reach):
     return self._apply(reach, self.parts, 'inverse')
@@ -136,6 +143,15 @@ class Wrapped(maps.LocalMap):
     """See `LocalMap`."""
     return self.local.global_slope(direction)
 
+  def without_last_radial(self):
+    """See `LocalMap`."""
+    before, last = self.local.without_last_radial()
+    if last is None:
+      return self, None
+    other = copy.copy(self)
+    other.local = before
+    return other, last
+
   def _inverse(self, reach):
     return self.local.inverse(reach)
 
@@ -154,6 +170,10 @@ class _Inverted(Wrapped):
     """See `LocalMap`."""
     swapped = {'forward': 'inverse', 'inverse': 'forward'}
     return self.local.global_slope(swapped[direction])
+
+  def without_last_radial(self):
+    """See `LocalMap`."""
+    return self, None
 
   def _inverse(self, reach):
     return self.local.forward(reach)

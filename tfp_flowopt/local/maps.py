@@ -148,6 +148,8 @@ class LocalMap(abc.ABC):
 
   # Whether channels stay channels, near the identity.
   keeps_channels = False
+  # Whether it is a function of the norm of a vector, times the vector.
+  is_radial = False
 
   def inverse(self, reach):
     """The `Change` of direction `inverse` in a `Reach`."""
@@ -168,6 +170,10 @@ class LocalMap(abc.ABC):
   @abc.abstractmethod
   def global_slope(self, direction):
     """The constant of a direction for all events, a Python `float`."""
+
+  def without_last_radial(self):
+    """What comes before a last radial part of `inverse`, and that or `None`."""
+    return self, None
 
 
 class Layer(LocalMap):

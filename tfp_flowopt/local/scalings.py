@@ -1,5 +1,6 @@
 """`RadialScaling` in a ball: by the energies that its tiles can have."""
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -62,6 +63,45 @@ class _Radial(maps.Layer):
         tf.constant(t.numpy())
         for t in bijector._near_and_far_radii(dtype)  # pylint: disable=protected-access
     )
+
+  @property
+  def is_radial(self):
+    """See `LocalMap`."""
+    bijector = self.bijector
+    return bijector.forward_min_event_ndims == 1 and bijector.num_groups == 1
+
+  def density_changes(self, norms, size):
+    """How far the log-density of a standard normal latent can change.
+
+    Args:
+      norms: The least norm of a vector that comes, the one of the centre, and
+        the largest, each `[...]`.
+      size: Number of components of the vector.
+
+    Returns:
+      Bounds of `-|x|^2 / 2 + log|det|`, less what it is at the centre, `[...]`.
+      The terms of the sum are monotone in the norm; if all slopes are at least
+      1, all fall, and the bounds are reached.
+    """
+    least, center, largest = (
+        self._log_densities(tf.cast(norm, tf.float64), size) for norm in norms
+    )
+    low, high = (
+        tf.reduce_sum(bound(least, largest) - center, axis=0)
+        for bound in (tf.minimum, tf.maximum)
+    )
+    return tuple(tf.cast(v, norms[0].dtype) for v in (low, high))
+
+  def _log_densities(self, norm, size):
+    """Terms `[1 + 2 J, ...]` of the sum, float64."""
+    radius = norm / math.sqrt(size)
+    terms = []
+    pairs = tf.cast([self._near, self._radii], tf.float64)
+    for near, far in tf.unstack(pairs, axis=1):
+      (across,), (along,) = _factors(near / far, [radius / far])
+      terms += [(size - 1.0) * tf.math.log(across), tf.math.log(along)]
+      radius *= across
+    return tf.stack([-0.5 * size * tf.square(radius), *terms])
 
   def _inverse(self, reach):
     images, tiles, r, step = self._tiles(reach)
