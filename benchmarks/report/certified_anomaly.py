@@ -5,10 +5,14 @@ from matplotlib import figure
 from report import markdown
 
 _BLUE, _RED, _GREEN, _GREY = '#0072b2', '#d55e00', '#009e73', '0.35'
-_ORANGE = '#e69f00'
+_ORANGE, _PURPLE = '#e69f00', '#cc79a7'
 # Without certificates.
 _PEERS = ('tfb.Glow', 'normflows')
-_NAMES = {'closed form': 'normal', 'elliptical': 'elliptical'}
+# Arms with certificates: marker and colour of the picture.
+_CERTIFIED = {
+    'closed form': ('o', _BLUE), 'elliptical': ('s', _GREEN),
+    'image flow': ('^', _ORANGE), 'vector flow': ('D', _GREY),
+}
 # Where detectors are compared in the picture.
 _RADIUS = 0.5
 
@@ -27,8 +31,10 @@ def _runs(records):
   return sorted(
       runs,
       key=lambda run: (
-          run[0]['arm'] in _PEERS, run[0]['largest'] or 0.0,
+          run[0]['arm'] in _PEERS,
           run[0]['budget'] or 0.0,
+          run[0]['arm'],
+          run[0]['largest'] or 0.0,
       ),
   )
 
@@ -64,11 +70,13 @@ def picture(records):
   drawn = figure.Figure(figsize=(9, 3.8), layout='constrained')
   areas, trade = drawn.subplots(1, 2)
   runs = _runs(records)
-  closed = [run for run in runs if run[0]['arm'] == 'closed form']
-  shown = [closed[len(closed) // 2], *(
-      run for run in runs if run[0]['arm'] in _PEERS
-  )]
-  colours = _BLUE, _RED, _ORANGE
+  shown = []
+  for arm in ('closed form', 'elliptical'):
+    own = [run for run in runs if run[0]['arm'] == arm]
+    shown += own[len(own) // 2 :][:1]
+  colours = [_CERTIFIED[settings['arm']][1] for settings, _ in shown]
+  shown += [run for run in runs if run[0]['arm'] in _PEERS]
+  colours += [_RED, _PURPLE]
   for (settings, values), colour in zip(shown, colours, strict=False):
     radii = [0.0, *settings['radii']]
     for kind, style in (('certified', '-'), ('attacked', '--')):
@@ -84,12 +92,10 @@ def picture(records):
       ylim=(0, 1),
   )
   areas.legend(
-      fontsize='small', frameon=False, loc='center right',
+      fontsize='x-small', frameon=False, loc='center right',
       bbox_to_anchor=(1.0, 0.36),
   )
-  for arm, marker, colour in (
-      ('closed form', 'o', _BLUE), ('vector flow', 's', _GREEN)
-  ):
+  for arm, (marker, colour) in _CERTIFIED.items():
     own = [run for run in runs if run[0]['arm'] == arm]
     if not own:
       continue
@@ -99,7 +105,7 @@ def picture(records):
     ]
     trade.plot(
         *zip(*points, strict=True), marker=marker, color=colour, label=arm,
-        linestyle='-' if arm == 'closed form' else 'none',
+        linestyle='-',
     )
     for (settings, _), point in zip(own, points, strict=True):
       label = settings['budget'] or settings['largest']

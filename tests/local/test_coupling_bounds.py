@@ -16,9 +16,9 @@ class Line(tf.Module):
   def __init__(self, lipschitz, start, direction):
     super().__init__()
     self.lipschitz = lipschitz
-    self._start = tf.constant(start)
+    self._start = tf.constant(start, tf.float64)
     direction = np.asarray(direction) / np.linalg.norm(direction)
-    self._direction = tf.constant(lipschitz * direction)
+    self._direction = tf.constant(lipschitz * direction, tf.float64)
 
   def __call__(self, x):
     return self._start + x[..., :1] * self._direction
@@ -167,3 +167,41 @@ def test_constant_of_a_tiny_ball_is_that_of_the_jacobian(
     if lipschitz == 0:
       np.testing.assert_allclose(change.slope, norms, rtol=1e-5)
       np.testing.assert_allclose(change.bend, bends, atol=1e-5)
+
+
+def test_shifts_lead_to_other_bins():
+  """In direction `forward` the value moves with the shift, too."""
+  lipschitz, radius = 3.0, 0.2
+  # Flat, with slopes of 1, up to the middle; then steep.
+  network = Line(lipschitz, [0.0, 0.0, 0.0, 3.0, 3.0, 0.0], [0.0] * 5 + [1.0])
+  bijector = fo.bijectors.SplineCoupling(
+      network, 6, min_slope=0.1, max_slope=8.0, bound=0.5, event_ndims=1
+  )
+  center = np.array([[0.0, -0.25]])
+  y = bijector.forward(tf.constant(center + radius * np.array([[-1.0, 0.0]])))
+  slope = np.exp(bijector.inverse_log_det_jacobian(y))
+  reach = maps.Reach(tf.constant(center), tf.constant([radius], tf.float64))
+  local = maps.local_map(bijector)
+  _, at, params = local._parts(reach)
+  at, _ = bijector._generate(at, bijector._prepared(params))
+  _, most, *_ = local._bounds(reach, at, params, 'forward')
+  # Steeper than any parameter alone could make the bin of the centre.
+  assert np.exp(lipschitz * radius) < slope[0] <= most[0, 0]
+
+
+def test_scales_lead_to_other_slopes():
+  """In direction `forward` far from 0 a value moves with its scale."""
+  lipschitz, radius = 3.0, 0.1
+  bijector = fo.bijectors.AffineCoupling(
+      Line(lipschitz, [0.5, 0.0], [1.0, 0.0]), scale_bound=2.0, event_ndims=1,
+      tail_bound=50.0,
+  )
+  center = bijector.inverse(tf.constant([[0.0, 10.0]], tf.float64))
+  x = center + tf.constant([[radius, 0.0]], tf.float64)
+  slope = np.exp(bijector.inverse_log_det_jacobian(bijector.forward(x)))
+  reach = maps.Reach(center, tf.constant([radius], tf.float64))
+  local = maps.local_map(bijector)
+  _, at, params = local._parts(reach)
+  at, _ = bijector._generate(at, bijector._prepared(params))
+  _, most, *_ = local._bounds(reach, at, params, 'forward')
+  assert slope[0] <= most[0, 0] < 1.3 * slope[0]
