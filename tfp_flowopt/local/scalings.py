@@ -96,8 +96,10 @@ class _Radial(maps.Layer):
     """Terms `[1 + 2 J, ...]` of the sum, float64."""
     radius = norm / math.sqrt(size)
     terms = []
-    pairs = tf.cast([self._near, self._radii], tf.float64)
-    for near, far in tf.unstack(pairs, axis=1):
+    pairs = (
+        tf.unstack(tf.cast(v, tf.float64)) for v in (self._near, self._radii)
+    )
+    for near, far in zip(*pairs, strict=True):
       (across,), (along,) = _factors(near / far, [radius / far])
       terms += [(size - 1.0) * tf.math.log(across), tf.math.log(along)]
       radius *= across
