@@ -206,9 +206,8 @@ class _Radial(maps.Layer):
       factors = _factors(near / radius, [end / radius for end in ends])
       # How fast the radius that enters changes, and how fast that does.
       grown, turned = along[1] / radius, first[1]
-      for k, (slope, bend) in enumerate(_derivatives(
-          near / radius, ends[0] / radius, ends[1] / radius
-      )):
+      derivatives = _derivatives(near / radius, ends[0] / radius)
+      for k, (slope, bend) in enumerate(derivatives):
         second[k] += grown * (bend * grown + slope * turned)
         first[k] += grown * slope
       ends = [end * m for end, m in zip(ends, factors[0], strict=True)]
@@ -252,21 +251,14 @@ def _factors(scale, u):
   )
 
 
-def _derivatives(scale, low, high):
-  """First and second derivatives of `log m` and `log f` by `u`, at most."""
-  w = 1.0 + low
-  change = tf.abs(1.0 - scale)
-  slope = change / ((scale + low) * w)
-  # Of `log f`, where `w / (E - 1 + w^2)` is largest.
-  excess = scale - 1.0
-  steepest = tf.clip_by_value(
-      tf.sqrt(tf.nn.relu(excess)) + 0.0 * w, w, 1.0 + high
-  )
-  steepest *= 2.0 / (excess + tf.square(steepest))
-  of_along = 2.0 * change / ((excess + w * w) * w)
+def _derivatives(scale, u):
+  """`|first|` and `|second|` derivatives of `log m` and `log f`; all fall."""
+  change, w = tf.abs(1.0 - scale), 1.0 + u
+  near, square = scale + u, scale - 1.0 + w * w
+  of_across, of_along = change / (near * w), 2.0 * change / (square * w)
   return (
-      (slope, slope * (1.0 / (scale + low) + 1.0 / w)),
-      (of_along, of_along * (steepest + 1.0 / w)),
+      (of_across, of_across * (1.0 / near + 1.0 / w)),
+      (of_along, of_along * (2.0 * w / square + 1.0 / w)),
   )
 
 
