@@ -103,9 +103,10 @@ def picture(records):
         (values['bits_per_dim'], values[f'certified {_RADIUS}'])
         for _, values in own
     ]
+    by = 'budget' if own[0][0]['budget'] else 'largest slope'
     trade.plot(
-        *zip(*points, strict=True), marker=marker, color=colour, label=arm,
-        linestyle='-',
+        *zip(*points, strict=True), marker=marker, color=colour,
+        label=f'{arm}, by {by}',
     )
     for (settings, _), point in zip(own, points, strict=True):
       label = settings['budget'] or settings['largest']
