@@ -134,7 +134,7 @@ def test_an_inverted_flow_and_a_support(rng):
 
 
 @pytest.mark.parametrize('largest', [2.5, -2.5, None])
-def test_a_last_function_of_the_norm(largest, rng):
+def test_a_function_of_the_norm(largest, rng):
   """Of slopes above 1 near 0, below, and both; after a network and without."""
   signs = np.sign(rng.normal(size=3)) if largest is None else np.sign(largest)
   radial = fo.bijectors.RadialScaling(
@@ -144,17 +144,25 @@ def test_a_last_function_of_the_norm(largest, rng):
   radial.initialize(
       signs * rng.uniform(0.5, 2.5, size=3), np.exp(rng.normal(size=3))
   )
-  for before in (
-      tfb.Scale(tf.constant([2.0, 0.5, 1.0, 0.1], tf.float64)),
-      vector_flow(rng)[0].bijector,
+  linear = fo.bijectors.InvertibleConv1x1(4, dtype=tf.float64, event_ndims=1)
+  linear.initialize(
+      left=registry.rotation(4, 0), singular_values=[2.0, 0.5, 1.0, 0.1]
+  )
+  for parts in (
+      [linear, radial],
+      [tfb.Softplus(), linear, radial],
+      [vector_flow(rng)[0].bijector, radial],
+      # Not the last one: values and log-determinants are linearised.
+      [linear, radial, linear],
   ):
     distribution = tfd.TransformedDistribution(
         tfd.Sample(tfd.Normal(tf.zeros([], tf.float64), 1.0), [4]),
-        tfb.Chain([before, radial]),
+        tfb.Chain(parts),
     )
     certified = fo.diagnostics.CertifiedLogProb(distribution)
-    assert certified._radial is not None
-    x = rng.normal(size=(8, 4)) * np.exp(rng.normal(size=(8, 1)))
+    assert (certified._radial is not None) == (parts[-1] is radial)
+    # Inside of the support of each, as far as balls reach.
+    x = np.abs(rng.normal(size=(8, 4))) * np.exp(rng.normal(size=(8, 1))) + 1.1
     check(distribution, x, rng)
     traced = tf.function(certified, autograph=False)
     lower, upper = traced(tf.constant(x), 0.0)
