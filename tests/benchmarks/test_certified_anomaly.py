@@ -17,7 +17,7 @@ def write(folder, part, images, labels):
       file.write(head + values.astype(np.uint8).tobytes())
 
 
-@pytest.mark.parametrize('arm', ['closed form', 'elliptical', 'image flow'])
+@pytest.mark.parametrize('arm', ['closed form', 'elliptical'])
 def test_what_is_certified_an_attack_does_not_undo(arm, tmp_path, rng):
   for part, count in (('train', 200), ('t10k', 60)):
     labels = rng.integers(3, size=count)
@@ -27,8 +27,7 @@ def test_what_is_certified_an_attack_does_not_undo(arm, tmp_path, rng):
     write(tmp_path, part, np.clip(images, 0, 255), labels)
   settings = {
       'arm': arm, 'anomaly': 2, 'largest': 20.0, 'num_test': 30,
-      'radii': [0.01, 0.03], 'attack_steps': 10, 'train_steps': 2,
-      'budget': 0.01,
+      'radii': [0.01, 0.03], 'attack_steps': 10,
   }
   context = types.SimpleNamespace(folder=lambda name: tmp_path)
   found = certified_anomaly.measure(settings, 0, context)
@@ -39,7 +38,7 @@ def test_what_is_certified_an_attack_does_not_undo(arm, tmp_path, rng):
     )
     assert certified <= attacked <= found['area']
     # Of a normal distribution bounds are exact, up to second order.
-    assert attacked - certified < 0.05 or arm == 'image flow'
+    assert attacked - certified < 0.05
 
 
 def test_the_area_is_the_share_of_ordered_pairs(rng):
