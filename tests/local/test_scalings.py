@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from support import registry
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import linearization
@@ -99,3 +101,30 @@ def test_quiet_tiles_do_not_spoil_the_others(rng):
       maps.Reach(tf.constant(y), tf.constant([0.01], tf.float64))
   )
   assert float(change.rest[1][0]) < 0.5 * float(change.high[0])
+
+
+def test_in_turn_and_side_by_side_what_is_not_linear_adds_up(rng):
+  def reach(x, radius=1e-2):
+    return maps.Reach(tf.constant(x), tf.constant([radius], tf.float64))
+
+  linear = fo.bijectors.InvertibleConv1x1(6, dtype=tf.float64, event_ndims=1)
+  linear.initialize(left=registry.rotation(6, 0))
+  radial, _ = scaling('vectors', 1, rng)
+  x = rng.normal(size=(1, 6))
+  alone = maps.local_map(radial).inverse(reach(linear.inverse(x).numpy()))
+  chain = tfp.bijectors.Chain([linear, radial, linear])
+  together = maps.local_map(chain).inverse(reach(x))
+  assert alone.rest[1] > 0
+  np.testing.assert_allclose(together.rest, alone.rest, rtol=1e-6)
+
+  factor_out = registry.ENTRIES['FactorOut'].make(tf.float64)
+  x = rng.normal(size=(1, 4, 2, 5))
+  parts = factor_out.split(tf.constant(x))
+  alone = [
+      maps.local_map(part).inverse(reach(values.numpy())).rest
+      for part, values in zip(
+          (factor_out.next_level, factor_out.scaling), parts, strict=True
+      )
+  ]
+  together = maps.local_map(factor_out).inverse(reach(x))
+  np.testing.assert_allclose(together.rest, np.add(*alone), rtol=1e-6)
