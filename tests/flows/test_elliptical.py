@@ -6,10 +6,12 @@ from scipy import optimize
 from scipy import special
 from scipy import stats
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.flows import elliptical
 
+tfb, tfd = tfp.bijectors, tfp.distributions
 CENTER = np.array([1.0, -2.0, 0.0, 3.0])
 CURVE = elliptical.RadialCurve(1.3, -0.4, -0.9)
 ONLY_RADIUS = {'gaussianize_marginals': False, 'num_steps': 1,
@@ -144,3 +146,14 @@ def test_without_steps_a_flow_is_its_closed_form(rng):
   assert np.all(lower <= least + 1e-4) and np.all(most <= upper + 1e-4)
   widths, found = np.median(upper - lower), np.median(most - least)
   assert found < widths < 1.05 * found
+  # As a part of another bijector, too.
+  doubled = tfd.TransformedDistribution(
+      distribution.distribution,
+      tfb.Chain([tfb.Scale(2.0), distribution.bijector]),
+  )
+  certified = fo.diagnostics.CertifiedLogProb(doubled)
+  assert certified._radial is not None
+  half = certified(2.0 * x, 0.04)
+  log_det = 4.0 * np.log(2.0)
+  assert np.all(half.lower + log_det <= lower + 1e-3)
+  assert np.median(half.upper - half.lower) < 2.0 * widths

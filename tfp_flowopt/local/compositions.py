@@ -52,9 +52,15 @@ class Sequence(maps.LocalMap):
 
   def without_last_radial(self):
     """See `LocalMap`."""
-    if self.parts and self.parts[-1].is_radial:
-      return Sequence(self.parts[:-1]), self.parts[-1]
-    return self, None
+    if not self.parts:
+      return self, None
+    *others, end = self.parts
+    if end.is_radial:
+      return Sequence(others), end
+    before, last = end.without_last_radial()
+    if last is None:
+      return self, None
+    return Sequence([*others, before]), last
 
   def _inverse(self, reach):
     return self._apply(reach, self.parts, 'inverse')
