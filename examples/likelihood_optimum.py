@@ -134,30 +134,22 @@ def _tiles_in_batch():
 def _make_streams(event_shape, noise_variance):
   """An accumulator for each structure, by name."""
   size = event_shape[0]
-  streams, left_out = {}, []
-  for k in map(int, _BLOCK_SIZES.value):
-    if size % k:
-      left_out.append(str(k))
-      continue
-    streams[f'pointwise {k}x{k}'] = fo.AutoCorrelation(
-        'pointwise', event_shape, block_size=k
-    )
-  if left_out:
-    print(
-        f'Left out of --block_sizes, since they do not divide {size}: '
-        f'{", ".join(left_out)}.'
-    )
+  sizes = [int(k) for k in _BLOCK_SIZES.value]
+  if left_out := [k for k in sizes if size % k]:
+    print(f'Left out of --block_sizes: {left_out} do not divide {size}.')
+  streams = {
+      f'pointwise {k}x{k}': fo.AutoCorrelation(
+          'pointwise', event_shape, block_size=k
+      )
+      for k in sizes
+      if k not in left_out
+  }
   streams['individual 1x1'] = fo.AutoCorrelation(
       'individual', event_shape, noise_variance=noise_variance
   )
   streams['circulant'] = fo.AutoCorrelation('circulant', event_shape)
   if math.prod(event_shape) <= _MAX_DENSE.value:
     streams['dense'] = fo.AutoCorrelation('dense', [math.prod(event_shape)])
-  else:
-    print(
-        f'Left out: one matrix of all {math.prod(event_shape)} values '
-        f'(--max_dense={_MAX_DENSE.value}).'
-    )
   return streams
 
 

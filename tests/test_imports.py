@@ -1,6 +1,7 @@
 """Imports flow down, never up, and nothing imports itself around a corner."""
 
 import ast
+import re
 
 import pytest
 from support import programs
@@ -85,6 +86,19 @@ def test_a_package_imports_what_is_below(package):
 def test_every_package_is_known():
   packages = {path.parent.name for path in ROOT.glob('*/__init__.py')}
   assert packages == set(BELOW)
+
+
+def test_targets_of_bazel_are_the_packages():
+  """Each depends on what is below, maybe by way of others."""
+  text = (ROOT / 'BUILD').read_text(encoding='utf-8')
+  targets = dict(ast.literal_eval(
+      re.search(r'PACKAGES = (\[.*?\n\])', text, re.DOTALL).group(1)
+  ))
+  assert set(targets) == set(BELOW)
+  reached = {}
+  for name in reversed(targets):  # imports go down the list
+    reached[name] = {name}.union(*(reached[other] for other in targets[name]))
+    assert set(BELOW[name]) <= reached[name]
 
 
 def test_there_is_no_cycle():

@@ -26,7 +26,7 @@ def test_an_array_in_tiles(tmp_path):
       f'--output={tmp_path / "out"}',
   )
   assert result.returncode == 0, result.stderr
-  assert 'since they do not divide 8: 3.\n' in result.stdout
+  assert '--block_sizes: [3] do not divide 8.\n' in result.stdout
   tiles = np.concatenate([fo.training.image_tiles(x, 8) for x in array])
   assert len(tiles) == 1200
   x = (tiles / 256.0 - 0.5).astype(np.float32)

@@ -157,9 +157,8 @@ class VectorFlow(base.JointBijector):
           dtype,
           num_bins,
       )
-      self._steps = None
-      if num_steps:
-        self._steps = layers.make_steps(num_steps, log_range, seed)
+      make = layers.make_steps if num_steps else lambda *_: None
+      self._steps = make(num_steps, log_range, seed)
       self._initialized = tf.Variable(False, False, name='initialized')
       super().__init__(1, dtype, parameters, name)
 
