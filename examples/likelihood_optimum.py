@@ -137,13 +137,10 @@ def _make_streams(event_shape, noise_variance):
   sizes = [int(k) for k in _BLOCK_SIZES.value]
   if left_out := [k for k in sizes if size % k]:
     print(f'Left out of --block_sizes: {left_out} do not divide {size}.')
-  streams = {
-      f'pointwise {k}x{k}': fo.AutoCorrelation(
-          'pointwise', event_shape, block_size=k
-      )
-      for k in sizes
-      if k not in left_out
-  }
+  streams = {}
+  for k in sorted({*sizes} - {*left_out}):
+    stream = fo.AutoCorrelation('pointwise', event_shape, block_size=k)
+    streams[f'pointwise {k}x{k}'] = stream
   streams['individual 1x1'] = fo.AutoCorrelation(
       'individual', event_shape, noise_variance=noise_variance
   )
