@@ -323,7 +323,7 @@ SUITES = {
     ),
     'fashion_mnist': Suite(
         'the recipe for Fashion-MNIST (--fashion_mnist)',
-        [Cases('fashion_mnist', {'train_steps': 12_000, 'draws': 4})],
+        [Cases('fashion_mnist', {'train_steps': 18_500, 'draws': 64})],
     ),
     'scaling': Suite(
         'on paper: what a step costs, and many GPUs would make of it',
