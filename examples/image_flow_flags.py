@@ -46,6 +46,7 @@ TRAINING = (
     'batch_size',
     'accumulation',
     'learning_rate',
+    'optimizer',
     'warmup_steps',
     'schedule',
     'clip_norm',

@@ -46,6 +46,7 @@ import pytest
         (['--num_images=0'], 'num_images'),
         (['--profile=-1'], 'profile'),
         (['--schedule=linear'], 'schedule'),
+        (['--optimizer=sgd'], 'optimizer'),
         (['--strategy=tpu'], 'strategy'),
         (['--strategy=multi_worker'], 'TF_CONFIG'),
         (['--temperature=-1'], 'temperature'),

@@ -118,6 +118,7 @@ ENTRIES = {
             'batch_size': ('1', [1], None, 0, -1, 2.5),
             'learning_rate': kinds.POSITIVE,
             'schedule': kinds.CHOICE,
+            'optimizer': kinds.CHOICE,
             'clip_norm': kinds.POSITIVE,
             'ema_decay': ('1', [1], None, True, 1.0, -1.0, kinds.NAN),
             'bits': ('1', [1], None, 0, 9, 2.5),

@@ -35,6 +35,8 @@ _MAY_CHANGE = (
 )
 # Settings that runs of older versions have not written down.
 _NEW = ('model', 'base')
+# What they were, of those that have had one value.
+_EARLIER = {'optimizer': 'adam'}
 _VARIABLES = 'model.variables'
 _IMAGES = ('train_images', 'held_out_images')
 # Arguments that change no number: names, checks, and how they are passed on.
@@ -125,6 +127,7 @@ def is_start(value):
 
 def check_same_run(before, now, workdir):
   """Raises an `OtherRunError` that names what is not as it was before."""
+  before = {k: v for k, v in _EARLIER.items() if k in now} | before
   different = _different(before, now)
   if different:
     raise OtherRunError(

@@ -6,6 +6,8 @@ import math
 import tensorflow as tf
 import tf_keras
 
+from tfp_flowopt.training import muon
+
 __all__ = ['AveragedWeights', 'BestWeights', 'LearningRate', 'TrainState']
 
 
@@ -16,7 +18,7 @@ class TrainState(tf.Module):
 
   Attributes:
     distribution: The flow.
-    optimizer: Legacy Adam with its slots made.
+    optimizer: Legacy Adam, or `Muon`, with its slots made.
     average: `AveragedWeights`.
     schedule: `LearningRate`, not part of checkpoints.
     step: int64 variable, number of steps done.
@@ -31,7 +33,11 @@ class TrainState(tf.Module):
     self.schedule = LearningRate(config)
     # Its update is one fused kernel; Keras' new Adam makes 40 operations of it,
     # for each variable.
-    self.optimizer = tf_keras.optimizers.legacy.Adam(self.schedule)
+    self.optimizer = (
+        muon.Muon(self.schedule)
+        if config.optimizer == 'muon'
+        else tf_keras.optimizers.legacy.Adam(self.schedule)
+    )
     # Else the first step would make the slots, and be traced twice.
     self.optimizer._create_all_weights(variables)  # pylint: disable=protected-access
     self.average = AveragedWeights(

@@ -1,0 +1,127 @@
+"""Muon against singular value decompositions, and against Adam."""
+
+import numpy as np
+import pytest
+from support import runs
+import tensorflow as tf
+import tf_keras
+
+import tfp_flowopt as fo
+from tfp_flowopt.training import muon
+from tfp_flowopt.training import run_settings
+
+RATE = 0.05
+
+
+def polar(matrix):
+  u, _, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
+  return u, vt
+
+
+@pytest.mark.parametrize('shape', [(6, 6), (4, 9), (27, 8), (3, 18, 5)])
+@pytest.mark.parametrize('scale', [1e-25, 1.0, 1e25])
+def test_singular_values_become_one(shape, scale):
+  matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+  found = muon.orthogonalized(tf.constant(np.float32(scale) * matrix)).numpy()
+  u, vt = polar(matrix)
+  core = np.swapaxes(u, -1, -2) @ found @ np.swapaxes(vt, -1, -2)
+  values = np.diagonal(core, axis1=-2, axis2=-1)
+  assert values.min() > 0.6
+  assert values.max() < 1.25
+  # The same singular vectors.
+  off = core - values[..., None] * np.eye(core.shape[-1])
+  np.testing.assert_allclose(off, 0.0, atol=1e-3)
+  np.testing.assert_allclose(u @ core @ vt, found, atol=1e-3)
+
+
+def test_zero_stays_zero():
+  zeros = tf.zeros([2, 4, 3])
+  np.testing.assert_array_equal(muon.orthogonalized(zeros), zeros)
+
+
+def variables():
+  rng = np.random.default_rng(1)
+  return {
+      name: tf.Variable(rng.normal(size=shape).astype(np.float32), name=kind)
+      for name, kind, shape in (
+          ('convolution', 'kernel', [2, 3, 3, 4, 6]),
+          ('dense', 'layer/kernel', [5, 7]),
+          ('column', 'kernel', [5, 1]),
+          ('bias', 'bias', [2, 6]),
+          ('rotation', 'lower', [4, 6]),
+      )
+  }
+
+
+def take_steps(optimizer, num=3):
+  own, rng = variables(), np.random.default_rng(2)
+  gradients = []
+  for _ in range(num):
+    gradients.append({
+        name: rng.normal(size=v.shape).astype(np.float32)
+        for name, v in own.items()
+    })
+    optimizer.apply_gradients(
+        (tf.constant(gradients[-1][name]), v) for name, v in own.items()
+    )
+  return {name: v.numpy() for name, v in own.items()}, gradients
+
+
+def test_kernels_go_along_the_momentum_and_all_else_as_with_adam():
+  found, gradients = take_steps(muon.Muon(RATE))
+  adam, _ = take_steps(tf_keras.optimizers.legacy.Adam(RATE))
+  for name in ('column', 'bias', 'rotation'):
+    np.testing.assert_array_equal(found[name], adam[name])
+  for name, rows in (('convolution', 36), ('dense', 5)):
+    expected = variables()[name].numpy()
+    momentum = 0.0
+    for gradient in gradients:
+      momentum = 0.9 * momentum + gradient[name]
+      ahead = gradient[name] + 0.9 * momentum
+      matrix = ahead.reshape([*ahead.shape[:-4], rows, ahead.shape[-1]])
+      step = muon.orthogonalized(tf.constant(matrix)).numpy()
+      size = 0.2 * RATE * np.sqrt(max(matrix.shape[-2:]))
+      expected = expected - size * step.reshape(expected.shape)
+    np.testing.assert_allclose(found[name], expected, atol=1e-5)
+    assert np.abs(found[name] - adam[name]).max() > 1e-3
+
+
+def test_its_step_is_about_as_large_as_adams():
+  before = variables()
+  found, _ = take_steps(muon.Muon(RATE), 1)
+  for name in ('convolution', 'dense'):
+    step = found[name] - before[name].numpy()
+    assert 0.05 * RATE < np.sqrt(np.mean(step**2)) < 0.4 * RATE
+
+
+def test_networks_of_flows_have_kernels():
+  flow = fo.image_flow([8, 8, 1], num_levels=1, num_steps=2, hidden_channels=8)
+  kernels = [v for v in flow.trainable_variables if muon.is_matrix(v)]
+  assert len(kernels) >= 3
+  vectors = fo.vector_flow(3, num_steps=2, hidden_units=8)
+  assert any(muon.is_matrix(v) for v in vectors.trainable_variables)
+
+
+def test_a_run_goes_on_with_the_same_bits(tmp_path):
+  settings = {'optimizer': 'muon', 'checkpoint_every': 4}
+  straight, whole = runs.make_trainer(
+      tmp_path / 'straight', train_steps=8, **settings
+  )
+  straight.train()
+  first, _ = runs.make_trainer(tmp_path / 'run', train_steps=4, **settings)
+  first.train()
+  second, resumed = runs.make_trainer(
+      tmp_path / 'run', train_steps=8, **settings
+  )
+  second.train()
+  runs.assert_equal(runs.weights(resumed), runs.weights(whole))
+  with pytest.raises(fo.training.OtherRunError, match='optimizer'):
+    runs.make_trainer(tmp_path / 'run', train_steps=8)[0].start_or_resume()
+
+
+def test_runs_of_before_had_adam(tmp_path):
+  run_settings.check_same_run({'seed': 0}, {'seed': 0, 'optimizer': 'adam'},
+                              tmp_path)
+  with pytest.raises(fo.training.OtherRunError, match='was adam, is muon'):
+    run_settings.check_same_run({'seed': 0}, {'seed': 0, 'optimizer': 'muon'},
+                                tmp_path)
