@@ -34,6 +34,15 @@ def test_singular_values_become_one(shape, scale):
   np.testing.assert_allclose(u @ core @ vt, found, atol=1e-3)
 
 
+def test_small_singular_values_become_one_too():
+  rng = np.random.default_rng(3)
+  (u, vt), size = polar(rng.normal(size=[12, 8])), np.geomspace(0.013, 1.0, 8)
+  found = muon.orthogonalized(tf.constant((u * size) @ vt)).numpy()
+  values = np.diagonal(u.T @ found @ vt.T)
+  assert values.min() > 0.65
+  assert values.max() < 1.25
+
+
 def test_zero_stays_zero():
   zeros = tf.zeros([2, 4, 3])
   np.testing.assert_array_equal(muon.orthogonalized(zeros), zeros)
