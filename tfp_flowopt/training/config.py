@@ -35,8 +35,8 @@ class TrainConfig:
     learning_rate: Of the optimiser, after the warm-up.
     optimizer: `'adam'`; or `'muon'`, with which the kernels of networks go
       along their orthogonalised momentum (Jordan et al. 2024), and all else as
-      Adam has it. A step takes a tenth longer and gains more; twice the
-      learning rate goes with it.
+      Adam has it. Of the demo, 2.602 (at twice the rate) and 2.623
+      bits/dim, in 15 % more time.
     warmup_steps: Steps over which the learning rate rises linearly from 0.
     schedule: Course of the learning rate after the warm-up: `'cosine'`, half a
       cosine down to 0 at `train_steps`; or `'constant'`, with which a run can
