@@ -28,9 +28,10 @@ class Muon(tf_keras.optimizers.legacy.Adam):
   for kernels as matrices `[I, O]`: inputs of all taps, and outputs. That is the
   steepest descent within a ball of the spectral norm (Jordan et al. 2024,
   "Muon"). That norm bounds a dense layer, and times the root of the number of
-  taps a convolution. `U V^T` is found by `orthogonalized`. Kernels are the variables that Keras calls `kernel`: those
-  of dense layers, `[..., I, O]`, have at most one axis before, those of
-  convolutions, `[..., H, W, I, O]`, have any number. All else, and kernels of
+  taps a convolution. `U V^T` is found by `orthogonalized`.
+
+  Kernels are the variables that Keras calls `kernel`: those of dense layers,
+  `[..., I, O]`, have at most one axis before, those of convolutions, `[..., H, W, I, O]`, have any number. All else, and kernels of
   one output, gets Adam's step.
   """
 
