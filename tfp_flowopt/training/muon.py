@@ -31,8 +31,9 @@ class Muon(tf_keras.optimizers.legacy.Adam):
   taps a convolution. `U V^T` is found by `orthogonalized`.
 
   Kernels are the variables that Keras calls `kernel`: those of dense layers,
-  `[..., I, O]`, have at most one axis before, those of convolutions, `[..., H, W, I, O]`, have any number. All else, and kernels of
-  one output, gets Adam's step.
+  `[..., I, O]`, have at most one axis before, those of convolutions,
+  `[..., H, W, I, O]`, have any number. All else gets Adam's step, and so do
+  kernels of one output.
   """
 
   def _resource_apply_dense(self, grad, var, apply_state=None):
