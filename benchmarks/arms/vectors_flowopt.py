@@ -9,6 +9,9 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
+# Rows whose log-likelihood is computed at once.
+_CHUNK = 4096
+
 
 class Vectors:
   """A `vector_flow`, trained by `fit`.
@@ -76,10 +79,15 @@ class Vectors:
 
   def _log_probs(self, part):
     x, c = self._given(part)
-    kwargs = {} if c is None else {'conditioning': c}
-    return np.asarray(
-        self._distribution.log_prob(x, bijector_kwargs=kwargs), np.float64
-    )
+    return np.concatenate([
+        self._distribution.log_prob(
+            x[i : i + _CHUNK],
+            bijector_kwargs=(
+                {} if c is None else {'conditioning': c[i : i + _CHUNK]}
+            ),
+        )
+        for i in range(0, len(x), _CHUNK)
+    ]).astype(np.float64)
 
   def _started(self, x, c):
     """The distribution at its closed-form start, and its prediction."""

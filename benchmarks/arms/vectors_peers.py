@@ -15,6 +15,8 @@ import torch
 # Evaluations without a new best one, after which training ends.
 _PATIENCE = 20
 _EVAL_EVERY = 100
+# Rows whose log-likelihood is computed at once.
+_CHUNK = 4096
 
 
 class _OfZuko(torch.nn.Module):
@@ -160,7 +162,10 @@ class Vectors:
     if best_state is not None:
       self._model.load_state_dict(best_state)
     with torch.no_grad():
-      test = self._log_prob('test') - self._scale.log().sum()
+      test = torch.cat([
+          self._log_prob('test', slice(i, i + _CHUNK))
+          for i in range(0, len(self._arrays['test_x']), _CHUNK)
+      ]) - self._scale.log().sum()
       test = test.double().numpy()
     if 'values' in settings:
       np.save(settings['values'], test)

@@ -68,12 +68,14 @@ def digits(results):
     return markdown.mean_and_range(values, spec) if values else ''
 
   return markdown.table(
-      '|bits/dim before training|after|samples of the right class|CPU s',
+      '|bits/dim before training|after|importance-weighted'
+      '|samples of the right class|CPU s',
       [
           [
               arm,
               cell(runs, 'start_bits_per_dim', '.3f'),
               cell(runs, 'bits_per_dim', '.3f'),
+              cell(runs, 'importance_weighted', '.3f'),
               cell(runs, 'agreement', '.1%'),
               cell(runs, 'cpu_seconds', '.0f'),
           ]
