@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import graphs
 from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import freezing
@@ -128,7 +129,7 @@ def local_lipschitz(
 
   # A graph even where the caller has none: op by op, the same small network
   # some hundred times would take minutes.
-  @tf.function(autograph=False)
+  @graphs.own_graph
   def estimate(x, seed, kwargs):
     seeds = tf.random.split(seed, 2)
     with freezing.computed_once(bijector):
@@ -184,7 +185,7 @@ def _largest_singular_value(function, x, num_steps, seed):
   none = tf.UnconnectedGradients.ZERO
 
   # One graph that is called, for most of the time would go to tracing it.
-  @tf.function(autograph=False, reduce_retracing=True)
+  @functools.partial(graphs.own_graph, reduce_retracing=True)
   def transposed(x, u):
     """`J^T u`."""
     # Without the variables: their gradients would be most of the graph.

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfp_flowopt.diagnostics import block_artefacts
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import graphs
 
 __all__ = ['SMALLEST', 'checked_images', 'checked_labels', 'drawn', 'tiles']
 
@@ -106,7 +107,7 @@ def drawn(distribution, real, labels, seed):
   num = len(real)
   size = min(num, max(1, _BATCH_NUMBERS // math.prod(real.shape[1:])))
 
-  @tf.function(autograph=False)
+  @graphs.own_graph
   def draw(seed, **given):
     kwargs = {'bijector_kwargs': given} if given else {}
     return distribution.sample(size, seed=seed, **kwargs)

@@ -13,6 +13,7 @@ from tfp_flowopt.flows import cascade_start
 from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.flows import whole_whitening
+from tfp_flowopt.internal import graphs
 
 __all__ = ['LevelStart', 'level_start']
 
@@ -227,20 +228,17 @@ def _moments(level, batches):
         lambda: 0,
     )
 
-  # Concrete: TensorFlow warns of a function that is made for each level.
-  read = tf.function(
+  read = graphs.own_graph(
       lambda x, number: strategy.run(on_replica, args=(x, number)),
-      autograph=False,
-  ).get_concrete_function(
-      tf.TensorSpec([None, *level.event_shape], level.dtype),
-      tf.TensorSpec([], tf.int32),
+      input_signature=[
+          tf.TensorSpec([None, *level.event_shape], level.dtype),
+          tf.TensorSpec([], tf.int32),
+      ],
   )
   number = -1
   for number, (batch, *_) in enumerate(batches):
     read(batch, tf.constant(number))
   _check_read(number + 1)
   if num_replicas > 1:
-    tf.function(
-        correlation.all_reduce, autograph=False
-    ).get_concrete_function()()
+    graphs.own_graph(correlation.all_reduce)()
   return correlation.moments()

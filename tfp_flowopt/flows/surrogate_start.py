@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from tfp_flowopt.flows import surrogates
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_target
+from tfp_flowopt.internal import graphs
 from tfp_flowopt.internal import types
 
 __all__ = ['initialize_surrogate']
@@ -195,7 +196,7 @@ def _evaluation(surrogate, target_log_prob_fn):
   constrain = surrogates.unconstraining(surrogate)
   dtype = surrogate.distribution.dtype
 
-  @tf.function(autograph=False)
+  @graphs.own_graph
   def log_prob_and_gradient(y):
     with tf.GradientTape() as tape:
       tape.watch(y)

@@ -10,6 +10,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.diagnostics import mean_error
+from tfp_flowopt.internal import graphs
 from tfp_flowopt.training import interruption
 
 __all__ = ['FlowEvaluator']
@@ -45,16 +46,13 @@ class FlowEvaluator:
     any_batch = isinstance(
         distribution.bijector, (bijectors.ImageFlow, bijectors.VectorFlow)
     )
-    self._log_prob = tf.function(
-        log_prob,
-        autograph=False,
-        input_signature=[spec] if any_batch else None,
+    self._log_prob = graphs.own_graph(
+        log_prob, input_signature=[spec] if any_batch else None
     )
     self._on_replicas = self._log_prob
     if replicas.count > 1:
-      self._on_replicas = tf.function(
-          lambda batch: replicas.strategy.run(log_prob, args=(batch,)),
-          autograph=False,
+      self._on_replicas = graphs.own_graph(
+          lambda batch: replicas.strategy.run(log_prob, args=(batch,))
       )
 
   def log_prob(self, x, bijector_kwargs=None):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_flowopt import lipschitz
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.internal import graphs
 from tfp_flowopt.internal import progress
 from tfp_flowopt.internal import types
 from tfp_flowopt.training import array_data
@@ -205,7 +206,7 @@ class _Run:
     del seed, first  # nothing is random
     return -tf.reduce_mean(self._log_prob(examples))
 
-  @tf.function(autograph=False)
+  @graphs.own_graph_method
   def _steps(self, indices):
     """Steps on the examples of `indices` `[S, B]`: mean loss, and skipped."""
 
@@ -226,7 +227,7 @@ class _Run:
     )
     return total / (tf.cast(num, tf.float32) - skipped), skipped
 
-  @tf.function(autograph=False)
+  @graphs.own_graph_method
   def _sum_log_prob(self, examples):
     with self._kernels.in_use():
       log_prob = self._log_prob(examples)

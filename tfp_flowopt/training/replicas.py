@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import graphs
+
 __all__ = ['Replicas']
 
 
@@ -114,7 +116,7 @@ class Replicas:
           'latest checkpoint.'
       )
 
-  @tf.function(autograph=False)
+  @graphs.own_graph_method
   def _summed(self, values):
     # A copy, for an argument is on no device, and the sum must be.
     return self.strategy.run(

@@ -11,6 +11,7 @@ from tfp_flowopt import diagnostics
 from tfp_flowopt import flows
 from tfp_flowopt.data import labelled
 from tfp_flowopt.internal import atomic_files
+from tfp_flowopt.internal import graphs
 from tfp_flowopt.internal import seeds
 from tfp_flowopt.training import event_kinds
 from tfp_flowopt.training import interruption
@@ -47,7 +48,7 @@ class RunPictures:
     self._seed = seed
 
   # One graph, of which the shown samples have the same latents each time.
-  @tf.function(autograph=False)
+  @graphs.own_graph_method
   def _sample(self, temperature, seed, kwargs):
     return flows.sample_at_temperature(
         self._distribution, NUM_SAMPLES, seed, temperature, **kwargs

@@ -8,6 +8,7 @@ from tfp_flowopt import lipschitz
 from tfp_flowopt import optimum
 from tfp_flowopt.data import labelled
 from tfp_flowopt.data import quantization
+from tfp_flowopt.internal import graphs
 
 __all__ = ['StepResult', 'TrainStep']
 
@@ -70,9 +71,7 @@ class TrainStep:
     self._compiled = self._gradients
     if config.jit_compile:
       # Without the all-reduce, which XLA would have to bring along itself.
-      self._compiled = tf.function(
-          self._gradients, autograph=False, jit_compile=True
-      )
+      self._compiled = graphs.own_graph(self._gradients, jit_compile=True)
 
   def __call__(self, images, stop=False):
     """The `StepResult` of a step; `stop`: this process was asked to end.
@@ -86,7 +85,7 @@ class TrainStep:
         loss, norm, error, round(fallbacks), bool(skipped), bool(stops)
     )
 
-  @tf.function(autograph=False)
+  @graphs.own_graph_method
   def take(self, images, stop):
     """The same in a graph: the fields of a `StepResult`, as one `Tensor`."""
     strategy = self._replicas.strategy
