@@ -37,7 +37,7 @@ def expanded(name, suite, overrides):
       `arm,learning_rate=ours,1e-3;tfb.Glow,3e-3`, with semicolons.
 
   Returns:
-    List of dictionaries `suite`, `measure`, `settings`, `seed`.
+    List of dictionaries `suite`, `measure`, `settings`, `seed`, no two alike.
 
   Raises:
     ValueError: If the suite has no such setting.
@@ -60,7 +60,10 @@ def expanded(name, suite, overrides):
         chosen.update(zip(keys.split(','), values, strict=True))
       case = {'suite': name, 'measure': measure, 'seed': chosen.pop('seed')}
       # In JSON's types.
-      found.append(json.loads(json.dumps({**case, 'settings': chosen})))
+      case = json.loads(json.dumps({**case, 'settings': chosen}))
+      # With overrides two groups may have the same cases.
+      if case not in found:
+        found.append(case)
   for key, _ in changes:
     if key not in known:
       raise ValueError(

@@ -44,6 +44,11 @@ def test_settings_are_changed():
   assert [c['settings']['lipschitz_budget'] for c in found] == [3, None]
   (case,) = suites.cases('fault_injection', ['kinds=SIGTERM,disk full'])
   assert case['settings']['kinds'] == ['SIGTERM', 'disk full']
+  # Of two groups, and the same with these settings.
+  (case,) = suites.cases('sbibm', [
+      'simulations=7', 'task=sir', 'arm,rate,train_steps=ours,1e-3,5'
+  ])
+  assert case['settings']['train_steps'] == 5
   with pytest.raises(ValueError, match=r"no setting 'widht', .*'hidden_c"):
     suites.cases('depth', ['widht=3'])
 
