@@ -17,9 +17,6 @@ family (idx files).
   python examples/anomaly.py --data=fashion-mnist --num_levels=2
 """
 
-import json
-import pathlib
-
 from absl import flags
 import anomaly_scores
 import digits
@@ -48,9 +45,9 @@ _TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 1500, 'Steps of training.', lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 32, 'Images in a batch.', lower_bound=1
+    'batch_size', 32, 'Images in a batch, all at most.', lower_bound=1
 )
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of data and weights.', lower_bound=0
 )
@@ -115,7 +112,9 @@ def main(argv):
   print(f'Training on {len(data)} images of the classes {normal.tolist()}')
   batches = tf.data.Dataset.from_tensor_slices(train_images)
   batches = batches.shuffle(len(train_images), _SEED.value).repeat()
-  batches = batches.batch(_BATCH_SIZE.value, drop_remainder=True)
+  batches = batches.batch(
+      min(_BATCH_SIZE.value, len(train_images)), drop_remainder=True
+  )
   fitting.fit(distribution, batches, _TRAIN_STEPS.value, _SEED.value, bits)
   with fo.training.under_way(f'Scoring {len(images)} images'):
     scores = anomaly_scores.score(distribution, linear, images, bits)
@@ -134,12 +133,7 @@ def main(argv):
         f'  {name:<12}'
         + '  '.join(f'{k}: {value:.3f}' for k, value in values.items())
     )
-  if _RESULTS.value:
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps({'normal': normal.tolist(), 'areas': areas}, indent=2)
-        + '\n',
-        encoding='utf-8',
-    )
+  programs.write_results({'normal': normal.tolist(), 'areas': areas})
   if _PICTURE.value:
     best = max(areas, key=lambda name: areas[name]['all'])
     _draw(_PICTURE.value, images, scores[best], is_normal)

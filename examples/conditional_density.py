@@ -11,9 +11,7 @@ a table of scikit-learn such as `diabetes`.
   python examples/conditional_density.py --picture=/tmp/conditional.png
 """
 
-import json
 import math
-import pathlib
 
 from absl import flags
 from matplotlib import figure
@@ -41,7 +39,7 @@ _TRAIN_STEPS = flags.DEFINE_integer(
     'train_steps', 2000, 'Steps of training, at most.', lower_bound=1
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all that is random.', lower_bound=0)
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 
 _LEVELS = (0.5, 0.9)
 
@@ -113,11 +111,7 @@ def main(argv):
         coverage,
     )
     print(f'Written: {_PICTURE.value}')
-  if _RESULTS.value:
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps({k: float(v) for k, v in found.items()}, indent=1),
-        encoding='utf-8',
-    )
+  programs.write_results({k: float(v) for k, v in found.items()})
 
 
 def _quantiles(flow, given, probability):

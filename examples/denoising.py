@@ -13,9 +13,6 @@ Beside them is the Wiener filter of all second moments of the crops.
   python examples/denoising.py --picture=/tmp/denoising.png
 """
 
-import json
-import pathlib
-
 from absl import flags
 import fitting
 import numpy as np
@@ -27,12 +24,16 @@ import tensorflow as tf
 
 import tfp_flowopt as fo
 
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _NOISE = flags.DEFINE_float(
     'noise', 0.05, 'Standard deviation, as a part of the range.', 1e-3, 1.0
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-    'image_size', 16, 'Side of the crops, divisible by 4.', lower_bound=4
+    'image_size',
+    16,
+    'Side of the crops, divisible by 4.',
+    lower_bound=4,
+    upper_bound=160,  # what is held out is no wider
 )
 _NUM_STEPS = flags.DEFINE_integer(
     'num_steps', 4, 'Flow steps of each of 2 levels.', lower_bound=1
@@ -162,10 +163,7 @@ def main(argv):
         f'standard deviations; {results["acceptance"]:.0%} of the proposals '
         'were accepted.'
     )
-  if _RESULTS.value:
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps(results, indent=2) + '\n', encoding='utf-8'
-    )
+  programs.write_results(results)
   if _PICTURE.value:
     _draw(_PICTURE.value, [*restored.items(), ('truth', truth)])
     print(f'Written: {_PICTURE.value}')

@@ -12,7 +12,6 @@ The picture has a column for each data set: the density, then each model.
 `--model` chooses the steps of the flow, as `coupling` of `fo.vector_flow`.
 """
 
-import json
 import pathlib
 import sys
 import time
@@ -33,7 +32,7 @@ from harness import plane
 _TARGETS = {
     name.replace(' ', '_').lower(): name for name in plane.TARGETS
 }
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _DATASETS = flags.DEFINE_multi_enum(
     'dataset',
     [name for name in _TARGETS if name != 'two_moons'],
@@ -212,9 +211,7 @@ def main(argv):
           density_on_grid(log_prob, _CELLS, _SHOWN)[0],
       ))
     columns.append(column)
-  if _RESULTS.value:
-    with open(_RESULTS.value, 'w') as f:
-      json.dump(results, f, indent=2)
+  programs.write_results(results)
   if _PICTURE.value:
     draw(columns, _PICTURE.value)
 

@@ -170,8 +170,10 @@ flags.DEFINE_enum(
     ['latest', 'best'],
     'Checkpoint that modes other than train use.',
 )
-flags.DEFINE_string(
-    'output', None, 'Path that modes other than train write to.'
+programs.check_folder(
+    flags.DEFINE_string(
+        'output', None, 'Path that modes other than train write to.'
+    )
 )
 flags.DEFINE_integer(
     'num_images',

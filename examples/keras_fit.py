@@ -11,7 +11,6 @@ The data are scikit-learn's 8x8 handwritten digits (1797 images of 4 bits).
 reports); this is to show that nothing hinders Keras.
 """
 
-import json
 import pathlib
 import tempfile
 
@@ -26,7 +25,7 @@ import tf_keras
 
 import tfp_flowopt as fo
 
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _CONDITIONAL = flags.DEFINE_bool(
     'conditional', False, 'Whether to condition the flow on the digit.'
 )
@@ -176,10 +175,7 @@ def main(argv):
       f'{results["held_out"]:.3f} at the best of {len(results["history"])} '
       'epochs.'
   )
-  if _RESULTS.value:
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps(results, indent=2) + '\n', encoding='utf-8'
-    )
+  programs.write_results(results)
   if _PICTURE.value:
     _draw(_PICTURE.value, distribution, _CONDITIONAL.value, held_out, seed)
     print(f'Written: {_PICTURE.value}')

@@ -304,7 +304,7 @@ def main(argv):
         f'constants {constants["to_parameters"]:.3g} to the funnel, '
         f'{constants["to_latents"]:.3g} to latents'
     )
-  variational.write_results(results)
+  programs.write_results(results)
   if variational.PICTURE.value:
     names = [result['preconditioner'] for result in results]
     funnel_picture.plot_chains(variational.PICTURE.value, exact, names, runs)

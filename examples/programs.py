@@ -1,5 +1,6 @@
 """How all programs here start: a wrong flag ends in words, not in calls."""
 
+import json
 import math
 import pathlib
 import re
@@ -9,10 +10,12 @@ from absl import flags
 
 __all__ = [
     'check_even',
+    'check_folder',
     'define_bad_images',
     'define_outputs',
     'explained',
     'run',
+    'write_results',
 ]
 
 # Flags are those of the program.
@@ -97,22 +100,31 @@ def define_bad_images():
   )
 
 
-def define_outputs():
-  """Defines --picture and --results, in folders that exist.
+def check_folder(holder):
+  """Refuses paths in folders that do not exist, of a flag's `FlagHolder`."""
+  flags.register_validator(
+      holder,
+      lambda value: value is None or pathlib.Path(value).parent.is_dir(),
+      message=f'--{holder.name} must be a file in a folder that exists',
+  )
 
-  Returns:
-    Their `FlagHolder`s.
-  """
-  holders = (
+
+def define_outputs():
+  """Defines --picture and --results; returns the `FlagHolder` of the former."""
+  picture, results = (
       flags.DEFINE_string(
           'picture', None, 'PNG file to write, if any; needs matplotlib.'
       ),
       flags.DEFINE_string('results', None, 'JSON file to write, if any.'),
   )
-  for holder in holders:
-    flags.register_validator(
-        holder,
-        lambda value: value is None or pathlib.Path(value).parent.is_dir(),
-        message=f'--{holder.name} must be a file in a folder that exists',
+  check_folder(picture)
+  check_folder(results)
+  return picture
+
+
+def write_results(results):
+  """Writes what JSON has to the file of --results, if any."""
+  if flags.FLAGS.results:
+    pathlib.Path(flags.FLAGS.results).write_text(
+        json.dumps(results, indent=2) + '\n', encoding='utf-8'
     )
-  return holders

@@ -13,9 +13,7 @@ picture and the table show how far the flow is from it.
   python examples/simulator_posterior.py --picture=/tmp/posterior.png
 """
 
-import json
 import math
-import pathlib
 import time
 
 from absl import flags
@@ -31,7 +29,7 @@ import tfp_flowopt as fo
 
 tfb = tfp.bijectors
 
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _SIMULATIONS = flags.DEFINE_integer(
     'simulations', 10000, 'Number of pairs to learn from.', lower_bound=100
 )
@@ -139,16 +137,12 @@ def main(argv):
   if _PICTURE.value:
     _draw(_PICTURE.value, posteriors)
     print(f'Written: {_PICTURE.value}')
-  if _RESULTS.value:
-    results = {
-        'predicted': predicted,
-        'validation': result.validation,
-        'seconds': seconds,
-        'posteriors': rows,
-    }
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps(results, indent=1), encoding='utf-8'
-    )
+  programs.write_results({
+      'predicted': predicted,
+      'validation': result.validation,
+      'seconds': seconds,
+      'posteriors': rows,
+  })
 
 
 if __name__ == '__main__':

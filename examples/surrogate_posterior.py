@@ -257,7 +257,7 @@ def main(argv):
       'the mean and tau;\ncertified Lipschitz constants of the map of latents '
       'to unconstrained parameters, and of its inverse'
   )
-  variational.write_results({
+  programs.write_results({
       'log_evidence': exact.log_evidence,
       'posterior': exact.moments,
       'surrogates': results,

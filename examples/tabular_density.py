@@ -11,9 +11,6 @@ first ten columns of `breast_cancer`); `--data` takes a CSV file, too.
   python examples/tabular_density.py --picture=/tmp/table.png
 """
 
-import json
-import pathlib
-
 from absl import flags
 from matplotlib import figure
 import numpy as np
@@ -42,7 +39,7 @@ _LEARNING_RATE = flags.DEFINE_float(
     'learning_rate', 1e-3, "Adam's.", lower_bound=0.0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all that is random.', lower_bound=0)
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 
 # Columns of the picture, and rows that are drawn of each kind.
 _SHOWN, _DOTS = 4, 400
@@ -90,10 +87,7 @@ def main(argv):
     drawn = flow.sample(_DOTS, seed=[_SEED.value, 1])
     _draw(_PICTURE.value, names, *(mean + scale * x for x in (test, drawn)))
     print(f'Written: {_PICTURE.value}')
-  if _RESULTS.value:
-    pathlib.Path(_RESULTS.value).write_text(
-        json.dumps(found, indent=1), encoding='utf-8'
-    )
+  programs.write_results(found)
 
 
 def _draw(path, names, real, drawn):

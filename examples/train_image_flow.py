@@ -10,6 +10,7 @@ stopped; its flags are kept in its directory.
 
 import math
 import pathlib
+import shutil
 
 from absl import flags
 from absl import logging
@@ -87,12 +88,17 @@ def _train(distribution, trainer, say):
   """Trains, exports, and says what came of it."""
   workdir = pathlib.Path(FLAGS.workdir)
   complete = trainer.results is not None
+  model_path = workdir / 'saved_model' / str(FLAGS.train_steps)
   # Of all that is written, `config.json` and the export included.
   with trainer.lock():
     if trainer.is_chief:
       # Again: the trainer has accepted what may have changed.
       image_flow_flags.save(workdir)
       image_flow_data.keep_scans(workdir)
+      if not complete:
+        # What will be written anew; of another run that was here, everything.
+        stale = model_path if trainer.step else model_path.parent
+        shutil.rmtree(stale, ignore_errors=True)
     if complete:
       say(
           f'The run in {workdir} is complete, {trainer.step} steps. Delete '
@@ -105,7 +111,6 @@ def _train(distribution, trainer, say):
     summary = trainer.train()
     trainer.use_averaged_weights()
     if trainer.is_chief:
-      model_path = workdir / 'saved_model' / str(summary['steps'])
       _export(distribution, model_path)
       _print_results(summary, workdir, model_path)
       if not complete:

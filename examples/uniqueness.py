@@ -13,7 +13,6 @@ latents, and log|det J| of the one against that of the other.
 """
 
 import collections
-import json
 import textwrap
 
 from absl import flags
@@ -26,7 +25,7 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-_PICTURE, _RESULTS = programs.define_outputs()
+_PICTURE = programs.define_outputs()
 _NUM_POINTS = flags.DEFINE_integer(
     'num_points', 20000, 'Points of each data set.', lower_bound=2
 )
@@ -213,9 +212,7 @@ def main(argv):
   print()
   for pair in pairs:
     print(textwrap.fill(f'* {pair.name}: {pair.finding}', 80))
-  if _RESULTS.value:
-    with open(_RESULTS.value, 'w') as f:
-      json.dump(results, f, indent=2)
+  programs.write_results(results)
   if _PICTURE.value:
     plot_pairs(_PICTURE.value, pairs, points, values)
 

@@ -1,7 +1,5 @@
 """Variational inference with bi-Lipschitz flows, for the example binaries."""
 
-import json
-
 from absl import flags
 import numpy as np
 import onednn  # noqa: F401
@@ -16,17 +14,15 @@ __all__ = [
     'HIDDEN',
     'NUM_LAYERS',
     'PICTURE',
-    'RESULTS',
     'SEED',
     'TRAIN_STEPS',
     'draw',
     'elbo',
     'fit',
     'lipschitz_constants',
-    'write_results',
 ]
 
-PICTURE, RESULTS = programs.define_outputs()
+PICTURE = programs.define_outputs()
 SEED = flags.DEFINE_integer(
     'seed', 0, 'Seed of all random numbers.', lower_bound=0
 )
@@ -159,10 +155,3 @@ def lipschitz_constants(bijector, size, num_latents=200):
           'to_latents': float(1.0 / values.min()),
       },
   }
-
-
-def write_results(results):
-  """Writes results to the file of `--results`, if any."""
-  if RESULTS.value:
-    with open(RESULTS.value, 'w') as f:
-      json.dump(results, f, indent=2)

@@ -41,6 +41,6 @@ export -f worker
 srun --kill-on-bad-exit=1 bash -c worker
 
 # Stopped by the signal, not done: once more, from where it was.
-if [[ ! -e $WORKDIR/summary.json ]]; then
+if ! compgen -G "$WORKDIR/saved_model/*/saved_model.pb" > /dev/null; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -140,3 +140,13 @@ def test_examples_are_the_same_each_time():
       values(data.examples(8, [1, 2]).batch(8)),
   )
   assert first == again and len(set(first[0])) == 8
+
+
+def test_no_part_is_empty():
+  """Or a pass over it would never end."""
+  data = fo.data.DatasetExamples(unknown(3))
+  with pytest.raises(ValueError, match='`every` must be at most the number of'):
+    data.split()
+  assert [len(list(part.examples(2, 0))) for part in data.split(3)] == [2, 2]
+  with pytest.raises(ValueError, match='`dataset` is empty'):
+    fo.data.DatasetExamples(unknown(0), fingerprint='none')

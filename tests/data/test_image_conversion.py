@@ -181,3 +181,26 @@ def test_another_conversion_is_refused(folder, tmp_path):
     training.convert_images(folder, output)
   with pytest.raises(ValueError, match=r'`output` must lie outside'):
     training.convert_images(folder, pathlib.Path(folder) / 'sub' / 'out')
+
+
+def test_a_store_of_the_users(tmp_path):
+  class Numbered(fo.data.ImageStore):
+    encoded = False
+
+    def __len__(self):
+      return 3
+
+    def name(self, index):
+      return f'number {index}'
+
+    def read(self, index):
+      return np.full([5, 4, 3], index, np.uint8)
+
+    def files(self):
+      return []
+
+  result = training.convert_images(Numbered(), tmp_path / 'out', num_shards=1)
+  assert result == (3, 0, [])
+  store = fo.data.open_images(tmp_path / 'out')
+  for i in range(3):
+    np.testing.assert_array_equal(store.image(i), np.full([5, 4, 3], i))

@@ -18,6 +18,10 @@ _PYTHON = """
 echo "$TF_CONFIG" > "$LOGS/config-$$"; echo "$@" > "$LOGS/arguments-$$"
 eval "${PYTHON_DOES:-}"
 """
+# The last that it writes; `summary.json` comes before it.
+_EXPORTS = """
+mkdir -p "$WORKDIR/saved_model/9"; touch "$WORKDIR/saved_model/9/saved_model.pb"
+"""
 
 
 @pytest.fixture
@@ -96,8 +100,10 @@ def test_slurm(world, monkeypatch):
 
 @pytest.mark.parametrize('done', [False, True])
 def test_slurm_goes_on_until_done(world, done):
+  # Stopped before the export, it is not done yet.
+  world['PYTHON_DOES'] = 'touch "$WORKDIR/summary.json"'
   if done:
-    world['PYTHON_DOES'] = 'touch "$WORKDIR/summary.json"'
+    world['PYTHON_DOES'] += _EXPORTS
   subprocess.run(['bash', _LAUNCH / 'slurm.sh'], env=world, check=True)
   assert (pathlib.Path(world['LOGS']) / 'requeued').exists() != done
 
@@ -110,8 +116,7 @@ def test_slurm_does_not_repeat_errors(world):
 
 
 def test_kubernetes(world, monkeypatch):
-  done = 'touch "$WORKDIR/summary.json"'
-  assert _wait(_start_pod(world, PYTHON_DOES=done)) == 0
+  assert _wait(_start_pod(world, PYTHON_DOES=_EXPORTS)) == 0
   (config,) = _logged(world, 'config')
   workers, index = _cluster(monkeypatch, config)
   assert workers == [f'flow-{i}.flow:2222' for i in range(8)]

@@ -54,8 +54,14 @@ def test_other_modes(binary, parse, folder, tmp_path, monkeypatch):
   """What can be done with a run, whose flags are known."""
   workdir = tmp_path / 'run'
   arguments = [f'--workdir={workdir}', f'--data={folder}', *SMALL]
+  # Of a run whose checkpoints are gone.
+  stale = workdir / 'saved_model' / '2' / 'stale'
+  stale.parent.mkdir(parents=True)
+  stale.touch()
   with runs.no_pictures():
     run_main(binary, parse, *arguments, '--train_steps=2')
+  assert not stale.exists()
+  assert (stale.parent / 'saved_model.pb').exists()
   before = {
       path: path.stat().st_mtime_ns
       for path in workdir.rglob('*')

@@ -208,6 +208,10 @@ def test_draws_are_as_far_from_the_centre_as_certified(budget, rng):
         ('x', {}, '`event`'),
         (tfd.JointDistributionSequential([tfd.Categorical([0.0])]), {},
          'parts of'),
+        (tfd.JointDistributionSequential([tfd.Gamma([1.0, 2.0], 1.0)]), {},
+         'batch shape'),
+        (tfd.JointDistributionSequential([tfd.Poisson(3.0)]), {}, 'continuous'),
+        (tfd.Poisson(3.0), {}, 'continuous'),
         (1, {}, '`coupling`'),
         (3, {'coupling': 'x'}, '`coupling`'),
         (3, {'covariance': 'x'}, '`covariance`'),
@@ -234,6 +238,10 @@ def test_wrong_arguments_of_the_start():
     start(surrogate, tfd.Normal(0.0, 1.0).log_prob)
   with pytest.raises(ValueError, match='not finite'):
     start(surrogate, lambda x: tf.reduce_sum(tf.math.log(-(x**2)), axis=-1))
+  with pytest.raises(ValueError, match='must return float32, got float64'):
+    start(surrogate, lambda x: tf.cast(target(x), tf.float64))
+  with pytest.raises(ValueError, match='must be bounded above'):
+    start(surrogate, lambda x: tf.reduce_sum(x, axis=-1))
   with pytest.raises(ValueError, match='do not vary'):
     start(surrogate, samples=np.ones([5, 2], np.float32))
   registry.randomize(fo.flows.latent_map(surrogate), 1.0)

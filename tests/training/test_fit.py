@@ -1,15 +1,18 @@
 """Training on arrays, with early stopping and exact resume."""
 
 import gc
+import json
 import math
 import weakref
 
 import numpy as np
 import pytest
+from support import runs
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.training import run_lock
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -88,6 +91,100 @@ def test_a_run_goes_on_where_it_was(x, tmp_path):
   np.testing.assert_array_equal(own, weights)
   with pytest.raises(fo.training.OtherRunError, match='seed: was 0, is 1'):
     run('parts', 40, seed=1)
+
+
+def test_a_directory_that_no_run_can_go_on_in_is_named(x, tmp_path):
+  def run(workdir, **kwargs):
+    return fit(
+        normal(), x, train_steps=2, workdir=workdir, quiet=True, **kwargs
+    )
+
+  for workdir in (tmp_path / 'lr=[1e-3]', '', 3):
+    with pytest.raises(ValueError, match='Argument `workdir` must'):
+      run(workdir)
+  with run_lock.locked(tmp_path):
+    with pytest.raises(fo.training.WorkdirInUseError, match='is in use'):
+      run(tmp_path)
+  run(tmp_path)
+  assert not (tmp_path / 'lock.json').exists()
+  # Of other kinds of runs.
+  trainers = tmp_path / 'trainers'
+  runs.make_simple_trainer(trainers, train_steps=1)
+  with pytest.raises(ValueError, match='holds a run of `Trainer`'):
+    run(trainers)
+  with pytest.raises(ValueError, match='holds a run of `fit`'):
+    runs.make_simple_trainer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        {'lipschitz_budget': 1.0},
+        {'conditioner_lipschitz': 1.0},
+        {'log_range': 3.0},
+        {'support': tfb.Scale(2.0)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_another_flow_is_another_run(x, tmp_path, other):
+  """Its weights may have the same shapes, and would mean another map."""
+
+  def run(**kwargs):
+    flow = fo.vector_flow(2, 1, 4, 'affine', **kwargs)
+    return fit(flow, x, train_steps=1, workdir=tmp_path, quiet=True)
+
+  run()
+  with pytest.raises(fo.training.OtherRunError, match=next(iter(other))):
+    run(**other)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: tfd.Independent(tfd.Normal(tf.Variable([0.0, 0.0]), 1.0), 1),
+        lambda: tfd.MultivariateNormalDiag(tf.Variable([0.0, 0.0])),
+        lambda: tfd.MixtureSameFamily(
+            tfd.Categorical(logits=[0.0, 0.0]),
+            tfd.MultivariateNormalDiag(tf.Variable([[0.0, 0.0], [1.0, 1.0]])),
+        ),
+    ],
+    ids=['independent', 'normal', 'mixture'],
+)
+def test_distributions_that_are_not_transformed(x, make, tmp_path):
+  distribution = make()
+  result = fit(
+      distribution, x, train_steps=4, eval_every=1, learning_rate=0.1,
+      workdir=tmp_path, quiet=True,
+  )
+  assert result.validation > result.history[0]['validation']
+
+
+def test_arguments_of_the_wrong_kind_are_named(x):
+  for seed in (None, -1):
+    with pytest.raises(ValueError, match='Argument `seed` must be'):
+      fit(normal(), x, seed=seed)
+  joint = tfd.JointDistributionSequential([tfd.Normal(tf.Variable(0.0), 1.0)])
+  with pytest.raises(ValueError, match='`distribution` must have events of'):
+    fit(joint, x)
+  fit(normal(), x, train_steps=1, ema_decay=0, quiet=True)
+
+
+def test_what_is_not_finite_stays_so(x, tmp_path):
+  def run(train_steps):
+    return fit(
+        normal(), x, train_steps=train_steps, eval_every=2, workdir=tmp_path,
+        schedule='constant', quiet=True,
+    )
+
+  run(4)
+  path = tmp_path / 'history.json'
+  written = json.loads(path.read_text())
+  written['history'][1]['validation'] = None
+  path.write_text(json.dumps(written))
+  history = run(6).history
+  assert math.isnan(history[0]['train'])
+  assert math.isnan(history[1]['validation'])
+  assert math.isfinite(history[2]['validation'])
 
 
 def test_other_data_are_another_run(x, tmp_path):

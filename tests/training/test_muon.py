@@ -134,3 +134,22 @@ def test_runs_of_before_had_adam(tmp_path):
   with pytest.raises(fo.training.OtherRunError, match='was adam, is muon'):
     run_settings.check_same_run({'seed': 0}, {'seed': 0, 'optimizer': 'muon'},
                                 tmp_path)
+
+
+def test_replicas_take_the_same_steps(tmp_path):
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  settings = {'optimizer': 'muon', 'train_steps': 2, 'eval_every': 1}
+  with strategy.scope():
+    trainer, distribution = runs.make_trainer(tmp_path / 'two', **settings)
+    for variable in distribution.trainable_variables:
+      on_each = strategy.experimental_local_results(variable)
+      assert len({muon.is_matrix(v) for v in on_each}) == 1, variable.name
+    with runs.no_pictures():
+      trainer.train()  # which compares the weights
+  once, single = runs.make_trainer(tmp_path / 'one', **settings)
+  with runs.no_pictures():
+    once.train()
+  for ours, theirs in zip(
+      runs.weights(distribution), runs.weights(single), strict=True
+  ):
+    np.testing.assert_allclose(ours, theirs, atol=2e-4)

@@ -263,3 +263,23 @@ def test_a_workdir_that_cannot_be_made(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(fo.training.WorkdirError, match='Nothing is saved'):
     runs.make_simple_trainer(tmp_path / 'file' / 'run')
+
+
+@pytest.mark.parametrize('changed', ['restore_best', 'use_averaged_weights'])
+def test_weights_to_look_at_are_not_trained(
+    changed, tmp_path, without_pictures
+):
+  trainer, _ = runs.make_simple_trainer(tmp_path, eval_every=4)
+  trainer.train()
+  # As if something were missing.
+  (tmp_path / 'summary.json').unlink()
+  before = {
+      path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()
+  }
+  again, _ = runs.make_simple_trainer(tmp_path, eval_every=4)
+  getattr(again, changed)()
+  with pytest.raises(RuntimeError, match=r'The weights are .* a new `Trainer`'):
+    again.train()
+  assert before == {
+      path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()
+  }

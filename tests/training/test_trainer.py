@@ -230,7 +230,8 @@ def test_errors_of_draws_are_those_of_other_images_and_other_noise(tmp_path):
       images.crops(seed=1),
       30,
       trainer._examples.held_out.seed,
-      tf.constant([trainer._config.seed, -5], tf.int64),
+  ).with_noise(
+      tf.constant([trainer._config.seed, -5], tf.int64)
   ).array(8, 10**6)
   log_prob = distribution.log_prob(x).numpy().astype(np.float64)
   values = 8.0 - log_prob / (x[0].size * np.log(2.0))
@@ -247,7 +248,7 @@ def test_all_draws_of_noise_together_are_a_tighter_bound(tmp_path):
   assert draws == trainer.evaluate_draws(30, 3)
   log_probs = []
   for draw in range(3):
-    x, _ = trainer._examples.draw(30, draw).array(8, 10**6)
+    x, _ = trainer._examples.draws(30, 3)[draw].array(8, 10**6)
     log_probs.append(distribution.log_prob(x).numpy().astype(np.float64))
   # Of each image, the mean density.
   together = np.log(np.mean(np.exp(log_probs - np.max(log_probs, 0)), axis=0))
@@ -257,3 +258,15 @@ def test_all_draws_of_noise_together_are_a_tighter_bound(tmp_path):
   assert bound < np.mean([mean for mean, _ in draws]) - 5e-5
   once, alone = trainer.evaluate_dequantization(30, 1)
   assert once == [alone]
+  for name, numbers in (('num_images', (0, 1)), ('num_draws', (1, 0))):
+    with pytest.raises(ValueError, match=f'`{name}` must be .*, got 0'):
+      trainer.evaluate_draws(*numbers)
+
+
+def test_draws_of_noise_share_the_images(tmp_path):
+  trainer, _ = runs.make_simple_trainer(tmp_path)
+  draws = trainer._examples.draws(30, 3)
+  assert len({id(draw._dataset) for draw in draws}) == 1
+  (images, *_), (others, *_) = (draw.array(8) for draw in draws[:2])
+  assert np.abs(images - others).max() > 0.0
+  np.testing.assert_allclose(images, others, atol=1.01 / 256)

@@ -1,10 +1,10 @@
 """VectorFlow bijector."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import invertible_conv1x1
+from tfp_flowopt.bijectors import supports
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.bijectors import vector_storeys
 from tfp_flowopt.bijectors.repeated import repeated_steps
@@ -121,20 +121,16 @@ class VectorFlow(base.JointBijector):
     if budget is not None:
       budget = arguments.check_positive('lipschitz_budget', budget)
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
-    if support is not None:
-      arguments.check_instance(
-          'support', support, tfp.bijectors.Bijector, 'a tfb.Bijector'
-      )
     with tf.name_scope(name) as name:
       self._conditioning, num_features = None, 0
       if conditioning is not None:
-        self._conditioning = conditions.Condition(conditioning)
+        self._conditioning = conditions.Condition(conditioning, dtype)
         num_features = self._conditioning.num_channels
       self._event_size = event_size
       self._support = support
       size = event_size
       if support is not None:
-        size = support.inverse_event_shape([event_size])[-1]
+        size = supports.latent_size(support, event_size, dtype)
       self._gaussianize_marginals = gaussianize_marginals
       storeys = vector_storeys.build_storeys(
           size,

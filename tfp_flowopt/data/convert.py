@@ -81,20 +81,28 @@ def convert_images(
   jpeg_quality = arguments.check_int('jpeg_quality', jpeg_quality, 1, 100)
   num_workers = arguments.check_int('num_workers', num_workers)
   output = arguments.check_path('output', output)
-  source = arguments.check_path('path', path)
+  source = None
+  if not isinstance(path, base.ImageStore):
+    source = arguments.check_path('path', path)
   if output.exists() and not output.is_dir():
     raise ValueError(f'Argument `output` must be a folder, got {output}.')
-  if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+  if (
+      source
+      and source.is_dir()
+      and output.resolve().is_relative_to(source.resolve())
+  ):
     raise ValueError(
         f'Argument `output` must lie outside the images {path}, got {output}.'
     )
   store = open_source.open_images(path)
   store.verify()
   num_shards = min(num_shards, len(store))
-  is_tfds = str(path).startswith(tfds.PREFIX)
+  given = str(path)
+  if source is not None and not given.startswith(tfds.PREFIX):
+    given = str(source.resolve())
   stamps = json.dumps(store.stamps()).encode()
   _check_settings(output, {
-      'input': str(path if is_tfds else source.resolve()),
+      'input': given,
       'input_files': hashlib.sha256(stamps).hexdigest()[:16],
       'image_size': image_size,
       'num_shards': num_shards,

@@ -90,6 +90,8 @@ class DatasetExamples(examples.Examples):
       self.class_names = list(class_names)  # type: ignore[arg-type]
       dataset = dataset.map(self._checked_label)
     self._dataset = dataset
+    if _is_empty(dataset):
+      raise ValueError('Argument `dataset` is empty.')
     if fingerprint is None:
       fingerprint, again = _contents(dataset), _contents(dataset)
       if fingerprint != again:
@@ -133,7 +135,10 @@ class DatasetExamples(examples.Examples):
     """Holds out every tenth element, or one in `every`.
 
     Returns:
-      Two `DatasetExamples`, to train on and held out; none may be empty.
+      Two `DatasetExamples`, to train on and held out.
+
+    Raises:
+      ValueError: If one of them would be empty.
     """
     number = self._number
     every = arguments.check_int('every', every, 2, number)
@@ -146,6 +151,11 @@ class DatasetExamples(examples.Examples):
         size = number // every
         size = size if held_out else number - size
         chosen = chosen.apply(tf.data.experimental.assert_cardinality(size))
+      elif held_out and _is_empty(chosen):
+        raise ValueError(
+            'Argument `every` must be at most the number of elements, got '
+            f'{every}.'
+        )
       which = f'{self._contents}, {held_out} of {every}'
       return type(self)(chosen, self.class_names, self._buffer, which)
 
@@ -256,10 +266,12 @@ def _spec(spec):
   return list(image.shape), labelled
 
 
+def _is_empty(dataset):
+  return not any(True for _ in dataset.take(1))
+
+
 def _contents(dataset):
   """Hash of the first elements."""
   parts = tf.nest.flatten(list(dataset.take(_COMPARED)))
-  if not parts:
-    raise ValueError('Argument `dataset` is empty.')
   contents = b''.join(part.numpy().tobytes() for part in parts)
   return hashlib.sha256(contents).hexdigest()

@@ -1,5 +1,6 @@
 """A fixed set of examples, batch by batch."""
 
+import copy
 import functools
 
 import numpy as np
@@ -40,10 +41,9 @@ class ExampleBatches:
 
   _most = _MOST_IMAGES
 
-  def __init__(self, images, num, seed, noise_seed=None):
+  def __init__(self, images, num, seed):
     size = int(np.prod(images.event_shape))
-    self.seed = seed
-    self.noise_seed = seed if noise_seed is None else noise_seed
+    self.seed = self.noise_seed = seed
     self.num = num
     self.num_independent, self.num_disjoint = (
         min(num, examples.optional(images, name))
@@ -56,13 +56,20 @@ class ExampleBatches:
     self._dataset = tf.data.Dataset.zip(
         (starts, images.examples(num, seed).batch(self.batch_size))
     )
-    if num * size <= _KEPT_BYTES:
+    spec, *_ = tf.nest.flatten(self._dataset.element_spec[1])
+    if num * size * spec.dtype.size <= _KEPT_BYTES:
       self._dataset = self._dataset.cache()
       for _ in self._dataset:
         pass  # Only a whole pass is kept.
 
   def __iter__(self):
     return iter(self._dataset)
+
+  def with_noise(self, seed):
+    """The same examples, which are read and kept once, with other noise."""
+    other = copy.copy(self)
+    other.noise_seed = seed
+    return other
 
   def all(self):
     """All examples as one batch."""
@@ -107,13 +114,13 @@ class ExampleBatches:
 
 
 class VectorBatches(ExampleBatches):
-  """The same of vectors: nothing to scale, and none of them twice."""
+  """The same of vectors: nothing to scale, and none twice if all are known."""
 
   _most = _MOST_VECTORS
 
-  def __init__(self, vectors, num, seed, noise_seed=None):
+  def __init__(self, vectors, num, seed):
     num = min(num, examples.optional(vectors, 'num_independent'))
-    super().__init__(vectors, num, seed, noise_seed)
+    super().__init__(vectors, num, seed)
 
   def preprocessed(self, start, batch, bits=None):
     """The batch as it is."""

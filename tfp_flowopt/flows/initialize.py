@@ -17,14 +17,14 @@ from tfp_flowopt.internal import types
 
 __all__ = ['initialize_act_norm', 'initialize_at_optimum']
 
-# Bounds of singular values that are none.
-_ANY = (0.0, math.inf)
+# Bounds of singular values that are none, and those of images by default.
+_ANY, _OF_IMAGES = (0.0, math.inf), (1e-3, 1e3)
 
 
 def initialize_at_optimum(
     distribution: types.TransformedDistribution,
     data: types.DataLike,
-    lipschitz: tuple[float, float] = (1e-3, 1e3),
+    lipschitz: tuple[float, float] | None = None,
     bits: int = 8,
     conditioning: types.TensorLike | None = None,
 ) -> float:
@@ -88,10 +88,12 @@ def initialize_at_optimum(
       batches, or of pairs with `conditioning`, which is read once for each
       level, and once or twice more for each of what comes before.
     lipschitz: `(m, M)`, bounds of the singular values of each map. The default
-      only guards against directions in which the data are (nearly) constant:
-      the noise of 8-bit dequantisation keeps the `l_i^(-1/2)` of the first
-      level under 887. Of vectors with heavy tails the scale of the latents
-      comes on top.
+      only guards against directions in which the data are (nearly) constant. Of
+      images it is `(1e-3, 1e3)`: the noise of 8-bit dequantisation keeps the
+      `l_i^(-1/2)` of the first level under 887. Of vectors, which may have any
+      units, it is `(0, 1e3 / s)`, with `s` the least standard deviation of a
+      column that varies, at most 1, after curves. With heavy tails the scale of
+      the latents comes on top.
     bits: Number of bits of the data before scaling by `2**-bits`, of images.
     conditioning: What each vector or image is conditioned on, if the flow is:
       features `[N, F]` or labels `[N]`. A flow of images can do without: it
@@ -117,6 +119,7 @@ def initialize_at_optimum(
     )
   flow = _uninitialized_flow(distribution, bits)
   flow_of.check_fresh(flow)
+  lipschitz = lipschitz or _OF_IMAGES
   dataset = image_batches.image_batches(flow, data, conditioning)
   log_likelihood = -0.5 * flow.event_size * math.log(2 * math.pi)
   storeys = image_storeys.fitted_storeys(flow, dataset, lipschitz, bits)

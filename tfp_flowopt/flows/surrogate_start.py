@@ -23,6 +23,8 @@ _STEP = 16.0
 _HALVINGS = 12
 # Draws for few dimensions.
 _LEAST_DRAWS = 1000
+# An ascent that gets there does not end.
+_LARGEST_ELBO = 1e30
 
 
 class _Normal(NamedTuple):
@@ -203,6 +205,11 @@ def _evaluation(surrogate, target_log_prob_fn):
       # Another tensor, which TFP's cache has not seen.
       x = constrain.forward(tf.identity(y))
       value = call_target.call_target(target_log_prob_fn, x)
+      if value.dtype != dtype:
+        raise ValueError(
+            f'Argument `target_log_prob_fn` must return {dtype.name}, got '
+            f'{value.dtype.name}.'
+        )
       log_det = constrain.forward_log_det_jacobian(
           tf.identity(y), event_ndims=1
       )
@@ -255,6 +262,11 @@ def _ascent(evaluate, normal, z, max_iterations, tolerance):
       step /= 2.0
     if values.elbo - before < tolerance:
       break
+  if values.elbo > _LARGEST_ELBO:
+    raise ValueError(
+        'Argument `target_log_prob_fn` must be bounded above, for its ELBO has '
+        f'no maximum; it is at {values.elbo:.3g} nats.'
+    )
   return normal
 
 

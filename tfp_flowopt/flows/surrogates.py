@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors import supports
 from tfp_flowopt.bijectors import vector_layers
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import types
@@ -130,17 +131,16 @@ def surrogate_posterior(
     )
   elif conditioner_lipschitz is None and coupling in vector_layers.COUPLINGS:
     conditioner_lipschitz = _CONDITIONER_LIPSCHITZ
-  if support is not None:
-    arguments.check_instance('support', support, tfb.Bijector, 'a tfb.Bijector')
   if hasattr(event, 'experimental_default_event_space_bijector'):
     dtype = _dtype_of_parts(event)
-    support = support or event.experimental_default_event_space_bijector()
+    _check_single(event)
+    support = support or _default_support(event)
     joint: Any = event
     structure, shape = joint.dtype, joint.event_shape
   else:
     dtype = arguments.check_dtype('dtype', dtype, (tf.float32, tf.float64))
     structure, shape = None, _shape(event)
-  to_events, size = _to_events(support, structure, shape)
+  to_events, size = _to_events(support, structure, shape, dtype)
   if num_steps and size < 2 and coupling in vector_layers.COUPLINGS:
     raise ValueError(
         "Argument `coupling` must be 'residual' or 'convex' for one number, "
@@ -243,10 +243,34 @@ def _dtype_of_parts(event):
   return dtypes.pop()
 
 
-def _to_events(support, structure, shape):
+def _check_single(event):
+  """Refuses a joint distribution of several events."""
+  shapes = tf.nest.flatten(event.batch_shape)
+  if any(shape.rank for shape in shapes):
+    raise ValueError(
+        'Argument `event` must have the batch shape [], got '
+        f'{event.batch_shape}: make parts of events by `tfd.Independent` or '
+        '`tfd.Sample`.'
+    )
+
+
+def _default_support(event):
+  try:
+    support = event.experimental_default_event_space_bijector()
+  except AttributeError:  # of a part that has `None`
+    support = None
+  if support is None:
+    raise ValueError(
+        'Argument `event` must have continuous parts alone, got one without a '
+        f'map from the real numbers to its support: {event}.'
+    )
+  return support
+
+
+def _to_events(support, structure, shape, dtype):
   """Bijectors from vectors to events, last one first, and the vectors' size."""
   if support is not None:
-    shape, outer = support.inverse_event_shape(shape), [support]
+    shape, outer = supports.latent_shape(support, shape, dtype), [support]
   else:
     outer = []
   shapes = tf.nest.flatten(shape)

@@ -34,6 +34,10 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   x, conditioning = event_arrays.checked(
       distribution, 'data', data, 'conditioning', conditioning
   )
+  if len(x) < 2:
+    raise ValueError(
+        f'Argument `data` must hold two vectors at least, got {len(x)}.'
+    )
   log_likelihood, y = 0.0, x
   if flow.support is not None:
     y, log_likelihood = _mapped(flow.support, x)
@@ -44,10 +48,16 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
       )
   features = None
   if flow.shift is not None:
-    features = flow.features(conditioning).numpy()
+    # As they are: curves not fitted yet would round what is small.
+    features = flow.conditioning.features(conditioning, flow.dtype).numpy()
   best = _best_start(flow, y, features, lipschitz)
-  if best.knots is not None:
-    flow.marginals.initialize(*best.knots)
+  if flow.marginals is not None:
+    knots = best.knots
+    if knots is None:
+      # The identity, whose knots are among the data: others would round them.
+      inputs, _ = _line(y, flow.marginals.inputs.shape[1])
+      knots = inputs, inputs
+    flow.marginals.initialize(*knots)
   if features is not None:
     flow.condition_curves.initialize(*best.condition_knots)
     flow.shift.matrix.assign(tf.cast(best.elliptical.matrix, flow.dtype))
@@ -132,6 +142,8 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
   log_likelihood = 0.0
   if knots is not None:
     y, log_likelihood = _mapped(_with_knots(flow.marginals, knots), y)
+  if lipschitz is None:
+    lipschitz = _bounds(y)
   given = np.zeros([len(y), 0])
   if features is not None:
     curves = _with_knots(flow.condition_curves, condition_knots)
@@ -148,6 +160,14 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
   )
   log_likelihood += best.log_likelihood
   return _Start(knots, condition_knots, best, log_likelihood)
+
+
+def _bounds(y):
+  """`(0, M)`, `M` 1e3 divided by the least scale of a column that varies."""
+  y = np.asarray(y, np.float64)
+  scale = y.std(axis=0)
+  varies = scale > 1e-6 * np.abs(y.mean(axis=0))
+  return 0.0, 1e3 / np.min(scale[varies], initial=1.0)
 
 
 def _line(features, num_knots):
@@ -174,7 +194,9 @@ def _mapped(bijector, x):
   for i in range(0, len(x), _BATCH):
     value, log_det = _inverse_and_log_det(bijector, x[i : i + _BATCH])
     values.append(value.numpy())
-    total += float(tf.reduce_sum(tf.cast(log_det, tf.float64)))
+    # It may be one number for all.
+    log_dets = tf.broadcast_to(tf.cast(log_det, tf.float64), [len(value)])
+    total += float(tf.reduce_sum(log_dets))
   return np.concatenate(values), total / len(x)
 
 

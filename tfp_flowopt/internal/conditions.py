@@ -26,8 +26,12 @@ class Condition:
 
   _wanted = 'a number of classes, or a shape [F]'
 
-  def __init__(self, spec):
-    """Takes a number of classes or a shape, or is a `ValueError`."""
+  def __init__(self, spec, dtype=tf.float32):
+    """Takes a number of classes or a shape, or is a `ValueError`.
+
+    Features are of type `dtype` where a type has to be said.
+    """
+    self._dtype = dtype
     self._is_labels = isinstance(spec, numbers.Integral)
     try:
       shape = arguments.check_ints(
@@ -77,9 +81,9 @@ class Condition:
 
   @property
   def spec(self):
-    """`tf.TensorSpec` of a batch: int64 labels, or float32 features."""
+    """`tf.TensorSpec` of a batch: int64 labels, or features."""
     shape = [] if self._is_labels else self.shape
-    dtype = tf.int64 if self._is_labels else tf.float32
+    dtype = tf.int64 if self._is_labels else self._dtype
     return tf.TensorSpec([None, *shape], dtype, name='conditioning')
 
   def features(self, value, dtype, advice=''):

@@ -31,6 +31,11 @@ def checked(distribution, name, x, conditioning_name, conditioning):
       x = np.stack(elements) if elements else np.zeros([0])
   x = np.asarray(x)
   shape = distribution.event_shape
+  if not isinstance(shape, tf.TensorShape):
+    raise ValueError(
+        'Argument `distribution` must have events of one tensor, got '
+        f'{distribution!r}.'
+    )
   if x.ndim < 1 or not shape.is_compatible_with(x.shape[1:]) or not len(x):
     raise ValueError(
         f'Argument `{name}` must have shape [N] + {shape.as_list()}, N > 0, '

@@ -64,7 +64,7 @@ def with_leaves(tree, old, new):
     if id(obj) in copies:
       return copies[id(obj)]
     if isinstance(obj, tf.Module):
-      result = copies[id(obj)] = type(obj).__new__(type(obj))
+      result = copies[id(obj)] = object.__new__(type(obj))
       # Without tracking, which needs what a constructor would have set up.
       state = {k: v for k, v in vars(obj).items() if k in _PRIVATE}
       state.pop('_cache_identity', None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -13,18 +14,48 @@ import tensorflow as tf
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import interruption
 
-__all__ = ['RunCheckpoints', 'WorkdirError', 'writing']
+__all__ = [
+    'MAKERS',
+    'RunCheckpoints',
+    'WorkdirError',
+    'check_workdir',
+    'writing',
+]
 
 # Directories of the latest ones and of the best one.
 _LATEST, _BEST = atomic_files.CHECKPOINTS, 'best'
 # What the loss of the best one is called, of images.
 BEST_NAME = 'held_out_bits_per_dim'
+# What makes runs, and the file that each of its runs has.
+MAKERS = {'Trainer': 'start.json', 'fit': 'history.json'}
 # Number of checkpoints, the newest ones, that processes tell each other of.
 _AGREED = 100
 
 
 class WorkdirError(OSError):
   """The working directory cannot be written to; what is saved is untouched."""
+
+
+def check_workdir(workdir, maker):
+  """Refuses what is no path of a directory that a run can go on in.
+
+  Nor may there be a run of another of the `MAKERS`.
+  """
+  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
+    raise ValueError(
+        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
+    )
+  if any(c in str(workdir) for c in '*?['):
+    raise ValueError(
+        'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
+        f'TensorFlow takes for a pattern when it loads, got {workdir}.'
+    )
+  for other, name in MAKERS.items():
+    if other != maker and pathlib.Path(workdir, name).exists():
+      raise ValueError(
+          f'Argument `workdir`: {workdir} holds a run of `{other}`; use '
+          'another directory.'
+      )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Training on arrays in memory, with early stopping."""
 
+import contextlib
 import dataclasses
 import gc
 import math
@@ -20,6 +21,7 @@ from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import fit_result
 from tfp_flowopt.training import replicas as replicas_lib
+from tfp_flowopt.training import run_lock
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import train_state
 from tfp_flowopt.training import train_step
@@ -30,7 +32,7 @@ __all__ = ['fit']
 _EVAL_STEPS = 20, 100
 # Examples that are evaluated at once.
 _EVAL_BATCH = 4096
-_HISTORY = 'history.json'
+_HISTORY = checkpoints.MAKERS['fit']
 
 
 def fit(
@@ -106,7 +108,8 @@ def fit(
     ValueError: If an argument has a wrong value, there are no trainable
       variables, or the likelihood is not finite before training.
     OtherRunError: If `workdir` holds a run with other settings or data.
-    WorkdirError: If `workdir` cannot be written to.
+    WorkdirError: If `workdir` cannot be written to, or
+      (`WorkdirInUseError`) another process writes there.
   """
   if not getattr(distribution, 'trainable_variables', ()):
     raise ValueError(
@@ -115,6 +118,7 @@ def fit(
     )
   if patience is not None:
     arguments.check_int('patience', patience)
+  seed = arguments.check_int('seed', seed, least=0)
   if eval_every is not None:
     eval_every = arguments.check_int('eval_every', eval_every)
   train, held_out = array_data.training_and_validation(
@@ -134,10 +138,15 @@ def fit(
     # A small set is learned by heart in a few passes.
     passes = 2 * train.num // config.batch_size
     eval_every = min(max(passes, _EVAL_STEPS[0]), _EVAL_STEPS[1])
+  if workdir is not None:
+    checkpoints.check_workdir(workdir, 'fit')
   try:
-    return _Run(distribution, train, held_out, config, eval_every, workdir)(
-        patience, quiet
-    )
+    with contextlib.nullcontext() if workdir is None else (
+        run_lock.locked(workdir)
+    ):
+      return _Run(distribution, train, held_out, config, eval_every, workdir)(
+          patience, quiet
+      )
   finally:
     # Graphs are 20,000 objects in cycles, for which Python is slow to look.
     for _ in range(2):  # a function lets go of its graph when it is deleted
@@ -165,8 +174,9 @@ class _Run:
     self._best = train_state.BestWeights(distribution.trainable_variables)
     self._kernels = lipschitz.FrozenKernels(distribution)
     self._history = []
-    self._workdir = workdir and pathlib.Path(workdir)
+    self._workdir = None
     if workdir is not None:
+      self._workdir = pathlib.Path(workdir)
       self._open(replicas)
 
   def _open(self, replicas):
@@ -179,11 +189,11 @@ class _Run:
             f'{v.dtype.name} {v.shape}'
             for v in self._state.distribution.trainable_variables
         ],
+        **run_settings.model_settings(self._state.distribution),
     }
     state = {**self._state.to_save, 'best': self._best}
     state['schedule'] = self._state.schedule.scale
     with checkpoints.writing(self._workdir):
-      self._workdir.mkdir(parents=True, exist_ok=True)
       self._checkpoints = checkpoints.RunCheckpoints(
           self._workdir, replicas, 2, state
       )
@@ -195,8 +205,10 @@ class _Run:
     self._checkpoints.restore_newest()
     for row in kept.get('history', []):
       if row['step'] <= self._done:
-        none = math.nan if row['train'] is None else row['train']
-        self._history.append({**row, 'train': none})
+        # JSON has no NaN.
+        self._history.append(
+            {k: math.nan if v is None else v for k, v in row.items()}
+        )
 
   @property
   def _done(self):
@@ -325,7 +337,6 @@ class _Run:
     if self._workdir is not None:
       with checkpoints.writing(self._workdir):
         rows = [
-            # JSON has no NaN.
             {k: v if math.isfinite(v) else None for k, v in row.items()}
             for row in self._history
         ]

@@ -1,6 +1,7 @@
 """Adam for vectors, Muon for the kernels of networks."""
 
 import math
+import re
 
 import tensorflow as tf
 import tf_keras
@@ -53,10 +54,10 @@ class Muon(tf_keras.optimizers.legacy.Adam):
 
 def is_matrix(variable):
   """Whether a variable is a kernel that has the step of matrices."""
-  name = variable.name.split('/')[-1].split(':')[0]
-  return (
-      name == 'kernel' and variable.shape.rank >= 2 and variable.shape[-1] > 1
-  )
+  # Those on other devices of a replicated kernel are `kernel/replica_1:0`.
+  is_kernel = re.search(r'(^|/)kernel(/replica_\d+)?:\d+$', variable.name)
+  shape = variable.shape
+  return bool(is_kernel) and shape.rank >= 2 and shape[-1] > 1
 
 
 def orthogonalized(matrix):

@@ -42,6 +42,7 @@ class RunFiles:
     rollbacks: `Rollbacks`.
     found: Whether there was a run.
     board: The `TensorBoardWriter` during training; `None` if nobody wants it.
+    other_weights: A sentence, if the weights are not the run's any more.
   """
 
   def __init__(self, workdir, state, config, replicas, key='bits_per_dim'):
@@ -55,12 +56,13 @@ class RunFiles:
     self._start_values = None
     # Rows up to this step were given to the log.
     self._next_row = 0
+    self.other_weights = None
     self._log = training_log.TrainingLog(
         self.workdir / 'training_log.csv',
         ('step', *self._names, *_COLUMNS),
     )
     self._start_file = atomic_files.TwiceKept(
-        self.workdir, 'start.json', run_settings.is_start
+        self.workdir, checkpoints.MAKERS['Trainer'], run_settings.is_start
     )
     with self.writing():
       self.workdir.mkdir(parents=True, exist_ok=True)
@@ -216,10 +218,13 @@ class RunFiles:
     steps are dropped, files that were lost or torn are written again.
     """
     step = self._step
+    problem = self.other_weights
     if self._next_row < step:
+      problem = 'The log does not hold every step: training was interrupted.'
+    if problem:
       raise RuntimeError(
-          'The log does not hold every step: training was interrupted. Make a '
-          'new `Trainer`; it goes on from the latest checkpoint.'
+          f'{problem} Make a new `Trainer`; it goes on from the latest '
+          'checkpoint.'
       )
     if not self._replicas.is_chief:
       return
@@ -256,7 +261,7 @@ class RunFiles:
   def restore_best(self):
     """Restores the best checkpoint, to look at; the log stays as it is."""
     self._checkpoints.restore_best()
-    self._next_row = self._step
+    self.other_weights = 'The weights are those of `restore_best`.'
 
   def go_back(self):
     """Restores the state before the skipped steps, and halves the rate.

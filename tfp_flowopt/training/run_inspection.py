@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 from tfp_flowopt import diagnostics
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import run_samples
 
@@ -36,6 +37,9 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
     Returns:
       List of pairs of Python `float`s, one a draw: the mean over images, and
       its standard error, which is NaN for a single image.
+
+    Raises:
+      ValueError: If a number is not a positive integer.
     """
     return self.evaluate_dequantization(num_images, num_draws)[0]
 
@@ -49,9 +53,11 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
     importance-weighted dequantisation (Hoogeboom et al. 2020).
     """
     self._started()
+    num_images = arguments.check_int('num_images', num_images)
+    num_draws = arguments.check_int('num_draws', num_draws)
     with self._state.average.swapped_in():
       return self._evaluator.of_draws(
-          [self._examples.draw(num_images, draw) for draw in range(num_draws)]
+          self._examples.draws(num_images, num_draws)
       )
 
   def report(self) -> diagnostics.OptimumReport:
@@ -81,6 +87,8 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
   def restore_best(self) -> None:
     """Goes to the checkpoint that was best on held-out images, to look at.
 
+    This `Trainer` trains no more: a new one goes on with the run.
+
     Raises:
       ValueError: If there is none that can be read.
     """
@@ -88,6 +96,10 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
     self._files.restore_best()
 
   def use_averaged_weights(self) -> None:
-    """Gives the distribution the averaged weights, for good (for export)."""
+    """Gives the distribution the averaged weights, for good (for export).
+
+    This `Trainer` trains no more: a new one goes on with the run.
+    """
     self._started()
     self._state.average.assign_to_variables()
+    self._files.other_weights = 'The weights are averaged ones.'

@@ -1,5 +1,6 @@
 """The right to write to the directory of a run, one process at a time."""
 
+import contextlib
 import datetime
 import errno
 import json
@@ -16,7 +17,7 @@ try:
 except ImportError:  # not on Windows
   fcntl = None  # type: ignore[assignment]
 
-__all__ = ['RunLock', 'WorkdirInUseError']
+__all__ = ['RunLock', 'WorkdirInUseError', 'locked']
 
 # What file systems answer that have no locks; some of networks are such.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -121,6 +122,19 @@ class RunLock:
       )
     except (OSError, ValueError, TypeError, KeyError):
       return 'another process writes there'  # it has not said yet
+
+
+@contextlib.contextmanager
+def locked(workdir):
+  """Context with the lock on a directory, which is made if it is missing."""
+  lock = RunLock(workdir)
+  with checkpoints.writing(workdir):
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    lock.acquire()
+  try:
+    yield
+  finally:
+    lock.release()
 
 
 def _close_in_child():

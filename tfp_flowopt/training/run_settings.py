@@ -8,6 +8,7 @@ import numbers
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.data import examples
@@ -182,19 +183,19 @@ def _same(a, b):
 
 
 def model_settings(distribution):
-  """The constructor arguments of a flow and of its base, as flat settings.
+  """The constructor arguments of a distribution, as flat settings.
 
   `model.class`, that of the bijector, and its arguments as `model.num_levels`
   and so on, those of a bijector inside of it as `model.bijectors.0.shift`; the
   same of the base distribution, as `base`; and `model.variables`, how many
   there are of each type and shape. Large constants are there by a hash,
-  functions by their names, weights by type and shape.
+  functions by their names, weights by type and shape. Of a distribution that is
+  not transformed, `model` is the distribution.
   """
-  settings = {}
-  for name, part in (
-      ('model', distribution.bijector),
-      ('base', distribution.distribution),
-  ):
+  settings, parts = {}, {'model': distribution}
+  if isinstance(distribution, tfp.distributions.TransformedDistribution):
+    parts = {'model': distribution.bijector, 'base': distribution.distribution}
+  for name, part in parts.items():
     _describe(name, part, settings)
     settings[f'{name}.class'] = settings.pop(name)
   kinds = collections.Counter(map(_kind, distribution.variables))

@@ -1,14 +1,14 @@
 """The beginning of a run: what is refused, its images, and the optimum."""
 
-import os
-
 import tensorflow as tf
 
 from tfp_flowopt.data import examples as examples_lib
 from tfp_flowopt.data import labelled
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import device_memory
 from tfp_flowopt.internal import progress
+from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
@@ -29,13 +29,10 @@ def check_model(distribution, config):
 
 
 def check(
-    kind, distribution, train_images, held_out_images, workdir, replicas
+    kind, distribution, train_images, held_out_images, workdir, config, replicas
 ):
   """Raises a `ValueError` for what could not be trained, or gone on with."""
-  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
-    raise ValueError(
-        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
-    )
+  checkpoints.check_workdir(workdir, 'Trainer')
   if distribution.dtype != tf.float32:
     raise ValueError(
         'Argument `distribution` must be of type float32, got '
@@ -47,6 +44,7 @@ def check(
     examples_lib.check(name, images, distribution.event_shape)
     kind.check(images, name)
   labelled.check_alike(train_images, held_out_images)
+  _check_batch(config.batch_size, distribution.event_shape, replicas)
   extended = replicas.strategy.extended
   if not all(
       extended.variable_created_in_scope(v) for v in distribution.variables
@@ -55,10 +53,18 @@ def check(
         'Argument `distribution` must be made in the scope of the strategy, '
         'in which the `Trainer` is made.'
     )
-  if any(c in str(workdir) for c in '*?['):
+
+
+def _check_batch(batch_size, event_shape, replicas):
+  """Refuses a batch that this machine cannot hold."""
+  memory = device_memory.host_memory()
+  own = batch_size // replicas.num_processes
+  size = 4 * own * event_shape.num_elements()
+  if memory is not None and size > memory:
     raise ValueError(
-        'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
-        f'TensorFlow takes for a pattern when it loads, got {workdir}.'
+        f'Argument `batch_size`: {own} examples of float32 take '
+        f'{size / 2**30:.0f} GiB, and this machine has '
+        f'{memory / 2**30:.0f} GiB.'
     )
 
 
@@ -86,14 +92,15 @@ class RunExamples:
         )
     )
 
-  def draw(self, num_images, draw):
-    """Held-out images with other noise, that of number `draw` from 0 on."""
-    return self._batches(
-        self._held_out_images,
-        num_images,
-        self.held_out.seed,
-        tf.constant([self._seed, _DRAWS - draw], tf.int64),
+  def draws(self, num_images, num_draws):
+    """List of the same held-out images, with other noise each time."""
+    images = self._batches(
+        self._held_out_images, num_images, self.held_out.seed
     )
+    return [
+        images.with_noise(tf.constant([self._seed, _DRAWS - draw], tf.int64))
+        for draw in range(num_draws)
+    ]
 
 
 def begin(files, settings, images, state, evaluator, replicas):

@@ -105,7 +105,7 @@ class AveragedWeights(tf.Module):
     super().__init__(name=name)
     self._strategy = tf.distribute.get_strategy()
     self._variables = variables
-    self._decay = decay
+    self._decay = float(decay)
     self._num_updates = num_updates
     self._averages = [
         tf.Variable(tf.identity(v), trainable=False, name='average')

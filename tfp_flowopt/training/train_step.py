@@ -61,7 +61,8 @@ class TrainStep:
     self._state = state
     distribution = self._distribution = state.distribution
     # Of bijectors of other kinds there is nothing to report.
-    self._monitor = getattr(distribution.bijector, 'monitor', None)
+    bijector = getattr(distribution, 'bijector', None)
+    self._monitor = getattr(bijector, 'monitor', None)
     self._variables = distribution.trainable_variables
     self._event_size = distribution.event_shape.num_elements()
     self._loss = loss or self._image_loss

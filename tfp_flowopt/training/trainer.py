@@ -104,15 +104,21 @@ class Trainer(run_inspection.RunInspection):
       ValueError: If `distribution` is not float32 or was made outside of the
         scope of the strategy, if images have labels and the flow is not
         conditioned on so many, or the other way round, if the batch cannot be
-        shared among the replicas, or if `workdir` has `*`, `?` or `[` in its
-        name.
+        shared among the replicas or held in memory, or if `workdir` has `*`,
+        `?` or `[` in its name.
     """
     run_start.check_model(distribution, config)
     self._kind = event_kinds.kind_of(distribution, config)
     train, held_out = map(self._kind.examples, (train_images, held_out_images))
     self._replicas = replicas_lib.Replicas()
     run_start.check(
-        self._kind, distribution, train, held_out, workdir, self._replicas
+        self._kind,
+        distribution,
+        train,
+        held_out,
+        workdir,
+        config,
+        self._replicas,
     )
     self._distribution = distribution
     self._images = train, held_out
