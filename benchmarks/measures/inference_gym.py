@@ -10,7 +10,12 @@ import sys
 from harness import serving
 
 # Targets that are no model with a prior.
-_WITHOUT_PRIOR = ('Banana', 'IllConditionedGaussian', 'NealsFunnel')
+_WITHOUT_PRIOR = (
+    'Banana',
+    'IllConditionedGaussian',
+    'NealsFunnel',
+    'SyntheticLogGaussianCoxProcess',
+)
 
 
 def measure(settings, seed, context):
