@@ -134,7 +134,9 @@ def test_another_flow_is_another_run(x, tmp_path, other):
     return fit(flow, x, train_steps=1, workdir=tmp_path, quiet=True)
 
   run()
-  with pytest.raises(fo.training.OtherRunError, match=next(iter(other))):
+  with pytest.raises(
+      fo.training.OtherRunError, match=f'model.{next(iter(other))}: was'
+  ):
     run(**other)
 
 

@@ -8,7 +8,6 @@ import numbers
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.data import examples
@@ -193,7 +192,8 @@ def model_settings(distribution):
   not transformed, `model` is the distribution.
   """
   settings, parts = {}, {'model': distribution}
-  if isinstance(distribution, tfp.distributions.TransformedDistribution):
+  # TFP makes instances of a private base class of `TransformedDistribution`.
+  if getattr(distribution, 'bijector', None) is not None:
     parts = {'model': distribution.bijector, 'base': distribution.distribution}
   for name, part in parts.items():
     _describe(name, part, settings)
