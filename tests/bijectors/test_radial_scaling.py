@@ -196,15 +196,21 @@ def test_it_makes_a_scale_mixture_more_gaussian(rng):
 @pytest.mark.parametrize('log_slope', [-25.0, 25.0])
 def test_extreme_inputs_stay_finite(log_slope):
   bijector = make([log_slope], [1.0], tile_size=2, dtype=tf.float32)
-  sizes = np.array([0.0, 1e-38, 1e-20, 1.0, 1e15, 1e18], np.float32)
-  y = tf.constant(sizes[:, None, None, None] * np.ones((6, 2, 2, 3), 'f'))
+  sizes = [0.0, 1e-38, 1e-20, 1.0, 1e15, 1e17, 1e18, 1e19, 1e30]
+  y = tf.constant(
+      np.float32(sizes)[:, None, None, None] * np.ones((9, 2, 2, 3), 'f')
+  )
   for function in (bijector.inverse, bijector.forward):
     with tf.GradientTape() as tape:
       tape.watch(y)
       value = function(y)
     assert np.all(np.isfinite(value))
-    assert np.all(np.isfinite(tape.gradient(value, y)))
+    gradient = tape.gradient(value, y)
+    assert np.all(np.isfinite(gradient))
+    # Far out it is the identity.
+    np.testing.assert_allclose(gradient[-3:], 1.0, rtol=1e-4)
   assert np.all(np.isfinite(bijector.inverse_log_det_jacobian(y)))
+  assert np.all(np.isfinite(bijector.forward_log_det_jacobian(y)))
 
 
 def test_tiles_must_fit():

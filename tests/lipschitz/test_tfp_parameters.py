@@ -126,6 +126,26 @@ def test_operators(rng, name):
   check(tfb.ScaleMatvecLinearOperator(operator), operator.to_dense(), 1e-11)
 
 
+@pytest.mark.parametrize('factors, kind', [
+    (([[1.0, 2.0]], [[1.0], [2.0]]), operators.LinearOperatorKronecker),
+    (
+        ([[1.0, 0.0]], [[0.001], [1.0]]),
+        operators.LinearOperatorComposition,
+    ),
+])
+def test_factors_that_are_not_square_do_not_tell(factors, kind):
+  operator = kind([
+      operators.LinearOperatorFullMatrix(tf.constant(m, tf.float64))
+      for m in factors
+  ])
+  found = fo.lipschitz.lipschitz_bounds(
+      tfb.ScaleMatvecLinearOperator(operator)
+  )
+  values = np.linalg.svd(operator.to_dense().numpy(), compute_uv=False)
+  assert found.forward >= values[0] * (1 - 1e-12)
+  assert found.inverse >= min(1.0 / values[-1], 1e14)
+
+
 def test_a_circulant_operator(rng):
   spectrum, _ = random(rng, [4], tf.complex128)
   operator = operators.LinearOperatorCirculant(

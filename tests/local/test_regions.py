@@ -248,6 +248,42 @@ def test_where_no_constant_holds_everywhere_there_is_one_in_a_ball(rng):
     assert np.all(constant < 20.0)
 
 
+@pytest.mark.parametrize('seed, condition', [(18, 1e5), (20, 1e6), (21, 1e6)])
+def test_matrices_that_cancel_round(seed, condition):
+  """The product is near the identity, its factors are not."""
+  rng, size = np.random.default_rng(seed), 8
+  # Draws of which the rounding is known to be unlucky.
+  *_, left, right = (
+      np.linalg.qr(rng.normal(size=(size, size)))[0]
+      for _ in range(4 if condition < 1e6 else 6)
+  )
+  values = np.geomspace(condition, 1.0, size)
+  first, second = (
+      fo.bijectors.InvertibleConv1x1(size, event_ndims=1, trainable=False)
+      for _ in range(2)
+  )
+  first.initialize(left, values, right)
+  second.initialize(right, 1.0 / values, left)
+
+  def matrix(part):
+    u, log_s, v = (
+        np.float64(t)
+        for t in (
+            part._left._base, part._log_singular_values._anchor,
+            part._right._base,
+        )
+    )
+    return u @ np.diag(np.exp(log_s)) @ v.T
+
+  found = fo.lipschitz.lipschitz_bounds(
+      fo.bijectors.Sequential([first, second]),
+      region=fo.lipschitz.Ball(np.zeros([1, size], np.float32), 1.0),
+  )
+  true = np.linalg.svd(matrix(second) @ matrix(first), compute_uv=False)
+  assert true[0] <= found.inverse
+  assert 1.0 / true[-1] <= found.forward
+
+
 def test_matrices_do_not_feel_a_shift(rng):
   """In float32 beside a shift of 1e6 no difference of values has digits."""
   conv = fo.bijectors.InvertibleConv1x1(4, event_ndims=1)

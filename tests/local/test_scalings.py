@@ -128,3 +128,53 @@ def test_in_turn_and_side_by_side_what_is_not_linear_adds_up(rng):
   ]
   together = maps.local_map(factor_out).inverse(reach(x))
   np.testing.assert_allclose(together.rest, np.add(*alone), rtol=1e-6)
+
+
+@pytest.mark.parametrize('center', [0.0, 1e-6, -5e-4])
+@pytest.mark.parametrize('radius', [1e-3, 1e-2])
+def test_a_single_value_turns_where_it_is_zero(center, radius):
+  """The log-determinant has a kink there, which no second derivative tells."""
+  scale = fo.bijectors.RadialScaling(
+      num_terms=1, event_ndims=1, dtype=tf.float64
+  )
+  scale.initialize([3.0], [0.1])
+  # The slopes of the base density and of the log-determinant nearly cancel.
+  shift = fo.bijectors.ActNorm(1, dtype=tf.float64, event_ndims=1)
+  shift.initialize([0.95], [1.0])
+  base = tfp.distributions.Normal(tf.zeros([], tf.float64), 1.0)
+  distribution = tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(base, [1]),
+      fo.bijectors.Sequential([scale, shift]),
+  )
+  x = tf.constant([[center]], tf.float64)
+  low, high = fo.diagnostics.certified_log_prob(distribution, x, radius)
+  found = distribution.log_prob(x + radius * np.linspace(-1, 1, 101)[:, None])
+  assert low <= tf.reduce_min(found)
+  assert tf.reduce_max(found) <= high
+
+
+@pytest.mark.parametrize('background', [1.0, 0.5])
+@pytest.mark.parametrize('radius', [0.02, 0.1])
+def test_black_pixels_in_a_cascade(background, radius, rng):
+  cascade = fo.bijectors.ScalingCascade(3, tile_sizes=(1,))
+  cascade.initialize(np.zeros([2, 3]), np.zeros([2, 3]), [0.5, 2.0], [0.3, 0.1])
+  shape = [16, 16, 3]
+  distribution = tfp.distributions.TransformedDistribution(
+      tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), shape),
+      cascade,
+  )
+  x = rng.normal(size=[1, *shape]).astype(np.float32)
+  x[:, : int(16 * background)] = 0.0
+  step = (x == 0.0).astype(np.float32)
+  step *= 0.999 * radius / np.linalg.norm(step)
+  low, high = fo.diagnostics.certified_log_prob(distribution, x, radius)
+  log_prob = distribution.log_prob(x + step)
+  assert low <= log_prob <= high
+
+
+def test_no_events_at_all():
+  bijector, _ = scaling('tiles', 1, np.random.default_rng(0))
+  change = maps.local_map(bijector).inverse(
+      maps.Reach(tf.zeros([0, 4, 4, 2], tf.float64), tf.zeros([0], tf.float64))
+  )
+  assert change.high.shape == [0]

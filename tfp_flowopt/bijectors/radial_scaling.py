@@ -23,10 +23,9 @@ __all__ = ['RadialScaling']
 
 # Roundings of each term, the exponential of its slope among them.
 _OPERATIONS = 8
-# Squares below this are lost in float32; the ratio is constant long before.
-_TINY = 1e-30
-# And a radius that overflows has no gradient; the ratio is 1 long before.
-_HUGE = 1e36
+# Squares below the first are lost in float32, and those above the second
+# overflow; the ratio is constant long before.
+_TINY, _HUGE = 1e-30, 1e36
 # All axes of tiles `[N, H/T, T, W/T, T, C]` but the batch.
 _TILES = [1, 2, 3, 4, 5]
 # Of data with variances of about 1.
@@ -231,7 +230,9 @@ class RadialScaling(base.JointBijector):
       if not alone:
         d_log_ratio += (size - 1.0) * d_log_det
       d_radius, *of_weights = gradient_of_terms(d_log_ratio, d_log_det)
-      more = self._of_channels(d_radius / (size * r), x)
+      # A radius that is clipped does not change.
+      rate = tf.where(r < 0.99 * _HUGE**0.5, d_radius / (size * r), 0.0 * r)
+      more = self._of_channels(rate, x)
       dx = dy * ratios + tiles * more
       return tf.reshape(dx, base.shape_of(x)), *of_weights
 

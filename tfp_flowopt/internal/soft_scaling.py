@@ -92,6 +92,7 @@ def _bend(y, scale, far, tail_bound):
 
 def inverse_ratio(v, scale):
   """`y / f(y)`, given `v = |f(y)| / B`."""
+  v = tf.minimum(v, _FAR)
   b = scale - v
   # |b| and the square root have one sign: nothing cancels. b <= 0 only where
   # v > 0; elsewhere the 1 keeps the unused branch finite.

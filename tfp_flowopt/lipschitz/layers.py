@@ -135,6 +135,8 @@ class LipschitzLinear(tf.Module):
   @property
   def current_lipschitz(self) -> float:
     """A constant of the layer with its kernel as it is."""
+    if not self._in_channels:
+      return 0.0  # the bias alone
     kernel = tf.cast(self.effective_kernel(), self._compute_dtype)
     norm = operator_norm.operator_norm_bound(tf.cast(kernel, tf.float64))
     return float(norm) * rounding.inflation(self._dtype)

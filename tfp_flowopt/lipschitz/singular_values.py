@@ -138,6 +138,9 @@ def _isometry(operator):
 
 
 def _composed(operator):
+  if not all(part.is_square for part in operator.operators):
+    # Those of its factors do not tell how small its singular values are.
+    return _dense(operator)
   return functools.reduce(
       bounds.LipschitzBounds.then,
       map(bounds_of_operator, operator.operators),

@@ -49,7 +49,8 @@ class _Radial(maps.Layer):
   a unit step turns the radius by at most `1 / (sqrt(n) r)` or changes it by
   `1 / sqrt(n)`. As `F - A = r A'`, the Jacobian then changes by at most
   `(A'^2 + max(|A'|, |F'|)^2)^(1/2) / sqrt(n)`; and the gradient of the
-  log-determinant `L = (n - 1) log A + log F` by `max(|L''|, |L'| / r) / n`.
+  log-determinant `L = (n - 1) log A + log F` by `max(|L''|, |L'| / r) / n`. Of
+  a single value it changes by `|L''|`, but from `-L'` to `L'` where it is 0.
   """
 
   keeps_channels = True
@@ -191,9 +192,8 @@ class _Radial(maps.Layer):
 
   def _bounds(self, low, high, tiles):
     """`_Bounds` of radii in an interval."""
-    size = tf.cast(
-        tf.size(tiles[0]) // tf.size(low[0]), tiles.dtype
-    )
+    values, radii = (tf.reduce_prod(tf.shape(x)[1:]) for x in (tiles, low))
+    size = tf.cast(values // radii, tiles.dtype)
     many = size > 1.5
     across, along = ([tf.ones_like(low)] * 2 for _ in range(2))
     start, ends = low, [low, high]
@@ -223,7 +223,8 @@ class _Radial(maps.Layer):
     rate, turn = (
         (size - 1.0) * values[0] + values[1] for values in (first, second)
     )
-    turning = tf.where(many, rate / start, zero)
+    # A single value turns where it changes its sign.
+    turning = tf.where(many | (start <= 0.0), rate / start, zero)
     # The radius is a root mean square: its gradient has the norm 1 / sqrt(n).
     return _Bounds(
         *maps.widened(low, high),

@@ -77,7 +77,7 @@ class Skeleton:
       dtype: Type of the weights.
     """
     self._matrices, self._dtype = matrices, dtype
-    self._products, self._norms = {}, {}
+    self._products, self._norms, self._sizes = {}, {}, {}
 
   def add(self, index, matrix):
     """Adds the next part."""
@@ -113,12 +113,20 @@ class Skeleton:
     count = sum(
         self.is_linear(k) for k in range(first + 1, last + 1)
     )
-    part = product[:, start:stop]
+    # Matrices are off by parts of their norms, which may cancel in the product.
+    error = rounding.inflation(self._dtype, 8 * len(product) * count) - 1.0
     with tf.init_scope():  # of weights alone, also while a graph is traced
-      norm = bounds.largest_singular_value(part)
-    return rounding.rounded_up(
-        norm, self._dtype, operations=8 * len(product) * count
-    )
+      norm = bounds.largest_singular_value(product[:, start:stop])
+      for k in range(first + 1, last + 1):
+        if self.is_linear(k):
+          error *= self._size(k)
+    return rounding.rounded_up(norm + error, self._dtype)
+
+  def _size(self, index):
+    """The norm of the matrix of a part."""
+    if index not in self._sizes:
+      self._sizes[index] = bounds.largest_singular_value(self._matrices[index])
+    return self._sizes[index]
 
 
 class Spread(NamedTuple):
