@@ -273,8 +273,12 @@ def distribution_of(flow):
   )
 
 
-def test_layer_report(x, rng):
-  flow, c = make_flow(SPECS['maps'], num_levels=1), conditions('maps', rng)
+@pytest.mark.parametrize(('kind', 'num_levels'), [
+    ('maps', 1), ('labels', 1), ('labels', 2), ('vectors', 2)
+])
+def test_layer_report(x, rng, kind, num_levels):
+  flow = make_flow(SPECS[kind], num_levels=num_levels)
+  c = conditions(kind, rng)
   layers = fo.diagnostics.layer_report(
       distribution_of(flow),
       x,

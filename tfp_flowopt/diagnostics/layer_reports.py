@@ -249,9 +249,7 @@ class _Layer:
           for part in linearized
           if (given := base.keywords(part, maps))
       }
-      return local_constants.local_lipschitz(
-          chain, x, num_steps, bijector_kwargs=kwargs
-      )
+      return local_constants.constants_at(chain, x, num_steps, kwargs=kwargs)
 
     self._estimate = estimate
     # By shape, made when they are asked for.

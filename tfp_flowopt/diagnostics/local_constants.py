@@ -14,7 +14,7 @@ from tfp_flowopt.internal import lanczos
 from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import freezing
 
-__all__ = ['LocalLipschitz', 'local_lipschitz']
+__all__ = ['LocalLipschitz', 'constants_at', 'local_lipschitz']
 
 # Sizes of events of which the Jacobian is computed by default: it takes as many
 # gradients as an event has numbers, but only one of them to trace, where
@@ -114,7 +114,17 @@ def local_lipschitz(
         f'Argument `x` must have a batch axis and at least {needed - 1} axes '
         f'of an event, got shape {x.shape}.'
     )
+  num_events = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+  kwargs = conditioning.of_each_event(bijector, bijector_kwargs, num_events)
+  return constants_at(bijector, x, num_steps, seed, kwargs)
 
+
+def constants_at(bijector, x, num_steps=None, seed=(0, 0), kwargs=None):
+  """`local_lipschitz` of a `Tensor`; `kwargs` are what the bijector takes.
+
+  That may be other than what users give: parts of a flow of images take maps,
+  whatever it is conditioned on.
+  """
   # Nothing is trained here, and Jacobians want forward-mode gradients.
   bijector = repeated_steps.with_memory(bijector, 'stored')
   size = x.shape[1:].num_elements()
@@ -139,9 +149,7 @@ def local_lipschitz(
           inverse=largest(bijector.inverse, x, seeds[1], kwargs),
       )
 
-  num_events = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-  kwargs = conditioning.of_each_event(bijector, bijector_kwargs, num_events)
-  return estimate(x, tf.cast(seed, tf.int32), kwargs)
+  return estimate(x, tf.cast(seed, tf.int32), kwargs or {})
 
 
 def _norm_of_jacobian(function, x, kwargs):
