@@ -17,6 +17,8 @@ from tfp_flowopt.optimum import spectrum
 __all__ = ['LinearFlow', 'bits_per_dim', 'standard_error']
 
 tfd = tfp.distributions
+# Eigenvalues that differ by less, relatively, are copies of one.
+_SAME = 1e-9
 
 
 class LinearFlow:
@@ -190,13 +192,22 @@ class LinearFlow:
 
 def _tied(eigenvalues, moments, constraint):
   """Eigenvalues of blocks, those beyond the rank by their mean."""
-  values = tf.sort(moments.pooled(eigenvalues), direction='DESCENDING')
-  rank = constraint.free_rank(values.shape[-1])
+  pooled = moments.pooled(eigenvalues)
+  rank = constraint.free_rank(pooled.shape[-1])
   if rank is None:
     return eigenvalues
-  mean = tf.reduce_mean(values[rank:])
-  is_free = eigenvalues > 0.5 * (values[rank - 1] + values[rank])
-  return tf.where(is_free, eigenvalues, mean)
+  if pooled.shape == eigenvalues.shape:
+    # Of equal ones the first are free.
+    order = tf.argsort(pooled, direction='DESCENDING', stable=True)
+    is_free = tf.argsort(order) < rank
+    mean = tf.reduce_mean(tf.gather(pooled, order[rank:]))
+    return tf.where(is_free, eigenvalues, mean)
+  # Copies of one eigenvalue belong together, or the map would be none of real
+  # images: where the rank parts them, all are tied.
+  values = tf.sort(pooled, direction='DESCENDING')
+  least = 0.5 * (values[rank - 1] + values[rank]) + _SAME * values[rank - 1]
+  tied = tf.boolean_mask(pooled, pooled <= least)
+  return tf.where(eigenvalues > least, eigenvalues, tf.reduce_mean(tied))
 
 
 def standard_error(log_prob: types.TensorLike) -> tf.Tensor:

@@ -126,6 +126,11 @@ def marginal(moments):
   `R_xx = R_{x|c} + B R_cc B^T`.
   """
   explained = moments.regression
+  if not isinstance(moments, vector_moments.VectorMoments):
+    count, size = moments.vectors.shape[-2:]
+    if count is None or count + explained.gram.shape[-1] > size:
+      # More vectors than dimensions.
+      moments = moments.in_full()
   if isinstance(moments, vector_moments.VectorMoments):
     added = tf.linalg.matmul(
         tf.linalg.matmul(explained.matrix, explained.gram),
