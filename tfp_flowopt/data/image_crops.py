@@ -85,8 +85,11 @@ class ImageCrops(examples.Examples):
   def draw(self, num: int, seed: types.Seed) -> tf.Tensor:
     """Draws `num` crops, uint8 `[num, S, S, C]`.
 
-    `seed` is a `[2]` integer `Tensor`; the same one gives the same crops.
+    `seed` is a `[2]` integer `Tensor`; the same one gives the same crops. A
+    `ValueError` if an argument is no such thing.
     """
+    num = arguments.check_count('num', num)
+    seed = arguments.check_seed('seed', seed)
     return self._gather(self._choose(num, seed))
 
   def _choose(self, num, seed):

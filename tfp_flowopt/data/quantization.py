@@ -1,5 +1,7 @@
 """From stored images to the numbers that a flow models, and back."""
 
+import numbers
+
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -69,6 +71,13 @@ def dequantize(
   images = arguments.check_integers(
       'images', images, 'integers, uint8 as a rule'
   )
+  if images.dtype in (tf.uint16, tf.uint32, tf.uint64):
+    raise ValueError(
+        'Argument `images` must hold values up to 255, as uint8, got '
+        f'{images.dtype.name}.'
+    )
+  if isinstance(noise, numbers.Real):
+    arguments.check_number('noise', noise, lambda v: 0 <= v < 1, 'in [0, 1)')
   noise = tf.cast(arguments.check_tensor('noise', noise), tf.float32)
   values = tf.floor(tf.cast(images, tf.float32) * 2.0 ** (bits - 8))
   return (values + noise) * 2.0**-bits - 0.5

@@ -69,6 +69,11 @@ def image_rows(name, rows):
     rows = [np.asarray(images) for images in rows]
   except (TypeError, ValueError) as e:
     raise ValueError(f'{wanted}, got {rows!r}.') from e
+  if any(images.dtype.kind not in 'ui' for images in rows):
+    raise ValueError(
+        f'{wanted}, and of uint8 (`flows.quantize` makes them so), got types '
+        f'{[str(images.dtype) for images in rows]}.'
+    )
   shapes = [images.shape for images in rows]
   if any(
       len(shape) != 4 or 0 in shape or shape[1:] != shapes[0][1:]

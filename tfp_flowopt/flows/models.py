@@ -191,10 +191,13 @@ def sample_at_temperature(
     `[num_samples] + event_shape` `Tensor`.
 
   Raises:
-    ValueError: If the base is no standard normal, or `temperature` no scalar.
+    ValueError: If the base is no standard normal, or an argument is none of
+      those above.
     InvalidArgumentError: If it is negative or not finite (XLA drops this).
   """
   flow_of.check_base(distribution)
+  num_samples = arguments.check_count('num_samples', num_samples)
+  seed = arguments.check_seed('seed', seed)
   temperature = tf.convert_to_tensor(temperature, name='temperature')
   arguments.check_scalar('temperature', temperature)
   if not temperature.dtype.is_floating:

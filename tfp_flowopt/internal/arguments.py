@@ -168,6 +168,13 @@ def check_seed(name, value):
   return check_integers(name, value, 'two integers', [[2]])
 
 
+def check_count(name, value):
+  """An integer scalar `Tensor`, not negative as far as that is known."""
+  if not tf.is_tensor(value):
+    value = check_int(name, value, least=0)
+  return check_integers(name, value, 'an integer', [[]])
+
+
 def check_scalar(name, value):
   """Checks that a number or `Tensor` is a scalar, as far as it is known."""
   shape = tf.TensorShape(

@@ -5,6 +5,7 @@ import functools
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import conditions
 from tfp_flowopt.internal import types
 from tfp_flowopt.optimum import constraint as constraint_lib
@@ -101,6 +102,7 @@ class AutoCorrelation(tf.Module):
       )
     self._structure = structures.structure_of(structure, block_size)
     self._structure.check_event(self.event_shape)
+    arguments.check_choice('centered', centered, (False, True))
     self._centered = centered
     self._constraint = constraint_lib.Constraint(
         rank, lipschitz, noise_variance, bias_correction

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
@@ -33,10 +34,12 @@ class Constraint:
   def __post_init__(self):
     noise = self.noise_variance
     arguments.check_scalar('noise_variance', noise)
-    if not tf.is_tensor(noise) and not 0 <= noise < math.inf:
-      raise ValueError(
-          'Argument `noise_variance` must be finite and not negative, got '
-          f'{noise}.'
+    if not tf.is_tensor(noise):
+      arguments.check_number(
+          'noise_variance',
+          np.asarray(noise)[()],
+          lambda v: 0 <= v < math.inf,
+          'finite and not negative',
       )
     spectrum.check_bounds(self.lipschitz)
 

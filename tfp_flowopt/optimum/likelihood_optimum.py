@@ -143,6 +143,7 @@ def likelihood_optimum(
     within = constraint.Constraint(
         rank, lipschitz, noise_variance, bias_correction
     )
+    arguments.check_choice('centered', centered, (False, True))
     x = structure.checked(x)
     condition, given = None, {}
     if conditioning is not None:
