@@ -1,4 +1,4 @@
-"""Slips that TensorFlow or Matplotlib would take, or name by their own names."""
+"""Slips that others would take, or call by names of their own."""
 
 import numpy as np
 import pytest
