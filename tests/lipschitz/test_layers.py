@@ -205,8 +205,7 @@ def test_bad_arguments_are_named(arguments, match):
 
 
 def test_bad_sizes_and_inputs_are_named():
-  alone = fo.lipschitz.LipschitzDense(0, 1)
-  assert alone.current_lipschitz == 0.0
+  assert lip.LipschitzDense(0, 1).current_lipschitz == 0.0
   with pytest.raises(ValueError, match='in_features'):
     lip.LipschitzDense(-1, 3)
   with pytest.raises(ValueError, match='kernel_size'):

@@ -43,7 +43,10 @@ ENTRIES = {
     ),
     'diagnostics.plot_samples': kinds.Entry(
         fo.diagnostics.plot_samples,
-        lambda: {'path': _PATH, 'rows': [('a', np.zeros([1, 2, 2, 1]))]},
+        lambda: {
+            'path': _PATH,
+            'rows': [('a', np.zeros([1, 2, 2, 1], np.uint8))],
+        },
         {
             'path': _WRONG_PATH,
             'columns': ('a', [], ['a', 'b'], [1], 3),
@@ -52,10 +55,11 @@ ENTRIES = {
                 3,
                 [],
                 ['abc'],
-                [('a', np.zeros([2, 2, 1]))],
-                [('a', np.zeros([1, 2, 2, 2]))],
-                [('a', np.zeros([0, 2, 2, 1]))],
-                [('a', np.zeros([1, n, 2, 1])) for n in (1, 2)],
+                [('a', np.zeros([2, 2, 1], np.uint8))],
+                [('a', np.zeros([1, 2, 2, 2], np.uint8))],
+                [('a', np.zeros([0, 2, 2, 1], np.uint8))],
+                [('a', np.zeros([1, n, 2, 1], np.uint8)) for n in (1, 2)],
+                [('a', np.zeros([1, 2, 2, 1]))],
             ),
         },
     ),
