@@ -270,3 +270,9 @@ def test_draws_of_noise_share_the_images(tmp_path):
   (images, *_), (others, *_) = (draw.array(8) for draw in draws[:2])
   assert np.abs(images - others).max() > 0.0
   np.testing.assert_allclose(images, others, atol=1.01 / 256)
+
+
+def test_a_batch_that_memory_cannot_hold_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='`batch_size`: 10000000000 examples'):
+    runs.make_simple_trainer(tmp_path, batch_size=10**10)
+  assert not list(tmp_path.iterdir())

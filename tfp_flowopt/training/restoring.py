@@ -64,7 +64,7 @@ def restore(
 def settings_of_run(workdir: types.Path) -> dict[str, Any] | None:
   """The settings that a run was started with; `None` if they are lost."""
   start = atomic_files.TwiceKept(
-      workdir, 'start.json', run_settings.is_start
+      workdir, checkpoints.MAKERS['Trainer'], run_settings.is_start
   ).read()
   return start and start['settings']
 
