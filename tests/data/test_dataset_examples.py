@@ -150,3 +150,22 @@ def test_no_part_is_empty():
   assert [len(list(part.examples(2, 0))) for part in data.split(3)] == [2, 2]
   with pytest.raises(ValueError, match='`dataset` is empty'):
     fo.data.DatasetExamples(unknown(0), fingerprint='none')
+
+
+def test_elements_are_counted_where_their_number_is_unknown():
+  """Or a few of them, again and again, would count as many."""
+  few = fo.data.DatasetExamples(unknown())
+  batches = example_batches.ExampleBatches(few, 64, tf.constant([1, 2]))
+  assert (batches.num, batches.num_independent, batches.num_disjoint) == (
+      64,
+      10,
+      10,
+  )
+  endless = fo.data.DatasetExamples(unknown().repeat())
+  batches = example_batches.ExampleBatches(endless, 64, tf.constant([1, 2]))
+  assert batches.num_independent == batches.num_disjoint == 64
+  vectors = tf.data.Dataset.from_tensor_slices(tf.eye(5)).filter(lambda _: True)
+  batches = example_batches.VectorBatches(
+      fo.data.DatasetExamples(vectors), 64, tf.constant([1, 2])
+  )
+  assert batches.num == len(batches.array()[0]) == 5

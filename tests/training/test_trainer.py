@@ -10,6 +10,7 @@ import tensorflow as tf
 import tfp_flowopt as fo
 from tfp_flowopt.data import example_batches
 from tfp_flowopt.training import run_pictures
+from tfp_flowopt.training import training_loop
 
 
 def test_what_a_run_leaves(straight):
@@ -276,3 +277,22 @@ def test_a_batch_that_memory_cannot_hold_is_refused(tmp_path):
   with pytest.raises(ValueError, match='`batch_size`: 10000000000 examples'):
     runs.make_simple_trainer(tmp_path, batch_size=10**10)
   assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_ends_its_profile(tmp_path):
+  """Or the next run of the process could not begin one."""
+  trainer, _ = runs.make_simple_trainer(tmp_path)
+  trainer._loop._profiler = training_loop._StepProfiler(tmp_path / 'profile', 5)
+  step = trainer._loop.train_step
+
+  def failing(*arguments):
+    if trainer.step == 7:
+      raise OSError('lost')
+    return step(*arguments)
+
+  trainer._loop.train_step = failing
+  with pytest.raises(OSError, match='lost'):
+    trainer.train()
+  assert list(tmp_path.glob('profile/**/*.xplane.pb'))
+  with pytest.raises(tf.errors.UnavailableError):
+    tf.profiler.experimental.stop()

@@ -120,7 +120,7 @@ class DatasetExamples(examples.Examples):
 
   @property
   def num_independent(self) -> float:  # type: ignore[override]
-    """Number of images; as many as are asked for, if it is unknown."""
+    """Number of elements, `inf` if the dataset does not know it."""
     return self._number or examples.Examples.num_independent
 
   num_disjoint = num_independent
@@ -130,6 +130,13 @@ class DatasetExamples(examples.Examples):
     """Number of elements, `None` if that is unknown or infinite."""
     number = int(self._dataset.cardinality())
     return None if number < 0 else number
+
+  def counts(self, num: int) -> tuple[int, int]:
+    """See `Examples`; elements of a number not known are read, and counted."""
+    if self._dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+      read = self._dataset.take(num)
+      num = int(read.reduce(0, lambda number, *_: number + 1))
+    return super().counts(num)
 
   def split(self, every: int = 10) -> tuple[Self, Self]:
     """Holds out every tenth element, or one in `every`.

@@ -45,10 +45,7 @@ class ExampleBatches:
     size = int(np.prod(images.event_shape))
     self.seed = self.noise_seed = seed
     self.num = num
-    self.num_independent, self.num_disjoint = (
-        min(num, examples.optional(images, name))
-        for name in ('num_independent', 'num_disjoint')
-    )
+    self.num_independent, self.num_disjoint = examples.counts(images, num)
     self.event_shape = list(images.event_shape)
     self.event_size = size
     self.batch_size = max(1, min(_BATCH_NUMBERS // size, self._most, num))
@@ -119,8 +116,7 @@ class VectorBatches(ExampleBatches):
   _most = _MOST_VECTORS
 
   def __init__(self, vectors, num, seed):
-    num = min(num, examples.optional(vectors, 'num_independent'))
-    super().__init__(vectors, num, seed)
+    super().__init__(vectors, examples.counts(vectors, num)[0], seed)
 
   def preprocessed(self, start, batch, bits=None):
     """The batch as it is."""

@@ -12,7 +12,7 @@ from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import seeds
 from tfp_flowopt.internal import types
 
-__all__ = ['Examples', 'check', 'optional', 'parts_of_batches']
+__all__ = ['Examples', 'check', 'counts', 'optional', 'parts_of_batches']
 
 # What any object that is trained on must have.
 _NEEDED = ('event_shape', 'fingerprint', 'examples', 'batches')
@@ -106,6 +106,10 @@ class Examples:
     examples = self._read(dataset.flat_map(numbers), seed)
     return examples.batch(part_size, drop_remainder=True).prefetch(2)
 
+  def counts(self, num: int) -> tuple[int, int]:
+    """How many of the first `num` are independent, and how many disjoint."""
+    return min(num, self.num_independent), min(num, self.num_disjoint)  # type: ignore[return-value]
+
   def _read(self, numbers, seed):
     seed = seeds.pair(seed)
     return parallel.map_in_threads(
@@ -116,6 +120,17 @@ class Examples:
 def optional(images, name):
   """What examples may have, or else the default of `Examples`."""
   return getattr(images, name, getattr(Examples, name))
+
+
+def counts(images, num):
+  """See `Examples.counts`, which `images` need not have."""
+  own = getattr(images, 'counts', None)
+  if own is not None:
+    return own(num)
+  return tuple(
+      min(num, optional(images, name))
+      for name in ('num_independent', 'num_disjoint')
+  )
 
 
 def check(name, images, event_shape):

@@ -93,10 +93,12 @@ class TrainingLoop:
       kept = bijector.memory_for(self._part_size)
       bar.print(f'Gradients, by level: {", ".join(kept)}')
     try:
-      # Once, and once more each time the run went back.
-      while self.step < self._config.train_steps:
-        self._train(stop, bar)
-      self._profiler.trace(False)
+      try:
+        # Once, and once more each time the run went back.
+        while self.step < self._config.train_steps:
+          self._train(stop, bar)
+      finally:
+        self._profiler.trace(False)
       bar.close()
       bar.print('Evaluating, and writing checkpoint, report and pictures ...')
       held_out = self._evaluated(stop, bar)
