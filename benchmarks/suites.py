@@ -203,7 +203,14 @@ SUITES = {
             ('Gaussian', None, 0), ('pzflow', None, 0), ('ours', 3e-3, 4000),
             ('ours autoregressive', 3e-3, 4000),
             ('zuko NSF', 1e-3, 4000), ('zuko MAF', 1e-3, 8000),
-        ]})],
+        ]}), Cases('vectors', {'batch_size': 512, 'num_threads': 1}, {
+            'dataset': ['diamonds (7-D)', 'flights (3-D given 4-D)'],
+            'arm,rate,train_steps': [
+                ('Gaussian', None, 0), ('ours', 3e-3, 4000),
+                ('ours autoregressive', 3e-3, 4000),
+                ('zuko NSF', 1e-3, 4000), ('zuko MAF', 1e-3, 8000),
+            ],
+        })],
     ),
     'plane': Suite(
         'distances in nats from known densities of the plane, beside peers',

@@ -1,12 +1,11 @@
 """Reference posteriors of sbibm, and its distance of samples."""
 
 import bz2
-import pathlib
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
+
+from harness import serving
 
 __all__ = ['c2st', 'references']
 
@@ -19,16 +18,7 @@ def references(folder, task):
   They are read out of the package's wheel, which pip fetches into the folder
   if it is not there.
   """
-  wheels = list(pathlib.Path(folder).glob('sbibm-*.whl'))
-  if not wheels:
-    print(f'Fetching {_PACKAGE} ...', flush=True)
-    subprocess.run(
-        [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
-         '--dest', folder, _PACKAGE],
-        check=True,
-    )
-    wheels = list(pathlib.Path(folder).glob('sbibm-*.whl'))
-  with zipfile.ZipFile(wheels[0]) as wheel:
+  with zipfile.ZipFile(serving.archive(_PACKAGE, folder)) as wheel:
 
     def read(number, name):
       path = f'sbibm/tasks/{task}/files/num_observation_{number}/{name}'

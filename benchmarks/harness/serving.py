@@ -67,6 +67,23 @@ def inference_gym(peers):
   return path
 
 
+def archive(package, folder):
+  """The file of `NAME==VERSION` that pip fetches into the folder, once."""
+  name, version = package.split('==')
+  found = list(pathlib.Path(folder).glob(f'{name}-{version}[-.]*'))
+  if not found:
+    print(f'Fetching {package} ...', flush=True)
+    subprocess.run(
+        [
+            sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
+            '--dest', folder, package,
+        ],
+        check=True,
+    )
+    found = list(pathlib.Path(folder).glob(f'{name}-{version}[-.]*'))
+  return found[0]
+
+
 def serve(make_model):
   """Answers commands on standard input until it ends.
 

@@ -10,9 +10,12 @@ import time
 
 from harness import galaxies
 from harness import serving
+from harness import tables
 import numpy as np
 
 _GALAXIES = 'galaxies (7-D)'
+_DIAMONDS = 'diamonds (7-D)'
+_FLIGHTS = 'flights (3-D given 4-D)'
 # Our variants, by arm.
 _OURS = {
     'ours': {},
@@ -30,6 +33,10 @@ def measure(settings, seed, context):
     if arm == 'pzflow':
       return _pzflow(x, log_prob, seed)
     data = x, None
+  elif settings['dataset'] == _DIAMONDS:
+    data = tables.diamonds(context.peers, seed), None
+  elif settings['dataset'] == _FLIGHTS:
+    data = tables.flights(context.peers, seed)
   else:
     data = _DATASETS[settings['dataset']](seed)
   with tempfile.TemporaryDirectory() as folder:
