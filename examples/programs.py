@@ -7,6 +7,7 @@ import re
 
 from absl import app
 from absl import flags
+from absl import logging
 
 __all__ = [
     'check_even',
@@ -56,6 +57,7 @@ def run(main, parse=None):
         raise
       raise SystemExit(explained(e)) from e
 
+  logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving
   app.run(checked, flags_parser=parse_flags)
 
 

@@ -13,7 +13,6 @@ import pathlib
 import shutil
 
 from absl import flags
-from absl import logging
 import config_flags
 import image_flow_data
 import image_flow_flags
@@ -293,7 +292,6 @@ def _checkpoints(workdir):
 def main(argv):
   """Does what --mode says."""
   del argv
-  logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving
   workdir = pathlib.Path(FLAGS.workdir)
   training = FLAGS.mode == 'train'
   if not training and not _checkpoints(workdir):

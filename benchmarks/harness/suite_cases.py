@@ -77,7 +77,7 @@ def _values(key, text):
   if text.startswith('['):
     return json.loads(text)
   if ',' in key:
-    return [_values('', item) for item in text.split(';')]
+    return [_values('', item) for item in text.split(';') if item]
   return [_value(item) for item in text.split(',')] if text else []
 
 

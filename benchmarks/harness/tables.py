@@ -59,7 +59,8 @@ def flights(folder, seed):
   angle = 2.0 * np.pi * month / 12.0
   minute = scheduled // 100 * 60 + scheduled % 100
   given = np.stack([distance, minute, np.cos(angle), np.sin(angle)], axis=1)
-  given = (given - given.mean(axis=0)) / given.std(axis=0)
+  scale = given.std(axis=0)
+  given = (given - given.mean(axis=0)) / np.where(scale > 1e-9, scale, 1.0)
   return _with_noise(_columns(rows, _FLIGHTS), _FLIGHTS, seed), given
 
 

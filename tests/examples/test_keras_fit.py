@@ -26,6 +26,7 @@ def test_keras_trains_all_weights(conditional, tmp_path):
       f'--results={results}',
   )
   assert run.returncode == 0, run.stderr
+  assert 'functional_saver' not in run.stderr
   result = json.loads(results.read_text())
   assert result['weights'] == result['weights_of_the_flow'] > 10
   assert len(result['history']) == 2
