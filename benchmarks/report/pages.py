@@ -17,6 +17,7 @@ from report import scaling
 from report import stability
 from report import tables
 from report import training
+from report import vector_tables
 from report import verdict
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ SECTIONS = {
     **certified_anomaly.SECTIONS,
     **outside_certifier.SECTIONS,
     **scaling.SECTIONS,
+    **vector_tables.SECTIONS,
     **verdict.SECTIONS,
 }
 

@@ -12,6 +12,7 @@ from report import runs as runs_lib
 from report import stability
 from report import tables
 from report import training
+from report import vector_tables
 from support import report_records
 
 cells, record = report_records.cells, report_records.record
@@ -277,12 +278,12 @@ def test_surrogates_are_shown_at_their_best_rates():
       'settings': {'target': 'x', 'arm': 'ASVI', 'rate': 0.01},
       'values': {'finite': None},
   })
-  rows = tables.inference_gym(results(runs)).splitlines()[2:]
+  rows = vector_tables.inference_gym(results(runs)).splitlines()[2:]
   assert rows == [
       '| x | normal |  | 4.00 ± 0.50 | 0.40 | not finite | 3.0 |',
       '| x | flow | 1 | 6.00 ± 0.50 | 0.60 | not finite | 3.0 |',
   ]
-  rates = tables.inference_gym_rates(results(runs)).splitlines()
+  rates = vector_tables.inference_gym_rates(results(runs)).splitlines()
   assert rates[0] == '| target | surrogate | 0.01 | 1 |'
   assert rates[2:] == ['| x | flow | 5.00 | 6.00, not finite |']
 

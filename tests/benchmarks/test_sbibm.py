@@ -9,7 +9,7 @@ from harness import simulators
 from measures import sbibm
 import numpy as np
 import pytest
-from report import tables
+from report import vector_tables
 from scipy import integrate
 from scipy import stats
 
@@ -182,7 +182,7 @@ def test_the_table_prefers_what_was_compared():
         'values': {'test': 1.0, 'cpu_seconds': 20.0, **values},
     }
 
-  table = tables.sbibm(lambda _: [
+  table = vector_tables.sbibm(lambda _: [
       record('ours', 'slcp', c2st=0.75, test=-4.0),
       record('ours', 'slcp', cpu_seconds=7.0),
       record('zuko NSF', 'slcp'),

@@ -64,3 +64,24 @@ def test_the_shipped_flow_is_measured_in_the_same_units(vectors):
   assert values['test'] == pytest.approx(
       -2.0 * stats.norm().entropy(), abs=0.1
   )
+
+
+def test_rates_have_a_best_a_worst_and_failures(vectors):
+  del vectors  # which lets `report` be imported
+  from report import vector_tables
+
+  def record(rate, test, finite=True):
+    return {
+        'settings': {'dataset': 'moons', 'arm': 'zuko NSF', 'rate': rate},
+        'values': {'test': test, 'error': 0.25, 'finite': finite},
+    }
+
+  table = vector_tables.vector_rates(lambda _: [
+      record(1e-3, -1.5),
+      record(1e-2, -1.25),
+      record(3e-2, -4.0, finite=False),
+      record(1e-1, float('nan'), finite=False),
+  ])
+  assert table.splitlines()[-1] == (
+      '| moons | zuko NSF | -1.25 ± 0.25 | 0.01 | -4.00 | 2 of 4 |'
+  )
