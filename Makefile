@@ -11,11 +11,15 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test test-matrix coverage lint docs notebook install lock clean
 
-# Trains on two photographs, compares with the closed-form optimum, exports.
+# Trains on two photographs, compares with the closed-form optimum, exports; and
+# draws digits of each class, by a flow that `tf_keras.Model.fit` trains.
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
-	  --train_steps=1000 --batch_size=16 --learning_rate=5e-3 \
-	  --ema_decay=0.99 --eval_every=200 --nolocal_constants
+	  --train_steps=1000 --batch_size=16 --optimizer=muon \
+	  --learning_rate=1e-2 --ema_decay=0.99 --eval_every=200 \
+	  --nolocal_constants
+	$(BIN)/python examples/keras_fit.py --conditional \
+	  --picture=$(WORKDIR)/digits.png
 
 test: lint
 	$(PYTEST) tests
