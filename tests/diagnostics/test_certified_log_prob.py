@@ -249,25 +249,6 @@ def test_in_a_graph_and_with_batch_dimensions(rng):
     assert got.shape == [2, 3]
 
 
-def test_what_is_no_region_or_no_flow(rng):
-  distribution, x, _ = vector_flow(rng)
-  with pytest.raises(tf.errors.InvalidArgumentError, match='not negative'):
-    fo.diagnostics.certified_log_prob(distribution, x[:2], -1.0)
-  with pytest.raises(ValueError, match='floating-point'):
-    fo.diagnostics.certified_log_prob(distribution, np.ones([2, 4], int), 0.1)
-  with pytest.raises(ValueError, match='`distribution`'):
-    fo.diagnostics.certified_log_prob(tfd.Normal(0.0, 1.0), 0.5, 0.1)
-  bijector = distribution.bijector
-  with pytest.raises(ValueError, match='a Ball or a Box'):
-    fo.lipschitz.lipschitz_bounds(bijector, region=(x, 0.1))
-  with pytest.raises(ValueError, match='`conditioning`'):
-    fo.lipschitz.lipschitz_bounds(bijector, conditioning=[1])
-  with pytest.raises(tf.errors.InvalidArgumentError, match='not negative'):
-    fo.lipschitz.lipschitz_bounds(
-        bijector, region=fo.lipschitz.Box(x[:2], x[:2] - 1.0)
-    )
-
-
 def test_a_box_is_the_ball_through_its_corners(rng):
   distribution, x, _ = vector_flow(rng)
   half = np.array([0.1, 0.0, 0.2, 0.2])

@@ -180,8 +180,8 @@ def certified_log_prob(
   changes of the log-determinants of the layers, which are added.
 
   The bounds hold in exact arithmetic for the weights as they are; what rounding
-  does to constants and radii is in them, the rounding error of `log_prob` at
-  `x` is not.
+  does to constants and radii is in them, the rounding error of `log_prob` is
+  not. That is largest where networks compute in bfloat16.
 
   ```python
   lower, upper = fo.diagnostics.certified_log_prob(distribution, x, 0.1)

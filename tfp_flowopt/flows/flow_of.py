@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.internal import graphs
 
 __all__ = ['check_base', 'check_fresh', 'check_transformed', 'flow_of']
 
@@ -37,19 +38,28 @@ def check_base(distribution):
   """Raises a `ValueError` unless the base is a standard normal."""
   check_transformed(distribution)
   base = distribution.distribution
-  size = base.event_shape.num_elements()
-  # Whatever the class is called: its density at two points, 0 among them.
-  z = np.stack([np.zeros(size), np.sin(np.arange(size))])
-  expected = -0.5 * np.sum(z**2 + math.log(2.0 * math.pi), axis=1)
+  # Whatever the class is called: its density at 0, and the slope of that, which
+  # is `-z` in each direction, from there to where a normal has no mass.
+  pattern = np.sin(np.arange(base.event_shape.num_elements()))
+  z = np.reshape([0.0 * pattern, pattern, 30.0 * pattern[::-1]],
+                 [3, *base.event_shape])
+  expected = -0.5 * math.log(2.0 * math.pi) * pattern.size
+
+  def value_and_slope(points):
+    log_prob = base.log_prob(points)
+    # A graph of its own: where a caller traces, tapes do not record.
+    (slope,) = tf.gradients(log_prob, points)
+    return log_prob[0], points if slope is None else slope
+
   with tf.init_scope():
-    log_prob = base.log_prob(
-        tf.constant(z.reshape([2, *base.event_shape]), base.dtype)
+    value, slope = graphs.own_graph(value_and_slope)(tf.constant(z, base.dtype))
+    is_normal = np.isclose(value, expected, rtol=1e-3, atol=1e-3)
+    is_normal &= np.allclose(slope, -z, rtol=1e-4, atol=1e-4)
+  if not is_normal:
+    raise ValueError(
+        'Argument `distribution` must have a standard normal for a base, got '
+        f'{base}.'
     )
-    if not np.allclose(log_prob, expected, rtol=1e-3, atol=1e-3):
-      raise ValueError(
-          'Argument `distribution` must have a standard normal for a base, got '
-          f'{base}.'
-      )
 
 
 def check_fresh(flow):

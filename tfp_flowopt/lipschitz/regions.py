@@ -41,7 +41,9 @@ def as_ball(region, event_ndims, dtype):
 
   Args:
     region: `Ball` or `Box`. Of a box it is the ball through its corners.
-    event_ndims: Number of dimensions of an event.
+    event_ndims: Number of dimensions of an event. `None` of what acts on each
+      number: there an event is what has a radius of its own, for a single
+      radius each number.
     dtype: Type of the events, or `None` for theirs.
 
   Raises:
@@ -50,28 +52,42 @@ def as_ball(region, event_ndims, dtype):
       runs.
   """
   arguments.check_instance('region', region, (Ball, Box), 'a Ball or a Box')
-  axes = list(range(-event_ndims, 0))
   if isinstance(region, Box):
-    low, high = (floats.as_floats(side, dtype, 'region') for side in region)
-    half = 0.5 * (high - low)
-    center, radius = low + half, tf.sqrt(tf.reduce_sum(half**2, axes))
-    # A side that is the wrong way round makes the radius wrong.
-    wrong = tf.reduce_any(~(half >= 0), axis=axes)
-    radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
-  else:
-    center = floats.as_floats(region.center, dtype, 'region')
-    radius = _as_radius(region.radius, center.dtype)
-  # A radius says what an event is, where a bijector acts on each number.
-  batch_ndims = radius.shape.rank or center.shape.rank - event_ndims
-  batch_shape = center.shape[: max(batch_ndims, 0)]
-  if not radius.shape.rank or radius.shape.is_compatible_with(batch_shape):
-    radius = arguments.not_negative('radius', radius)
-    radius = tf.broadcast_to(radius, tf.shape(center)[:batch_ndims])
-    return Ball(center, tf.ensure_shape(radius, batch_shape))
-  raise ValueError(
-      'Argument `radius` must be a number, or one for each event, got shape '
-      f'{radius.shape} for events of shape {center.shape}.'
-  )
+    return _around(*region, event_ndims or 0, dtype)
+  center = floats.as_floats(region.center, dtype, 'region')
+  radius = _as_radius(region.radius, center.dtype)
+  batch_ndims = center.shape.rank
+  if event_ndims is not None:
+    batch_ndims = max(batch_ndims - event_ndims, 0)
+  elif radius.shape.rank:
+    batch_ndims = radius.shape.rank
+  batch_shape = center.shape[:batch_ndims]
+  if radius.shape.rank and not radius.shape.is_compatible_with(batch_shape):
+    raise ValueError(
+        'Argument `radius` must be a number, or one for each event, got shape '
+        f'{radius.shape} for events of shape {center.shape}, a batch of '
+        f'{batch_shape}.'
+    )
+  radius = arguments.not_negative('radius', radius)
+  radius = tf.broadcast_to(radius, tf.shape(center)[:batch_ndims])
+  return Ball(center, tf.ensure_shape(radius, batch_shape))
+
+
+def _around(low, high, event_ndims, dtype):
+  """The ball through the corners of a box."""
+  low, high = (floats.as_floats(side, dtype, 'region') for side in (low, high))
+  if not low.shape.is_compatible_with(high.shape):
+    raise ValueError(
+        'Argument `region`: a Box must have two sides of one shape, got '
+        f'{low.shape} and {high.shape}.'
+    )
+  half = 0.5 * (high - low)
+  axes = list(range(-event_ndims, 0))
+  # A side that is the wrong way round makes the radius wrong.
+  wrong = tf.reduce_any(~(half >= 0), axis=axes)
+  radius = tf.sqrt(tf.reduce_sum(half**2, axes))
+  radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
+  return Ball(low + half, arguments.not_negative('region', radius))
 
 
 def _as_radius(value, dtype):
@@ -79,4 +95,6 @@ def _as_radius(value, dtype):
   if isinstance(value, numbers.Real) and not isinstance(value, bool):
     # Python's own have no type: in float32 they would lose digits.
     return tf.constant(float(value), dtype)
-  return tf.cast(arguments.check_tensor('radius', value), dtype)
+  if floats.integer_type(value) in (None, 'bool'):
+    value = arguments.check_tensor('radius', value)
+  return tf.cast(value, dtype)

@@ -25,7 +25,7 @@ class LocalBounds:
     """`LipschitzBounds` of `Tensor`s `[...]`; see `lipschitz_bounds`."""
     ball = regions.as_ball(
         region,
-        self._bijector.inverse_min_event_ndims,
+        self._bijector.inverse_min_event_ndims or None,
         self._bijector.dtype,
     )
     reach = maps.Reach(ball.center, ball.radius, conditioning)
