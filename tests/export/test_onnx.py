@@ -160,6 +160,40 @@ def test_of_logarithms_near_1(runtime, tmp_path):
   np.testing.assert_allclose(got['log_prob'], flow.log_prob(x), rtol=1e-6)
 
 
+def test_of_exponentials_near_0(runtime, tmp_path):
+  """Which the inverse of softplus has, `x + log(1 - exp(-x))`."""
+  base = tfp.distributions.Sample(tfp.distributions.Normal(0.0, 1.0), 4)
+  flow = tfp.distributions.TransformedDistribution(base, tfb.Softplus())
+  x = np.array([[1e-12, 3e-7, 2e-5, 1e-3], [0.49, 0.51, 2.0, 90.0]], np.float32)
+  fo.export.save_onnx(flow, tmp_path / 'flow.onnx')
+  got = results(runtime, tmp_path / 'flow.onnx', x=x)
+  want = x + np.log(-np.expm1(-x.astype(np.float64)))
+  np.testing.assert_allclose(got['latents'], want, rtol=1e-6)
+  flow = fo.vector_flow(6, num_steps=0, support=tfb.Softplus())
+  x = np.exp(table(200))
+  fo.initialize_at_optimum(flow, x)
+  check(runtime, flow, tmp_path / 'softplus' / 'flow.onnx', x)
+
+
+@pytest.mark.parametrize('num_parts', [2, 4])
+def test_of_a_support_of_other_dimensions(num_parts, runtime, tmp_path):
+  """Parts of a whole have one dimension more than their latents."""
+  x = np.random.default_rng(0).dirichlet([2.0] * num_parts, 100)
+  x = x.astype(np.float32)
+  flow = fo.vector_flow(num_parts, num_steps=0, support=tfb.SoftmaxCentered())
+  fo.initialize_at_optimum(flow, x)
+  check(runtime, flow, tmp_path / 'flow.onnx', x)
+
+
+def test_what_onnxruntime_cannot_run(runtime, tmp_path):
+  del runtime
+  flow = fo.vector_flow(1, num_steps=1)
+  fo.initialize_at_optimum(flow, table(100, 2)[:, :1])
+  with pytest.raises(RuntimeError, match='could not run the ONNX file'):
+    fo.export.save_onnx(flow, tmp_path / 'flow.onnx')
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     'coupling, operation', [('residual', 'Qr'), ('convex', 'Cholesky')]
 )
@@ -182,7 +216,7 @@ def test_wrong_numbers_make_no_file(
       return [1.01 * value for value in super().run(*args)]
 
   monkeypatch.setattr(runtime, 'InferenceSession', Wrong)
-  with pytest.raises(RuntimeError, match='`latents` differs by'):
+  with pytest.raises(RuntimeError, match='its `latents` is'):
     fo.export.save_onnx(distribution, tmp_path / 'new' / 'flow.onnx')
   assert not list(tmp_path.iterdir())
 

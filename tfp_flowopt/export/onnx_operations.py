@@ -69,6 +69,41 @@ def _log1p(graph, node, name, args):
   )
 
 
+def _expm1(graph, node, name, args):
+  """`Expm1`: `(u - 1) x / log(u)`, `u = exp(x)` rounded; `x` where `u` is 1.
+
+  (Kahan 1982) As `_log1p`; far below 0, where `u` is 0, it is -1, and above the
+  range of `exp` infinite.
+  """
+  from tf2onnx import utils
+
+  del args
+  (x,), outputs = node.input, node.output
+  dtypes, shapes = node.output_dtypes, node.output_shapes
+  dtype = utils.map_onnx_to_numpy_type(dtypes[0])
+  graph.remove_node(node.name)
+  one, small = (
+      graph.make_const(f'{name}_{key}', np.array(value, dtype)).output[0]
+      for key, value in (('one', 1.0), ('small', 0.5))
+  )
+
+  def make(operation, *inputs):
+    return graph.make_node(operation, list(inputs)).output[0]
+
+  u = make('Exp', x)
+  less = make('Sub', u, one)
+  near = make('Div', make('Mul', less, x), make('Log', u))
+  near = make('Where', make('Equal', u, one), x, near)
+  graph.make_node(
+      'Where',
+      [make('Less', make('Abs', x), small), near, less],
+      name=name,
+      outputs=outputs,
+      shapes=shapes,
+      dtypes=dtypes,
+  )
+
+
 def _unchanged(graph, node, name, args):
   """The operation of the same name; tf2onnx has `Log` in float32 always."""
   del graph, node, name, args
@@ -76,6 +111,7 @@ def _unchanged(graph, node, name, args):
 
 # As `custom_op_handlers` of `tf2onnx.convert.from_function`.
 HANDLERS: dict[str, Any] = {
+    'Expm1': (_expm1, []),
     'Log': (_unchanged, []),
     'Log1p': (_log1p, []),
     'UpperBound': (_upper_bound, []),
