@@ -108,6 +108,11 @@ def save(
           function.graph.variables for function in signatures.values()
       )
       root.weights = list({id(v): v for v in variables}.values())
-    tf.saved_model.save(root, str(unfinished), signatures=signatures)
+    # With custom gradients, each model that is loaded would stay in memory:
+    # TensorFlow registers them for ever. A served flow has no use for them.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(
+        root, str(unfinished), signatures=signatures, options=options
+    )
     warmup_requests.write_requests(unfinished, served.inputs)
   return os.path.abspath(path)

@@ -23,8 +23,12 @@ def checked(specs, tensors, not_negative=()):
   for name, tensor in tensors.items():
     spec = specs[name]
     # Without the shape that it was traced with, from which the checks would be
-    # computed before there is a request.
-    tensor = tf.compat.v1.placeholder_with_default(tensor, None)
+    # computed before there is a request. By its name TensorFlow calls what does
+    # not fit a shape without `None`: it takes for granted that the check of
+    # such a shape holds, and leaves it out.
+    tensor = tf.compat.v1.placeholder_with_default(
+        tensor, None, name=f'argument_{name}'
+    )
     shape = tf.shape(tensor)
     assertions.append(_assert_shape(shape, spec))
     if None in spec.shape:
