@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from support import runs
+import tensorflow as tf
 
 import tfp_flowopt as fo
 
@@ -49,3 +50,70 @@ def test_what_is_refused(straight, tmp_path):
       restore(runs.make_flow(), tmp_path / 'none', checkpoint)
   assert not (tmp_path / 'none').exists()
   np.testing.assert_equal(runs.weights(other), before)
+
+
+def fitted(workdir, train_steps=6):
+  """A flow after a run of `fit`, and the run's result."""
+  x = np.random.default_rng(0).normal(size=[200, 3]).astype(np.float32)
+  x[:, 1] += x[:, 0] ** 2
+  flow = fo.vector_flow(3, num_steps=1, hidden_units=8)
+  fo.initialize_at_optimum(flow, x)
+  result = fo.training.fit(
+      flow, x, train_steps=train_steps, eval_every=2, workdir=workdir,
+      schedule='constant', quiet=True,
+  )
+  return flow, result, x
+
+
+def test_weights_of_a_run_of_fit(tmp_path):
+  flow, result, x = fitted(tmp_path)
+  other = fo.vector_flow(3, num_steps=1, hidden_units=8)
+  assert restore(other, tmp_path, 'best') == result.best_step
+  np.testing.assert_array_equal(other.log_prob(x), flow.log_prob(x))
+  assert restore(other, tmp_path) == 6
+  with pytest.raises(
+      fo.training.OtherRunError, match='num_steps: was 1, is 2'
+  ):
+    restore(fo.vector_flow(3, num_steps=2, hidden_units=8), tmp_path)
+
+
+def test_a_history_that_is_lost_is_told(tmp_path):
+  _, result, _ = fitted(tmp_path)
+  (tmp_path / 'history.json').write_text('{}')
+  with pytest.warns(UserWarning, match=r'its copy, .* takes its place'):
+    _, again, _ = fitted(tmp_path, 8)
+  assert again.history[: len(result.history)] == result.history
+  for path in tmp_path.rglob('history.json'):
+    path.unlink()
+  with pytest.warns(UserWarning, match='The run goes on from its checkpoints'):
+    _, again, _ = fitted(tmp_path, 10)
+  assert again.history[0]['step'] == 8 and again.history[-1]['step'] == 10
+
+
+@pytest.mark.filterwarnings('ignore:.*missing or damaged')
+def test_checkpoints_of_another_kind_of_run(tmp_path):
+  """What tells which kind it is may be lost."""
+  fitted(tmp_path)
+  for path in tmp_path.rglob('history.json'):
+    path.unlink()
+  flow = fo.vector_flow(3, num_steps=1, hidden_units=8)
+  with pytest.raises(ValueError, match=r'`workdir`.*another kind of run'):
+    restore(flow, tmp_path)
+  data = tf.data.Dataset.from_tensor_slices(tf.random.normal([50, 3]))
+  with pytest.raises(ValueError, match=r'`workdir`.*another kind of run'):
+    fo.training.Trainer(
+        flow, data, data, tmp_path, fo.training.TrainConfig()
+    ).start_or_resume()
+  wider = fo.vector_flow(3, num_steps=1, hidden_units=16)
+  fo.initialize_at_optimum(wider, np.random.default_rng(0).normal(size=[50, 3]))
+  with pytest.raises(ValueError, match=r'`workdir`.*of other weights'):
+    fo.training.fit(
+        wider, np.zeros([50, 3], np.float32), workdir=tmp_path, quiet=True
+    )
+
+
+@pytest.mark.parametrize('path', ['gs://bucket/run', 'hdfs://run', '', None])
+def test_a_directory_elsewhere(path):
+  """It would be made here, and lost with the machine."""
+  with pytest.raises(ValueError, match='`workdir` must be the path of a dir'):
+    restore(runs.make_flow(), path)

@@ -36,14 +36,19 @@ class WorkdirError(OSError):
   """The working directory cannot be written to; what is saved is untouched."""
 
 
-def check_workdir(workdir, maker):
+def check_workdir(workdir, maker=None):
   """Refuses what is no path of a directory that a run can go on in.
 
-  Nor may there be a run of another of the `MAKERS`.
+  Nor may there be a run of another of the `MAKERS` than `maker`, if given.
   """
-  if not isinstance(workdir, (str, os.PathLike)) or not str(workdir):
+  if (
+      not isinstance(workdir, (str, os.PathLike))
+      or not str(workdir)
+      or '://' in str(workdir)
+  ):
     raise ValueError(
-        f'Argument `workdir` must be the path of a directory, got {workdir!r}.'
+        'Argument `workdir` must be the path of a directory of the file '
+        f'system, got {workdir!r}.'
     )
   if any(c in str(workdir) for c in '*?['):
     raise ValueError(
@@ -51,7 +56,7 @@ def check_workdir(workdir, maker):
         f'TensorFlow takes for a pattern when it loads, got {workdir}.'
     )
   for other, name in MAKERS.items():
-    if other != maker and pathlib.Path(workdir, name).exists():
+    if maker not in (other, None) and pathlib.Path(workdir, name).exists():
       raise ValueError(
           f'Argument `workdir`: {workdir} holds a run of `{other}`; use '
           'another directory.'
@@ -214,12 +219,20 @@ class RunCheckpoints:
 
   def _restore(self, path):
     """Whether all processes could restore a checkpoint."""
-    problem = None
+    problem = status = None
     try:
-      self._checkpoint.restore(str(path)).assert_consumed()
+      status = self._checkpoint.restore(str(path))
+      status.assert_consumed()
     except (tf.errors.OpError, IndexError) as e:
       # Its checksums do not match, a file is missing, or (IndexError) short.
       problem = e
+    except (AssertionError, ValueError) as e:
+      if status is not None:
+        status.expect_partial()  # else each weight has a warning
+      raise ValueError(
+          f'Argument `workdir`: {path} is a checkpoint of other weights, or of '
+          f'another kind of run: {e}'
+      ) from e
     (problems,) = self._replicas.host_sum([problem is not None])
     if problems:
       warnings.warn(

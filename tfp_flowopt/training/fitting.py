@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import gc
 import math
-import pathlib
 import time
 
 import numpy as np
@@ -12,13 +11,13 @@ import tensorflow as tf
 
 from tfp_flowopt import lipschitz
 from tfp_flowopt.internal import arguments
-from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import graphs
 from tfp_flowopt.internal import progress
 from tfp_flowopt.internal import types
 from tfp_flowopt.training import array_data
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
+from tfp_flowopt.training import fit_files
 from tfp_flowopt.training import fit_result
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_lock
@@ -32,7 +31,6 @@ __all__ = ['fit']
 _EVAL_STEPS = 20, 100
 # Examples that are evaluated at once.
 _EVAL_BATCH = 4096
-_HISTORY = checkpoints.MAKERS['fit']
 
 
 def fit(
@@ -174,12 +172,11 @@ class _Run:
     self._best = train_state.BestWeights(distribution.trainable_variables)
     self._kernels = lipschitz.FrozenKernels(distribution)
     self._history = []
-    self._workdir = None
+    self._files = None
     if workdir is not None:
-      self._workdir = pathlib.Path(workdir)
-      self._open(replicas)
+      self._open(workdir)
 
-  def _open(self, replicas):
+  def _open(self, workdir):
     """Goes on with the run in the directory, or begins one there."""
     self._settings = settings = {
         **dataclasses.asdict(self._config),
@@ -191,24 +188,10 @@ class _Run:
         ],
         **run_settings.model_settings(self._state.distribution),
     }
-    state = {**self._state.to_save, 'best': self._best}
-    state['schedule'] = self._state.schedule.scale
-    with checkpoints.writing(self._workdir):
-      self._checkpoints = checkpoints.RunCheckpoints(
-          self._workdir, replicas, 2, state
-      )
-    if not self._checkpoints.steps:
-      return
-    kept = atomic_files.read_json(self._workdir / _HISTORY) or {}
-    if 'settings' in kept:
-      run_settings.check_same_run(kept['settings'], settings, self._workdir)
-    self._checkpoints.restore_newest()
-    for row in kept.get('history', []):
-      if row['step'] <= self._done:
-        # JSON has no NaN.
-        self._history.append(
-            {k: math.nan if v is None else v for k, v in row.items()}
-        )
+    with checkpoints.writing(workdir):
+      self._files = fit_files.FitFiles(workdir, self._state, self._best)
+    if self._files.found:
+      self._history = self._files.resume(settings)
 
   @property
   def _done(self):
@@ -334,15 +317,6 @@ class _Run:
         'validation': self._evaluate(),
     }
     self._history.append(row)
-    if self._workdir is not None:
-      with checkpoints.writing(self._workdir):
-        rows = [
-            {k: v if math.isfinite(v) else None for k, v in row.items()}
-            for row in self._history
-        ]
-        atomic_files.write_json(
-            self._workdir / _HISTORY,
-            {'settings': self._settings, 'history': rows},
-        )
-        self._checkpoints.save()
+    if self._files is not None:
+      self._files.save(self._settings, self._history)
     return row

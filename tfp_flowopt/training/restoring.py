@@ -1,5 +1,6 @@
 """The weights of a run, without its data."""
 
+import pathlib
 from typing import Any
 from typing import Literal
 
@@ -8,6 +9,7 @@ from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import types
 from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
+from tfp_flowopt.training import fit_files
 from tfp_flowopt.training import replicas as replicas_lib
 from tfp_flowopt.training import run_settings
 from tfp_flowopt.training import run_start
@@ -28,7 +30,7 @@ def restore(
 
   Args:
     distribution: `tfd.TransformedDistribution`, made as that of the run was.
-    workdir: Directory of the run of a `Trainer`.
+    workdir: Directory of the run of a `Trainer`, or of `fit`.
     checkpoint: `'latest'`, or `'best'`: that on held-out examples.
 
   Returns:
@@ -41,15 +43,24 @@ def restore(
   """
   config = config_lib.TrainConfig()
   run_start.check_model(distribution, config)
-  workdir = arguments.check_path('workdir', workdir)
   arguments.check_choice('checkpoint', checkpoint, ('latest', 'best'))
+  checkpoints.check_workdir(workdir)
+  workdir = pathlib.Path(workdir)
+  now = run_settings.model_settings(distribution)
+  state = train_state.TrainState(distribution, config)
+  if (workdir / checkpoints.MAKERS['fit']).exists():
+    best = train_state.BestWeights(distribution.trainable_variables)
+    fit_files.FitFiles(workdir, state, best).resume(now, _is_of_model)
+    if checkpoint == 'best':
+      best.restore()
+      return best.step
+    state.average.assign_to_variables()
+    return int(state.step.numpy())
   before = settings_of_run(workdir)
   if before is not None:
-    now = run_settings.model_settings(distribution)
     run_settings.check_same_run(
         {key: before[key] for key in before if _is_of_model(key)}, now, workdir
     )
-  state = train_state.TrainState(distribution, config)
   saved = checkpoints.RunCheckpoints(
       workdir, replicas_lib.Replicas(), 1, state.to_save
   )
