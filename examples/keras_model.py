@@ -30,7 +30,8 @@ class FlowModel(tf_keras.Model):
       distribution: Of images `[H, W, C]`.
       bits: Number of bits of a value.
     """
-    super().__init__()
+    # Else a policy such as mixed_float16 would cast the images.
+    super().__init__(dtype=distribution.dtype)
     self.distribution = distribution
     self._bits = bits
 

@@ -84,3 +84,15 @@ def test_a_format_that_loses_weights_is_refused(name, flow, tmp_path):
     plain = Plain(flow, bits=4)
     plain({'images': tf.zeros([2, 2, 2, 1])})
     assert not saved_and_loaded(plain, str(tmp_path / name), flow)
+
+
+def test_policies_of_keras_do_not_reach_the_flow(flow):
+  """They cast what layers get: images to float16, for one."""
+  images = tf.random.stateless_uniform([4, 2, 2, 1], [0, 1]) - 0.5
+  want = keras_model.FlowModel(flow, bits=4)({'images': images})
+  tf_keras.mixed_precision.set_global_policy('mixed_float16')
+  try:
+    got = keras_model.FlowModel(flow, bits=4)({'images': images})
+  finally:
+    tf_keras.mixed_precision.set_global_policy('float32')
+  np.testing.assert_array_equal(got, want)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import seeds
 from tfp_flowopt.internal import types
@@ -146,7 +147,7 @@ def check(name, images, event_shape):
   wanted, shape = list(event_shape), list(images.event_shape)
   if shape != wanted:
     raise ValueError(
-        f'Argument `{name}` must have images of the shape of the flow, '
+        f'Argument `{name}` must have events of the shape of the flow, '
         f'{wanted}, got {shape}.'
     )
 
@@ -168,6 +169,7 @@ def parts_of_batches(batch_size, first_step, num_parts, parts):
         f'Argument `parts` must hold numbers from 0 to {num_parts - 1}, got '
         f'{list(parts)}.'
     )
+  arguments.check_int('first_step', first_step, least=0)
   part_size = batch_size // num_parts
   starts = tf.constant([p * part_size for p in parts], tf.int64)
   counter = tf.data.Dataset.range(tf.int64.max)

@@ -76,11 +76,14 @@ def check_number(name, value, accepts, wanted):
 
 
 def check_path(name: str, value: Any) -> pathlib.Path:
-  """A `pathlib.Path`."""
+  """A `pathlib.Path`; of another machine there is none."""
   try:
-    return pathlib.Path(value)
+    path = pathlib.Path(value)
   except TypeError as e:
     raise _error(name, 'a path', repr(value)) from e
+  if '://' in str(value):
+    raise _error(name, 'a path of the file system', repr(value))
+  return path
 
 
 def check_positive(name, value, or_infinite=False):

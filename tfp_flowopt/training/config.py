@@ -20,6 +20,7 @@ _RANGES = {
     'max_skipped': [1],
     'init_images': [2],
     'bits': [1, 8],
+    'seed': [0, 2**63 - 1],
 }
 
 

@@ -52,6 +52,10 @@ class Images:
     """Refuses `Examples` that do not belong to the distribution."""
     labelled.check(self._distribution, data, name)
 
+  def check_values(self, examples, name):
+    """Refuses `ExampleBatches` that nothing can be measured on."""
+    del examples, name  # bytes are all alike
+
   def losses(self, log_likelihoods):
     """Nats in the unit of the loss."""
     return optimum.bits_per_dim(log_likelihoods, self._size, self.bits)
@@ -127,6 +131,27 @@ class Vectors(Images):
           + f', as the flow is conditioned on, got conditioning {spec}.'
       )
 
+  def check_values(self, examples, name):
+    """See `Images`."""
+    if examples.num < 2:
+      raise ValueError(f'Argument `{name}` must hold two vectors or more.')
+    support = getattr(self._distribution.bijector, 'support', None)
+    for _, batch in examples:
+      x, _ = labelled.split(batch)
+      for problem, values in (
+          ('be finite', x),
+          ('be inside of the support', support and support.inverse(x)),
+      ):
+        if values is None:
+          continue
+        axes = list(range(1, values.shape.rank))
+        wrong = tf.where(~tf.reduce_all(tf.math.is_finite(values), axes))
+        if len(wrong):
+          raise ValueError(
+              f'Argument `{name}` must {problem}, got a vector '
+              f'{x[wrong[0, 0]].numpy()}.'
+          )
+
   def losses(self, log_likelihoods):
     """See `Images`."""
     return -log_likelihoods
@@ -152,21 +177,18 @@ class Vectors(Images):
     """See `Images`; of dense linear flows, given the condition."""
     x, kwargs = examples.array()
     other, other_kwargs = held_out.array()
-    values = {}, {}
     spec = getattr(self._distribution.bijector, 'conditioning', None)
     stream = optimum.AutoCorrelation(
         'dense', self._size, conditioning=spec and spec.argument
     )
     stream.update(x, _condition(kwargs))
     try:
-      best = stream.optimum().log_likelihood
-      held = stream.linear_flow().log_prob(other, _condition(other_kwargs))
+      best, flow = stream.optimum().log_likelihood, stream.linear_flow()
     except tf.errors.InvalidArgumentError:
-      pass  # singular: there is no best one
+      values = {}, {}  # singular: there is no best one
     else:
-      values = tuple(
-          {'dense': -float(value)} for value in (best, tf.reduce_mean(held))
-      )
+      held = tf.reduce_mean(flow.log_prob(other, _condition(other_kwargs)))
+      values = {'dense': -float(best)}, {'dense': -float(held)}
     return {
         'train_optimum': values[0],
         'held_out_optimum': values[1],

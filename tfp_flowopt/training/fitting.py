@@ -109,14 +109,17 @@ def fit(
     WorkdirError: If `workdir` cannot be written to, or
       (`WorkdirInUseError`) another process writes there.
   """
-  if not getattr(distribution, 'trainable_variables', ()):
+  if not (
+      getattr(distribution, 'trainable_variables', ())
+      and hasattr(distribution, 'log_prob')
+  ):
     raise ValueError(
-        'Argument `distribution` must have trainable variables, got '
-        f'{distribution!r}.'
+        'Argument `distribution` must be a `tfd.Distribution` with trainable '
+        f'variables, got {distribution!r}.'
     )
   if patience is not None:
     arguments.check_int('patience', patience)
-  seed = arguments.check_int('seed', seed, least=0)
+  seed = arguments.check_int('seed', seed, least=0, most=2**63 - 1)
   if eval_every is not None:
     eval_every = arguments.check_int('eval_every', eval_every)
   train, held_out = array_data.training_and_validation(

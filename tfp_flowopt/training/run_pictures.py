@@ -70,16 +70,17 @@ class RunPictures:
   def samples(self):
     """Pairs (name, uint8 images): data, and samples at each temperature.
 
-    None if they are no images, or have no colours that a picture could show.
+    None if they are no images. Of others than grey and coloured ones, the first
+    channels are shown.
     """
-    if len(self._data.shape) != 4 or self._data.shape[-1] not in (1, 3, 4):
+    if len(self._data.shape) != 4:
       return []
-    rows = [('data', self._data)]
+    rows = [('data', _visible(self._data))]
     for name, (temperature, draw) in _ROWS.items():
       interruption.check()
       seed = seeds.fold_in(seeds.pair(self._seed), -draw)
       x = self._sample(tf.constant(temperature), seed, self._kwargs)
-      rows.append((name, flows.quantize(x, self._bits)))
+      rows.append((name, flows.quantize(_visible(x), self._bits)))
     return rows
 
   def draw(self, samples, step, board, log_rows, start):
@@ -137,11 +138,11 @@ class RunPictures:
 
     Both are preprocessed, `[N, H, W, C]`.
     """
-    if samples.shape[-1] not in (1, 3):
-      return
     rows = [
-        ('samples', flows.quantize(samples, self._bits)),
-        ('nearest\ntraining\nimages', flows.quantize(train, self._bits)),
+        (name, flows.quantize(_visible(images), self._bits))
+        for name, images in (
+            ('samples', samples), ('nearest\ntraining\nimages', train)
+        )
     ]
     path = self._workdir / 'nearest.png'
     with contextlib.suppress(ImportError):
@@ -149,3 +150,8 @@ class RunPictures:
         diagnostics.plot_samples(temporary, rows)
       if board is not None:
         board.picture(step, 'nearest', path)
+
+
+def _visible(images):
+  """The channels of images that a picture can show: three, or one."""
+  return images[..., : 3 if images.shape[-1] >= 3 else 1]

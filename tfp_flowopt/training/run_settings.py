@@ -14,6 +14,7 @@ from tfp_flowopt.data import examples
 
 __all__ = [
     'OtherRunError',
+    'check_same_everywhere',
     'check_same_run',
     'is_start',
     'model_settings',
@@ -142,6 +143,40 @@ def check_same_run(before, now, workdir):
             'cosine the learning rate is 0 there.'
             if different == ['train_steps']
             else ''
+        )
+    )
+
+
+def check_same_everywhere(settings, replicas):
+  """Raises a `ValueError`, in all processes, unless all have the same settings.
+
+  Or each would train on data, or by rates, of its own.
+  """
+  if replicas.num_processes == 1:
+    return
+  own = np.frombuffer(_json(settings).encode(), np.uint8)
+  (size,) = replicas.broadcast([own.size])
+  padded = np.zeros(int(size))
+  padded[: own.size] = own[: int(size)]
+  text = replicas.broadcast(padded).astype(np.uint8).tobytes().decode()
+  chief = json.loads(text)
+  different = sorted(
+      key
+      for key in chief.keys() | settings.keys()
+      if not _same(chief.get(key), settings.get(key))
+  )
+  (number,) = replicas.host_sum([bool(different)])
+  if number:
+    raise ValueError(
+        'Arguments of a `Trainer` must be the same in all workers, '
+        + (
+            'and the chief has others:\n  '
+            + '\n  '.join(
+                f'{key}: has {chief.get(key)}, is {settings.get(key)}'
+                for key in different
+            )
+            if different
+            else f'and {number:.0f} of them have others, which they name.'
         )
     )
 

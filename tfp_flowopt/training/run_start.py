@@ -12,6 +12,7 @@ from tfp_flowopt.training import checkpoints
 from tfp_flowopt.training import config as config_lib
 from tfp_flowopt.training import linear_optima
 from tfp_flowopt.training import run_pictures
+from tfp_flowopt.training import run_settings
 
 __all__ = ['RunExamples', 'begin', 'check', 'check_model', 'start']
 
@@ -109,6 +110,7 @@ def begin(files, settings, images, state, evaluator, replicas):
   `images` are their kind, those of the start, and held-out ones.
   """
   quiet = not replicas.is_chief
+  run_settings.check_same_everywhere(settings, replicas)
   if files.found:
     with progress.under_way('Loading the run', quiet):
       return linear_optima.completed(files.resume(settings), *images)
@@ -124,6 +126,7 @@ def start(state, evaluator, kind, examples, held_out, replicas):
 
   Returns what is known before training, see `Trainer.start`.
   """
+  kind.check_values(held_out, 'held_out_images')
   distribution = state.distribution
   predicted = None
   bijector = distribution.bijector

@@ -5,6 +5,7 @@ from typing import Any
 from typing import Self
 
 from tfp_flowopt import data
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import progress
 from tfp_flowopt.internal import types
 from tfp_flowopt.training import config as config_lib
@@ -108,6 +109,7 @@ class Trainer(run_inspection.RunInspection):
         `?` or `[` in its name.
     """
     run_start.check_model(distribution, config)
+    arguments.check_int('profile_steps', profile_steps, least=0)
     self._kind = event_kinds.kind_of(distribution, config)
     train, held_out = map(self._kind.examples, (train_images, held_out_images))
     self._replicas = replicas_lib.Replicas()
@@ -154,11 +156,16 @@ class Trainer(run_inspection.RunInspection):
     Raises:
       OtherRunError: If the run in `workdir` was started with other settings or
         other images; the message names them.
-      ValueError: If none of the checkpoints of the run can be read.
+      ValueError: If none of the checkpoints of the run can be read, if workers
+        have different settings or data, or held-out vectors no likelihood.
+      WorkerLostError: If another worker ended or does not answer.
       WorkdirError: If `workdir` cannot be written to.
     """
     if self._loop is None:
-      with self._replicas.strategy.scope():
+      with (
+          self._replicas.strategy.scope(),
+          interruption.noticing_lost_workers(self._replicas.num_processes),
+      ):
         self._begin()
     return self
 
