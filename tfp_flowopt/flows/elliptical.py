@@ -35,11 +35,25 @@ class RadialCurve(NamedTuple):
   log_scale: float = 0.0
 
   @classmethod
-  def fitted(cls, r, size, largest_log_slope=_LOG_SLOPES[1], most=_RADII):
+  def fitted(
+      cls,
+      r,
+      size,
+      largest_log_slope=_LOG_SLOPES[1],
+      most=_RADII,
+      log_scales=(-np.inf, np.inf),
+      slope_counts=False,
+  ):
     """The curve `[]` of the highest likelihood for radii `[N]`.
 
-    `most` radii are looked at, the largest one among them.
+    `most` radii are looked at, the largest one among them; `log_scales` is the
+    range of the `a`, or with `slope_counts` of the slopes of `g`, `e^a` to
+    `e^(a + s)`.
     """
+    if slope_counts:
+      largest_log_slope = min(
+          largest_log_slope, max(log_scales[1] - log_scales[0], 0.0)
+      )
     r = np.sort(r)[:: -1 - len(r) // most]
     log_slopes = _LOG_SLOPES[0], largest_log_slope
     centers, widths = zip(
@@ -55,8 +69,12 @@ class RadialCurve(NamedTuple):
       slopes = np.clip(slopes, *log_slopes)[:, np.newaxis, np.newaxis]
       radii = radii[:, np.newaxis]
       new = r * cls(slopes, radii).ratio_and_slope(r)[0]
-      # Of all scales, that of variance 1.
+      # Of all scales, that of variance 1; the likelihood is concave in it.
       scales = -0.5 * np.log(np.mean(new**2, axis=-1, keepdims=True))
+      low, high = log_scales
+      if slope_counts:
+        high = np.maximum(high - slopes, low)
+      scales = np.clip(scales, low, high)
       curves = cls(slopes, radii, scales)
       values = curves.log_prob(r, size).mean(axis=-1)
       i, j = np.unravel_index(np.argmax(values), values.shape)
@@ -111,7 +129,14 @@ class EllipticalMap(NamedTuple):
 
 
 def elliptical_map(
-    y, features, gain, whitening_map, by_class=None, without=None
+    y,
+    features,
+    gain,
+    whitening_map,
+    eps,
+    is_bounded=False,
+    by_class=None,
+    without=None,
 ):
   """The optimum for vectors `y` `[N, D]`, given `features` `[N, F]`.
 
@@ -135,6 +160,8 @@ def elliptical_map(
     gain: What a curve must gain, nats; infinite for none.
     whitening_map: Function of moments, and of the variances `[D]` of rounding
       errors that arrive, that returns the `WhiteningMap`.
+    eps: Of the type that the flow computes in.
+    is_bounded: Whether the bounds of the scales are those of the curve, too.
     by_class: The `rows_by_class`, if each class may have a map of its own.
     without: The `EllipticalMap` without such maps, if it is known.
 
@@ -143,6 +170,7 @@ def elliptical_map(
   """
   y, size = y.astype(np.float64), y.shape[1]
   center = y.mean(axis=0)
+  feature_squares = np.mean(np.square(features, dtype=np.float64), axis=0)
   # The mean is the coefficient of the feature 1, which has a weight, too.
   with_one = np.concatenate([features, np.ones([len(y), 1])], axis=1)
 
@@ -160,8 +188,10 @@ def elliptical_map(
     moments = correlation.moments()
     matrix = moments.regression.matrix.numpy()
     matrix, mean = matrix[:, :-1], center + matrix[:, -1]
+    # Rounding of what is subtracted, which may be large where little is left.
+    noise = (2.0 * eps) ** 2 * (matrix**2 @ feature_squares)
     scaled = whitening_map(
-        dataclasses.replace(moments, mean=tf.constant(mean)), np.zeros([size])
+        dataclasses.replace(moments, mean=tf.constant(mean)), noise
     )
     found = EllipticalMap(matrix, scaled, None, RadialCurve(), 0.0)
     latents, log_det = found.whitened(y, features), np.log(scaled.scales).sum()
@@ -187,7 +217,12 @@ def elliptical_map(
     least = best.log_likelihood + max(cost, gain)
     for _ in range(_ROUNDS):
       radii = found[1]
-      curved = with_curve(*found, RadialCurve.fitted(radii, size))
+      # Not beyond the bounds of the scales: the next round moves these.
+      log_scales = found[0].whitening.log_range
+      curve = RadialCurve.fitted(
+          radii, size, log_scales=log_scales, slope_counts=is_bounded
+      )
+      curved = with_curve(*found, curve)
       # Not a number where all radii are 0.
       if not curved.log_likelihood >= least:
         break

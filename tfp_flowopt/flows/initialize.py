@@ -92,8 +92,8 @@ def initialize_at_optimum(
       images it is `(1e-3, 1e3)`: the noise of 8-bit dequantisation keeps the
       `l_i^(-1/2)` of the first level under 887. Of vectors, which may have any
       units, it is `(0, 1e3 / s)`, with `s` the least standard deviation of a
-      column that varies, at most 1, after curves. With heavy tails the scale of
-      the latents comes on top.
+      column that varies, at most 1, after curves. Bounds that are given are
+      those of the map and of the function of the norm after it together.
     bits: Number of bits of the data before scaling by `2**-bits`, of images.
     conditioning: What each vector or image is conditioned on, if the flow is:
       features `[N, F]` or labels `[N]`. A flow of images can do without: it

@@ -1,6 +1,7 @@
 """The closed-form start of flows of vectors."""
 
 from typing import NamedTuple
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -50,6 +51,7 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   if flow.shift is not None:
     # As they are: curves not fitted yet would round what is small.
     features = flow.conditioning.features(conditioning, flow.dtype).numpy()
+  _warn_of_few(y, features)
   best = _best_start(flow, y, features, lipschitz)
   if flow.marginals is not None:
     knots = best.knots
@@ -82,6 +84,23 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
     flow.radius.initialize([curve.log_slope], [radius])
   flow.mark_initialized()
   return log_likelihood + best.log_likelihood
+
+
+def _warn_of_few(y, features):
+  """Says so if data leave a direction in which they do not vary at all."""
+  num, size = y.shape
+  rank = 0
+  if features is not None and num <= size + features.shape[1]:
+    centred = features - features.mean(axis=0)
+    rank = int(np.linalg.matrix_rank(centred))
+  if num - rank - 1 < size:
+    given = f' and a condition of rank {rank}' if rank else ''
+    warnings.warn(
+        f'Argument `data` has {num} vectors for {size} components{given}: in '
+        'some direction nothing is left of them, and others will have a far '
+        'lower likelihood. Give more data, or `lipschitz`.',
+        stacklevel=4,
+    )
 
 
 class _Start(NamedTuple):
@@ -142,7 +161,8 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
   log_likelihood = 0.0
   if knots is not None:
     y, log_likelihood = _mapped(_with_knots(flow.marginals, knots), y)
-  if lipschitz is None:
+  is_bounded = lipschitz is not None
+  if not is_bounded:
     lipschitz = _bounds(y)
   given = np.zeros([len(y), 0])
   if features is not None:
@@ -156,6 +176,8 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
       lambda moments, noise: whitening.whitening_map(
           moments, lipschitz, noise, num_steps, flow.dtype
       ),
+      np.finfo(flow.dtype.as_numpy_dtype).eps,
+      is_bounded,
       **kwargs,
   )
   log_likelihood += best.log_likelihood

@@ -23,6 +23,8 @@ class WhiteningMap(NamedTuple):
     eigenvectors: `[C, C]`, columns.
     eigenvalues: `[C]`, of the covariance of `x`.
     noise: `[C]`, variance of the rounding error of `z`.
+    largest: `[C]`, what the scales may be by this error, and by the bound.
+    least: What they must be.
   """
 
   mean: np.ndarray
@@ -30,6 +32,16 @@ class WhiteningMap(NamedTuple):
   eigenvectors: np.ndarray
   eigenvalues: np.ndarray
   noise: np.ndarray
+  largest: np.ndarray
+  least: float
+
+  @property
+  def log_range(self):
+    """Logarithms of the factors that all scales may have: from, to."""
+    with np.errstate(divide='ignore'):
+      low, high = np.log(self.least), np.log(self.largest)
+    scales = np.log(self.scales)
+    return float(low - scales.min()), float((high - scales).min())
 
   def __call__(self, x):
     """The latents of `x` `[..., C]`, of its type."""
@@ -71,9 +83,10 @@ def whitening_map(moments, lipschitz, noise, num_steps, dtype):
     )
   mean = moments.mean.numpy()
   eps = np.finfo(dtype.as_numpy_dtype).eps
-  # Of the difference to the mean, of the matrix and of the sums.
-  arriving = eigenvectors.T**2 @ noise
-  arriving += (2.0 * eps) ** 2 * (eigenvalues.sum() + mean @ mean)
+  # Of the difference to the mean, of the matrix and of the sums; a column has
+  # that of its own size.
+  sizes = np.diag(moments.matrix.numpy()) + mean**2
+  arriving = eigenvectors.T**2 @ (noise + (2.0 * eps) ** 2 * sizes)
   with np.errstate(divide='ignore'):
     largest = np.sqrt(_LARGEST_NOISE / arriving)
   if lipschitz is not None and np.any(largest < lipschitz[0]):
@@ -82,6 +95,8 @@ def whitening_map(moments, lipschitz, noise, num_steps, dtype):
         f'of the rounding errors of {dtype.name}, in directions in which '
         '`data` hardly vary. Give more data, a smaller m, or a flow of float64.'
     )
+  least, most = (0.0, np.inf) if lipschitz is None else lipschitz
+  largest = np.minimum(largest, most)
   scales = np.minimum(scales, largest)
   energies = scales**2 * eigenvalues
   return WhiteningMap(
@@ -90,4 +105,6 @@ def whitening_map(moments, lipschitz, noise, num_steps, dtype):
       eigenvectors,
       eigenvalues,
       scales**2 * arriving + (num_steps + 1) * eps**2 * energies.sum(),
+      largest,
+      least,
   )

@@ -110,7 +110,8 @@ class _Pieces(Elementwise):
   def __init__(self, bijector):
     super().__init__(bijector)
     inputs, outputs = (
-        np.float64(knots) for knots in (bijector.inputs, bijector.outputs)
+        np.asarray(knots, np.float64)
+        for knots in (bijector.inputs, bijector.outputs)
     )
 
     def widths(knots):

@@ -105,7 +105,9 @@ class LinearBijector(base.JointBijector):
 @bounds.lipschitz_bounds.register
 def _(bijector: LinearBijector):
   inverse, forward = (
-      float(np.max(np.linalg.norm(np.float64(blocks), 2, axis=(-2, -1))))
+      float(np.max(np.linalg.norm(
+          np.asarray(blocks, np.float64), 2, axis=(-2, -1)
+      )))
       for blocks in bijector.matrices
   )
   size = bijector.matrices[0].shape[-1]

@@ -87,7 +87,7 @@ class Replicas:
         and v.synchronization != tf.VariableSynchronization.ON_READ
     ]
     # float64 holds float32 exactly.
-    values = [np.float64(v.numpy()) for v in chosen]
+    values = [np.asarray(v.numpy(), np.float64) for v in chosen]
     flat = self.broadcast(np.concatenate([v.ravel() for v in values]))
     ends = np.cumsum([v.size for v in values])[:-1]
     for variable, part in zip(chosen, np.split(flat, ends), strict=True):
