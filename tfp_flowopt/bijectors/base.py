@@ -8,6 +8,7 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_cache
 from tfp_flowopt.internal import floats
@@ -20,7 +21,6 @@ __all__ = [
     'compose',
     'forward_and_log_det',
     'inverse_and_log_det',
-    'keywords',
     'num_positions',
     'shape_of',
 ]
@@ -49,6 +49,8 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
   """
 
   _is_conditional = False
+  # Of those whose networks would take none for zeros.
+  _needs_conditioning = False
 
   def __init__(
       self,
@@ -185,14 +187,6 @@ class JointBijector(call_cache.WeightedBijector, metaclass=abc.ABCMeta):
     return any(id(leaf) not in given for leaf in module_tree.leaves(self))
 
 
-def keywords(bijector, conditioning=None):
-  """Keyword arguments of a bijector, empty if it takes no `conditioning`."""
-  takes = conditioning is not None and getattr(
-      bijector, '_is_conditional', False
-  )
-  return {'conditioning': conditioning} if takes else {}
-
-
 # A user's `tf.function` would translate the whole flow, which takes twice as
 # long as to trace it.
 @tf.autograph.experimental.do_not_convert
@@ -219,11 +213,15 @@ def forward_and_log_det(
   x = _as_input(x, bijector, 'x')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._forward_and_log_det(  # pylint: disable=protected-access
-        x, **keywords(bijector, conditioning)
+        x, **conditioned.keywords(bijector, conditioning)
     )
   # A tensor that TFP's cache has not seen.
   x = tf.identity(x)
-  return bijector.forward(x), bijector.forward_log_det_jacobian(x)
+  kwargs = conditioned.keywords(bijector, conditioning)
+  return (
+      bijector.forward(x, **kwargs),
+      bijector.forward_log_det_jacobian(x, **kwargs),
+  )
 
 
 @tf.autograph.experimental.do_not_convert
@@ -248,11 +246,15 @@ def inverse_and_log_det(
   y = _as_input(y, bijector, 'y')
   if isinstance(bijector, call_cache.CallCachedBijector):
     return bijector._inverse_and_log_det(  # pylint: disable=protected-access
-        y, **keywords(bijector, conditioning)
+        y, **conditioned.keywords(bijector, conditioning)
     )
   # A tensor that TFP's cache has not seen.
   y = tf.identity(y)
-  return bijector.inverse(y), bijector.inverse_log_det_jacobian(y)
+  kwargs = conditioned.keywords(bijector, conditioning)
+  return (
+      bijector.inverse(y, **kwargs),
+      bijector.inverse_log_det_jacobian(y, **kwargs),
+  )
 
 
 def _as_input(value, bijector, name):

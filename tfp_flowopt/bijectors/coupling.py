@@ -61,6 +61,10 @@ class Coupling(base.JointBijector):
   def _is_conditional(self):
     return takes_conditioning(self._conditioner)
 
+  @property
+  def _needs_conditioning(self):
+    return self._is_conditional
+
   # How many outputs of the conditioner there are for each channel.
   _params_per_channel = 1
 

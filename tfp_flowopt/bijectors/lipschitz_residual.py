@@ -168,6 +168,10 @@ class LipschitzResidual(implicit.ImplicitBijector):
   def _is_conditional(self):
     return coupling.takes_conditioning(self._network)
 
+  @property
+  def _needs_conditioning(self):
+    return self._is_conditional
+
   def _branch(self, y, conditioning):
     value = coupling.given(self._network, y, conditioning)
     if not value.shape.is_compatible_with(y.shape):

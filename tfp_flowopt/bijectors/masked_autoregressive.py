@@ -107,6 +107,10 @@ class MaskedAutoregressive(base.JointBijector):
   def _is_conditional(self):
     return coupling.takes_conditioning(self._network)
 
+  @property
+  def _needs_conditioning(self):
+    return self._is_conditional
+
   def _params(self, y, conditioning):
     return coupling.given(self._network, y, conditioning)
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import flow_bounds
@@ -91,7 +92,7 @@ class Sequential(base.JointBijector):
 
   @property
   def _conditional_parts(self):
-    return [p for p in self._parts if getattr(p, '_is_conditional', False)]
+    return [part for part in self._parts if conditioned.is_conditional(part)]
 
   @property
   def _is_conditional(self):
@@ -100,7 +101,7 @@ class Sequential(base.JointBijector):
   @property
   def _conditioning_ndims(self):
     parts = self._conditional_parts
-    return parts[0]._conditioning_ndims if parts else None  # pylint: disable=protected-access
+    return conditioned.conditioning_ndims(parts[0]) if parts else None
 
   def _forward_and_log_det(self, x, conditioning=None):
     return self._evaluate(base.forward_and_log_det, x, True, conditioning)

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
-from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
@@ -247,7 +247,7 @@ class _Layer:
       kwargs = {
           part.name: given
           for part in linearized
-          if (given := base.keywords(part, maps))
+          if (given := conditioned.keywords(part, maps))
       }
       return local_constants.constants_at(chain, x, num_steps, kwargs=kwargs)
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
+from tfp_flowopt.internal import conditions
 from tfp_flowopt.internal import floats
 
 __all__ = ['CallCachedBijector', 'WeightedBijector']
@@ -164,6 +165,14 @@ class _CallCache:
     # Its tensors are of its graph, not of one inside.
     if found and found.graph is graph and _same(found.kwargs, kwargs):
       return found
+    if kwargs.get('conditioning') is None and getattr(
+        bijector, '_needs_conditioning', False
+    ):
+      raise ValueError(
+          f'Argument `conditioning` is missing: {bijector.name} depends on it'
+          f'{conditions.WITH_DISTRIBUTION}; in a `tfb.Chain`, '
+          f'`{{"{bijector.name}": {{"conditioning": ...}}}}`.'
+      )
     if forward:
       x = given
       y, fldj = bijector._forward_and_log_det(x, **kwargs)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import flow_bounds
 
@@ -38,7 +39,7 @@ class BijectorOfImages(base.JointBijector):
 
   @property
   def _is_conditional(self):
-    return getattr(self._bijector, '_is_conditional', False)
+    return conditioned.is_conditional(self._bijector)
 
   def _forward_and_log_det(self, x, conditioning=None):
     return self._evaluate(base.forward_and_log_det, x, conditioning)

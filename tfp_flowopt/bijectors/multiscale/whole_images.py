@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.lipschitz import flow_bounds
 
 __all__ = ['WholeImages']
@@ -33,7 +34,7 @@ class WholeImages(base.JointBijector):
 
   @property
   def _is_conditional(self):
-    return bool(base.keywords(self._bijector, True))
+    return bool(conditioned.keywords(self._bijector, True))
 
   @property
   def bijector(self):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import module_tree
 
@@ -137,7 +138,7 @@ class Walk:
         with tf.GradientTape() as tape:
           tape.watch(sources)
           inputs, value, log_det = part._inverse_with_gradients(  # pylint: disable=protected-access
-              y, self._forward, tape, **base.keywords(part, *conditions)
+              y, self._forward, tape, **conditioned.keywords(part, *conditions)
           )
           log_det = _of_batch(log_det, tf.shape(d_log_det), d_log_det.shape)
         gradients = tape.gradient(

@@ -1,0 +1,62 @@
+"""What bijectors are conditioned on, handed on to those inside of others."""
+
+import tensorflow_probability as tfp
+
+__all__ = ['conditioning_ndims', 'is_conditional', 'keywords']
+
+# TFP makes instances of these private base classes, too.
+_INVERT, _CHAIN = (
+    cls.__mro__[1] for cls in (tfp.bijectors.Invert, tfp.bijectors.Chain)
+)
+
+
+def is_conditional(bijector):
+  """Whether a bijector takes `conditioning`, or one inside of TFP's does."""
+  own = getattr(bijector, '_is_conditional', None)
+  return own if own is not None else bool(_conditional_parts(bijector))
+
+
+def conditioning_ndims(bijector):
+  """`_conditioning_ndims` of a bijector, or of the first one inside of it."""
+  if hasattr(bijector, '_is_conditional'):
+    return bijector._conditioning_ndims  # pylint: disable=protected-access
+  return conditioning_ndims(_conditional_parts(bijector)[0])
+
+
+def _conditional_parts(bijector):
+  """Bijectors of ours in one of TFP's that take `conditioning`."""
+  return [
+      part
+      for part in getattr(bijector, 'submodules', ())
+      if getattr(part, '_is_conditional', False)
+  ]
+
+
+def keywords(bijector, conditioning=None):
+  """Keyword arguments of a bijector, empty if it takes no `conditioning`.
+
+  TFP's own hand them on in ways of their own: a `tfb.Invert` as they are, a
+  `tfb.Chain` by the names of its parts. A `ValueError` for any other that has a
+  conditional bijector inside, which would never see its condition.
+  """
+  if conditioning is None or not is_conditional(bijector):
+    return {}
+  if hasattr(bijector, '_is_conditional'):
+    return {'conditioning': conditioning}
+  if isinstance(bijector, _INVERT):
+    return keywords(bijector.bijector, conditioning)
+  if isinstance(bijector, _CHAIN):
+    found, others = {}, set()
+    for part in bijector.bijectors:
+      kwargs = keywords(part, conditioning)
+      if kwargs:
+        found[part.name] = kwargs
+      else:
+        others.add(part.name)
+    if not others & found.keys():
+      return found
+  raise ValueError(
+      f'Argument `conditioning` would not reach the parts of {bijector.name}: '
+      'give them to a `tfp_flowopt.bijectors.Sequential`, or to a `tfb.Chain` '
+      'under names of their own.'
+  )
