@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import dense_log_det
 from tfp_flowopt.internal import fixed_point
 from tfp_flowopt.internal import flat_events
 from tfp_flowopt.internal import floats
@@ -172,8 +173,7 @@ class ImplicitBijector(base.JointBijector):
       value, jacobian = linearization.value_and_jacobian(function, y, ndims)
 
       def dense(u):
-        # Here, not above: TensorFlow refuses to invert what is not a number.
-        inverse = tf.linalg.inv(tf.stop_gradient(jacobian))
+        inverse = dense_log_det.inverse(tf.stop_gradient(jacobian))
         shape = tf.concat([tf.shape(u)[: u.shape.rank - ndims], [-1]], axis=0)
         rows = tf.linalg.matvec(inverse, tf.reshape(u, shape), transpose_a=True)
         return flat_events.unflatten(rows, u)

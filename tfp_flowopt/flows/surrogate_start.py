@@ -3,12 +3,12 @@
 from collections.abc import Callable
 import math
 from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_flowopt.flows import normal_ascent
 from tfp_flowopt.flows import surrogates
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import call_target
@@ -17,38 +17,8 @@ from tfp_flowopt.internal import types
 
 __all__ = ['initialize_surrogate']
 
-# Factor by which a precision changes at most in an iteration.
-_STEP = 16.0
-# Halvings of an iteration that does not help.
-_HALVINGS = 12
 # Draws for few dimensions.
 _LEAST_DRAWS = 1000
-# An ascent that gets there does not end.
-_LARGEST_ELBO = 1e30
-
-
-class _Normal(NamedTuple):
-  """A normal by mean `[D]` and factor of its covariance, `[D, D]` or `[D]`."""
-
-  mean: np.ndarray
-  factor: np.ndarray
-
-  def draws(self, z):
-    if self.factor.ndim == 1:
-      return self.mean + z * self.factor
-    return self.mean + z @ self.factor.T
-
-  def log_det(self):
-    if self.factor.ndim == 1:
-      return np.log(self.factor).sum()
-    return np.linalg.slogdet(self.factor)[1]
-
-
-class _Values(NamedTuple):
-  """What draws of a normal say of a target."""
-
-  elbo: float
-  gradients: np.ndarray
 
 
 def initialize_surrogate(
@@ -116,7 +86,7 @@ def initialize_surrogate(
   seed = arguments.check_seed('seed', seed)
   size = shift.shift.shape[0]
   _check_fresh(surrogate, latents, size)
-  normal = _Normal(
+  normal = normal_ascent.Normal(
       np.zeros([size]), np.eye(size) if _is_full(scale) else np.ones([size])
   )
   if samples is not None:
@@ -129,11 +99,24 @@ def initialize_surrogate(
     rng = np.random.default_rng(np.abs(seed.numpy()))
     evaluate = _evaluation(surrogate, target_log_prob_fn)
     z = _whitened(rng.normal(size=[num_draws // 2, size]))
-    normal = _ascent(evaluate, normal, z, max_iterations, tolerance)
+    normal = normal_ascent.ascent(
+        evaluate, normal, z, max_iterations, tolerance
+    )
     value = evaluate(normal, rng.normal(size=[num_draws, size])).elbo
-  shift.shift.assign(tf.cast(normal.mean, shift.shift.dtype))
   (factor,) = scale.variables
-  factor.assign(tf.cast(_cholesky(normal.factor), factor.dtype))
+  found = [
+      np.asarray(part, variable.dtype.as_numpy_dtype)
+      for part, variable in (
+          (normal.mean, shift.shift), (_cholesky(normal.factor), factor)
+      )
+  ]
+  if not all(np.all(np.isfinite(part)) for part in [value, *found]):
+    raise ValueError(
+        'Argument `target_log_prob_fn` has no finite ELBO at a normal that '
+        f'{factor.dtype.name} can hold, got {value} nats.'
+    )
+  shift.shift.assign(found[0])
+  factor.assign(found[1])
   return float(value)
 
 
@@ -163,7 +146,8 @@ def _of_samples(surrogate, samples, full):
   """The normal of samples, and their mean log-likelihood."""
   y = surrogates.unconstraining(surrogate).inverse(samples)
   y = np.asarray(y, np.float64)
-  if y.ndim != 2 or not np.all(np.isfinite(y)):
+  num = surrogate.distribution.event_shape.num_elements()
+  if y.ndim != 2 or y.shape[1] != num or not np.all(np.isfinite(y)):
     raise ValueError(
         'Argument `samples` must be a batch [N] of events inside of the '
         f'support, got vectors of shape {list(y.shape)}.'
@@ -180,7 +164,7 @@ def _of_samples(surrogate, samples, full):
         f'Argument `samples`: {len(y)} do not vary in all of {size} directions.'
     )
   value = -0.5 * (np.log(log_det).sum() + size * math.log(2 * math.pi * math.e))
-  return _Normal(mean, factor), value
+  return normal_ascent.Normal(mean, factor), value
 
 
 def _whitened(z):
@@ -194,7 +178,7 @@ def _whitened(z):
 
 
 def _evaluation(surrogate, target_log_prob_fn):
-  """A function of a normal and standard draws that returns `_Values`."""
+  """A function of a normal and standard draws that returns `Values`."""
   constrain = surrogates.unconstraining(surrogate)
   dtype = surrogate.distribution.dtype
 
@@ -218,9 +202,9 @@ def _evaluation(surrogate, target_log_prob_fn):
     return value, tape.gradient(value, y)
 
   def evaluate(normal, z):
-    value, gradients = log_prob_and_gradient(
-        tf.constant(normal.draws(z), dtype)
-    )
+    with np.errstate(over='ignore'):  # then the ELBO is not finite
+      y = tf.constant(normal.draws(z), dtype)
+    value, gradients = log_prob_and_gradient(y)
     value, gradients = (
         np.asarray(x, np.float64) for x in (value, gradients)
     )
@@ -233,71 +217,6 @@ def _evaluation(surrogate, target_log_prob_fn):
     value = value + 0.5 * np.sum(z**2 + math.log(2.0 * math.pi), axis=1)
     elbo = value.mean() + normal.log_det()
     finite = np.isfinite(elbo) and np.all(np.isfinite(gradients))
-    return _Values(elbo if finite else -math.inf, gradients)
+    return normal_ascent.Values(elbo if finite else -math.inf, gradients)
 
   return evaluate
-
-
-def _ascent(evaluate, normal, z, max_iterations, tolerance):
-  """The normal after iterations, each of which raises the ELBO."""
-  values = evaluate(normal, z)
-  for _ in range(_HALVINGS):
-    if math.isfinite(values.elbo):
-      break
-    normal = normal._replace(factor=normal.factor / 2.0)
-    values = evaluate(normal, z)
-  else:
-    raise ValueError(
-        'Argument `target_log_prob_fn` is not finite, or its gradient is not, '
-        f'at draws around {normal.mean}; start at `samples`.'
-    )
-  for _ in range(max_iterations):
-    step, before = 1.0, values.elbo
-    for _ in range(_HALVINGS):
-      proposed = _update(normal, z, values.gradients, step)
-      found = evaluate(proposed, z)
-      if found.elbo > values.elbo:
-        normal, values = proposed, found
-        break
-      step /= 2.0
-    if values.elbo - before < tolerance:
-      break
-  if values.elbo > _LARGEST_ELBO:
-    raise ValueError(
-        'Argument `target_log_prob_fn` must be bounded above, for its ELBO has '
-        f'no maximum; it is at {values.elbo:.3g} nats.'
-    )
-  return normal
-
-
-def _update(normal, z, gradients, step):
-  """Goes a part of the way to what solves the equations at the draws."""
-  # In coordinates in which the normal is N(0, I).
-  full = normal.factor.ndim == 2
-  gradients = gradients @ normal.factor if full else gradients * normal.factor
-  slope = gradients.mean(axis=0)
-  # In directions that are curved upwards, by the size of it, as for a saddle.
-  if len(z) < 2 * len(slope):
-    # Too few draws for a matrix.
-    curvatures = -(gradients * z).mean(axis=0)
-    moved = slope / np.maximum(np.abs(curvatures), 1.0 / _STEP)
-  else:
-    hessian = gradients.T @ z / len(z)
-    curvatures, vectors = np.linalg.eigh(-0.5 * (hessian + hessian.T))
-    newton = np.maximum(
-        np.abs(curvatures), np.where(curvatures > 0, 1e-4, 1.0 / _STEP)
-    )
-    moved = vectors @ (vectors.T @ slope / newton)
-    if not full:
-      curvatures = -np.diag(hessian)
-  precisions = (1.0 - step) + step * np.clip(curvatures, 1.0 / _STEP, _STEP)
-  if not full:
-    return _Normal(
-        normal.mean + step * normal.factor * moved,
-        normal.factor / np.sqrt(precisions),
-    )
-  # The symmetric root: the same draws stay near each other.
-  return _Normal(
-      normal.mean + step * normal.factor @ moved,
-      normal.factor @ (vectors / np.sqrt(precisions)) @ vectors.T,
-  )

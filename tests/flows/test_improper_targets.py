@@ -1,0 +1,49 @@
+"""Targets without a normal that is nearest to them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_flowopt as fo
+
+
+@pytest.mark.parametrize('dtype', [tf.float32, tf.float64])
+@pytest.mark.parametrize('covariance', ['full', 'diagonal'])
+@pytest.mark.parametrize(
+    ('target', 'size'),
+    [
+        # Not identified, rising for ever, and flat altogether.
+        (lambda y: -0.5 * y[..., 0] ** 2, 2),
+        (lambda y: -0.5 * y[..., 0] ** 2 + y[..., 1], 2),
+        (lambda y: -0.5 * (y[..., 0] + y[..., 1]) ** 2 - y[..., 2] ** 2, 3),
+        (lambda y: 0.0 * y[..., 0], 2),
+    ],
+)
+def test_a_target_that_is_flat_somewhere(target, size, covariance, dtype):
+  if covariance == 'diagonal' and size == 3:
+    pytest.skip('A diagonal normal has a maximum there.')
+  surrogate = fo.flows.surrogate_posterior(
+      size, num_steps=0, covariance=covariance, dtype=dtype
+  )
+  before = [v.numpy() for v in surrogate.variables]
+  with pytest.raises(ValueError, match='`target_log_prob_fn`'):
+    fo.flows.initialize_surrogate(surrogate, target)
+  for variable, value in zip(surrogate.variables, before, strict=True):
+    np.testing.assert_array_equal(variable, value)
+
+
+def test_an_ascent_that_is_cut_short_is_told():
+  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+  with pytest.warns(UserWarning, match='`max_iterations`: after 1 the ELBO'):
+    fo.flows.initialize_surrogate(
+        surrogate,
+        lambda y: -0.5 * tf.reduce_sum((y - 50.0) ** 2 / [0.3, 1.5], axis=-1),
+        max_iterations=1,
+    )
+
+
+def test_samples_of_another_size():
+  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+  samples = np.random.default_rng(0).normal(size=[50, 3]).astype(np.float32)
+  with pytest.raises(ValueError, match=r'`samples` must be .*\[50, 3\]'):
+    fo.flows.initialize_surrogate(surrogate, samples=samples)
