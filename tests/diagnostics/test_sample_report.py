@@ -191,7 +191,7 @@ def test_total_variation_by_loops(rng):
 
 
 def test_patches_are_whitened_pieces_of_the_images(rng):
-  x = rng.normal(size=[60, 9, 8, 2])
+  x = rng.normal(size=[360, 9, 8, 2])
   x = np.cumsum(x, axis=1)
   scales = dict(sample_patches.patch_sets([x + 3.0, x, x], rng))
   assert list(scales) == [1, 2]
@@ -206,15 +206,39 @@ def test_patches_are_whitened_pieces_of_the_images(rng):
     )
     np.testing.assert_allclose(one.mean(axis=0), 0.0, atol=1e-8)
   # Of means of 2x2 only one patch fits across, and one down.
-  assert len(scales[2][0]) == 60
-  means = x[:, :8].reshape([60, 4, 2, 4, 2, 2]).mean(axis=(2, 4))
-  patches = means.reshape([60, 32])
+  assert len(scales[2][0]) == 360
+  means = x[:, :8].reshape([360, 4, 2, 4, 2, 2]).mean(axis=(2, 4))
+  patches = means.reshape([360, 32])
   # Whitened, distances are Mahalanobis distances.
   inverse = np.linalg.inv(np.cov(patches.T, bias=True))
   for i, j in ((0, 1), (2, 7)):
     d = patches[i] - patches[j]
     e = scales[2][1][i] - scales[2][1][j]
     assert e @ e == pytest.approx(d @ inverse @ d)
+  # Ten patches a dimension are needed, or none is shown.
+  assert list(dict(sample_patches.patch_sets([x[:319]] * 3, rng))) == [1]
+
+
+def test_new_images_are_no_further_than_real_ones(rng):
+  """Of the same distribution, whatever few there are."""
+  for num in (32, 64):
+    samples, real, train = (
+        np.cumsum(rng.normal(size=[num, 16, 16, 3]), axis=1) for _ in range(3)
+    )
+    report = sample_report(samples, real, train)
+    for name, row in report.distances.items():
+      if name.startswith('sliced_wasserstein'):
+        assert row['samples'] < 2.0 * row['real'], name
+
+
+def test_chance_that_a_new_image_is_close(rng):
+  counts = []
+  for _ in range(60):
+    samples, real, train = rng.normal(size=[3, 16, 4, 4, 1])
+    report = sample_report(samples, real, train)
+    counts.append(report.nearest_close)
+  assert report.nearest_close_if_new == pytest.approx(1.15 / 17.0)
+  assert np.mean(counts) == pytest.approx(1.15 / 17.0, abs=0.03)
 
 
 @pytest.mark.parametrize('size', [2, 4, 8])

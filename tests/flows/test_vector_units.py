@@ -99,3 +99,9 @@ def test_bounds_of_a_linear_flow_of_one_dimension():
   found = fo.lipschitz.lipschitz_bounds(flow.bijector)
   assert found.forward == pytest.approx(x.std(), rel=1e-5)
   assert found.inverse == pytest.approx(1.0 / x.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize('coupling', ['spline', 'affine', 'residual', 'convex'])
+def test_a_budget_that_rounding_takes(coupling):
+  with pytest.raises(ValueError, match='`lipschitz_budget` must be more'):
+    fo.vector_flow(3, coupling=coupling, lipschitz_budget=1e-9)

@@ -76,6 +76,11 @@ class VectorLayers:
     self._share = log_lipschitz and (
         _ROUNDING * log_lipschitz - 3.0 * math.log(rounding.inflation(dtype))
     )
+    if self._share is not None and self._share <= 0.0:
+      raise ValueError(
+          'Argument `lipschitz_budget` must be more: rounding takes all that a '
+          f'step gets of it, {log_lipschitz:.3g}.'
+      )
     self._conditioner_lipschitz = conditioner_lipschitz
     self._num_bins = arguments.check_int('num_bins', num_bins, 2)
     self._dtype = dtype

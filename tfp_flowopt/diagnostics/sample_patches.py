@@ -7,6 +7,9 @@ __all__ = ['patch_sets']
 _SIDE = 4
 _NUM_SCALES = 3
 _NUM_PATCHES = 4096
+# Patches a dimension, at least, of images that are averaged: whitened by fewer,
+# real ones would be nearer to each other than to any others.
+_LEAST_EACH = 10
 # Variances below this part of the largest are numbers of no patch.
 _FLOOR = 1e-6
 
@@ -19,8 +22,9 @@ def patch_sets(sets, rng):
     rng: NumPy's generator, which chooses where the patches are.
 
   Yields:
-    How many pixels are averaged along a side (1, 2, 4, while 4x4 are left), and
-    patches `[M, 16 C]` of each set, in rounds of one an image.
+    How many pixels are averaged along a side (1, 2, 4, while 4x4 are left, and
+    ten patches a dimension), and patches `[M, 16 C]` of each set, in rounds of
+    one an image.
   """
   for scale in range(_NUM_SCALES):
     if scale:
@@ -30,6 +34,9 @@ def patch_sets(sets, rng):
     num, height, width, _ = sets[0].shape
     places = (height - _SIDE + 1) * (width - _SIDE + 1)
     rounds = min(places, max(1, _NUM_PATCHES // num))
+    size = _SIDE**2 * sets[0].shape[-1]
+    if scale and num * rounds < _LEAST_EACH * size:
+      return
     index = np.tile(np.arange(num), rounds)
     rows = rng.integers(height - _SIDE + 1, size=len(index))
     columns = rng.integers(width - _SIDE + 1, size=len(index))

@@ -60,7 +60,9 @@ class SampleReport:
       About 1 if samples are new; well under 1 for copies, and for images that
       are smoother than real ones.
     nearest_close: Part of samples that are as close to a training image as the
-      closest hundredth of held-out images: about 0.01 if they are new.
+      closest hundredth of held-out images.
+    nearest_close_if_new: What that is to be of new samples: 0.01, more for few
+      held-out images.
     nearest_distances: Array `[N]`: root mean square difference of each sample
       to its nearest training image.
     nearest_indices: Array `[N]`: which one that is.
@@ -77,6 +79,7 @@ class SampleReport:
   blocks: dict
   nearest_ratio: float | None = None
   nearest_close: float | None = None
+  nearest_close_if_new: float | None = None
   nearest_distances: np.ndarray | None = dataclasses.field(
       default=None, repr=False, compare=False
   )
@@ -102,7 +105,7 @@ class SampleReport:
       name = 'distance to nearest training image'
       lines.append(_row(name, self.nearest_ratio, 1.0))
       name = 'unusually close to a training image'
-      shares.append(_row(name, self.nearest_close, _CLOSE))
+      shares.append(_row(name, self.nearest_close, self.nearest_close_if_new))
     if self.agreement is not None:
       of_real = self.accuracy_of_real
       name = 'samples classified as their label'
@@ -261,10 +264,13 @@ def _nearest(samples, held_out, train, scale):
       for x in (samples, held_out)
   ]
   (own, index), (real, _) = found
+  # The quantile is between two of the distances in their order.
+  below = _CLOSE * (len(real) - 1) + 1.0
   return {
       # Where held-out images are training images, all are at 0.
       'nearest_ratio': float(np.median(own) / (np.median(real) or 1.0)),
       'nearest_close': float(np.mean(own <= np.quantile(real, _CLOSE))),
+      'nearest_close_if_new': below / (len(real) + 1.0),
       'nearest_distances': own * scale / np.sqrt(size),
       'nearest_indices': index,
   }

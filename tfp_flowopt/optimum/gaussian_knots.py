@@ -59,8 +59,11 @@ def gaussian_knots(
   num_bins = counts.size
   # Knots for the edges of bins, at least.
   num_knots = arguments.check_int('num_knots', num_knots, num_bins + 1)
-  if not counts.sum() > 0:
-    raise ValueError(f'Argument `counts` must not be zero, got {counts}.')
+  if not (0.0 < counts.sum() < np.inf and np.all(counts >= 0.0)):
+    raise ValueError(
+        'Argument `counts` must be finite, not negative, and not all zero, got '
+        f'{counts}.'
+    )
   frequencies = (1.0 - _UNIFORM) * counts / counts.sum() + _UNIFORM / num_bins
   below = np.concatenate([[0.0], np.cumsum(frequencies)])
   below = _TAIL + (1.0 - 2.0 * _TAIL) * below / below[-1]
