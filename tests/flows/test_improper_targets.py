@@ -47,3 +47,9 @@ def test_samples_of_another_size():
   samples = np.random.default_rng(0).normal(size=[50, 3]).astype(np.float32)
   with pytest.raises(ValueError, match=r'`samples` must be .*\[50, 3\]'):
     fo.flows.initialize_surrogate(surrogate, samples=samples)
+
+
+def test_a_target_that_returns_nothing():
+  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+  with pytest.raises(ValueError, match='must return float32, got None'):
+    fo.flows.initialize_surrogate(surrogate, lambda y: None)

@@ -189,10 +189,11 @@ def _evaluation(surrogate, target_log_prob_fn):
       # Another tensor, which TFP's cache has not seen.
       x = constrain.forward(tf.identity(y))
       value = call_target.call_target(target_log_prob_fn, x)
-      if value.dtype != dtype:
+      found = getattr(value, 'dtype', None)
+      if found != dtype:
         raise ValueError(
             f'Argument `target_log_prob_fn` must return {dtype.name}, got '
-            f'{value.dtype.name}.'
+            f'{found.name if found else value}.'
         )
       log_det = constrain.forward_log_det_jacobian(
           tf.identity(y), event_ndims=1
