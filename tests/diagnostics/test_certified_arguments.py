@@ -104,3 +104,11 @@ def test_a_base_that_is_normal(dtype):
       tfd.Sample(tfd.Normal(tf.zeros([], dtype), 1.0), [4]),
   ):
     fo.diagnostics.CertifiedLogProb(_flow(base))
+
+
+def test_a_base_is_looked_at_where_functions_run_eagerly():
+  tf.config.run_functions_eagerly(True)
+  try:
+    fo.diagnostics.CertifiedLogProb(_flow())
+  finally:
+    tf.config.run_functions_eagerly(False)

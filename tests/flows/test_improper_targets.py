@@ -32,14 +32,21 @@ def test_a_target_that_is_flat_somewhere(target, size, covariance, dtype):
     np.testing.assert_array_equal(variable, value)
 
 
-def test_an_ascent_that_is_cut_short_is_told():
-  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
-  with pytest.warns(UserWarning, match='`max_iterations`: after 1 the ELBO'):
-    fo.flows.initialize_surrogate(
-        surrogate,
-        lambda y: -0.5 * tf.reduce_sum((y - 50.0) ** 2 / [0.3, 1.5], axis=-1),
-        max_iterations=1,
-    )
+@pytest.mark.parametrize('scale, most', [(1.0, 1), (1e2, 1), (1e6, 5)])
+def test_an_ascent_that_is_cut_short_is_told(scale, most):
+  """It is not for good: a wide target takes some iterations."""
+
+  def target(y):
+    return -0.5 * tf.reduce_sum((y / scale - 9.0) ** 2 / [0.3, 1.5], axis=-1)
+
+  def initialize(**kwargs):
+    surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+    return fo.flows.initialize_surrogate(surrogate, target, **kwargs)
+
+  with pytest.warns(UserWarning, match=f'after {most} the ELBO still rises'):
+    initialize(max_iterations=most)
+  best = 0.5 * np.log(0.3 * 1.5) + np.log(2.0 * np.pi * scale**2)
+  assert initialize() == pytest.approx(best, abs=1e-2)
 
 
 def test_samples_of_another_size():

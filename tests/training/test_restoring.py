@@ -71,6 +71,12 @@ def test_weights_of_a_run_of_fit(tmp_path):
   assert restore(other, tmp_path, 'best') == result.best_step
   np.testing.assert_array_equal(other.log_prob(x), flow.log_prob(x))
   assert restore(other, tmp_path) == 6
+  (tmp_path / 'history.json').unlink()
+  with pytest.warns(UserWarning, match='its copy'):
+    assert restore(other, tmp_path, 'best') == result.best_step
+  with pytest.raises(ValueError, match='holds a run of `fit`'):
+    fo.training.Trainer(flow, None, None, tmp_path, fo.training.TrainConfig())
+  (tmp_path / 'checkpoints' / 'history.json').rename(tmp_path / 'history.json')
   with pytest.raises(
       fo.training.OtherRunError, match='num_steps: was 1, is 2'
   ):

@@ -102,6 +102,8 @@ class DatasetExamples(examples.Examples):
             'run may see other images.'
         )
     self._contents = str(fingerprint)
+    # Of so many that were asked for, so many are there.
+    self._counted = 0, 0
 
   @property
   def fingerprint(self) -> str:
@@ -134,8 +136,12 @@ class DatasetExamples(examples.Examples):
   def counts(self, num: int) -> tuple[int, int]:
     """See `Examples`; elements of a number not known are read, and counted."""
     if self._dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY:
-      read = self._dataset.take(num)
-      num = int(read.reduce(0, lambda number, *_: number + 1))
+      asked, found = self._counted
+      if found == asked < num:  # there may be more
+        read = self._dataset.take(num)
+        found = int(read.reduce(0, lambda number, *_: number + 1))
+        self._counted = num, found
+      num = min(num, found)
     return super().counts(num)
 
   def split(self, every: int = 10) -> tuple[Self, Self]:

@@ -125,9 +125,8 @@ def optional(images, name):
 
 def counts(images, num):
   """See `Examples.counts`, which `images` need not have."""
-  own = getattr(images, 'counts', None)
-  if own is not None:
-    return own(num)
+  if isinstance(images, Examples):
+    return images.counts(num)
   return tuple(
       min(num, optional(images, name))
       for name in ('num_independent', 'num_disjoint')

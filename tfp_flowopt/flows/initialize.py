@@ -93,7 +93,8 @@ def initialize_at_optimum(
       `l_i^(-1/2)` of the first level under 887. Of vectors, which may have any
       units, it is `(0, 1e3 / s)`, with `s` the least standard deviation of a
       column that varies, at most 1, after curves. Bounds that are given are
-      those of the map and of the function of the norm after it together.
+      those of the map and of the function of the norm after it together; maps
+      of classes come on top, within the same bounds.
     bits: Number of bits of the data before scaling by `2**-bits`, of images.
     conditioning: What each vector or image is conditioned on, if the flow is:
       features `[N, F]` or labels `[N]`. A flow of images can do without: it

@@ -12,6 +12,8 @@ __all__ = ['Normal', 'Values', 'ascent']
 _STEP = 16.0
 # Halvings of an iteration that does not help.
 _HALVINGS = 12
+# Iterations after which no density of finite mass is too wide.
+_MANY = 32
 # An ascent that gets there does not end.
 _LARGEST_ELBO = 1e30
 
@@ -66,13 +68,16 @@ def ascent(evaluate, normal, z, max_iterations, tolerance):
       step /= 2.0
     if values.elbo - before < tolerance:
       break
-  rises = max_iterations and values.elbo - before >= tolerance
-  if max_iterations:
+  if not max_iterations:
+    return normal
+  gain = values.elbo - before
+  # A scale grows by 4 in an iteration: from far away it needs some.
+  if gain < tolerance or max_iterations >= _MANY:
     _check_maximum(normal, z, values)
-  if rises:
+  if gain >= tolerance:
     warnings.warn(
         f'Argument `max_iterations`: after {max_iterations} the ELBO still '
-        f'rises, by {values.elbo - before:.3g} nats in the last one.',
+        f'rises, by {gain:.3g} nats in the last one.',
         stacklevel=3,
     )
   return normal
@@ -83,15 +88,17 @@ def _check_maximum(normal, z, values):
 
   At a maximum of the ELBO all curvatures are 1 where the normal is N(0, I).
   """
-  curvatures, vectors = _curvatures(
-      _in_units(normal, values.gradients), z, normal.factor.ndim == 2
+  full = normal.factor.ndim == 2
+  principal, vectors, diagonal = _curvatures(
+      _in_units(normal, values.gradients), z
   )
+  curvatures = principal if full else diagonal
   flattest = np.argmin(curvatures)
   if curvatures[flattest] > 1.01 / _STEP and values.elbo <= _LARGEST_ELBO:
     return
-  direction = vectors[:, flattest]
-  if normal.factor.ndim == 2:
-    direction = normal.factor @ direction
+  direction = np.eye(len(curvatures))[flattest]
+  if full:
+    direction = normal.factor @ vectors[:, flattest]
   direction = direction / np.abs(direction).max()
   raise ValueError(
       'Argument `target_log_prob_fn` must be bounded above, and a log-density '
@@ -108,38 +115,36 @@ def _in_units(normal, gradients):
   return gradients * normal.factor
 
 
-def _curvatures(gradients, z, full):
-  """Mean curvatures `[D]`, and their directions, columns `[D, D]`."""
-  size = gradients.shape[1]
-  if len(z) < 2 * size:
-    # Too few draws for a matrix.
-    return -(gradients * z).mean(axis=0), np.eye(size)
+def _curvatures(gradients, z):
+  """Principal curvatures `[D]`, their directions (columns), and the diagonal.
+
+  Of too few draws for a matrix the diagonal alone; the directions are `None`.
+  """
+  if len(z) < 2 * gradients.shape[1]:
+    diagonal = -(gradients * z).mean(axis=0)
+    return diagonal, None, diagonal
   hessian = gradients.T @ z / len(z)
-  if not full:
-    return -np.diag(hessian), np.eye(size)
-  return np.linalg.eigh(-0.5 * (hessian + hessian.T))
+  return (
+      *np.linalg.eigh(-0.5 * (hessian + hessian.T)),
+      -np.diag(hessian),
+  )
 
 
 def _update(normal, z, gradients, step):
   """Goes a part of the way to what solves the equations at the draws."""
-  # In coordinates in which the normal is N(0, I).
   full = normal.factor.ndim == 2
   gradients = _in_units(normal, gradients)
   slope = gradients.mean(axis=0)
+  principal, vectors, diagonal = _curvatures(gradients, z)
   # In directions that are curved upwards, by the size of it, as for a saddle.
-  if len(z) < 2 * len(slope):
-    # Too few draws for a matrix.
-    curvatures = -(gradients * z).mean(axis=0)
-    moved = slope / np.maximum(np.abs(curvatures), 1.0 / _STEP)
+  if vectors is None:
+    moved = slope / np.maximum(np.abs(diagonal), 1.0 / _STEP)
   else:
-    hessian = gradients.T @ z / len(z)
-    curvatures, vectors = np.linalg.eigh(-0.5 * (hessian + hessian.T))
     newton = np.maximum(
-        np.abs(curvatures), np.where(curvatures > 0, 1e-4, 1.0 / _STEP)
+        np.abs(principal), np.where(principal > 0, 1e-4, 1.0 / _STEP)
     )
     moved = vectors @ (vectors.T @ slope / newton)
-    if not full:
-      curvatures = -np.diag(hessian)
+  curvatures = principal if full else diagonal
   precisions = (1.0 - step) + step * np.clip(curvatures, 1.0 / _STEP, _STEP)
   if not full:
     return Normal(

@@ -73,7 +73,8 @@ def initialize_surrogate(
   Raises:
     ValueError: If an argument has a wrong value, the layers are no longer the
       identity, the target is not finite at draws of any normal around the
-      start, or samples do not vary in some direction.
+      start, is flat or rises for ever in some direction, or samples do not vary
+      in some direction.
   """
   latents = surrogates.latent_map(surrogate)
   shift, scale = latents.bijectors[:2]

@@ -51,7 +51,8 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   if flow.shift is not None:
     # As they are: curves not fitted yet would round what is small.
     features = flow.conditioning.features(conditioning, flow.dtype).numpy()
-  _warn_of_few(y, features)
+  if lipschitz is None:
+    _warn_of_few(y, features)
   best = _best_start(flow, y, features, lipschitz)
   if flow.marginals is not None:
     knots = best.knots

@@ -1,6 +1,6 @@
 """Log-determinants and inverses of small dense matrices, in any graph.
 
-XLA has no determinant; and TensorFlow has an error where it should invert what
+XLA has no determinant; and TensorFlow has an error where it is to invert what
 is not a number, which would end a run that could skip the step.
 """
 

@@ -57,6 +57,8 @@ def as_ball(region, event_ndims, dtype):
   center = floats.as_floats(region.center, dtype, 'region')
   radius = _as_radius(region.radius, center.dtype)
   batch_ndims = center.shape.rank
+  if batch_ndims is None:
+    raise ValueError('Argument `region` must be of events of a known rank.')
   if event_ndims is not None:
     batch_ndims = max(batch_ndims - event_ndims, 0)
   elif radius.shape.rank:
@@ -76,11 +78,13 @@ def as_ball(region, event_ndims, dtype):
 def _around(low, high, event_ndims, dtype):
   """The ball through the corners of a box."""
   low, high = (floats.as_floats(side, dtype, 'region') for side in (low, high))
-  if not low.shape.is_compatible_with(high.shape):
+  try:
+    tf.broadcast_static_shape(low.shape, high.shape)
+  except ValueError as e:
     raise ValueError(
         'Argument `region`: a Box must have two sides of one shape, got '
         f'{low.shape} and {high.shape}.'
-    )
+    ) from e
   half = 0.5 * (high - low)
   axes = list(range(-event_ndims, 0))
   # A side that is the wrong way round makes the radius wrong.

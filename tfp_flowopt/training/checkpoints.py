@@ -19,6 +19,7 @@ __all__ = [
     'RunCheckpoints',
     'WorkdirError',
     'check_workdir',
+    'maker_of',
     'writing',
 ]
 
@@ -55,12 +56,21 @@ def check_workdir(workdir, maker=None):
         'Argument `workdir` must not have `*`, `?` or `[` in its name, which '
         f'TensorFlow takes for a pattern when it loads, got {workdir}.'
     )
-  for other, name in MAKERS.items():
-    if maker not in (other, None) and pathlib.Path(workdir, name).exists():
-      raise ValueError(
-          f'Argument `workdir`: {workdir} holds a run of `{other}`; use '
-          'another directory.'
-      )
+  other = maker_of(workdir)
+  if None not in (maker, other) and maker != other:
+    raise ValueError(
+        f'Argument `workdir`: {workdir} holds a run of `{other}`; use another '
+        'directory.'
+    )
+
+
+def maker_of(workdir):
+  """Which of the `MAKERS` made the run in a directory; `None` if unknown."""
+  for maker, name in MAKERS.items():
+    for folder in ('', _LATEST):  # which has a copy
+      if pathlib.Path(workdir, folder, name).exists():
+        return maker
+  return None
 
 
 @contextlib.contextmanager
@@ -219,7 +229,7 @@ class RunCheckpoints:
 
   def _restore(self, path):
     """Whether all processes could restore a checkpoint."""
-    problem = status = None
+    problem = other = status = None
     try:
       status = self._checkpoint.restore(str(path))
       status.assert_consumed()
@@ -227,13 +237,16 @@ class RunCheckpoints:
       # Its checksums do not match, a file is missing, or (IndexError) short.
       problem = e
     except (AssertionError, ValueError) as e:
+      problem = other = e
       if status is not None:
         status.expect_partial()  # else each weight has a warning
+    (problems,) = self._replicas.host_sum([problem is not None])
+    if other is not None:
+      reason = str(other).splitlines()[0]
       raise ValueError(
           f'Argument `workdir`: {path} is a checkpoint of other weights, or of '
-          f'another kind of run: {e}'
-      ) from e
-    (problems,) = self._replicas.host_sum([problem is not None])
+          f'another kind of run: {reason}'
+      ) from other
     if problems:
       warnings.warn(
           f'Skipped checkpoint {path}, which cannot be read: '

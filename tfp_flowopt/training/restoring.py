@@ -48,7 +48,7 @@ def restore(
   workdir = pathlib.Path(workdir)
   now = run_settings.model_settings(distribution)
   state = train_state.TrainState(distribution, config)
-  if (workdir / checkpoints.MAKERS['fit']).exists():
+  if checkpoints.maker_of(workdir) == 'fit':
     best = train_state.BestWeights(distribution.trainable_variables)
     fit_files.FitFiles(workdir, state, best).resume(now, _is_of_model)
     if checkpoint == 'best':

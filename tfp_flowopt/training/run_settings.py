@@ -147,6 +147,10 @@ def check_same_run(before, now, workdir):
     )
 
 
+# What workers may have of their own: weights are those of the chief.
+_OF_ONE_WORKER = ('model.memory', 'model.seed')
+
+
 def check_same_everywhere(settings, replicas):
   """Raises a `ValueError`, in all processes, unless all have the same settings.
 
@@ -163,7 +167,8 @@ def check_same_everywhere(settings, replicas):
   different = sorted(
       key
       for key in chief.keys() | settings.keys()
-      if not _same(chief.get(key), settings.get(key))
+      if key not in _OF_ONE_WORKER
+      and not _same(chief.get(key), settings.get(key))
   )
   (number,) = replicas.host_sum([bool(different)])
   if number:
