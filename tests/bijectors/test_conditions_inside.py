@@ -85,3 +85,15 @@ def test_a_condition_that_is_missing_is_not_zero(x, c):
     layer.forward(x)
   given = {layer.name: {'conditioning': c}}
   assert flow.log_prob(x, bijector_kwargs=given).shape == [5]
+
+
+@pytest.mark.parametrize(
+    'wrapped', [tfb.Invert, lambda b: tfb.Chain([b, tfb.Scale(2.0)])]
+)
+def test_a_flow_without_a_condition_beside_one_with(wrapped, x, c):
+  flow = fo.vector_flow(2, num_steps=1, hidden_units=4).bijector
+  with_one = coupling(1)
+  sequence = fo.bijectors.Sequential([wrapped(flow), with_one])
+  got = sequence.inverse(x, conditioning=c)
+  want = with_one.inverse(wrapped(flow).inverse(x), conditioning=c)
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -1,5 +1,6 @@
 """What bijectors are conditioned on, handed on to those inside of others."""
 
+import tensorflow as tf
 import tensorflow_probability as tfp
 
 __all__ = ['conditioning_ndims', 'is_conditional', 'keywords']
@@ -12,8 +13,9 @@ _INVERT, _CHAIN = (
 
 def is_conditional(bijector):
   """Whether a bijector takes `conditioning`, or one inside of TFP's does."""
-  own = getattr(bijector, '_is_conditional', None)
-  return own if own is not None else bool(_conditional_parts(bijector))
+  if hasattr(bijector, '_is_conditional'):
+    return bijector._is_conditional  # pylint: disable=protected-access
+  return bool(_conditional_parts(bijector))
 
 
 def conditioning_ndims(bijector):
@@ -24,11 +26,15 @@ def conditioning_ndims(bijector):
 
 
 def _conditional_parts(bijector):
-  """Bijectors of ours in one of TFP's that take `conditioning`."""
+  """Those of the bijectors that one of TFP's is made of."""
+  given = tf.nest.flatten(list(bijector.parameters.values()))
   return [
       part
-      for part in getattr(bijector, 'submodules', ())
-      if getattr(part, '_is_conditional', False)
+      for part in given
+      if isinstance(part, tfp.bijectors.Bijector)
+      and is_conditional(part)
+      # A flow that was made without a condition would refuse one.
+      and getattr(part, 'conditioning', part) is not None
   ]
 
 
@@ -43,17 +49,13 @@ def keywords(bijector, conditioning=None):
     return {}
   if hasattr(bijector, '_is_conditional'):
     return {'conditioning': conditioning}
+  parts = _conditional_parts(bijector)
   if isinstance(bijector, _INVERT):
-    return keywords(bijector.bijector, conditioning)
+    return keywords(parts[0], conditioning)
   if isinstance(bijector, _CHAIN):
-    found, others = {}, set()
-    for part in bijector.bijectors:
-      kwargs = keywords(part, conditioning)
-      if kwargs:
-        found[part.name] = kwargs
-      else:
-        others.add(part.name)
-    if not others & found.keys():
+    found = {part.name: keywords(part, conditioning) for part in parts}
+    named = [part for part in bijector.bijectors if part.name in found]
+    if len(named) == len(parts):
       return found
   raise ValueError(
       f'Argument `conditioning` would not reach the parts of {bijector.name}: '
