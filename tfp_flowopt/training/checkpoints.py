@@ -20,6 +20,7 @@ __all__ = [
     'WorkdirError',
     'check_workdir',
     'maker_of',
+    'warn_of_lost',
     'writing',
 ]
 
@@ -71,6 +72,16 @@ def maker_of(workdir):
       if pathlib.Path(workdir, folder, name).exists():
         return maker
   return None
+
+
+def warn_of_lost(path, also):
+  """Warns that the settings of a run are lost, and what is lost with them."""
+  warnings.warn(
+      f'{path} is missing or damaged. The run goes on from its checkpoints, '
+      'with the settings given now, which nothing can be compared with; '
+      f'{also}.',
+      stacklevel=4,
+  )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-import warnings
 
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.training import checkpoints
@@ -41,11 +40,8 @@ class FitFiles:
     """
     kept = self._file.read()
     if kept is None:
-      warnings.warn(
-          f'{self._workdir / _HISTORY} is missing or damaged. The run goes on '
-          'from its checkpoints, with the settings and data given now, which '
-          'nothing can be compared with; its history begins anew.',
-          stacklevel=5,
+      checkpoints.warn_of_lost(
+          self._workdir / _HISTORY, 'its history begins anew'
       )
       kept = {'history': []}
     before = kept.get('settings', {})  # which early versions did not keep

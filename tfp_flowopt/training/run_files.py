@@ -171,12 +171,9 @@ class RunFiles:
     """
     values = self._start_file.read()
     if values is None:
-      warnings.warn(
-          f'{self.workdir / "start.json"} is missing or damaged. The run goes '
-          'on from its checkpoints, with the settings given now, which nothing '
-          'can be compared with; what was predicted and measured at its start '
-          'is lost.',
-          stacklevel=3,
+      checkpoints.warn_of_lost(
+          self.workdir / 'start.json',
+          'what was predicted and measured at its start is lost',
       )
       values = {'settings': settings, 'predicted': None, 'measured': None}
     else:
