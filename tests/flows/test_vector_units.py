@@ -74,6 +74,21 @@ def test_a_condition_that_says_nearly_all(deviation):
   assert got == pytest.approx(predicted, abs=0.06)
 
 
+@pytest.mark.parametrize('num_features', [20, 60])
+def test_a_condition_that_says_all(num_features):
+  """Bounds are wide: only the rounding of what is subtracted is in the way."""
+  rng = np.random.default_rng(0)
+  c = rng.normal(size=[2000, num_features])
+  x = (c @ rng.normal(size=[num_features, 3])).astype(np.float32)
+  c = c.astype(np.float32)
+  flow = fo.vector_flow(3, num_steps=0, conditioning=[num_features])
+  predicted = fo.initialize_at_optimum(
+      flow, x, lipschitz=(0.0, 1e8), conditioning=c
+  )
+  got = mean_log_prob(flow, x, bijector_kwargs={'conditioning': c})
+  assert got == pytest.approx(predicted, abs=0.05)
+
+
 def test_as_many_features_as_vectors():
   """They say all of the data that are known, and nothing of others."""
   rng = np.random.default_rng(0)
