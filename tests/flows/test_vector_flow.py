@@ -88,7 +88,7 @@ def test_steps_keep_to_their_budget(coupling):
 
 @pytest.mark.parametrize('coupling', KINDS)
 def test_the_start_is_what_is_predicted(coupling, rng):
-  x, c = data(rng)
+  x, c = data(rng, num=600)
   values = []
   for kwargs in (
       LINEAR,

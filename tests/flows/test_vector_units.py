@@ -89,25 +89,6 @@ def test_a_condition_that_says_all(num_features):
   assert got == pytest.approx(predicted, abs=0.05)
 
 
-def test_as_many_features_as_vectors():
-  """They say all of the data that are known, and nothing of others."""
-  rng = np.random.default_rng(0)
-  x, c = rng.normal(size=[60, 3]), rng.normal(size=[60, 80])
-  x, c = x.astype(np.float32), c.astype(np.float32)
-  flow = fo.vector_flow(3, num_steps=0, conditioning=[80])
-  with pytest.warns(UserWarning, match='`data` has 60 vectors'):
-    predicted = fo.initialize_at_optimum(flow, x, conditioning=c)
-  got = mean_log_prob(flow, x, bijector_kwargs={'conditioning': c})
-  assert got == pytest.approx(predicted, abs=0.1)
-
-
-def test_few_vectors_are_told():
-  x = np.random.default_rng(0).normal(size=[5, 10]).astype(np.float32)
-  flow = fo.vector_flow(10, num_steps=0)
-  with pytest.warns(UserWarning, match='`data` has 5 vectors.* 10 components'):
-    fo.initialize_at_optimum(flow, x)
-
-
 def test_bounds_of_a_linear_flow_of_one_dimension():
   x = np.random.default_rng(0).normal(size=[50, 1]) * 3.0
   flow = fo.likelihood_optimum(x).distribution()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfp_flowopt import bijectors
-from tfp_flowopt.flows import elliptical
+from tfp_flowopt.flows import radial_curve
 
 __all__ = ['CascadeStart', 'cascade_start']
 
@@ -80,7 +80,7 @@ def _scaled(scaling, x, largest):
   if scaling.num_groups == 1:
     axes, dimensions = (2, 4, 5), size**2 * channels
   radii = np.sqrt(np.mean(tiles**2, axis=axes, keepdims=True))
-  curve = elliptical.RadialCurve()
+  curve = radial_curve.RadialCurve()
   if largest > _NO_SLOPE and radii.max() > _LEAST_DEVIATION:
     curve = curve.fitted(radii.ravel(), dimensions, largest, _RADII)
   if curve.log_slope < _NO_SLOPE:

@@ -8,101 +8,17 @@ import tensorflow as tf
 
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import class_maps
+from tfp_flowopt.flows import radial_curve
 from tfp_flowopt.flows import whitening
 
-__all__ = ['EllipticalMap', 'RadialCurve', 'elliptical_map']
+__all__ = ['EllipticalMap', 'elliptical_map']
 
 # Rows that are added at once.
 _BATCH = 65536
 # Rounds of weights, at most, and the gain in nats a dimension that ends them.
 _ROUNDS, _GAIN = 30, 1e-4
-# Radii that a curve is fitted to, at most; and the least one.
-_RADII, _LEAST_RADIUS = 10000, 1e-6
-# The grid that is searched: points a side, rounds, and how it shrinks.
-_GRID, _ZOOMS, _SHRINK = 11, 9, 0.45
-_LOG_SLOPES, _LOG_RADII = (0.0, 4.0), (-4.0, 4.0)
-
-
-class RadialCurve(NamedTuple):
-  """`g(r) = e^a r m(r)`, `m(r) = (e^s + r / B) / (1 + r / B)`, `s >= 0`.
-
-  `r` are root mean squares over the `D` dimensions. The term `m` is that of
-  `RadialScaling`; arrays of curves broadcast with `r`.
-  """
-
-  log_slope: float = 0.0
-  log_radius: float = 0.0
-  log_scale: float = 0.0
-
-  @classmethod
-  def fitted(
-      cls,
-      r,
-      size,
-      largest_log_slope=_LOG_SLOPES[1],
-      most=_RADII,
-      log_scales=(-np.inf, np.inf),
-      slope_counts=False,
-  ):
-    """The curve `[]` of the highest likelihood for radii `[N]`.
-
-    `most` radii are looked at, the largest one among them; `log_scales` is the
-    range of the `a`, or with `slope_counts` of the slopes of `g`, `e^a` to
-    `e^(a + s)`.
-    """
-    if slope_counts:
-      largest_log_slope = min(
-          largest_log_slope, max(log_scales[1] - log_scales[0], 0.0)
-      )
-    r = np.sort(r)[:: -1 - len(r) // most]
-    log_slopes = _LOG_SLOPES[0], largest_log_slope
-    centers, widths = zip(
-        *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (log_slopes, _LOG_RADII)),
-        strict=True,
-    )
-    steps = np.linspace(-1.0, 1.0, _GRID)
-    for zoom in range(_ZOOMS):
-      slopes, radii = (
-          center + width * _SHRINK**zoom * steps
-          for center, width in zip(centers, widths, strict=True)
-      )
-      slopes = np.clip(slopes, *log_slopes)[:, np.newaxis, np.newaxis]
-      radii = radii[:, np.newaxis]
-      new = r * cls(slopes, radii).ratio_and_slope(r)[0]
-      # Of all scales, that of variance 1; the likelihood is concave in it.
-      scales = -0.5 * np.log(np.mean(new**2, axis=-1, keepdims=True))
-      low, high = log_scales
-      if slope_counts:
-        high = np.maximum(high - slopes, low)
-      scales = np.clip(scales, low, high)
-      curves = cls(slopes, radii, scales)
-      values = curves.log_prob(r, size).mean(axis=-1)
-      i, j = np.unravel_index(np.argmax(values), values.shape)
-      centers = slopes[i, 0, 0], radii[j, 0]
-    return cls(*map(float, (*centers, scales[i, j, 0])))
-
-  def ratio_and_slope(self, r):
-    """`m`, and `d(r m)/dr`."""
-    scale, x = np.exp(self.log_slope), r / np.exp(self.log_radius)
-    ratio = (scale + x) / (1.0 + x)
-    return ratio, (scale + 2.0 * x + x**2) / (1.0 + x) ** 2
-
-  def log_prob(self, r, size):
-    """Logarithm of the density of vectors of `size` dimensions, at `r`."""
-    ratio, slope = self.ratio_and_slope(r)
-    square = (np.exp(self.log_scale) * r * ratio) ** 2
-    log_det = size * self.log_scale + (size - 1.0) * np.log(ratio)
-    return log_det + np.log(slope) - 0.5 * size * (square + np.log(2.0 * np.pi))
-
-  def weights(self, r, size):
-    """`-d log_prob / d(size r^2 / 2)`, positive and not increasing."""
-    ratio, slope = self.ratio_and_slope(r)
-    scale, radius = np.exp(self.log_slope), np.exp(self.log_radius)
-    x = r / radius
-    # Of the logarithms of ratio and slope, the derivatives by r, over r.
-    change = (1.0 - scale) / (1.0 + x) ** 2 / (radius * r)
-    change = change * ((size - 1.0) / ratio + 2.0 / (1.0 + x) / slope)
-    return np.exp(2.0 * self.log_scale) * ratio * slope - change / size
+# At the centre itself, weights would be infinite.
+_LEAST_RADIUS = 1e-6
 
 
 class EllipticalMap(NamedTuple):
@@ -119,7 +35,7 @@ class EllipticalMap(NamedTuple):
   matrix: np.ndarray
   whitening: whitening.WhiteningMap
   classes: class_maps.ClassMaps | None
-  curve: RadialCurve
+  curve: radial_curve.RadialCurve
   log_likelihood: float
 
   def whitened(self, y, features):
@@ -137,6 +53,7 @@ def elliptical_map(
     is_bounded=False,
     by_class=None,
     without=None,
+    shrinkage=None,
 ):
   """The optimum for vectors `y` `[N, D]`, given `features` `[N, F]`.
 
@@ -149,7 +66,7 @@ def elliptical_map(
 
   (M-estimators: Maronna 1976): vectors far out have small ones. Curve and
   weights are found in turn, while the likelihood rises. There is no curve where
-  it gains less than its parameters cost (Schwarz 1978).
+  it gains less than its parameters cost.
 
   Classes have maps of their own where held-out vectors are better off with
   them. Then all is found again, with these maps.
@@ -164,6 +81,8 @@ def elliptical_map(
     is_bounded: Whether the bounds of the scales are those of the curve, too.
     by_class: The `rows_by_class`, if each class may have a map of its own.
     without: The `EllipticalMap` without such maps, if it is known.
+    shrinkage: `Shrinkage` of a table of few vectors, whose curve is that of
+      held-out ones.
 
   Returns:
     `EllipticalMap`.
@@ -177,23 +96,33 @@ def elliptical_map(
   def linear(weights, shares):
     """For these weights, and the radii and log-determinant of that."""
     roots = np.sqrt(weights)[:, np.newaxis]
+    start, rest, given = center, y, with_one
+    if shrinkage is not None and shrinkage.ridge:
+      shrunk, start = shrinkage.regression(y, features)
+      # Nothing is left to predict but the mean.
+      rest, given = y - features @ shrunk.T, with_one[:, -1:]
     correlation = optimum.AutoCorrelation(
-        'dense', [size], centered=False, conditioning=[with_one.shape[1]]
+        'dense', [size], centered=False, conditioning=[given.shape[1]]
     )
     for i in range(0, len(y), _BATCH):
       rows = slice(i, i + _BATCH)
       correlation.update(
-          roots[rows] * (y[rows] - center), roots[rows] * with_one[rows]
+          roots[rows] * (rest[rows] - start), roots[rows] * given[rows]
       )
     moments = correlation.moments()
     matrix = moments.regression.matrix.numpy()
-    matrix, mean = matrix[:, :-1], center + matrix[:, -1]
+    matrix, mean = matrix[:, :-1], start + matrix[:, -1]
+    if shrinkage is not None:
+      matrix = shrunk if shrinkage.ridge else matrix
+      moments = dataclasses.replace(
+          moments, within=shrinkage.covariance(moments.within.numpy())
+      )
     # Rounding of what is subtracted, which may be large where little is left.
     noise = (2.0 * eps) ** 2 * (matrix**2 @ feature_squares)
     scaled = whitening_map(
         dataclasses.replace(moments, mean=tf.constant(mean)), noise
     )
-    found = EllipticalMap(matrix, scaled, None, RadialCurve(), 0.0)
+    found = EllipticalMap(matrix, scaled, None, radial_curve.RadialCurve(), 0.0)
     latents, log_det = found.whitened(y, features), np.log(scaled.scales).sum()
     if shares is not None:
       maps = class_maps.class_maps(
@@ -209,17 +138,23 @@ def elliptical_map(
     return found._replace(curve=curve, log_likelihood=log_likelihood)
 
   def best_map(shares=None):
+    if shrinkage is not None and shares is None:
+      found = linear(shrinkage.weights, None)
+      curve = radial_curve.best_curve(
+          shrinkage.radii, size, gain, found[0].whitening.log_range, is_bounded
+      )
+      return with_curve(*found, curve)
     found = linear(np.ones(len(y)), shares)
-    best = with_curve(*found, RadialCurve())
+    best = with_curve(*found, radial_curve.RadialCurve())
     if gain == np.inf:
       return best
-    cost = 1.5 * np.log(len(y)) / len(y)
+    cost = radial_curve.cost(len(y))
     least = best.log_likelihood + max(cost, gain)
     for _ in range(_ROUNDS):
       radii = found[1]
       # Not beyond the bounds of the scales: the next round moves these.
       log_scales = found[0].whitening.log_range
-      curve = RadialCurve.fitted(
+      curve = radial_curve.RadialCurve.fitted(
           radii, size, log_scales=log_scales, slope_counts=is_bounded
       )
       curved = with_curve(*found, curve)
@@ -246,5 +181,4 @@ def elliptical_map(
 
 
 def _radii(latents):
-  # At the centre itself, weights would be infinite.
   return np.maximum(np.sqrt(np.mean(latents**2, axis=1)), _LEAST_RADIUS)

@@ -1,5 +1,6 @@
 """The closed-form start of flows of vectors."""
 
+import functools
 from typing import NamedTuple
 import warnings
 
@@ -10,6 +11,8 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import optimum
 from tfp_flowopt.flows import class_maps
 from tfp_flowopt.flows import elliptical
+from tfp_flowopt.flows import held_out
+from tfp_flowopt.flows import radial_curve
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import event_arrays
 from tfp_flowopt.internal import module_tree
@@ -19,8 +22,9 @@ __all__ = ['initialize_vectors']
 # Rows that are read at once.
 _BATCH = 65536
 # What curves must gain to be there, nats a component. In a table of fewer
-# vectors a component than this, those of vectors and of the radius need to gain
-# nothing; in others training goes further, and has to undo what they bend.
+# vectors a component than this they need to gain nothing; in others training
+# goes further, and has to undo what they bend. With fewer vectors a component
+# and feature, gains are those of held-out vectors.
 _FEW, _CURVES_GAIN, _RADIUS_GAIN, _CONDITION_GAIN = 100, 0.3, 0.1, 0.1
 
 
@@ -51,8 +55,6 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   if flow.shift is not None:
     # As they are: curves not fitted yet would round what is small.
     features = flow.conditioning.features(conditioning, flow.dtype).numpy()
-  if lipschitz is None:
-    _warn_of_few(y, features)
   best = _best_start(flow, y, features, lipschitz)
   if flow.marginals is not None:
     knots = best.knots
@@ -87,30 +89,33 @@ def initialize_vectors(distribution, data, conditioning, lipschitz):
   return log_likelihood + best.log_likelihood
 
 
-def _warn_of_few(y, features):
-  """Says so if data leave a direction in which they do not vary at all."""
-  num, size = y.shape
-  rank = 0
-  if features is not None and num <= size + features.shape[1]:
-    centred = features - features.mean(axis=0)
-    rank = int(np.linalg.matrix_rank(centred))
-  if num - rank - 1 < size:
-    given = f' and a condition of rank {rank}' if rank else ''
-    warnings.warn(
-        f'Argument `data` has {num} vectors for {size} components{given}: in '
-        'some direction nothing is left of them, and others will have a far '
-        'lower likelihood. Give more data, or `lipschitz`.',
-        stacklevel=4,
-    )
-
-
 class _Start(NamedTuple):
-  """Knots of `marginals` and `condition_curves`, what follows, and nats."""
+  """What the flow starts with.
 
-  knots: tuple
-  condition_knots: tuple
+  Attributes:
+    is_curved: Whether there are curves of vectors.
+    is_bent: Whether those of features are no lines.
+    shrinkage: The `Shrinkage` of a table of few vectors, or `None`.
+    knots: Of `marginals`, if any.
+    condition_knots: Of `condition_curves`, if any.
+    elliptical: The `EllipticalMap` of what arrives.
+    log_likelihood: Mean over the data, nats.
+  """
+
+  is_curved: bool
+  is_bent: bool
+  shrinkage: held_out.Shrinkage | None
+  knots: tuple | None
+  condition_knots: tuple | None
   elliptical: elliptical.EllipticalMap
   log_likelihood: float
+
+  @property
+  def value(self):
+    """What starts are chosen by: of held-out vectors where these are few."""
+    if self.shrinkage is None:
+      return self.log_likelihood
+    return self.shrinkage.log_likelihood
 
 
 def _best_start(flow, y, features, lipschitz):
@@ -118,30 +123,47 @@ def _best_start(flow, y, features, lipschitz):
   size = flow.latent_size
   unit = size if len(y) >= _FEW * size else 0.0
   radius_gain = _RADIUS_GAIN * unit if flow.radius is not None else np.inf
-
-  def start(knots, condition_knots, **kwargs):
-    return _start(flow, y, features, knots, condition_knots, lipschitz,
-                  radius_gain, **kwargs)
-
-  curves = None
-  if flow.marginals is not None:
-    curves = optimum.gaussian_curves(y, flow.marginals.inputs.shape[1])
-  line, num_knots = None, 0
+  table, folds = y, []
   if features is not None:
-    num_knots = flow.condition_curves.inputs.shape[1]
-    line = _line(features, num_knots)
+    table = np.concatenate([y, features], axis=1)
+  if len(y) < _FEW * table.shape[1]:
+    folds = held_out.held_out_rows(table)
+    if not folds and lipschitz is None:
+      warnings.warn(
+          f'Argument `data` has {len(y)} vectors, of which too few differ to '
+          'hold some out: others will have a far lower likelihood. Give more '
+          'data, or `lipschitz`.',
+          stacklevel=4,
+      )
+
+  def start(*args, **kwargs):
+    return _start(
+        flow, y, features, lipschitz, radius_gain, *args, **kwargs
+    )
+
+  def found(*args):
+    if not folds:
+      return start(*args)
+    shrinkage = held_out.shrinkage(
+        [_fold(flow, y, features, rows, *args) for rows in folds],
+        functools.partial(
+            radial_curve.best_curve, size=size, gain=radius_gain
+        ),
+    )
+    return start(*args, shrinkage)
+
   always = flow.gaussianize_marginals
-  best = start(curves if always else None, line)
-  if num_knots > 2:
-    found = start(best.knots, optimum.gaussian_curves(features, num_knots))
-    if found.log_likelihood > best.log_likelihood + _CONDITION_GAIN * size:
-      best = found
+  best = found(bool(always), False)
+  if features is not None and flow.condition_curves.inputs.shape[1] > 2:
+    bent = found(best.is_curved, True)
+    if bent.value > best.value + _CONDITION_GAIN * unit:
+      best = bent
   choices = [best]
-  if curves is not None and not always:
-    found = start(curves, best.condition_knots)
-    if found.log_likelihood > best.log_likelihood + _CURVES_GAIN * unit:
+  if flow.marginals is not None and not always:
+    curved = found(True, best.is_bent)
+    if curved.value > best.value + _CURVES_GAIN * unit:
       # What is a shape of all vectors together may be one of no class.
-      best, choices = found, [found, best]
+      best, choices = curved, [curved, best]
   if flow.whiten_classes is None:
     return best
   by_class = class_maps.rows_by_class(
@@ -149,26 +171,30 @@ def _best_start(flow, y, features, lipschitz):
   )
   return max(
       (
-          start(*found[:2], by_class=by_class, without=found.elliptical)
-          for found in choices
+          start(*choice[:3], by_class=by_class, without=choice.elliptical)
+          for choice in choices
       ),
-      key=lambda found: found.log_likelihood,
+      key=lambda start: start.log_likelihood,
   )
 
 
-def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
-           **kwargs):
-  """The `_Start` with these knots."""
-  log_likelihood = 0.0
-  if knots is not None:
-    y, log_likelihood = _mapped(_with_knots(flow.marginals, knots), y)
+def _start(
+    flow,
+    y,
+    features,
+    lipschitz,
+    radius_gain,
+    is_curved,
+    is_bent,
+    shrinkage=None,
+    **kwargs,
+):
+  """The `_Start` with these curves."""
+  knots, condition_knots = _knots(flow, y, features, is_curved, is_bent)
+  y, given, log_likelihood = _curved(flow, y, features, knots, condition_knots)
   is_bounded = lipschitz is not None
   if not is_bounded:
     lipschitz = _bounds(y)
-  given = np.zeros([len(y), 0])
-  if features is not None:
-    curves = _with_knots(flow.condition_curves, condition_knots)
-    given, _ = _mapped(curves, features)
   num_steps = flow.steps.num_steps if flow.steps else 0
   best = elliptical.elliptical_map(
       y,
@@ -179,10 +205,62 @@ def _start(flow, y, features, knots, condition_knots, lipschitz, radius_gain,
       ),
       np.finfo(flow.dtype.as_numpy_dtype).eps,
       is_bounded,
+      shrinkage=shrinkage,
       **kwargs,
   )
   log_likelihood += best.log_likelihood
-  return _Start(knots, condition_knots, best, log_likelihood)
+  return _Start(
+      is_curved,
+      is_bent,
+      shrinkage,
+      knots,
+      condition_knots,
+      best,
+      log_likelihood,
+  )
+
+
+def _fold(flow, y, features, is_held_out, is_curved, is_bent):
+  """The `Fold` of these rows."""
+  others = ~is_held_out
+  knots = _knots(
+      flow,
+      y[others],
+      None if features is None else features[others],
+      is_curved,
+      is_bent,
+  )
+  y_curved, given = np.zeros(y.shape), None
+  for rows in (others, is_held_out):
+    part, given_part, log_det = _curved(
+        flow, y[rows], None if features is None else features[rows], *knots
+    )
+    if given is None:
+      given = np.zeros([len(y), given_part.shape[1]])
+    y_curved[rows], given[rows] = part, given_part
+  return held_out.Fold(is_held_out, y_curved, given, log_det)
+
+
+def _knots(flow, y, features, is_curved, is_bent):
+  """Knots of the curves of vectors and of features, or `None`."""
+  knots = condition_knots = None
+  if is_curved:
+    knots = optimum.gaussian_curves(y, flow.marginals.inputs.shape[1])
+  if features is not None:
+    fit = optimum.gaussian_curves if is_bent else _line
+    condition_knots = fit(features, flow.condition_curves.inputs.shape[1])
+  return knots, condition_knots
+
+
+def _curved(flow, y, features, knots, condition_knots):
+  """Vectors and features through their curves; mean log-determinant."""
+  log_det, given = 0.0, np.zeros([len(y), 0])
+  if knots is not None:
+    y, log_det = _mapped(_with_knots(flow.marginals, knots), y)
+  if features is not None:
+    curves = _with_knots(flow.condition_curves, condition_knots)
+    given, _ = _mapped(curves, features)
+  return y, given, log_det
 
 
 def _bounds(y):

@@ -1,0 +1,201 @@
+"""Starts from few vectors: what held-out ones say of dependences."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import covariance
+from sklearn import linear_model
+
+import tfp_flowopt as fo
+from tfp_flowopt.flows import held_out
+from tfp_flowopt.flows import radial_curve
+
+SIZE = 10
+ROOT = np.random.default_rng(3).normal(size=[SIZE, SIZE])
+
+
+def no_curve(radii):
+  del radii
+  return radial_curve.RadialCurve()
+
+
+def started(x, c=None, conditioning=None, **kwargs):
+  """A linear flow at its start, checked against its prediction."""
+  x = x.astype(np.float32)
+  if c is not None and conditioning is None:
+    conditioning, c = [c.shape[1]], c.astype(np.float32)
+  distribution = fo.vector_flow(
+      x.shape[1], num_steps=0, conditioning=conditioning, **kwargs
+  )
+  predicted = fo.initialize_at_optimum(distribution, x, conditioning=c)
+  assert log_prob(distribution, x, c) == pytest.approx(predicted, abs=2e-3)
+  return distribution
+
+
+def log_prob(distribution, x, c=None):
+  kwargs = {} if c is None else {'conditioning': c}
+  return np.mean(distribution.log_prob(
+      x.astype(np.float32), bijector_kwargs=kwargs
+  ))
+
+
+def folds_of(y, features):
+  table = np.concatenate([y, features], axis=1)
+  return [
+      held_out.Fold(rows, y, features, 0.0)
+      for rows in held_out.held_out_rows(table)
+  ]
+
+
+@pytest.mark.parametrize('num', [8, 12, 20, 60])
+def test_few_normal_vectors(num):
+  """As good as a shrunk covariance, where one that is not is useless."""
+  ours, others, truth = [], [], []
+  for seed in range(6):
+    rng = np.random.default_rng(seed)
+    x, test = (rng.normal(size=[n, SIZE]) @ ROOT for n in (num, 1000))
+    ours.append(log_prob(started(x), test))
+    scale = x.std(axis=0)
+    shrunk = covariance.LedoitWolf().fit(x / scale)
+    others.append(shrunk.score(test / scale) - np.log(scale).sum())
+    truth.append(
+        stats.multivariate_normal.logpdf(
+            test, np.zeros(SIZE), ROOT.T @ ROOT
+        ).mean()
+    )
+  assert np.mean(ours) > np.mean(others) - 0.1
+  assert num < 20 or np.mean(ours) > np.mean(truth) - 5.0
+
+
+@pytest.mark.parametrize('num_features', [40, 80])
+@pytest.mark.parametrize('unit', [1e-5, 1.0, 1e6])
+def test_features_that_say_nothing(num_features, unit, rng):
+  x, c = rng.normal(size=[1060, 3]), rng.normal(size=[1060, num_features])
+  distribution = started(x[:60], unit * c[:60])
+  test = slice(60, None)
+  without = log_prob(started(x[:60]), x[test])
+  got = log_prob(distribution, x[test], (unit * c[test]).astype(np.float32))
+  assert got > without - 0.1
+
+
+def test_many_features_that_say_something(rng):
+  c = rng.normal(size=[1060, 40])
+  signal = c @ rng.normal(size=[40, 3]) * 0.3
+  x = signal + rng.normal(size=[1060, 3])
+  distribution = started(x[:60], c[:60])
+  test = slice(60, None)
+  got = log_prob(distribution, x[test], c[test].astype(np.float32))
+  assert got > log_prob(started(x[:60]), x[test]) + 0.1
+
+
+@pytest.mark.parametrize('scale', [0.0, 2.0])
+def test_many_small_classes(scale, rng):
+  """A hundred of ten vectors each; by the means of each, 0.5 nats are lost."""
+  labels = rng.permutation(np.arange(3000) % 100)
+  x = scale * rng.normal(size=[100, 5])[labels] + rng.normal(size=[3000, 5])
+  got = log_prob(
+      started(x[:1000], labels[:1000], 100), x[1000:], labels[1000:]
+  )
+  without = log_prob(started(x[:1000]), x[1000:])
+  assert got > without - 0.1 + (1.0 if scale else 0.0)
+
+
+def test_it_is_ridge_regression(rng):
+  features = np.exp(rng.normal(size=[50, 7])) * 10.0 ** np.arange(-3, 4)
+  y, weights = rng.normal(size=[50, 3]), rng.uniform(0.2, 2.0, 50)
+  for ridge in (0.0, 0.3, 10.0, np.inf):
+    found = held_out.Shrinkage(ridge, 0.0, weights, np.ones(50), 0.0)
+    matrix, intercept = found.regression(y, features)
+    mean = np.average(features, axis=0, weights=weights)
+    scale = np.average((features - mean) ** 2, axis=0, weights=weights) ** 0.5
+    expected = linear_model.Ridge(min(ridge, 1e15) * weights.sum()).fit(
+        (features - mean) / scale, y, sample_weight=weights
+    )
+    np.testing.assert_allclose(
+        matrix, expected.coef_ / scale, rtol=1e-6, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        intercept, expected.intercept_ - matrix @ mean, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_the_covariance_is_drawn_to_its_diagonal():
+  found = held_out.Shrinkage(0.0, 0.25, np.ones(3), np.ones(3), 0.0)
+  np.testing.assert_allclose(
+      found.covariance(np.array([[4.0, 2.0], [2.0, 9.0]])),
+      [[4.0, 1.5], [1.5, 9.0]],
+  )
+
+
+def test_it_is_the_best_of_held_out_vectors(rng):
+  """Each by scikit-learn's regression and SciPy's density of the others."""
+  num, size = 40, 4
+  features = rng.normal(size=[num, 12])
+  y = rng.normal(size=[num, size]) @ rng.normal(size=[size, size])
+  y += 0.5 * features[:, :size]
+  folds = folds_of(y, features)
+  found = held_out.shrinkage(folds, no_curve)
+
+  def expected(ridge, share):
+    values = np.zeros(num)
+    for rows in (fold.held_out for fold in folds):
+      mean, scale = features[~rows].mean(axis=0), features[~rows].std(axis=0)
+      model = linear_model.Ridge(min(ridge, 1e12) * np.sum(~rows)).fit(
+          (features[~rows] - mean) / scale, y[~rows]
+      )
+      predicted = model.predict((features - mean) / scale)
+      matrix = np.cov((y - predicted)[~rows].T, bias=True)
+      matrix = (1 - share) * matrix + share * np.diag(np.diag(matrix))
+      values[rows] = stats.multivariate_normal.logpdf(
+          (y - predicted)[rows], cov=matrix
+      )
+    return values.mean()
+
+  assert found.log_likelihood == pytest.approx(
+      expected(found.ridge, found.share), abs=1e-8
+  )
+  assert 0.0 < found.ridge < np.inf and 0.0 < found.share < 1.0
+  for ridge, share in ((0.0, 0.0), (0.0, 1.0), (np.inf, 0.0), (1.0, 0.1)):
+    assert found.log_likelihood >= expected(ridge, share) - 1e-9
+
+
+def test_each_vector_is_held_out_once_and_with_its_copies(rng):
+  y = rng.normal(size=[30, 3])[rng.integers(30, size=90)]
+  folds = held_out.held_out_rows(y)
+  assert len(folds) == 5
+  np.testing.assert_array_equal(np.sum(folds, axis=0), 1)
+  for rows in folds:
+    assert not {*map(tuple, y[rows])} & {*map(tuple, y[~rows])}
+
+
+def test_large_tables_have_the_optimum(rng):
+  x = rng.normal(size=[100 * 3, 3]) @ rng.normal(size=[3, 3])
+  distribution = started(x, gaussianize_marginals=False)
+  best = float(fo.likelihood_optimum(x).log_likelihood)
+  assert log_prob(distribution, x) == pytest.approx(best, abs=1e-3)
+  with pytest.warns(UserWarning, match='has 3 vectors, of which too few'):
+    started(x[:3])
+
+
+def test_columns_that_hardly_vary_in_a_fold(rng):
+  """One row, or a constant; all is finite, and others have a likelihood."""
+  x = rng.normal(size=[40, 4])
+  x[:, 2], x[:, 3] = 0.0, 7.0
+  x[5, 2] = 1.0
+  distribution = started(x)
+  assert np.all(np.isfinite(distribution.sample(100, seed=[0, 1])))
+  others = np.concatenate([rng.normal(size=[100, 2]), x[:1, 2:].repeat(100, 0)],
+                          axis=1)
+  assert log_prob(distribution, others) > log_prob(distribution, x) - 1.0
+
+
+def test_heavy_tails_of_few(rng):
+  def draws(num):
+    x = rng.normal(size=[num, SIZE]) / rng.chisquare(3, [num, 1]) ** 0.5
+    return x @ ROOT
+
+  x, test = draws(30), draws(2000)
+  with_curve = log_prob(started(x), test)
+  assert with_curve > log_prob(
+      started(x, gaussianize_radius=False), test
+  ) + 1.0
