@@ -94,6 +94,25 @@ def test_a_base_that_is_nearly_normal(base):
     fo.diagnostics.CertifiedLogProb(_flow(base))
 
 
+@pytest.mark.parametrize(
+    'base',
+    [
+        tfd.Logistic(0.0, 0.62666),
+        tfd.Laplace(0.0, 1.2533),
+        tfd.Uniform(-1.2533, 1.2533),
+        tfd.Cauchy(0.0, 0.798),
+        tfd.StudentT(200.0, 0.0, 1.0),
+    ],
+    ids=lambda base: type(base).__name__,
+)
+def test_a_base_of_one_dimension_that_is_as_high_at_0(base):
+  distribution = tfd.TransformedDistribution(
+      tfd.Sample(base, [1]), tfp.bijectors.Identity()
+  )
+  with pytest.raises(ValueError, match='must have a standard normal'):
+    fo.diagnostics.CertifiedLogProb(distribution)
+
+
 @pytest.mark.parametrize('dtype', [tf.float32, tf.float64])
 def test_a_base_that_is_normal(dtype):
   zeros = tf.zeros([4], dtype)
@@ -112,3 +131,17 @@ def test_a_base_is_looked_at_where_functions_run_eagerly():
     fo.diagnostics.CertifiedLogProb(_flow())
   finally:
     tf.config.run_functions_eagerly(False)
+
+
+def test_weights_are_not_read_in_a_graph(rng):
+  distribution = _flow()
+  x = rng.normal(size=[2, 4])
+  for call in (
+      lambda: fo.diagnostics.certified_log_prob(distribution, x, 0.1).lower,
+      lambda: fo.lipschitz.lipschitz_bounds(
+          distribution.bijector, region=fo.lipschitz.Ball(x, 0.1)
+      ).inverse,
+  ):
+    call()
+    with pytest.raises(ValueError, match=r'outside of a tf\.function: this'):
+      tf.function(call, autograph=False)()

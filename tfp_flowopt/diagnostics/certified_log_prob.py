@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import floats
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.internal import types
@@ -43,8 +44,13 @@ class CertifiedLogProb(not_copied.NotCopied):
 
     Raises:
       TypeError: If no Lipschitz constants of the bijector are known.
-      ValueError: If it is no `TransformedDistribution` of a standard normal.
+      ValueError: If it is no `TransformedDistribution` of a standard normal, or
+        in a `tf.function`.
     """
+    arguments.check_eager(
+        'distribution',
+        'this reads weights. Make a `CertifiedLogProb` before, and call that.'
+    )
     flow_of.check_base(distribution)
     self._bijector = distribution.bijector
     self._local = maps.local_map(distribution.bijector)

@@ -17,6 +17,7 @@ __all__ = [
     'broadcasts',
     'check_choice',
     'check_dtype',
+    'check_eager',
     'check_image_shape',
     'check_instance',
     'check_int',
@@ -130,6 +131,14 @@ def check_instance(name, value, classes, wanted):
   """Checks that a value is of a class; `wanted` is what the message says."""
   if not isinstance(value, classes):
     raise _error(name, wanted, _short(value))
+
+
+def check_eager(name, reason):
+  """Refuses a `tf.function`; `reason` says why, and what to do instead."""
+  if tf.inside_function():
+    raise ValueError(
+        f'Argument `{name}` is for calls outside of a tf.function: {reason}'
+    )
 
 
 def check_tensor(name, value, choices=()):

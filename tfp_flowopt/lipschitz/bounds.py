@@ -246,8 +246,14 @@ def lipschitz_bounds(
 
   Raises:
     TypeError: If the class is not registered.
-    ValueError: If a weight is not finite.
+    ValueError: If a weight is not finite, in a `tf.function`, or if centres
+      lack dimensions of the batch of parameters.
   """
+  arguments.check_eager(
+      'bijector',
+      'this reads weights. For regions in a graph, make a `CertifiedLogProb` '
+      'before, and call that.'
+  )
   if region is not None:
     return _local_bounds(bijector, region, conditioning)
   if conditioning is not None:

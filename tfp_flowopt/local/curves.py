@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import maps
 
 __all__ = ['Elementwise', 'largest_sum']
@@ -77,7 +78,7 @@ class _Smooth(Elementwise):
 
   def log_slopes(self, reach, direction):
     vertex = self._vertex(direction, reach.center.dtype)
-    low, high = reach.center - reach.radii, reach.center + reach.radii
+    low, high = _ends(reach.center, reach.radii)
     points = [low, high, tf.clip_by_value(vertex + 0.0 * low, low, high)]
     found = [self._log_slope(p, direction) for p in points]
     return (
@@ -161,10 +162,9 @@ class _Ranges:
 
   def __call__(self, x, radii):
     """For rows of numbers, `[rows, N]` each: ranges, and distances of knots."""
-    # A little further: rounding must not miss a knot.
-    reach = radii * 1.0001 + 1e-6 * tf.abs(x) * tf.cast(radii > 0, x.dtype)
-    first = tf.searchsorted(self._knots, x - reach, side='left')
-    last = tf.searchsorted(self._knots, x + reach, side='right')
+    low, high = _ends(x, radii)
+    first = tf.searchsorted(self._knots, low, side='left')
+    last = tf.searchsorted(self._knots, high, side='right')
     at = tf.searchsorted(self._knots, x, side='right')
     still = radii == 0
     first, last = tf.where(still, at, first), tf.where(still, at, last)
@@ -190,6 +190,19 @@ class _Ranges:
         of_both(self._high, tf.maximum),
         tf.minimum(tf.abs(x - before), tf.abs(after - x)),
     )
+
+
+def _ends(x, radii):
+  """Numbers between which all within the radii of `x` are; for 0, `x`.
+
+  Rounding must not take what is at the ends: near an asymptote, slopes there
+  are the largest.
+  """
+  slack = 4.0 * rounding.properties(x.dtype).unit
+  reach = radii + tf.where(
+      radii > 0, slack * (tf.abs(x) + radii), tf.zeros_like(radii)
+  )
+  return x - reach, x + reach
 
 
 for _cls in (

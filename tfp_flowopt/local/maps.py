@@ -19,6 +19,7 @@ import math
 from typing import Any
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
@@ -220,11 +221,21 @@ register = _rules.register
 
 
 def local_map(bijector):
-  """The `LocalMap` of a bijector; a `TypeError` if it has no constants.
+  """The `LocalMap` of a bijector.
+
+  A `TypeError` if it has no constants, or events of several parts.
 
   A class joins with `register(cls, function)`; others are taken by their global
   constants.
   """
+  for ndims in (
+      bijector.forward_min_event_ndims, bijector.inverse_min_event_ndims
+  ):
+    if tf.nest.is_nested(ndims):
+      raise TypeError(
+          f'There are no regions for {bijector}, whose events have several '
+          'parts.'
+      )
   make = _rules.registry.get(type(bijector))
   return Bounded(bijector) if make is None else make(bijector)
 
@@ -242,6 +253,16 @@ def evaluated_with_gradients(bijector, direction, reach):
   """The same, but for the gradient of the log-determinant."""
   evaluate = getattr(base, f'{direction}_and_log_det')
   value, log_det = evaluate(bijector, reach.center, reach.conditioning)
+  ndims = getattr(bijector, f'{direction}_event_ndims')(reach.event_ndims)
+  batch_ndims = reach.radius.shape.rank
+  if value.shape.rank != batch_ndims + ndims or not (
+      value.shape[:batch_ndims].is_compatible_with(reach.radius.shape)
+  ):
+    raise ValueError(
+        f'Argument `region`: the batch of parameters of {bijector.name} makes '
+        f'values of shape {value.shape} of {reach.center.shape}; give centres '
+        'that have all dimensions of that batch.'
+    )
   ndims = getattr(bijector, f'{direction}_min_event_ndims')
   log_det = sequential.summed(
       log_det, reach.center, ndims, reach.event_ndims - ndims
@@ -259,7 +280,9 @@ def constant(value, dtype):
 def widened(least, most):
   """An interval of positive numbers, and what rounding may have taken of it."""
   slack = 64.0 * rounding.properties(least.dtype).unit
-  return least * (1.0 - slack), most * (1.0 + slack)
+  # Below this, numbers may be 0.
+  tiny = least.dtype.as_numpy_dtype(np.finfo(least.dtype.as_numpy_dtype).tiny)
+  return least * (1.0 - slack), tf.maximum(most * (1.0 + slack), tiny)
 
 
 def linearized(value, y, factor):

@@ -51,11 +51,7 @@ class FrozenKernels(not_copied.NotCopied):
       ValueError: If `module` is another object, or inside a `tf.function`.
     """
     arguments.check_instance('module', module, tf.Module, 'a tf.Module')
-    if tf.inside_function():
-      raise ValueError(
-          'Argument `module` cannot be frozen inside a tf.function: that makes '
-          'variables. Freeze it before.'
-      )
+    arguments.check_eager('module', 'this makes variables. Freeze it before.')
     self._kernels = {
         derived: tf.Variable(value, trainable=False, name='frozen_weights')
         for derived, value in _computed(module).items()
