@@ -212,6 +212,22 @@ def test_the_identity_to_start_with(size, units, constants):
   assert np.abs(x - y).max() > 1e-3
 
 
+def test_curvatures_of_a_million_to_one():
+  """Newton's steps are short there, and many."""
+  bijector = fo.bijectors.ConvexPotentialResidual(
+      fo.lipschitz.LipschitzDense(4, 8, dtype=tf.float64),
+      smallest=1e-3,
+      largest=1e3,
+      max_iterations=50,
+  )
+  rng = np.random.default_rng(0)
+  for variable in bijector.trainable_variables:
+    variable.assign_add(10.0 * rng.normal(size=variable.shape))
+  x = 1e4 * np.random.default_rng(3).normal(size=[32, 4])
+  there = bijector.inverse(tf.identity(bijector.forward(x)))
+  np.testing.assert_allclose(there, x, rtol=1e-6)
+
+
 def test_an_identity_that_there_is_not():
   bijector = fo.bijectors.ConvexPotentialResidual
   dense = fo.lipschitz.LipschitzDense

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support import adversary
 import tensorflow as tf
+import tf_keras
 
 import tfp_flowopt as fo
 
@@ -207,6 +208,17 @@ def test_numbers_become_those_of_the_network(kind):
   assert bijector.dtype == tf.float32
   for y in ([[1.0, 2.0]], np.ones([3, 2])):
     assert bijector.inverse(y).dtype == tf.float32
+
+
+def test_a_model_of_keras_that_is_not_built_yet(rng):
+  network = tf_keras.Sequential(
+      [tf_keras.layers.Dense(8, 'tanh'), tf_keras.layers.Dense(4)]
+  )
+  coupling = fo.bijectors.AffineCoupling(network, event_ndims=1)
+  x = rng.normal(size=[5, 4]).astype(np.float32)
+  y = tf.identity(coupling.forward(x))
+  np.testing.assert_allclose(coupling.inverse(y), x, atol=1e-5)
+  assert len(coupling.trainable_variables) == 4
 
 
 def test_a_network_that_is_no_module_is_warned_of():

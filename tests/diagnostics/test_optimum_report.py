@@ -193,25 +193,25 @@ def test_an_image_of_one_colour_has_no_individual_optimum(rng):
 
 
 def test_a_table_is_reported_in_nats(rng):
-  c = rng.normal(size=[400, 2])
-  x = (c @ [[1.0, 2.0], [0.0, 1.0]] + rng.normal(size=[400, 2])).astype('f')
+  c = rng.normal(size=[600, 2])
+  x = (c @ [[1.0, 2.0], [0.0, 1.0]] + rng.normal(size=[600, 2])).astype('f')
   distribution = fo.vector_flow(
       2, num_steps=1, hidden_units=4, conditioning=[2],
       gaussianize_marginals=False,
   )
-  fo.initialize_at_optimum(distribution, x[:300], conditioning=c[:300])
-  given = {'bijector_kwargs': {'conditioning': np.float32(c[300:])}}
+  fo.initialize_at_optimum(distribution, x[:500], conditioning=c[:500])
+  given = {'bijector_kwargs': {'conditioning': np.float32(c[500:])}}
   report = fo.diagnostics.optimum_report(
-      distribution, x[:300], x[300:], conditioning=c[:300], **given
+      distribution, x[:500], x[500:], conditioning=c[:500], **given
   )
   # Linear regression, in NumPy: the flow is that, so nothing lies between.
-  design = np.concatenate([c, np.ones([400, 1])], axis=1)
-  weights = np.linalg.lstsq(design[:300], x[:300], rcond=None)[0]
+  design = np.concatenate([c, np.ones([600, 1])], axis=1)
+  weights = np.linalg.lstsq(design[:500], x[:500], rcond=None)[0]
   residual = x - design @ weights
-  covariance = residual[:300].T @ residual[:300] / 300
+  covariance = residual[:500].T @ residual[:500] / 500
   held_out = np.mean(
-      -0.5 * np.sum(residual[300:] @ np.linalg.inv(covariance)
-                    * residual[300:], axis=1)
+      -0.5 * np.sum(residual[500:] @ np.linalg.inv(covariance)
+                    * residual[500:], axis=1)
   ) - 0.5 * np.linalg.slogdet(2.0 * np.pi * covariance)[1]
   (row,) = report.baselines
   assert row['held_out'] == pytest.approx(held_out, abs=1e-6)
@@ -219,7 +219,7 @@ def test_a_table_is_reported_in_nats(rng):
   assert report.gap == pytest.approx(0.0, abs=1e-3)
   # Without the condition the reference is what one matrix does alone.
   alone = fo.diagnostics.optimum_report(
-      distribution, x[:300], x[300:], **given
+      distribution, x[:500], x[500:], **given
   )
   assert alone.gap > 0.5
   for text in map(str, (report, alone)):
@@ -230,7 +230,7 @@ def test_a_table_is_reported_in_nats(rng):
   )
   with pytest.raises(ValueError, match=r'`conditioning`.*bijector_kwargs'):
     fo.diagnostics.optimum_report(distribution, x, conditioning=c)
-  with pytest.raises(ValueError, match='one for each of 300'):
+  with pytest.raises(ValueError, match='one for each of 500'):
     fo.diagnostics.optimum_report(
-        distribution, x[:300], x[300:], conditioning=c, **given
+        distribution, x[:500], x[500:], conditioning=c, **given
     )

@@ -84,6 +84,14 @@ def test_steps_keep_to_their_budget(coupling):
     flow = distribution.bijector
     bounds = flow.bounds_by_part().nonlinear
     assert 0.8 * budget < math.log(max(bounds)) <= budget
+    # The function of the norm is none of the steps.
+    flow.radius.initialize([3.0], [1.0])
+    assert flow.bounds_by_part().nonlinear == bounds
+    whole = fo.lipschitz.lipschitz_bounds(flow)
+    for parts, both in zip(
+        zip(*flow.bounds_by_part(), strict=True), whole, strict=True
+    ):
+      assert math.prod(parts) == pytest.approx(both, rel=1e-4)
 
 
 @pytest.mark.parametrize('coupling', KINDS)

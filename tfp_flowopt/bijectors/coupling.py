@@ -156,8 +156,9 @@ def warn_if_untracked(network, argument):
   `tf.Module` finds those of modules alone. So do TFP's bijectors; a network of
   Keras 3 would stay as it is without a word.
   """
-  if hasattr(network, 'trainable_variables') and not isinstance(
-      network, tf.Module
+  # Of the class: a model of Keras that is not built yet has no weights to give.
+  if not isinstance(network, tf.Module) and hasattr(
+      type(network), 'trainable_variables'
   ):
     warnings.warn(
         f'Argument `{argument}` is not a tf.Module: its weights will not be '

@@ -340,7 +340,13 @@ def _(bijector: VectorFlow):
 
 @flow_bounds.bounds_by_part.register
 def _(bijector: VectorFlow):
-  # The support is none of what a budget bounds.
-  own = flow_bounds.bounds_of_parts(bijector.parts_of_unconstrained)
-  support = vector_storeys.support_bounds(bijector.support)
-  return own._replace(linear=own.linear.then(support))
+  # Support and radius are none of what a budget bounds.
+  own = flow_bounds.bounds_of_parts([
+      part
+      for part in bijector.parts_of_unconstrained
+      if part is not bijector.radius
+  ])
+  others = vector_storeys.support_bounds(bijector.support)
+  if bijector.radius is not None:
+    others = others.then(bounds.lipschitz_bounds(bijector.radius))
+  return own._replace(linear=own.linear.then(others))

@@ -130,7 +130,7 @@ def vector_flow(
     support: `tfb.Bijector` from R^D to where the data are, such as
       `tfb.Sigmoid(low, high)`.
     lipschitz_budget: Positive Python `float`: the logarithm of the Lipschitz
-      constants of the non-linear part and of its inverse stays below it,
+      constants of all steps together and of their inverse stays below it,
       whatever training does; `None` for no budget.
     seed: Python `int`, of the rotations and the initial networks.
     dtype: Type of the variables and of the vectors, float32 or float64.

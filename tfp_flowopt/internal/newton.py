@@ -5,7 +5,8 @@ import tensorflow as tf
 
 __all__ = ['solve']
 
-_MOST_STEPS = 50
+# Where curvatures differ by a factor of 1e6, some hundred are needed.
+_MOST_STEPS = 500
 _SHORTEST = 0.01
 
 
@@ -21,7 +22,7 @@ def solve(function, start):
     start: `[..., D]`.
 
   Returns:
-    The best point that was found, at most 50 steps from `start`.
+    The best point that was found, at most 500 steps from `start`.
   """
   resolution = np.finfo(start.dtype.as_numpy_dtype).eps
   identity = tf.eye(start.shape[-1], dtype=start.dtype)

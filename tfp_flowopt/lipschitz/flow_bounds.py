@@ -29,7 +29,7 @@ class FlowBounds(NamedTuple):
   Attributes:
     linear: `LipschitzBounds` of the linear part: chosen by the data, trained
       within their ranges. So are the curves of `MarginalGaussianization`, which
-      the data alone choose.
+      the data alone choose, and of a `VectorFlow` support and radius.
     nonlinear: `LipschitzBounds` of the non-linear part: what
       `lipschitz_budget` bounds.
   """

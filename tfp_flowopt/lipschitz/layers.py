@@ -259,7 +259,14 @@ class LipschitzDense(LipschitzLinear):
   def __call__(self, x: types.TensorLike) -> tf.Tensor:
     """Maps `[..., in_features]` to `[..., out_features]`."""
     x = self._check_input(x)
-    return self._add_bias(tf.tensordot(x, self.effective_kernel(), axes=1))
+    kernel = self.effective_kernel()
+    if not kernel.shape[0]:
+      # Graphs fuse a product of no numbers with the bias, and oneDNN ends the
+      # whole process over that.
+      shape = tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0)
+      zero = tf.reduce_sum(tf.cast(kernel, x.dtype))
+      return self._add_bias(tf.zeros(shape, x.dtype) + zero)
+    return self._add_bias(tf.tensordot(x, kernel, axes=1))
 
 
 class LipschitzConv2D(LipschitzLinear):
