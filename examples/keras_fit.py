@@ -148,6 +148,8 @@ def main(argv):
       fo.training.under_way(f'Training for {_EPOCHS.value} epochs at most'),
   ):
     best = pathlib.Path(folder) / keras_model.WEIGHTS_FILE
+    # No epoch may be better.
+    model.save_weights(best)
     history = model.fit(
         datasets[0],
         validation_data=datasets[1],
@@ -156,7 +158,10 @@ def main(argv):
         callbacks=[
             tf_keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.3),
             tf_keras.callbacks.ModelCheckpoint(
-                best, save_best_only=True, save_weights_only=True
+                best,
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=start,
             ),
         ],
     )

@@ -195,6 +195,8 @@ def test_a_flow_is_given_the_labels_of_real_images(monkeypatch):
   assert report.agreement is None
   with pytest.raises(ValueError, match='`real_labels` must be given'):
     sample_report(flow, x)
+  with pytest.raises(ValueError, match='`real_labels` must be labels from 0'):
+    sample_report(flow, x, real_labels=labels + 100)
   with pytest.raises(ValueError, match='`labels` is for an array'):
     sample_report(flow, x, labels=labels, real_labels=labels)
 

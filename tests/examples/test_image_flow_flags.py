@@ -53,6 +53,7 @@ import pytest
         (['--temperature=nan'], 'temperature'),
         (['--warmup_steps=-1'], 'warmup_steps'),
         (['--gaussianize_marginals=2'], 'gaussianize_marginals'),
+        (['--whitening=full'], 'whitening'),
         (['--num_levels=0'], 'num_levels'),
         (['--num_levels=6'], 'divisible'),
         (['--num_steps=0'], 'num_steps'),

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tfp_flowopt as fo
 from tfp_flowopt.diagnostics import block_artefacts
 from tfp_flowopt.flows import level_start
+from tfp_flowopt.optimum import class_whitening
 
 SMALL = {
     'num_levels': 2, 'num_steps': 1, 'hidden_channels': 4, 'tile_sizes': ()
@@ -43,13 +44,18 @@ def test_the_map_is_the_shrunk_root_of_what_arrives(least, rng, monkeypatch):
   affine = coarsest.whiten_whole.bijector
   matrix, shift = affine.matrices[0].numpy(), affine.shifts[0].numpy()
   np.testing.assert_allclose(shift, y.mean(axis=0), atol=1e-9)
-  # W (R + a (diag R - R)) W^T = I, solved for the one unknown.
-  diagonal = np.diag(np.diag(covariance))
-  own, other = (
-      matrix @ m @ matrix.T for m in (covariance, diagonal - covariance)
-  )
-  share = np.sum((np.eye(len(own)) - own) * other) / np.sum(other**2)
-  np.testing.assert_allclose(own + share * other, np.eye(len(own)), atol=1e-8)
+  # W ((1 - a) R' + a diag R') W^T = I, solved for `a` for each `v` of the grid.
+  deviations, found = np.sqrt(np.diag(covariance)), []
+  for to_mean in class_whitening._TO_MEAN:
+    variances = (1.0 - to_mean) * deviations**2
+    scales = np.sqrt(variances + to_mean * np.mean(deviations**2)) / deviations
+    own = matrix @ (covariance * np.outer(scales, scales)) @ matrix.T
+    other = matrix @ np.diag((deviations * scales) ** 2) @ matrix.T - own
+    share = np.sum((np.eye(len(own)) - own) * other) / np.sum(other**2)
+    error = np.max(np.abs(own + share * other - np.eye(len(own))))
+    found.append((error, share))
+  error, share = min(found)
+  assert error < 1e-8
   assert least - 1e-9 <= share < 1.0
 
 

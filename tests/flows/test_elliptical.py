@@ -129,6 +129,18 @@ def test_vectors_at_the_centre_and_constant_ones(rng):
     check(np.repeat(x[:1], 20, axis=0))
 
 
+@pytest.mark.parametrize('num', [1, 2])
+def test_one_vector_far_out_does_not_decide(num, rng):
+  """A code for missing values, say: it widened the covariance of all."""
+  x = rng.normal(size=[1600, 5])
+  x[:num, 2] = -999.0
+  distribution = fo.vector_flow(5, num_steps=0, gaussianize_marginals=False)
+  fo.initialize_at_optimum(distribution, x[:600].astype(np.float32))
+  others = x[600:].astype(np.float32)
+  entropy = 2.5 * np.log(2.0 * np.pi * np.e)
+  assert np.mean(distribution.log_prob(others)) > -entropy - 0.7
+
+
 def test_without_steps_a_flow_is_its_closed_form(rng):
   """And a certificate loses little to an attack along the radius."""
   x, _ = heavy(rng, 2000)

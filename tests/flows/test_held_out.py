@@ -8,15 +8,9 @@ from sklearn import linear_model
 
 import tfp_flowopt as fo
 from tfp_flowopt.flows import held_out
-from tfp_flowopt.flows import radial_curve
 
 SIZE = 10
 ROOT = np.random.default_rng(3).normal(size=[SIZE, SIZE])
-
-
-def no_curve(radii):
-  del radii
-  return radial_curve.RadialCurve()
 
 
 def started(x, c=None, conditioning=None, **kwargs):
@@ -134,7 +128,7 @@ def test_it_is_the_best_of_held_out_vectors(rng):
   y = rng.normal(size=[num, size]) @ rng.normal(size=[size, size])
   y += 0.5 * features[:, :size]
   folds = folds_of(y, features)
-  found = held_out.shrinkage(folds, no_curve)
+  found = held_out.shrinkage(folds)
 
   def expected(ridge, share):
     values = np.zeros(num)
@@ -187,6 +181,30 @@ def test_columns_that_hardly_vary_in_a_fold(rng):
   others = np.concatenate([rng.normal(size=[100, 2]), x[:1, 2:].repeat(100, 0)],
                           axis=1)
   assert log_prob(distribution, others) > log_prob(distribution, x) - 1.0
+
+
+@pytest.mark.parametrize('noise', [0.1, 0.01, 1e-3])
+def test_conditions_that_say_nearly_all(noise, rng):
+  """What is left is small beside what was, and not in one fold alone."""
+  c = rng.normal(size=[1060, 1])
+  x = c + noise * rng.normal(size=[1060, 1])
+  got = log_prob(started(x[:60], c[:60]), x[60:], c[60:].astype(np.float32))
+  model = linear_model.LinearRegression().fit(c[:60], x[:60])
+  error = np.std(x[:60] - model.predict(c[:60]))
+  expected = stats.norm.logpdf(x[60:], model.predict(c[60:]), error).mean()
+  assert got > expected - 0.15
+
+
+def test_near_copies_are_in_one_fold(rng):
+  y = np.repeat(rng.normal(size=[40, 3]), 4, axis=0)
+  y += 1e-5 * rng.normal(size=y.shape)
+  y[0] = 1e6  # is no measure of what is near
+  split = sum(
+      len(set(rows.reshape([40, 4])[k])) > 1
+      for rows in held_out.held_out_rows(y)
+      for k in range(1, 40)
+  )
+  assert split <= 4
 
 
 def test_heavy_tails_of_few(rng):

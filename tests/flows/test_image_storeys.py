@@ -109,8 +109,16 @@ def test_features_shift_as_least_squares_do(whitening):
       features.astype(np.float64), x.reshape([-1, 16])
   )
   shift = flow.bijector.before_levels['shift'].bijector
-  np.testing.assert_allclose(shift.matrix, expected.coef_, atol=1e-6)
-  np.testing.assert_allclose(shift.shift, expected.intercept_, atol=1e-6)
+  standard = flow.bijector.condition_curves.inverse(
+      features[:, np.newaxis, np.newaxis]
+  )
+  np.testing.assert_allclose(np.mean(standard, axis=0), 0.0, atol=1e-6)
+  np.testing.assert_allclose(np.std(standard, axis=0), 1.0, atol=1e-5)
+  np.testing.assert_allclose(
+      tf.squeeze(standard) @ tf.transpose(shift.matrix) + shift.shift,
+      expected.predict(features),
+      atol=1e-6,
+  )
 
 
 def test_a_data_set_of_pairs_is_the_arrays():

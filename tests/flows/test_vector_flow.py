@@ -75,26 +75,6 @@ def test_log_prob_is_that_of_the_jacobian(coupling, conditioning, rng):
 
 
 @pytest.mark.parametrize('coupling', KINDS)
-def test_steps_keep_to_their_budget(coupling):
-  for budget in (0.3, 4.0):
-    distribution = moved(
-        fo.vector_flow(4, coupling=coupling, lipschitz_budget=budget, **SMALL),
-        scale=3.0,
-    )
-    flow = distribution.bijector
-    bounds = flow.bounds_by_part().nonlinear
-    assert 0.8 * budget < math.log(max(bounds)) <= budget
-    # The function of the norm is none of the steps.
-    flow.radius.initialize([3.0], [1.0])
-    assert flow.bounds_by_part().nonlinear == bounds
-    whole = fo.lipschitz.lipschitz_bounds(flow)
-    for parts, both in zip(
-        zip(*flow.bounds_by_part(), strict=True), whole, strict=True
-    ):
-      assert math.prod(parts) == pytest.approx(both, rel=1e-4)
-
-
-@pytest.mark.parametrize('coupling', KINDS)
 def test_the_start_is_what_is_predicted(coupling, rng):
   x, c = data(rng, num=600)
   values = []
@@ -127,9 +107,9 @@ def test_the_start_is_what_is_predicted(coupling, rng):
 
 
 def test_labels_start_at_the_means_of_their_classes(rng):
-  labels = rng.integers(3, size=300)
+  labels = rng.integers(3, size=600)
   means = np.array([[0.0, 5.0], [4.0, -4.0], [-3.0, 0.0]])
-  x = (means[labels] + rng.normal(size=[300, 2])).astype(np.float32)
+  x = (means[labels] + rng.normal(size=[600, 2])).astype(np.float32)
   distribution = fo.vector_flow(
       2, conditioning=3, gaussianize_marginals=False, **SMALL
   )

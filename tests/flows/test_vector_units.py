@@ -1,7 +1,10 @@
 """Starts of flows of vectors in other units, and within bounds that bind."""
 
+import math
+
 import numpy as np
 import pytest
+from support import registry
 
 import tfp_flowopt as fo
 
@@ -101,3 +104,24 @@ def test_bounds_of_a_linear_flow_of_one_dimension():
 def test_a_budget_that_rounding_takes(coupling):
   with pytest.raises(ValueError, match='`lipschitz_budget` must be more'):
     fo.vector_flow(3, coupling=coupling, lipschitz_budget=1e-9)
+
+
+@pytest.mark.parametrize('coupling', [
+    'affine', 'spline', 'autoregressive', 'residual', 'convex'
+])
+def test_steps_keep_to_their_budget(coupling):
+  for budget in (0.3, 4.0):
+    flow = fo.vector_flow(
+        4, 2, 8, coupling=coupling, lipschitz_budget=budget
+    ).bijector
+    registry.randomize(flow.steps, 3.0)
+    bounds = flow.bounds_by_part().nonlinear
+    assert 0.8 * budget < math.log(max(bounds)) <= budget
+    # The function of the norm is none of the steps.
+    flow.radius.initialize([3.0], [1.0])
+    assert flow.bounds_by_part().nonlinear == bounds
+    whole = fo.lipschitz.lipschitz_bounds(flow)
+    for parts, both in zip(
+        zip(*flow.bounds_by_part(), strict=True), whole, strict=True
+    ):
+      assert math.prod(parts) == pytest.approx(both, rel=1e-4)

@@ -341,12 +341,10 @@ def _(bijector: VectorFlow):
 @flow_bounds.bounds_by_part.register
 def _(bijector: VectorFlow):
   # Support and radius are none of what a budget bounds.
-  own = flow_bounds.bounds_of_parts([
-      part
-      for part in bijector.parts_of_unconstrained
-      if part is not bijector.radius
-  ])
+  radius = bijector.radius
   others = vector_storeys.support_bounds(bijector.support)
-  if bijector.radius is not None:
-    others = others.then(bounds.lipschitz_bounds(bijector.radius))
+  parts = [x for x in bijector.parts_of_unconstrained if x is not radius]
+  if radius is not None:
+    others = others.then(bounds.lipschitz_bounds(radius))
+  own = flow_bounds.bounds_of_parts(parts)
   return own._replace(linear=own.linear.then(others))

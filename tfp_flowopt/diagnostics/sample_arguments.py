@@ -104,6 +104,13 @@ def drawn(distribution, real, labels, seed):
         'on classes, and not for others (of one that is conditioned on '
         f'features give an array of samples); its conditioning is {spec}.'
     )
+  if labels is not None and (
+      labels.min() < 0 or labels.max() >= spec.num_classes
+  ):
+    raise ValueError(
+        f'Argument `real_labels` must be {spec}, got {labels.min()} to '
+        f'{labels.max()}.'
+    )
   num = len(real)
   size = min(num, max(1, _BATCH_NUMBERS // math.prod(real.shape[1:])))
 

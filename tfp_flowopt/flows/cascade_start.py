@@ -21,6 +21,8 @@ _SHARE_OF_BOUND = 0.5
 _RADII, _NO_SLOPE = 1000, 1e-3
 # Least deviation of a channel that is standardised; whitening makes it 1.
 _LEAST_DEVIATION = 0.1
+# Least radius where a curve bends, in standard deviations of rounding errors.
+_LEAST_SIGNAL = 30.0
 # Of a scaling without a slope, where training may bend it.
 _RADIUS = 0.14
 
@@ -41,7 +43,7 @@ class CascadeStart(NamedTuple):
   radii: np.ndarray
 
 
-def cascade_start(cascade, x):
+def cascade_start(cascade, x, noise=0.0):
   """The `CascadeStart` for images, one scaling after the other.
 
   Each standardises the channels, and then has the curve of the root mean
@@ -51,6 +53,7 @@ def cascade_start(cascade, x):
   Args:
     cascade: `ScalingCascade` of terms without slopes.
     x: Images `[N, H, W, C]` that arrive there, an array.
+    noise: Variance of their rounding errors, which no curve is to stretch.
   """
   x, rows = np.asarray(x, np.float64), []
   slopes, used = cascade.log_slopes, 0.0
@@ -61,14 +64,17 @@ def cascade_start(cascade, x):
     if slopes.budget is not None:
       left = slopes.budget.left(slopes, {slopes: used})
       largest = min(largest, 2.0 * _SHARE * left)
-    x, row = _scaled(scaling, x, largest)
+    x, row = _scaled(scaling, x, largest, _LEAST_SIGNAL * noise**0.5)
     used += 0.5 * row[2]
     rows.append(row)
   return CascadeStart(*map(np.array, zip(*rows, strict=True)))
 
 
-def _scaled(scaling, x, largest):
-  """`x` after a scaling, and its row of each of the weights."""
+def _scaled(scaling, x, largest, least):
+  """`x` after a scaling, and its row of each of the weights.
+
+  Slopes are at most `largest`, and 0 for a curve that bends below `least`.
+  """
   mean, deviation = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))
   # A channel that hardly varies is left alone: it may be rounding errors.
   log_scale = -np.log(np.where(deviation > _LEAST_DEVIATION, deviation, 1.0))
@@ -83,7 +89,7 @@ def _scaled(scaling, x, largest):
   curve = radial_curve.RadialCurve()
   if largest > _NO_SLOPE and radii.max() > _LEAST_DEVIATION:
     curve = curve.fitted(radii.ravel(), dimensions, largest, _RADII)
-  if curve.log_slope < _NO_SLOPE:
+  if curve.log_slope < _NO_SLOPE or np.exp(curve.log_radius) < least:
     return x, (log_scale, mean, 0.0, _RADIUS)
   ratio, _ = curve.ratio_and_slope(radii)
   # Of all radii: the mean square of latents is 1.

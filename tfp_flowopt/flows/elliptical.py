@@ -148,8 +148,9 @@ def elliptical_map(
     best = with_curve(*found, radial_curve.RadialCurve())
     if gain == np.inf:
       return best
-    cost = radial_curve.cost(len(y))
-    least = best.log_likelihood + max(cost, gain)
+    # What outliers have widened is no measure: what a curve is worth is seen
+    # when they have their weights.
+    straight, least = best, best.log_likelihood
     for _ in range(_ROUNDS):
       radii = found[1]
       # Not beyond the bounds of the scales: the next round moves these.
@@ -159,11 +160,13 @@ def elliptical_map(
       )
       curved = with_curve(*found, curve)
       # Not a number where all radii are 0.
-      if not curved.log_likelihood >= least:
+      if not curved.log_likelihood > least:
         break
       best, least = curved, curved.log_likelihood + _GAIN * size
       found = linear(best.curve.weights(radii, size), shares)
-    return best
+    needed = max(radial_curve.cost(len(y)), gain)
+    gained = best.log_likelihood - straight.log_likelihood
+    return best if gained >= needed else straight
 
   best = without or best_map()
   if by_class is None:

@@ -5,24 +5,25 @@ from typing import NamedTuple
 import numpy as np
 
 from tfp_flowopt.flows import radial_curve
+from tfp_flowopt.flows import ridge as ridge_lib
 
 __all__ = ['Fold', 'Shrinkage', 'held_out_rows', 'shrinkage']
 
-# Folds, and the vectors that there must be.
-_FOLDS, _LEAST_VECTORS = 5, 4
-# The ridges and shares that are tried.
-_RIDGES = np.array([0.0, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf])
+# Folds, and the vectors that there must be; and what is nearly equal, of the
+# range of the middle half.
+_FOLDS, _LEAST_VECTORS, _CELL = 5, 4, 0.01
+# The shares that are tried.
 _SHARES = np.array([
     *[0.0, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2],
-    *[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+    *[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0],
 ])
+# Of variances in float64, that of a residual.
+_ROUNDING = 1e-12
 # Rounds of weights, at most, and the gain in nats a dimension that ends them.
 _ROUNDS, _GAIN = 10, 1e-3
-# Least variance of a column, of that in all folds; and of a direction, of that
-# of its columns. Least radius.
+# Least variance of what is left of a column, of that in all folds; and of a
+# direction, of that of its columns. Least radius.
 _LEAST_OF_ALL, _LEAST, _LEAST_RADIUS = 0.1, 1e-9, 1e-6
-# Variance of standardised features that is rounding errors.
-_ROUNDING = 1e-12
 
 
 class Fold(NamedTuple):
@@ -45,8 +46,7 @@ class Shrinkage(NamedTuple):
   """Regression and covariance as held-out vectors are best off with.
 
   Attributes:
-    ridge: `r` of the matrix `R_yc (R_cc + r I)^-1` of standardised features
-      (Hoerl & Kennard 1970).
+    ridge: Of `ridge_matrices`.
     share: `s` of the covariance `(1 - s) R + s diag(R)` of what is left (Ledoit
       & Wolf 2004; Schaefer & Strimmer 2005).
     weights: Of the vectors, `[N]`.
@@ -63,10 +63,9 @@ class Shrinkage(NamedTuple):
 
   def regression(self, y, features):
     """The matrix `[D, F]`, and the intercept `[D]`."""
-    ((matrix, intercept),) = _regressions(
-        y, features, self.weights, [self.ridge]
-    )
-    return matrix, intercept
+    moments = _Moments(y, features, self.weights)
+    (matrix,) = moments.ridge_matrices([self.ridge])
+    return matrix, moments.mean - matrix @ moments.feature_mean
 
   def covariance(self, matrix):
     """What there is for a covariance `[D, D]`."""
@@ -77,9 +76,14 @@ class Shrinkage(NamedTuple):
 def held_out_rows(y):
   """For each fold, which of the vectors `[N, D]` are held out, `[N]` bool.
 
-  Equal vectors are in one fold. There is none for less than four.
+  Vectors that are nearly equal, up to hundredths of the quartiles, are in one
+  fold: they may be the same example. There is none for less than four.
   """
-  _, groups = np.unique(y, axis=0, return_inverse=True)
+  low, high = np.percentile(y, [25, 75], axis=0)
+  size = np.where(high > low, _CELL * (high - low), 1.0)
+  _, groups = np.unique(
+      np.where(high > low, np.round(y / size), y), axis=0, return_inverse=True
+  )
   num_groups = groups.max() + 1
   if num_groups < _LEAST_VECTORS:
     return []
@@ -88,7 +92,7 @@ def held_out_rows(y):
   return [folds == k for k in range(min(_FOLDS, num_groups))]
 
 
-def shrinkage(folds, best_curve):
+def shrinkage(folds, best_curve=None):
   """The best `Shrinkage`.
 
   The latents of held-out vectors are like those that the flow will meet. So
@@ -97,24 +101,30 @@ def shrinkage(folds, best_curve):
   Args:
     folds: Sequence of `Fold`.
     best_curve: Function of norms `[N]`, root mean squares, that returns their
-      `RadialCurve`.
+      `RadialCurve`. Without it there is none.
   """
   num, size = folds[0].y.shape
-  # All, and then those next to the best ones.
-  ridges = _RIDGES if folds[0].features.shape[1] else _RIDGES[:1]
-  shares, weights, curve = _SHARES, np.ones([num]), radial_curve.RadialCurve()
-  best, least = None, -np.inf
+  # Every second one, and then those next to the best.
+  ridges, shares = ridge_lib.RIDGES[::2], _SHARES[::2]
+  if not folds[0].features.shape[1]:
+    ridges = ridges[:1]
+  weights, curve = np.ones([num]), radial_curve.RadialCurve()
+  best, before = None, -np.inf
   for _ in range(_ROUNDS):
     ridge, share, radii, log_dets = _best_of(
         ridges, shares, folds, curve, weights
     )
-    curve = best_curve(radii)
+    curve = best_curve(radii) if best_curve else curve
     log_likelihood = np.mean(curve.log_prob(radii, size) + log_dets)
-    if not log_likelihood > least:
+    if not log_likelihood > before:
       break
     best = Shrinkage(ridge, share, weights, radii, float(log_likelihood))
-    least = log_likelihood + _GAIN * size
-    ridges, shares = _next_to(ridge, ridges), _next_to(share, _SHARES)
+    if log_likelihood - before < _GAIN * size:
+      break
+    before = log_likelihood
+    shares = _next_to(share, _SHARES)
+    if len(ridges) > 1:
+      ridges = _next_to(ridge, ridge_lib.RIDGES)
     weights = curve.weights(radii, size)
   return best
 
@@ -154,38 +164,48 @@ def _held_out(fold, weights, ridges):
   others, whose eigenvalues `[D]` are their variances; `scales` `[D]` are of the
   columns.
   """
-  others = ~fold.held_out
-  y, features, weights = (
-      values[others] for values in (fold.y, fold.features, weights)
-  )
-  least = _LEAST_OF_ALL * fold.y.var(axis=0)
-  for matrix, intercept in _regressions(y, features, weights, ridges):
-    rest = y - features @ matrix.T - intercept
-    covariance = (rest.T * weights) @ rest / len(rest)
-    variances = np.maximum(np.diag(covariance), least)
+  others, weights = ~fold.held_out, weights[~fold.held_out]
+  own = _Moments(fold.y[others], fold.features[others], weights)
+  # Of all rows, about the mean of the others.
+  share = np.mean(fold.held_out)
+  for matrix in own.ridge_matrices(ridges):
+    covariance = weights.mean() * own.covariance_of_rest(matrix)
+    rest = fold.y[fold.held_out] - own.mean - (
+        fold.features[fold.held_out] - own.feature_mean
+    ) @ matrix.T
+    of_all = (1.0 - share) * np.diag(covariance)
+    of_all += share * np.mean(np.square(rest), axis=0)
+    variances = np.maximum(np.diag(covariance), _LEAST_OF_ALL * of_all)
     scales = np.sqrt(np.where(variances > 0.0, variances, 1.0))
     correlation = covariance / np.outer(scales, scales)
     np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh(correlation)
-    new = fold.y[fold.held_out] - intercept
-    new = (new - fold.features[fold.held_out] @ matrix.T) / scales
-    yield new @ vectors, scales, np.maximum(values, _LEAST)
+    yield (rest / scales) @ vectors, scales, np.maximum(values, _LEAST)
 
 
-def _regressions(y, features, weights, ridges):
-  """Matrix and intercept for each of the ridges."""
-  weights = weights / weights.sum()
-  y_mean, mean = weights @ y, weights @ features
-  y, features = y - y_mean, features - mean
-  scale = np.sqrt(weights @ features**2)
-  scale = np.where(scale > 0.0, scale, 1.0)
-  features = features / scale
-  values, vectors = np.linalg.eigh((features.T * weights) @ features)
-  cross = (y.T * weights) @ features @ vectors
-  is_rounding = values <= _ROUNDING * max(values.max(initial=0.0), 1.0)
-  for ridge in ridges:
-    inverse = np.where(is_rounding, 0.0, 1.0 / (
-        np.where(is_rounding, 1.0, values) + ridge
-    ))
-    matrix = (cross * inverse) @ vectors.T / scale
-    yield matrix, y_mean - matrix @ mean
+class _Moments:
+  """Means and covariances of vectors `[N, D]` and features `[N, F]`."""
+
+  def __init__(self, y, features, weights):
+    weights = weights / weights.sum()
+    self.mean, self.feature_mean = weights @ y, weights @ features
+    y, features = y - self.mean, features - self.feature_mean
+    self._covariance = (y.T * weights) @ y
+    self._gram = (features.T * weights) @ features
+    self._cross = (y.T * weights) @ features
+
+  def ridge_matrices(self, ridges):
+    """See `ridge.ridge_matrices`."""
+    return ridge_lib.ridge_matrices(self._gram, self._cross, ridges)
+
+  def covariance_of_rest(self, matrix):
+    """That of what a matrix `[D, F]` leaves."""
+    predicted = matrix @ self._cross.T
+    rest = self._covariance - predicted - predicted.T
+    rest += matrix @ self._gram @ matrix.T
+    # Of what is predicted all but exactly, nothing is left but rounding.
+    least = _ROUNDING * np.diag(self._covariance)
+    np.fill_diagonal(rest, np.maximum(np.diag(rest), least))
+    return rest
+
+

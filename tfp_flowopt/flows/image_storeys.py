@@ -1,17 +1,18 @@
 """What stands before the levels of an image flow, from data."""
 
+import math
 from typing import Any
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.flows import gaussianize
 from tfp_flowopt.flows import image_batches
+from tfp_flowopt.flows import image_conditions
 from tfp_flowopt.flows import whole_whitening
 
-__all__ = ['Storeys', 'fitted_storeys']
+__all__ = ['Storeys', 'fitted_storeys', 'number_of']
 
 
 class Storeys(NamedTuple):
@@ -39,8 +40,8 @@ def fitted_storeys(flow, dataset, lipschitz, bits):
   """Fits one storey after the other to what arrives there.
 
   `dataset` is that of `image_batches`; without conditioning in it there is no
-  shift, and one map for all classes. Read twice for curves, and once for each
-  other storey.
+  shift, and one map for all classes. Read twice for curves, and once for
+  features and for each other storey.
   """
   with_condition = isinstance(dataset.element_spec, tuple)
   unlabelled = None
@@ -49,9 +50,9 @@ def fitted_storeys(flow, dataset, lipschitz, bits):
     unlabelled = tf.zeros([1, *spec.shape[1:]], spec.dtype)
   # With each image, a number that is the same for other noise.
   dataset = dataset.map(
-      lambda x, *c: (x, c[0] if c else unlabelled, _number(x, bits))
+      lambda x, *c: (x, c[0] if c else unlabelled, number_of(x, bits))
       if flow.conditioning is not None
-      else (x, tf.zeros([]), _number(x, bits))
+      else (x, tf.zeros([]), number_of(x, bits))
   )
 
   def described(x, c, number):
@@ -59,13 +60,27 @@ def fitted_storeys(flow, dataset, lipschitz, bits):
       return x, number, _features(flow, c)
     return x, number
 
-  weights, total = [], 0.0
+  weights, total, curves = [], 0.0, None
+  if with_condition and flow.condition_curves is not None:
+    weights = image_conditions.standard_features(
+        flow, dataset.map(lambda x, c, number: c)
+    )
+    curves = whole_whitening.with_weights(flow.condition_curves, weights)
+
+  def maps_of(c):
+    if flow.conditioning is None:
+      return None
+    return flow.conditioning_maps(c, curves=curves)
+
   for name, storey in flow.before_levels.items():
     log_det = 0.0
     if name == 'marginals':
       fit = gaussianize.gaussianized(flow, dataset, bits)
     elif name == 'shift':
-      fit = _shift(flow, storey, dataset) if with_condition else []
+      fit = with_condition and image_conditions.fitted_shift(
+          storey.bijector,
+          dataset.map(lambda x, c, n: (x, maps_of(c)[..., 0, 0, :], n)),
+      )
     else:
       fit, log_det = whole_whitening.whole_whitening(
           storey.bijector,
@@ -78,7 +93,7 @@ def fitted_storeys(flow, dataset, lipschitz, bits):
     fixed = whole_whitening.with_weights(storey, fit)
     mapped = dataset.map(
         lambda x, c, number, fixed=fixed: (
-            *_inverse(flow, fixed, x, c), c, number
+            *_inverse(fixed, x, maps_of(c)), c, number
         )
     )
     if name == 'marginals':
@@ -88,31 +103,22 @@ def fitted_storeys(flow, dataset, lipschitz, bits):
   return Storeys(weights, dataset.map(described), total)
 
 
-def _number(x, bits):
+def number_of(x, bits):
+  """For each image a number of its grey levels: a hash, 31 bits."""
   values = tf.cast(tf.floor((x + 0.5) * 2.0**bits), tf.int64)
-  return tf.reduce_sum(values, axis=[1, 2, 3])
+  values = tf.reshape(values, [-1, math.prod(x.shape[1:])])
+  # Sums of grey levels may all be multiples of one number, or equal.
+  factors = tf.random.stateless_uniform(
+      values.shape[1:], [0, 0], None, None, tf.int64
+  )
+  total = tf.reduce_sum(values * tf.bitwise.bitwise_or(factors, 1), axis=1)
+  return tf.bitwise.right_shift(total, 32) & (2**31 - 1)
 
 
-def _inverse(flow, storey, x, condition):
-  maps = None
-  if flow.conditioning is not None:
-    maps = flow.conditioning_maps(condition)
+def _inverse(storey, x, maps):
   value, log_det = bijectors.inverse_and_log_det(storey, x, maps)
   return value, tf.broadcast_to(log_det, tf.shape(x)[:1])
 
 
 def _features(flow, condition):
   return flow.conditioning.features(condition, tf.float64)
-
-
-def _shift(flow, storey, dataset):
-  """Least squares of images on features, and 1."""
-  gram = cross = 0.0
-  for x, condition, _ in dataset:
-    features = _features(flow, condition).numpy()
-    features = np.concatenate([features, np.ones([len(features), 1])], axis=1)
-    gram += features.T @ features
-    cross += whole_whitening.rows(x).T @ features
-  shift = storey.bijector
-  matrix = cross @ np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
-  return [(shift.matrix, matrix[:, :-1]), (shift.shift, matrix[:, -1])]

@@ -75,8 +75,9 @@ def initialize_at_optimum(
   `gaussianize_marginals`, from histograms of the values in `2**bits` bins of
   `[-1/2, 1/2)` (`optimum.gaussian_knots`), with a warning unless the values
   fill that; what `conditioning` predicts linearly, subtracted; and the
-  whitening of whole images, of each class its own, shrunk as held-out images
-  say (`whitening='dense'`). Their mean log-determinants are added.
+  whitening of whole images, of each class its own (`whitening='dense'`). Their
+  mean log-determinants are added. Maps and means of classes, and with fewer
+  than 100 images a feature predictions, are shrunk as held-out images say.
 
   In the scope of a `tf.distribute.Strategy`, batches are spread over the
   replicas; each process reads all of `data`, and gets the same flow.

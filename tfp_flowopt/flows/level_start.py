@@ -179,7 +179,7 @@ def _cascade(cascade, batches, noise):
   """The `CascadeStart` of a cascade and its parts, if it gets one."""
   if cascade is None or noise.max() > _LARGEST_NOISE:
     return None, []
-  start = cascade_start.cascade_start(cascade, _some(batches))
+  start = cascade_start.cascade_start(cascade, _some(batches), noise.max())
   return start, cascade.parts_with(start)
 
 

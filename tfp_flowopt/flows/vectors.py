@@ -12,6 +12,7 @@ from tfp_flowopt import optimum
 from tfp_flowopt.flows import class_maps
 from tfp_flowopt.flows import elliptical
 from tfp_flowopt.flows import held_out
+from tfp_flowopt.flows import lines
 from tfp_flowopt.flows import radial_curve
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.internal import event_arrays
@@ -273,11 +274,9 @@ def _bounds(y):
 
 def _line(features, num_knots):
   """Knots that standardise."""
-  center, scale = features.mean(axis=0), features.std(axis=0)
-  # What does not vary is left alone.
-  scale = np.where(scale > 1e-6 * np.abs(center), scale, 1.0)
-  outputs = np.tile(np.linspace(-1.0, 1.0, num_knots), [len(center), 1])
-  return center[:, np.newaxis] + scale[:, np.newaxis] * outputs, outputs
+  return lines.standard_line(
+      features.mean(axis=0), features.std(axis=0), num_knots
+  )
 
 
 def _with_knots(curves, knots):

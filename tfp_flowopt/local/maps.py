@@ -228,14 +228,11 @@ def local_map(bijector):
   A class joins with `register(cls, function)`; others are taken by their global
   constants.
   """
-  for ndims in (
-      bijector.forward_min_event_ndims, bijector.inverse_min_event_ndims
-  ):
-    if tf.nest.is_nested(ndims):
-      raise TypeError(
-          f'There are no regions for {bijector}, whose events have several '
-          'parts.'
-      )
+  ends = bijector.forward_min_event_ndims, bijector.inverse_min_event_ndims
+  if any(map(tf.nest.is_nested, ends)):
+    raise TypeError(
+        f'There are no regions for {bijector}, whose events have several parts.'
+    )
   make = _rules.registry.get(type(bijector))
   return Bounded(bijector) if make is None else make(bijector)
 
@@ -272,16 +269,13 @@ def evaluated_with_gradients(bijector, direction, reach):
 
 def constant(value, dtype):
   """A constant that is not negative, as a `Tensor`; infinite if it is large."""
-  return tf.constant(
-      value if value <= float(dtype.max) else math.inf, dtype
-  )
+  return tf.constant(value if value <= float(dtype.max) else math.inf, dtype)
 
 
 def widened(least, most):
   """An interval of positive numbers, and what rounding may have taken of it."""
   slack = 64.0 * rounding.properties(least.dtype).unit
-  # Below this, numbers may be 0.
-  tiny = least.dtype.as_numpy_dtype(np.finfo(least.dtype.as_numpy_dtype).tiny)
+  tiny = np.finfo(least.dtype.as_numpy_dtype).tiny  # less may have become 0
   return least * (1.0 - slack), tf.maximum(most * (1.0 + slack), tiny)
 
 

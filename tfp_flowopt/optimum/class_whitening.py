@@ -3,11 +3,18 @@
 import numpy as np
 
 from tfp_flowopt.optimum import class_shares
+from tfp_flowopt.optimum import grids
 
 __all__ = ['ClassMoments']
 
 # One example of so many is held out to choose the shrinkages.
 _FOLDS = 5
+# Vectors that are enough for a mean.
+_MANY = 100
+# Vectors of all classes that each class is taken to have.
+_PULLS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, np.inf)
+# Shares of the mean variance in each one; the last if none are held out.
+_TO_MEAN = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
 # Shares of the diagonal in the common covariance.
 _TO_DIAGONAL = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
 # Least variance in a direction, of that of columns.
@@ -26,14 +33,16 @@ class ClassMoments:
   discriminant analysis: Friedman 1989):
 
   ```none
-  W = ((1 - a) R + a diag(R))^(-1/2)
-  A_k = ((1 - s_k) W C_k W^T + s_k I)^(-1/2) W,    b_k: mean of the class
+  b_k = b + n_k / (n_k + c) (mean of the class - b),   b: mean of all
+  R'  = R with the variances (1 - v) R_ii + v tr(R) / D
+  W   = ((1 - a) R' + a diag(R'))^(-1/2)
+  A_k = ((1 - s_k) W C_k W^T + s_k I)^(-1/2) W
   ```
 
-  First `a` and then the `s_k` (`shares_of_common`) are those of the highest
-  likelihood of a fifth of the examples, under maps of the others. Roots are
-  symmetric, so that a whitened image still is one: what was near each other
-  stays there.
+  `c`, `v`, `a` and then the `s_k` (`shares_of_common`) are in turn those of the
+  highest likelihood of a fifth of the examples, under maps of the others; `c`
+  is 0 where each class has a hundred vectors. Roots are symmetric, so that a
+  whitened image still is one: what was near each other stays there.
   """
 
   def __init__(self, num_classes, event_size):
@@ -66,12 +75,13 @@ class ClassMoments:
 
     A class without vectors has the common ones.
     """
-    counts, means, scatters = self._statistics(slice(None))
+    pull, to_mean, to_diagonal, shares = self._shrinkages()
+    counts, means, scatters = self._statistics(slice(None), pull)
     if not scatters.any():  # equal vectors stay as they are
-      return np.tile(np.eye(means.shape[1]), [len(counts), 1, 1]), means
-    to_diagonal, shares = self._shrinkages()
+      return np.tile(np.eye(means.shape[1]), [len(counts), 1, 1]), 0.0 * means
     to_diagonal = max(to_diagonal, least)
-    whiten = _Root(scatters.sum(axis=0) / counts.sum()).matrix(to_diagonal)
+    common = _common(counts, scatters, pull)
+    whiten = _Root(common, to_mean).matrix(to_diagonal)
     maps = np.tile(whiten, [len(counts), 1, 1])
     for k in np.flatnonzero(shares < 1.0):
       own = whiten @ (scatters[k] / counts[k]) @ whiten.T
@@ -80,34 +90,48 @@ class ClassMoments:
       maps[k] = (basis / np.sqrt(values)) @ basis.T @ whiten
     return maps, means
 
-  def _statistics(self, parts):
-    """Counts, means and scatter matrices of each class."""
-    counts, sums, squares = (
+  def _sums_of(self, parts):
+    """Counts, sums and sums of squares of each class."""
+    return (
         values[parts].sum(axis=0)
         for values in (self._counts, self._sums, self._squares)
     )
-    means = np.where(
-        counts[:, np.newaxis] > 0,
-        sums / np.maximum(counts, 1.0)[:, np.newaxis],
-        sums.sum(axis=0) / max(counts.sum(), 1.0),
-    )
+
+  def _statistics(self, parts, pull):
+    """Counts, means and scatter matrices of each class."""
+    counts, sums, squares = self._sums_of(parts)
+    means = _means(counts, sums, pull)
     return counts, means, _about(counts, sums, squares, means)
 
   def _shrinkages(self):
-    """The `a` and `s_k` above."""
-    train, means, scatters = self._statistics(slice(0, 1))
-    held_out = self._counts[1]
+    """The `c`, `v`, `a` and `s_k` above."""
+    train, held_out = self._counts
     if train.sum() < 2 or not held_out.any():
-      return _TO_DIAGONAL[-1], np.ones(len(train))
+      ones = np.ones(len(train))
+      return _PULLS[-1], _TO_MEAN[-1], _TO_DIAGONAL[-1], ones
+    pull = self._pull()
+    train, means, scatters = self._statistics(slice(0, 1), pull)
     others = _about(held_out, self._sums[1], self._squares[1], means)
-    root = _Root(scatters.sum(axis=0) / train.sum())
-    seen = root.seen(others.sum(axis=0) / held_out.sum())
-    to_diagonal = max(
+    common = _common(train, scatters, pull)
+    total, seen = held_out.sum(), others.sum(axis=0) / held_out.sum()
+    variances = np.diag(common)
+    to_mean = 0.0
+    if variances.any():
+      to_mean = grids.first_of_best(
+          _TO_MEAN,
+          lambda v: total * class_shares.log_likelihood(
+              np.maximum(_to_mean(variances, v), _LEAST * variances.max()),
+              np.diag(seen),
+          ),
+      )
+    root = _Root(common, to_mean)
+    seen = root.seen(seen)
+    to_diagonal = grids.first_of_best(
         _TO_DIAGONAL,
-        key=lambda a: class_shares.log_likelihood(root.shrunk(a), seen),
+        lambda a: total * class_shares.log_likelihood(root.shrunk(a), seen),
     )
     if len(train) == 1:  # its own covariance is the common one
-      return to_diagonal, np.ones([1])
+      return pull, to_mean, to_diagonal, np.ones([1])
     whiten = root.matrix(to_diagonal)
     covariances = (
         [
@@ -116,24 +140,72 @@ class ClassMoments:
         ]
         for k in range(len(train))
     )
-    return to_diagonal, class_shares.shares_of_common(
-        train, held_out, covariances
-    )
+    shares = class_shares.shares_of_common(train, held_out, covariances)
+    return pull, to_mean, to_diagonal, shares
+
+  def _pull(self):
+    """The `c` of the means."""
+    counts = self.counts
+    if len(counts) == 1 or counts[counts > 0].min() >= _MANY:
+      return 0.0
+
+    def value(pull):
+      counts, means, scatters = self._statistics(slice(0, 1), pull)
+      held_out, sums, squares = self._sums_of(slice(1, 2))
+      others = _about(held_out, sums, squares, means).sum(axis=0)
+      covariance = _common(counts, scatters, pull)
+      # Regular, and not yet what is best.
+      diagonal = _to_mean(np.diag(covariance), 0.01)
+      covariance *= 0.9
+      np.fill_diagonal(covariance, diagonal)
+      if not np.all(diagonal > 0.0):
+        return 0.0
+      return -0.5 * (
+          np.trace(np.linalg.solve(covariance, others))
+          + held_out.sum() * np.linalg.slogdet(covariance)[1]
+      )
+
+    # Of means that nothing speaks for, none.
+    return grids.first_of_best(_PULLS[::-1], value)
+
+
+def _means(counts, sums, pull):
+  """The `b_k`."""
+  common = sums.sum(axis=0) / max(counts.sum(), 1.0)
+  own = counts[:, np.newaxis]
+  if pull == np.inf:
+    own = np.zeros_like(own)
+  shares = own / np.maximum(own + min(pull, 1.0 / _ROUNDING), _ROUNDING)
+  means = sums / np.maximum(own, 1.0)
+  return np.where(own > 0, common + shares * (means - common), common)
+
+
+def _common(counts, scatters, pull):
+  """The `R` above, without the degrees of freedom that means take."""
+  taken = np.sum(counts[counts > 0] / (counts[counts > 0] + pull))
+  left = counts.sum() - max(taken - 1.0, 0.0)
+  return scatters.sum(axis=0) / max(left, 1.0)
+
+
+def _to_mean(variances, share):
+  return (1.0 - share) * variances + share * variances.mean()
 
 
 class _Root:
-  """`((1 - a) R + a diag(R))^(-1/2)`, by the eigenvectors of correlations."""
+  """`((1 - a) R' + a diag(R'))^(-1/2)`, by the eigenvectors of correlations."""
 
-  def __init__(self, covariance):
+  def __init__(self, covariance, to_mean):
     variances = np.diag(covariance)
     if not variances.any():
       covariance = np.eye(len(variances))
       variances = np.diag(covariance)
-    self._scales = np.sqrt(np.maximum(variances, _LEAST * variances.max()))
-    self._values, self._basis = np.linalg.eigh(self._correlations(covariance))
-
-  def _correlations(self, covariance):
-    return covariance / np.outer(self._scales, self._scales)
+    least = _LEAST * variances.max()
+    own, shrunk = (
+        np.sqrt(np.maximum(values, least))
+        for values in (variances, _to_mean(variances, to_mean))
+    )
+    self._scales = shrunk
+    self._values, self._basis = np.linalg.eigh(covariance / np.outer(own, own))
 
   def matrix(self, to_diagonal):
     """The root."""
@@ -147,7 +219,8 @@ class _Root:
 
   def seen(self, covariance):
     """Variances that other vectors have there."""
-    return class_shares.diagonal_in(self._basis, self._correlations(covariance))
+    scaled = covariance / np.outer(self._scales, self._scales)
+    return class_shares.diagonal_in(self._basis, scaled)
 
 
 def _about(counts, sums, squares, means):

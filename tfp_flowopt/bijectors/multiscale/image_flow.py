@@ -8,6 +8,7 @@ import warnings
 import tensorflow as tf
 
 from tfp_flowopt.bijectors import base
+from tfp_flowopt.bijectors import marginal_gaussianization as curves_lib
 from tfp_flowopt.bijectors.multiscale import builder
 from tfp_flowopt.bijectors.multiscale import conditioning as conditioning_lib
 from tfp_flowopt.bijectors.multiscale import flat_latents
@@ -51,10 +52,11 @@ class ImageFlow(flat_latents.FlatLatents):
   **Conditioning.** With `conditioning` the networks of the couplings see class
   labels, vectors or feature maps, too, in their first layer: `inverse(y,
   conditioning=c)`, or `log_prob(y, bijector_kwargs={'conditioning': c})` of a
-  distribution. What vectors predict linearly is subtracted before the levels;
-  so is the mean image of a class, unless the images of the coarsest level have
-  a map for each class (`whitening`). All constants hold for each `c`.
-  A new flow does not depend on `c`.
+  distribution. Features have mean 0 and variance 1 after
+  `initialize_at_optimum`, whatever their units. What vectors predict linearly
+  is subtracted before the levels; so is the mean image of a class, unless the
+  images of the coarsest level have a map for each class (`whitening`). All
+  constants hold for each `c`. A new flow does not depend on `c`.
 
   #### Example
 
@@ -128,6 +130,14 @@ class ImageFlow(flat_latents.FlatLatents):
             config.conditioning, event_shape
         )
       self._event_shape = event_shape
+      self._condition_curves = None
+      if self._conditioning and not self._conditioning.is_labels:
+        self._condition_curves = curves_lib.MarginalGaussianization(
+            self._conditioning.num_channels,
+            num_knots=2,
+            dtype=config.dtype,
+            name='condition_curves',
+        )
       self._monitor = reconstruction_monitor.ReconstructionMonitor(
           config.tolerance
       )
@@ -189,6 +199,14 @@ class ImageFlow(flat_latents.FlatLatents):
     return self._conditioning
 
   @property
+  def condition_curves(self) -> types.Bijector | None:
+    """The `MarginalGaussianization` that standardises features, or `None`.
+
+    Lines, which `initialize_at_optimum` sets; for labels there is none.
+    """
+    return self._condition_curves
+
+  @property
   def marginals(self) -> types.Bijector | None:
     """The `MarginalGaussianization` of the values of images, or `None`.
 
@@ -247,17 +265,23 @@ class ImageFlow(flat_latents.FlatLatents):
       self,
       conditioning: types.TensorLike | None = None,
       batch_shape: types.Shape | None = None,
+      curves: types.Bijector | None = None,
   ) -> tf.Tensor | None:
     """Conditioning, as `inverse` takes it, as the first `FlowLevel` takes it.
 
     `Tensor` `[..., H, W, F]` or `[..., 1, 1, F]`, for images of a `batch_shape`
-    if that is known; `None` for a flow without.
+    if that is known; `None` for a flow without. Features go through `curves`,
+    by default `condition_curves`.
 
     Raises:
       ValueError: If it is missing, or does not fit.
     """
     if self._conditioning is not None:
-      return self._conditioning(conditioning, self.dtype, batch_shape)
+      maps = self._conditioning(conditioning, self.dtype, batch_shape)
+      curves = curves or self._condition_curves
+      if curves is not None:
+        maps, _ = base.inverse_and_log_det(curves, maps)
+      return maps
     if conditioning is not None:
       raise ValueError('Argument `conditioning`: the flow was made without it.')
     return None
