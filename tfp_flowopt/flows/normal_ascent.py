@@ -11,7 +11,7 @@ __all__ = ['Normal', 'Values', 'ascent']
 # Factor by which a precision changes at most in an iteration.
 _STEP = 16.0
 # Halvings of an iteration that does not help.
-_HALVINGS = 12
+_HALVINGS = 60
 # Iterations after which no density of finite mass is too wide.
 _MANY = 32
 # An ascent that gets there does not end.
@@ -45,7 +45,36 @@ class Values(NamedTuple):
 
 
 def ascent(evaluate, normal, z, max_iterations, tolerance):
-  """The normal after iterations, each of which raises the ELBO."""
+  """The normal after iterations, each of which raises the ELBO.
+
+  One whose covariance is diagonal to start with, and is to be full, is first
+  the best of diagonal ones, until each coordinate has its scale.
+  """
+  scales = np.diag(normal.factor) if normal.factor.ndim == 2 else None
+  if scales is not None and not np.any(normal.factor - np.diag(scales)):
+    best, *_ = _climb(
+        evaluate, normal._replace(factor=scales), z, max_iterations, tolerance
+    )
+    normal = best._replace(factor=np.diag(best.factor))
+  normal, values, gain = _climb(
+      evaluate, normal, z, max_iterations, tolerance
+  )
+  if not max_iterations:
+    return normal
+  # A scale grows by 4 in an iteration: from far away it needs some.
+  if gain < tolerance or max_iterations >= _MANY:
+    _check_maximum(normal, z, values)
+  if gain >= tolerance:
+    warnings.warn(
+        f'Argument `max_iterations`: after {max_iterations} the ELBO still '
+        f'rises, by {gain:.3g} nats in the last one.',
+        stacklevel=3,
+    )
+  return normal
+
+
+def _climb(evaluate, normal, z, max_iterations, tolerance):
+  """The normal after iterations, its `Values`, and the gain of the last one."""
   values = evaluate(normal, z)
   for _ in range(_HALVINGS):
     if math.isfinite(values.elbo):
@@ -57,30 +86,24 @@ def ascent(evaluate, normal, z, max_iterations, tolerance):
         'Argument `target_log_prob_fn` is not finite, or its gradient is not, '
         f'at draws around {normal.mean}; start at `samples`.'
     )
+  gain = 0.0
   for _ in range(max_iterations):
     step, before = 1.0, values.elbo
     for _ in range(_HALVINGS):
-      proposed = _update(normal, z, values.gradients, step)
-      found = evaluate(proposed, z)
-      if found.elbo > values.elbo:
-        normal, values = proposed, found
+      proposed = [
+          _update(normal, z, values.gradients, step, by_diagonal)
+          for by_diagonal in (False, True)
+      ]
+      found = [(evaluate(other, z), other) for other in proposed]
+      best = max(found, key=lambda pair: pair[0].elbo)
+      if best[0].elbo > values.elbo:
+        values, normal = best
         break
       step /= 2.0
-    if values.elbo - before < tolerance:
+    gain = values.elbo - before
+    if gain < tolerance:
       break
-  if not max_iterations:
-    return normal
-  gain = values.elbo - before
-  # A scale grows by 4 in an iteration: from far away it needs some.
-  if gain < tolerance or max_iterations >= _MANY:
-    _check_maximum(normal, z, values)
-  if gain >= tolerance:
-    warnings.warn(
-        f'Argument `max_iterations`: after {max_iterations} the ELBO still '
-        f'rises, by {gain:.3g} nats in the last one.',
-        stacklevel=3,
-    )
-  return normal
+  return normal, values, gain
 
 
 def _check_maximum(normal, z, values):
@@ -130,14 +153,18 @@ def _curvatures(gradients, z):
   )
 
 
-def _update(normal, z, gradients, step):
-  """Goes a part of the way to what solves the equations at the draws."""
+def _update(normal, z, gradients, step, by_diagonal):
+  """Goes a part of the way to what solves the equations at the draws.
+
+  The mean moves by Newton's step, or by that of each coordinate alone: where
+  one is far steeper than others, draws confuse their curvatures with its own.
+  """
   full = normal.factor.ndim == 2
   gradients = _in_units(normal, gradients)
   slope = gradients.mean(axis=0)
   principal, vectors, diagonal = _curvatures(gradients, z)
   # In directions that are curved upwards, by the size of it, as for a saddle.
-  if vectors is None:
+  if by_diagonal or vectors is None:
     moved = slope / np.maximum(np.abs(diagonal), 1.0 / _STEP)
   else:
     newton = np.maximum(

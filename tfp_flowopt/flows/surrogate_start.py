@@ -153,18 +153,21 @@ def _of_samples(surrogate, samples, full):
         'Argument `samples` must be a batch [N] of events inside of the '
         f'support, got vectors of shape {list(y.shape)}.'
     )
-  mean, size = y.mean(axis=0), y.shape[1]
-  if full:
-    covariance = (y - mean).T @ (y - mean) / len(y)
-    values, vectors = np.linalg.eigh(covariance)
-    factor, log_det = vectors * np.sqrt(np.maximum(values, 0.0)), values
-  else:
-    factor, log_det = y.std(axis=0), y.std(axis=0) ** 2
-  if not np.all(log_det > 1e-12 * log_det.max()):
+  mean, deviation, size = y.mean(axis=0), y.std(axis=0), y.shape[1]
+  factor, values = deviation, np.ones([size])
+  varies = np.all(deviation > 1e-12 * np.abs(mean))
+  if full and varies:
+    # In units of the columns.
+    scaled = (y - mean) / deviation
+    values, vectors = np.linalg.eigh(scaled.T @ scaled / len(y))
+    roots = np.sqrt(np.maximum(values, 0.0))
+    factor = deviation[:, np.newaxis] * vectors * roots
+  if not varies or not np.all(values > 1e-12 * values.max()):
     raise ValueError(
         f'Argument `samples`: {len(y)} do not vary in all of {size} directions.'
     )
-  value = -0.5 * (np.log(log_det).sum() + size * math.log(2 * math.pi * math.e))
+  log_det = np.log(values).sum() + 2.0 * np.log(deviation).sum()
+  value = -0.5 * (log_det + size * math.log(2 * math.pi * math.e))
   return normal_ascent.Normal(mean, factor), value
 
 
