@@ -59,6 +59,8 @@ def main(argv):
     names, rows = ['x', 'y'], np.stack([x, y], axis=1)
   else:
     names, rows = tables.read(_DATA.value)
+    if len(names) < 2:
+      raise SystemExit('A condition takes a table of two columns at least.')
   train, test, mean, scale = tables.split_and_standardize(
       rows, _HELD_OUT.value, _SEED.value
   )

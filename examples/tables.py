@@ -1,5 +1,7 @@
 """Tables of numbers, from CSV files or as scikit-learn ships them."""
 
+import csv
+import math
 import pathlib
 
 import numpy as np
@@ -33,20 +35,52 @@ def read(name):
         np.column_stack([table.data, table.target]).astype(np.float64),
     )
   try:
-    header, _, body = pathlib.Path(name).read_text('utf-8').partition('\n')
-    rows = np.loadtxt(body.splitlines(), delimiter=',', ndmin=2)
-  except (OSError, ValueError) as e:
+    # `-sig`: spreadsheets put a mark before the first name.
+    with pathlib.Path(name).open(encoding='utf-8-sig', newline='') as file:
+      reader = csv.reader(file)
+      return _checked([(reader.line_num, cells) for cells in reader if cells])
+  except (OSError, ValueError, csv.Error) as e:
     raise SystemExit(
         f'--data={name} is none of {", ".join(NAMES)}, and no CSV file of '
         f'numbers below a line of names: {e}'
     ) from e
-  return [column.strip() for column in header.split(',')], rows
+
+
+def _checked(lines):
+  """Names and numbers of numbered lines of cells, or a `ValueError`."""
+  if len(lines) < 2:
+    raise ValueError(f'it has {len(lines)} lines.')
+  names, rows = [name.strip() for name in lines[0][1]], []
+  if all(map(_is_number, names)):
+    raise ValueError('its first line is numbers, not names.')
+  for number, cells in lines[1:]:
+    if len(cells) != len(names):
+      raise ValueError(
+          f'line {number} has {len(cells)} cells, not {len(names)}.'
+      )
+    for name, cell in zip(names, cells, strict=True):
+      if not _is_number(cell):
+        raise ValueError(f'line {number} has {cell!r} for {name}.')
+    rows.append([float(cell) for cell in cells])
+  return names, np.array(rows)
+
+
+def _is_number(cell):
+  try:
+    return math.isfinite(float(cell))
+  except ValueError:
+    return False
 
 
 def split_and_standardize(rows, held_out, seed):
   """Rows to train on and held out, float32, and mean and scale of the first."""
   rows = np.random.default_rng(seed).permutation(rows)
   num = round(held_out * len(rows))
+  if num < 1 or len(rows) - num < 4:
+    raise SystemExit(
+        f'A table of {len(rows)} rows is too small: one must be held out, and '
+        'four others be there.'
+    )
   mean, scale = rows[num:].mean(axis=0), rows[num:].std(axis=0)
   if not np.all(scale > 0):
     raise SystemExit('A column of the table is constant: leave it out.')

@@ -228,8 +228,21 @@ def test_a_table_is_reported_in_nats(rng):
   assert report.bits_per_dim == pytest.approx(
       -report.log_likelihood / (2.0 * np.log(2.0))
   )
+  assert 'of what the condition says and of non-Gaussian' in str(alone)
+  # Without held-out data, the condition of one is that of the other.
+  first, second = (
+      fo.diagnostics.optimum_report(distribution, x, **kwargs)
+      for kwargs in (
+          {'conditioning': c},
+          {'bijector_kwargs': {'conditioning': np.float32(c)}},
+      )
+  )
+  assert first.gap == pytest.approx(second.gap, abs=1e-6)
+  assert first.gap == pytest.approx(0.0, abs=0.01)
   with pytest.raises(ValueError, match=r'`conditioning`.*bijector_kwargs'):
-    fo.diagnostics.optimum_report(distribution, x, conditioning=c)
+    fo.diagnostics.optimum_report(
+        distribution, x[:500], x[500:], conditioning=c[:500]
+    )
   with pytest.raises(ValueError, match='one for each of 500'):
     fo.diagnostics.optimum_report(
         distribution, x[:500], x[500:], conditioning=c, **given

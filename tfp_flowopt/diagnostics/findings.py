@@ -11,11 +11,12 @@ __all__ = ['events_of', 'findings']
 _NOTABLE, _NEGLIGIBLE = 0.01, 1e-4
 
 
-def findings(report, size, nothing_held_out=False):
+def findings(report, size, nothing_held_out=False, given_more=False):
   """Sentences for each thing that the numbers of a report say.
 
   A mean is a finding where it is off by more than its `error_margin`. `size` is
-  the number of dimensions of an event.
+  the number of dimensions of an event; `given_more` is true of a flow that is
+  given a condition where linear flows are not.
   """
   if not math.isfinite(report.log_likelihood):
     return [
@@ -35,7 +36,7 @@ def findings(report, size, nothing_held_out=False):
   if math.isnan(margin):
     worse = better = False
   return [
-      *_comparison(report, worse, better, margin, size),
+      *_comparison(report, worse, better, margin, size, given_more),
       *_excluded(report, rows),
       *_bounds(report, worse, size),
       _balance(report, size),
@@ -67,7 +68,7 @@ def _amount(report, nats, size, error=math.nan):
   return f'{_bits(nats, size):.3f}{error} bits/dim ({nats:.4g} nats)'
 
 
-def _comparison(report, worse, better, margin, size):
+def _comparison(report, worse, better, margin, size, given_more):
   """Whether the flow is better than the best linear flow."""
   name = f'the best linear flow ({report.reference})'
   amount = _amount(report, abs(report.gap), size, report.gap_standard_error)
@@ -82,8 +83,11 @@ def _comparison(report, worse, better, margin, size):
         )
     ]
   if better:
+    structure = 'non-Gaussian structure'
+    if given_more:
+      structure = f'what the condition says and of {structure}'
     return [
-        f'Captured {amount} of non-Gaussian structure beyond {name}: better '
+        f'Captured {amount} of {structure} beyond {name}: better '
         'than each single linear flow above. Train on while held-out '
         + ('nats rise.' if report.unit == 'nats' else 'bits/dim fall.')
     ]

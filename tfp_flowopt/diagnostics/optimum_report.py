@@ -202,7 +202,12 @@ def optimum_report(
   size = math.prod(event_shape)
   linear_range = _linear_range(distribution)
   log_prob = log_prob or distribution.log_prob
-  kwargs = {}
+  bijector_kwargs, kwargs = dict(bijector_kwargs or {}), {}
+  if nothing_held_out and is_vector:
+    if conditioning is not None:
+      bijector_kwargs.setdefault('conditioning', conditioning)
+    elif np.shape(bijector_kwargs.get('conditioning', 0))[:1] == (len(data),):
+      conditioning = bijector_kwargs['conditioning']
   if bijector_kwargs:
     kwargs['bijector_kwargs'] = conditioning_lib.of_each_event(
         distribution.bijector, bijector_kwargs, len(held_out)
@@ -258,9 +263,9 @@ def optimum_report(
       findings=[],
       unit='nats' if is_vector else 'bits/dim',
   )
-  return dataclasses.replace(
-      report, findings=findings_lib.findings(report, size, nothing_held_out)
-  )
+  given_more = given is None and 'conditioning' in bijector_kwargs
+  found = findings_lib.findings(report, size, nothing_held_out, given_more)
+  return dataclasses.replace(report, findings=found)
 
 
 def _row(name, train, held_out, error):
