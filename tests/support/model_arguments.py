@@ -123,6 +123,19 @@ ENTRIES = {
         },
         ('num_draws', 'max_iterations', 'tolerance'),
     ),
+    'flows.given': kinds.Entry(
+        fo.flows.given,
+        lambda: {
+            'distribution': fo.vector_flow(
+                2, num_steps=1, hidden_units=2, conditioning=3
+            ),
+            'conditioning': [0, 2],
+        },
+        {
+            'distribution': kinds.OBJECT_OR_NONE,
+            'conditioning': (None, 'ab', 2.5, [0.5], {}),
+        },
+    ),
     'flows.latent_map': kinds.Entry(
         fo.flows.latent_map,
         lambda: {'surrogate': fo.flows.surrogate_posterior(2, num_steps=0)},

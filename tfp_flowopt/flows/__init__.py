@@ -3,6 +3,7 @@
 from tfp_flowopt.data.quantization import dequantization_noise
 from tfp_flowopt.data.quantization import dequantize
 from tfp_flowopt.data.quantization import quantize
+from tfp_flowopt.flows.conditional import given
 from tfp_flowopt.flows.initialize import initialize_act_norm
 from tfp_flowopt.flows.initialize import initialize_at_optimum
 from tfp_flowopt.flows.models import image_flow
@@ -15,6 +16,7 @@ from tfp_flowopt.flows.surrogates import surrogate_posterior
 __all__ = [
     'dequantization_noise',
     'dequantize',
+    'given',
     'image_flow',
     'initialize_act_norm',
     'initialize_at_optimum',

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors import given
 from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.bijectors.multiscale import whole_images
 from tfp_flowopt.lipschitz import rounding
@@ -213,6 +214,24 @@ class _Whole(Wrapped):
     )
 
 
+class _Given(Wrapped):
+  """A bijector that has its condition."""
+
+  def __init__(self, local, conditioning):
+    super().__init__(local)
+    self.keeps_channels = local.keeps_channels
+    self._conditioning = conditioning
+
+  def _inverse(self, reach):
+    return self.local.inverse(self._told(reach))
+
+  def _forward(self, reach):
+    return self.local.forward(self._told(reach))
+
+  def _told(self, reach):
+    return reach._replace(conditioning=self._conditioning)
+
+
 def sequence(parts):
   """The `Sequence` of bijectors in the order of `inverse`."""
   return Sequence([maps.local_map(part) for part in parts])
@@ -245,6 +264,9 @@ maps.register(
 maps.register(
     separate_steps.BijectorOfImages,
     lambda b: Wrapped(maps.local_map(b.bijector)),
+)
+maps.register(
+    given.Given, lambda b: _Given(maps.local_map(b.bijector), b.conditioning)
 )
 # Some make instances of private bases, `_Chain` for `Chain(...)`.
 for _public, _make in {

@@ -1,0 +1,173 @@
+"""Distributions that have their conditions."""
+
+import numpy as np
+import pytest
+from support import registry
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_flowopt as fo
+
+tfd, tfb = tfp.distributions, tfp.bijectors
+
+
+def vectors(**kwargs):
+  """A flow given three features, with weights that were trained, as it were."""
+  kwargs = {'conditioning': [3], 'dtype': tf.float64, **kwargs}
+  flow = fo.vector_flow(2, 2, 4, **kwargs)
+  registry.randomize(flow.bijector.steps, 0.5)
+  return flow
+
+
+def images():
+  flow = fo.image_flow(
+      [4, 4, 1], num_levels=1, num_steps=1, hidden_channels=4, conditioning=3
+  )
+  registry.randomize(flow.bijector.levels[0].repeated_steps, 0.3)
+  return flow
+
+
+def kwargs(c):
+  return {'bijector_kwargs': {'conditioning': c}}
+
+
+def test_it_is_what_keyword_arguments_give(rng):
+  flow, c = vectors(), rng.normal(size=[3])
+  given = fo.flows.given(flow, c)
+  assert given.batch_shape == [] and given.event_shape == [2]
+  draws = given.sample(5, seed=[0, 1])
+  np.testing.assert_allclose(draws, flow.sample(5, seed=[0, 1], **kwargs(c)))
+  np.testing.assert_allclose(
+      given.log_prob(draws), flow.log_prob(draws, **kwargs(c))
+  )
+  draws, log_prob = given.experimental_sample_and_log_prob(5, seed=[0, 2])
+  np.testing.assert_allclose(log_prob, given.log_prob(draws))
+
+
+@pytest.mark.parametrize('compiled', [False, True])
+def test_a_batch_of_conditions_is_a_batch_of_distributions(compiled, rng):
+  flow, c = vectors(), rng.normal(size=[2, 4, 3])
+  given = fo.flows.given(flow, c)
+  assert given.batch_shape == [2, 4] and given.event_shape == [2]
+  call = (lambda f: tf.function(f, autograph=False)) if compiled else (
+      lambda f: f
+  )
+  draws = call(lambda: given.sample(5, seed=[0, 1]))()
+  assert draws.shape == [5, 2, 4, 2]
+  assert given.sample(seed=[0, 1]).shape == [2, 4, 2]
+  # One event, one for each of the last four, and all of them.
+  for x in (draws[0, 0, 0], draws[0, 0], draws[0], draws):
+    found = call(given.log_prob)(x)
+    assert found.shape == np.broadcast_shapes([2, 4], x.shape[:-1])
+    x = np.broadcast_to(x, [*found.shape, 2])
+    for i in range(2):
+      for j in range(4):
+        np.testing.assert_allclose(
+            found[..., i, j],
+            flow.log_prob(x[..., i, j, :], **kwargs(c[i, j])),
+            rtol=1e-9,
+        )
+
+
+def test_conditions_of_a_size_that_is_not_known(rng):
+  flow = vectors()
+
+  @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float64)],
+               autograph=False)
+  def log_prob(c):
+    return fo.flows.given(flow, c).log_prob(tf.ones([2], tf.float64))
+
+  c = rng.normal(size=[5, 3])
+  np.testing.assert_allclose(
+      log_prob(c), fo.flows.given(flow, c).log_prob(np.ones([2]))
+  )
+
+
+@pytest.mark.parametrize('labels', [1, [0, 2]])
+def test_images_of_a_class(labels):
+  flow = images()
+  given = fo.flows.given(flow, labels)
+  batch = list(np.shape(labels))
+  assert given.batch_shape == batch and given.event_shape == [4, 4, 1]
+  draws = given.sample(3, seed=[0, 1])
+  assert draws.shape == [3, *batch, 4, 4, 1]
+  np.testing.assert_allclose(
+      given.log_prob(draws), flow.log_prob(draws, **kwargs(labels)), rtol=1e-5
+  )
+
+
+def test_parts_of_joint_distributions_and_mixtures(rng):
+  flow = vectors()
+  prior = tfd.Sample(tfd.Normal(np.float64(0.0), 1.0), 3)
+  for cls in (
+      tfd.JointDistributionSequential,
+      tfd.JointDistributionSequentialAutoBatched,
+  ):
+    model = cls([prior, lambda c: fo.flows.given(flow, c)])
+    c, x = model.sample(6, seed=1)
+    np.testing.assert_allclose(
+        model.log_prob([c, x]),
+        prior.log_prob(c) + flow.log_prob(x, **kwargs(c)),
+    )
+  c = rng.normal(size=[4, 3])
+  mixture = tfd.MixtureSameFamily(
+      tfd.Categorical(logits=np.zeros(4)), fo.flows.given(flow, c)
+  )
+  x = rng.normal(size=[7, 2])
+  parts = [flow.log_prob(x, **kwargs(own)) for own in c]
+  expected = tf.reduce_logsumexp(parts, axis=0) - np.log(4.0)
+  np.testing.assert_allclose(mixture.log_prob(x), expected)
+
+
+def test_weights_gradients_and_constants_are_those_of_the_flow(rng):
+  flow, c = vectors(), rng.normal(size=[5, 3])
+  x = rng.normal(size=[5, 2])
+  given = fo.flows.given(flow, c)
+  assert {v.ref() for v in given.trainable_variables} == {
+      v.ref() for v in flow.trainable_variables
+  }
+  gradients = []
+  for log_prob in (given.log_prob, lambda x: flow.log_prob(x, **kwargs(c))):
+    with tf.GradientTape() as tape:
+      total = tf.reduce_sum(log_prob(x))
+    gradients.append(tape.gradient(total, flow.trainable_variables))
+  for a, b in zip(*gradients, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+  assert fo.lipschitz.lipschitz_bounds(
+      given.bijector
+  ) == fo.lipschitz.lipschitz_bounds(flow.bijector)
+  expected = fo.diagnostics.certified_log_prob(flow, x, 0.01, c)
+  found = fo.diagnostics.certified_log_prob(given, x, 0.01)
+  for a, b in zip(found, expected, strict=True):
+    np.testing.assert_allclose(a, b)
+  np.testing.assert_allclose(given.copy().log_prob(x), given.log_prob(x))
+
+
+def test_inside_of_bijectors_of_tfp(rng):
+  flow, c = vectors().bijector, rng.normal(size=[3])
+  base = tfd.MultivariateNormalDiag(np.zeros(2))
+  x = rng.normal(size=[5, 2])
+  chain = tfd.TransformedDistribution(
+      base, tfb.Chain([tfb.Shift(np.ones(2)), flow])
+  )
+  expected = chain.log_prob(
+      x, bijector_kwargs={flow.name: {'conditioning': c}}
+  )
+  np.testing.assert_allclose(fo.flows.given(chain, c).log_prob(x), expected)
+
+
+def test_what_does_not_fit(rng):
+  with pytest.raises(ValueError, match='`bijector`: vector_flow has no cond'):
+    fo.flows.given(vectors(conditioning=None), np.zeros([3]))
+  for wrong in (None, 0.0, np.zeros([2]), 'a'):
+    with pytest.raises(ValueError, match='`conditioning` must be features of'):
+      fo.flows.given(vectors(), wrong)
+  network = fo.networks.DenseConditioner(1, 4, 1, conditioning_features=3)
+  coupling = tfd.TransformedDistribution(
+      tfd.MultivariateNormalDiag(tf.zeros(2)),
+      fo.bijectors.AdditiveCoupling(network, event_ndims=1),
+  )
+  with pytest.raises(ValueError, match='`conditioning` must have 1 dimensions'):
+    fo.flows.given(coupling, 0.0)
+  with pytest.raises(ValueError, match='a TransformedDistribution'):
+    fo.flows.given(tfd.Normal(0.0, 1.0), 0)
