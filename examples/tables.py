@@ -38,7 +38,11 @@ def read(name):
     # `-sig`: spreadsheets put a mark before the first name.
     with pathlib.Path(name).open(encoding='utf-8-sig', newline='') as file:
       reader = csv.reader(file)
-      return _checked([(reader.line_num, cells) for cells in reader if cells])
+      return _checked([
+          (reader.line_num, cells)
+          for cells in reader
+          if any(map(str.strip, cells)) and not cells[0].startswith('#')
+      ])
   except (OSError, ValueError, csv.Error) as e:
     raise SystemExit(
         f'--data={name} is none of {", ".join(NAMES)}, and no CSV file of '
@@ -66,8 +70,8 @@ def _checked(lines):
 
 
 def _is_number(cell):
-  try:
-    return math.isfinite(float(cell))
+  try:  # of Python's numbers, without `1_000`
+    return '_' not in cell and math.isfinite(float(cell))
   except ValueError:
     return False
 

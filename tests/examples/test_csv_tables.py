@@ -8,7 +8,8 @@ import tables
 def test_names_numbers_and_marks_of_spreadsheets(tmp_path):
   path = tmp_path / 'table.csv'
   path.write_bytes(
-      b'\xef\xbb\xbfa, b ,"c, in m"\r\n1,2,3e-1\r\n\r\n4, 5,-6\r\n'
+      b'\xef\xbb\xbfa, b ,"c, in m"\r\n1,2,3e-1\r\n\r\n# no,row\r\n , , \r\n'
+      b'4, 5,-6\r\n'
   )
   names, rows = tables.read(path)
   assert names == ['a', 'b', 'c, in m']
@@ -23,6 +24,7 @@ def test_names_numbers_and_marks_of_spreadsheets(tmp_path):
         ('a,b\n1,2\n3\n', 'line 3 has 1 cells, not 2'),
         ('a,b\n1,2,3\n', 'line 2 has 3 cells, not 2'),
         ('a,b\n1,2\n\n3,\n', "line 4 has '' for b"),
+        ('a,b\n1_0,2\n', "line 2 has '1_0' for a"),
         ('a,b\n1,nan\n', "line 2 has 'nan' for b"),
         ('a,b\n1,-inf\n', "line 2 has '-inf' for b"),
         ('a;b\n1;2\n', "line 2 has '1;2' for a;b"),

@@ -217,3 +217,56 @@ def test_heavy_tails_of_few(rng):
   assert with_curve > log_prob(
       started(x, gaussianize_radius=False), test
   ) + 1.0
+
+
+@pytest.mark.parametrize(
+    ('bounds', 'num'), [((1.0, 4.0), 250), ((0.5, 2.0), 250), ((0.2, 1.0), 30)]
+)
+def test_folds_are_scored_within_bounds(bounds, num, rng):
+  """Curves make up for what no scale can reach."""
+  x = rng.normal(size=[num + 1000, 3]) * [0.1, 1.0, 10.0]
+  x = x.astype(np.float32)
+  values = []
+  for curves in (None, True):
+    distribution = fo.vector_flow(3, gaussianize_marginals=curves)
+    fo.initialize_at_optimum(distribution, x[:num], lipschitz=bounds)
+    values.append(log_prob(distribution, x[num:]))
+  entropy = 1.5 * np.log(2.0 * np.pi * np.e)
+  assert values[0] > max(values[1], -entropy - 0.6) - 0.1
+
+
+@pytest.mark.parametrize(
+    ('offset', 'collinear'), [(0.0, 1.0), (1e5, 1.0), (0.0, 1e-4)]
+)
+def test_folds_are_scored_within_limits_of_rounding(offset, collinear, rng):
+  x = rng.normal(size=[1250, 3]) + offset
+  x[:, 2] = x[:, 0] + collinear * rng.normal(size=1250)
+  x = x.astype(np.float32)
+  distribution = fo.vector_flow(3, num_steps=0)
+  predicted = fo.initialize_at_optimum(distribution, x[:250])
+  assert log_prob(distribution, x[250:]) > predicted - 0.2
+  if not offset:
+    limited = -np.log(2.0 * np.pi * np.e) * 1.5 - np.log(collinear)
+    assert predicted > min(limited - 0.2, 4.5)
+
+
+def test_few_vectors_of_many_dimensions(rng):
+  """Directions without a variance are one: the same as all of them."""
+  y = rng.normal(size=[30, 40]) @ rng.normal(size=[40, 40])
+  features = np.zeros([30, 0])
+  few = held_out.shrinkage(folds_of(y, features))
+  found = few.share
+
+  def expected(share):
+    values = np.zeros(30)
+    for fold in folds_of(y, features):
+      rows = fold.held_out
+      matrix = np.cov(y[~rows].T, bias=True)
+      matrix = (1 - share) * matrix + share * np.diag(np.diag(matrix))
+      values[rows] = stats.multivariate_normal.logpdf(
+          y[rows], y[~rows].mean(axis=0), matrix
+      )
+    return values.mean()
+
+  assert 0.0 < found < 1.0
+  assert few.log_likelihood == pytest.approx(expected(found), abs=1e-6)

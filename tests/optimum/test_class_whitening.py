@@ -1,6 +1,7 @@
 """Whitenings of classes: against their definition, and on held-out vectors."""
 
 import numpy as np
+import pytest
 from scipy import linalg
 from scipy import stats
 
@@ -109,3 +110,31 @@ def test_constant_columns_are_finite_and_equal_vectors_left_alone():
     maps, means = _moments(np.full([10, 3], value), np.zeros(10, int)).maps()
     np.testing.assert_allclose(maps[0], np.eye(3))
     np.testing.assert_allclose(means[0], np.zeros(3))
+
+
+def test_means_are_drawn_to_each_other_as_they_vary():
+  """By their own variances: those of normal means, and of none."""
+  rng = np.random.default_rng(5)
+  counts, labels = 4, np.repeat(np.arange(200), 4)
+  for deviation in (0.0, 0.5, 3.0):
+    centres = deviation * rng.normal(size=[200, D])
+    x = centres[labels] + rng.normal(size=[800, D])
+    _, means = _moments(x, labels, 200).maps()
+    own = np.stack([x[labels == k].mean(axis=0) for k in range(200)])
+    # The best for normal means: n / (n + variance within / between).
+    share = counts / (counts + 1.0 / max(deviation**2, 1e-9))
+    expected = x.mean(axis=0) + share * (own - x.mean(axis=0))
+    np.testing.assert_allclose(means, expected, atol=0.25)
+    errors = [np.mean((m - centres) ** 2) for m in (means, own)]
+    assert errors[0] < errors[1] * (0.2 + deviation**2 / (deviation**2 + 0.2))
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_classes_of_one_vector_each_but_one(seed):
+  """One pair says next to nothing of a variance."""
+  rng = np.random.default_rng(seed)
+  x, labels = 0.1 * rng.normal(size=[5, 30]), np.array([0, 1, 2, 3, 3])
+  maps, means = _moments(x, labels, 5).maps()
+  np.testing.assert_allclose(means, np.tile(x.mean(axis=0), [5, 1]))
+  test = 0.1 * rng.normal(size=[100, 30])
+  assert _log_prob(test, np.zeros(100, int), maps, means) > -200.0

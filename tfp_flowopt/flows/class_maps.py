@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from tfp_flowopt.flows import whitening
 from tfp_flowopt.optimum import class_shares
-from tfp_flowopt.optimum import vector_moments
 
 __all__ = ['ClassMaps', 'class_maps', 'rows_by_class', 'shares_of_common']
 
@@ -74,11 +73,7 @@ def class_maps(latents, weights, by_class, shares, found, whitening_map):
     own = _covariance(latents, weights, np.concatenate(by_class[k]), found)
     own = (1.0 - shares[k]) * own + shares[k] * identity
     best = whitening_map(
-        vector_moments.VectorMoments(
-            *map(tf.constant, (np.ones([]), np.zeros(len(own)), own)),
-            centered=True,
-            between=np.zeros(own.shape),
-        ),
+        whitening.moments_of(np.zeros(len(own)), own),
         found.noise,
     )
     basis = best.eigenvectors

@@ -11,7 +11,7 @@ from tfp_flowopt.flows import class_maps
 from tfp_flowopt.flows import radial_curve
 from tfp_flowopt.flows import whitening
 
-__all__ = ['EllipticalMap', 'elliptical_map']
+__all__ = ['EllipticalMap', 'elliptical_map', 'rounding_noise']
 
 # Rows that are added at once.
 _BATCH = 65536
@@ -117,8 +117,7 @@ def elliptical_map(
       moments = dataclasses.replace(
           moments, within=shrinkage.covariance(moments.within.numpy())
       )
-    # Rounding of what is subtracted, which may be large where little is left.
-    noise = (2.0 * eps) ** 2 * (matrix**2 @ feature_squares)
+    noise = rounding_noise(matrix, feature_squares, eps)
     scaled = whitening_map(
         dataclasses.replace(moments, mean=tf.constant(mean)), noise
     )
@@ -181,6 +180,14 @@ def elliptical_map(
   if np.all(shares == 1.0):
     return best
   return max(best, best_map(shares), key=lambda found: found.log_likelihood)
+
+
+def rounding_noise(matrix, feature_squares, eps):
+  """Variances `[D]` of rounding errors of what a matrix `[D, F]` predicts.
+
+  They may be large where little is left. Of features the mean squares count.
+  """
+  return (2.0 * eps) ** 2 * (matrix**2 @ feature_squares)
 
 
 def _radii(latents):

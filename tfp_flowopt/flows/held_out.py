@@ -1,5 +1,6 @@
 """How far the dependences in a table of few vectors are to be believed."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ _SHARES = np.array([
 # Of variances in float64, that of a residual.
 _ROUNDING = 1e-12
 # Rounds of weights, at most, and the gain in nats a dimension that ends them.
-_ROUNDS, _GAIN = 10, 1e-3
+_ROUNDS, _GAIN = 30, 1e-3
 # Least variance of what is left of a column, of that in all folds; and of a
 # direction, of that of its columns. Least radius.
 _LEAST_OF_ALL, _LEAST, _LEAST_RADIUS = 0.1, 1e-9, 1e-6
@@ -34,12 +35,16 @@ class Fold(NamedTuple):
     y: The vectors `[N, D]`, through the curves of the others.
     features: `[N, F]`, likewise.
     log_det: Of the curves, mean over those that are held out.
+    whitening_map: Function of the mean and the covariance of what a matrix
+      `[D, F]` leaves, and of that, that returns a `WhiteningMap` within limits;
+      `None` for no limits.
   """
 
   held_out: np.ndarray
   y: np.ndarray
   features: np.ndarray
   log_det: float
+  whitening_map: Callable | None = None
 
 
 class Shrinkage(NamedTuple):
@@ -69,8 +74,7 @@ class Shrinkage(NamedTuple):
 
   def covariance(self, matrix):
     """What there is for a covariance `[D, D]`."""
-    diagonal = np.diag(np.diag(matrix))
-    return (1.0 - self.share) * matrix + self.share * diagonal
+    return _shrunk(matrix, self.share)
 
 
 def held_out_rows(y):
@@ -100,8 +104,8 @@ def shrinkage(folds, best_curve=None):
 
   Args:
     folds: Sequence of `Fold`.
-    best_curve: Function of norms `[N]`, root mean squares, that returns their
-      `RadialCurve`. Without it there is none.
+    best_curve: Function of norms `[N]`, root mean squares, and the range of
+      `log_scale` that returns their `RadialCurve`. Without it there is none.
   """
   num, size = folds[0].y.shape
   # Every second one, and then those next to the best.
@@ -114,7 +118,12 @@ def shrinkage(folds, best_curve=None):
     ridge, share, radii, log_dets = _best_of(
         ridges, shares, folds, curve, weights
     )
-    curve = best_curve(radii) if best_curve else curve
+    log_scales = -np.inf, np.inf
+    if folds[0].whitening_map is not None:
+      radii, log_dets, log_scales = _within_limits(
+          folds, ridge, share, weights
+      )
+    curve = best_curve(radii, log_scales) if best_curve else curve
     log_likelihood = np.mean(curve.log_prob(radii, size) + log_dets)
     if not log_likelihood > before:
       break
@@ -140,16 +149,16 @@ def _best_of(ridges, shares, folds, curve, weights):
   num, size = folds[0].y.shape
   radii, log_dets = np.zeros([2, len(ridges), len(shares), num])
   for fold in folds:
-    found = enumerate(_held_out(fold, weights, ridges))
-    for i, (latents, scales, values) in found:
+    for i, rest in enumerate(_rests(fold, weights, ridges)):
+      latents, values, counts = rest.principal_parts()
       # `[shares, D]`.
       variances = values + shares[:, np.newaxis] * (1.0 - values)
       squares = latents**2 @ (1.0 / variances).T / size
       radii[i][:, fold.held_out] = np.sqrt(squares).T
       log_dets[i][:, fold.held_out] = (
           fold.log_det
-          - np.log(scales).sum()
-          - 0.5 * np.log(variances).sum(axis=1, keepdims=True)
+          - np.log(rest.scales).sum()
+          - 0.5 * (np.log(variances) @ counts)[:, np.newaxis]
       )
   radii = np.maximum(radii, _LEAST_RADIUS)
   log_probs = (curve.log_prob(radii, size) + log_dets).mean(axis=-1)
@@ -157,30 +166,87 @@ def _best_of(ridges, shares, folds, curve, weights):
   return float(ridges[i]), float(shares[j]), radii[i, j], log_dets[i, j]
 
 
-def _held_out(fold, weights, ridges):
-  """For each ridge latents of the held-out vectors, scales, and eigenvalues.
+def _within_limits(folds, ridge, share, weights):
+  """Radii and log-determinants `[N]`, and what all scales may be times."""
+  num, size = folds[0].y.shape
+  radii, log_dets = np.zeros([2, num])
+  ranges = []
+  for fold in folds:
+    (rest,) = _rests(fold, weights, [ridge])
+    found = fold.whitening_map(
+        rest.mean, _shrunk(rest.covariance, share), rest.matrix
+    )
+    latents = rest.held_out @ found.eigenvectors * found.scales
+    radii[fold.held_out] = np.sqrt(np.square(latents).sum(axis=1) / size)
+    log_dets[fold.held_out] = fold.log_det + np.log(found.scales).sum()
+    ranges.append(found.log_range)
+  low, high = zip(*ranges, strict=True)
+  # The scales themselves are within, up to rounding.
+  log_scales = min(max(low), 0.0), max(min(high), 0.0)
+  return np.maximum(radii, _LEAST_RADIUS), log_dets, log_scales
 
-  The latents `[M, D]` are those in the eigenvectors of the correlations of the
-  others, whose eigenvalues `[D]` are their variances; `scales` `[D]` are of the
-  columns.
-  """
+
+def _shrunk(covariance, share):
+  return (1.0 - share) * covariance + share * np.diag(np.diag(covariance))
+
+
+def _rests(fold, weights, ridges):
+  """For each ridge the `_Rest` of a fold."""
   others, weights = ~fold.held_out, weights[~fold.held_out]
-  own = _Moments(fold.y[others], fold.features[others], weights)
-  # Of all rows, about the mean of the others.
-  share = np.mean(fold.held_out)
-  for matrix in own.ridge_matrices(ridges):
-    covariance = weights.mean() * own.covariance_of_rest(matrix)
-    rest = fold.y[fold.held_out] - own.mean - (
-        fold.features[fold.held_out] - own.feature_mean
-    ) @ matrix.T
-    of_all = (1.0 - share) * np.diag(covariance)
-    of_all += share * np.mean(np.square(rest), axis=0)
-    variances = np.maximum(np.diag(covariance), _LEAST_OF_ALL * of_all)
-    scales = np.sqrt(np.where(variances > 0.0, variances, 1.0))
-    correlation = covariance / np.outer(scales, scales)
-    np.fill_diagonal(correlation, 1.0)
-    values, vectors = np.linalg.eigh(correlation)
-    yield (rest / scales) @ vectors, scales, np.maximum(values, _LEAST)
+  moments = _Moments(fold.y[others], fold.features[others], weights)
+  for matrix in moments.ridge_matrices(ridges):
+    yield _Rest(fold, moments, weights, matrix)
+
+
+class _Rest:
+  """What a matrix leaves of the vectors of a fold.
+
+  Attributes:
+    matrix: `[D, F]`.
+    mean: Its intercept, `[D]`.
+    held_out: What is left of the vectors that are held out, `[M, D]`.
+    covariance: Of the others, `[D, D]`.
+    scales: Standard deviations of the columns, `[D]`, none of them 0.
+  """
+
+  def __init__(self, fold, moments, weights, matrix):
+    self.matrix = matrix
+    self.mean = moments.mean - matrix @ moments.feature_mean
+    rest = fold.y - fold.features @ matrix.T - self.mean
+    self.held_out = rest[fold.held_out]
+    self.covariance = weights.mean() * moments.covariance_of_rest(matrix)
+    # Of all rows, about the mean of the others.
+    share = np.mean(fold.held_out)
+    of_all = (1.0 - share) * np.diag(self.covariance)
+    of_all += share * np.mean(np.square(self.held_out), axis=0)
+    variances = np.maximum(np.diag(self.covariance), _LEAST_OF_ALL * of_all)
+    np.fill_diagonal(self.covariance, variances)
+    self.scales = np.sqrt(np.where(variances > 0.0, variances, 1.0))
+    self._others = np.sqrt(weights)[:, np.newaxis] * rest[~fold.held_out]
+
+  def principal_parts(self):
+    """Latents of the held-out vectors, their variances, and numbers of them.
+
+    Latents `[M, K]` are those in the eigenvectors of the correlations of the
+    others, whose eigenvalues `[K]` are their variances. Of fewer vectors than
+    dimensions, all directions without a variance are one, the last.
+    """
+    latents = self.held_out / self.scales
+    num, size = self._others.shape
+    if num >= size:
+      correlation = self.covariance / np.outer(self.scales, self.scales)
+      np.fill_diagonal(correlation, 1.0)
+      values, vectors = np.linalg.eigh(correlation)
+      return latents @ vectors, np.maximum(values, _LEAST), np.ones([size])
+    scaled = self._others / self.scales / num**0.5
+    values, vectors = np.linalg.eigh(scaled @ scaled.T)
+    is_part = values > _LEAST * values[-1]
+    values, vectors = values[is_part], vectors[:, is_part]
+    parts = latents @ (scaled.T @ (vectors / np.sqrt(values)))
+    left = np.square(latents).sum(axis=1) - np.square(parts).sum(axis=1)
+    parts = np.column_stack([parts, np.sqrt(np.maximum(left, 0.0))])
+    counts = np.append(np.ones([len(values)]), size - len(values))
+    return parts, np.append(np.maximum(values, _LEAST), _LEAST), counts
 
 
 class _Moments:

@@ -1,6 +1,5 @@
 """The closed-form start of flows of vectors."""
 
-import functools
 from typing import NamedTuple
 import warnings
 
@@ -146,9 +145,9 @@ def _best_start(flow, y, features, lipschitz):
     if not folds:
       return start(*args)
     shrinkage = held_out.shrinkage(
-        [_fold(flow, y, features, rows, *args) for rows in folds],
-        functools.partial(
-            radial_curve.best_curve, size=size, gain=radius_gain
+        [_fold(flow, y, features, lipschitz, rows, *args) for rows in folds],
+        lambda radii, log_scales: radial_curve.best_curve(
+            radii, size, radius_gain, log_scales, lipschitz is not None
         ),
     )
     return start(*args, shrinkage)
@@ -193,19 +192,13 @@ def _start(
   """The `_Start` with these curves."""
   knots, condition_knots = _knots(flow, y, features, is_curved, is_bent)
   y, given, log_likelihood = _curved(flow, y, features, knots, condition_knots)
-  is_bounded = lipschitz is not None
-  if not is_bounded:
-    lipschitz = _bounds(y)
-  num_steps = flow.steps.num_steps if flow.steps else 0
   best = elliptical.elliptical_map(
       y,
       given,
       radius_gain,
-      lambda moments, noise: whitening.whitening_map(
-          moments, lipschitz, noise, num_steps, flow.dtype
-      ),
-      np.finfo(flow.dtype.as_numpy_dtype).eps,
-      is_bounded,
+      _whitening_map(flow, y, lipschitz),
+      _eps(flow),
+      lipschitz is not None,
       shrinkage=shrinkage,
       **kwargs,
   )
@@ -221,7 +214,21 @@ def _start(
   )
 
 
-def _fold(flow, y, features, is_held_out, is_curved, is_bent):
+def _whitening_map(flow, y, lipschitz):
+  """Function of moments, and noise that arrives, of the `WhiteningMap`."""
+  if lipschitz is None:
+    lipschitz = _bounds(y)
+  num_steps = flow.steps.num_steps if flow.steps else 0
+  return lambda moments, noise: whitening.whitening_map(
+      moments, lipschitz, noise, num_steps, flow.dtype
+  )
+
+
+def _eps(flow):
+  return np.finfo(flow.dtype.as_numpy_dtype).eps
+
+
+def _fold(flow, y, features, lipschitz, is_held_out, is_curved, is_bent):
   """The `Fold` of these rows."""
   others = ~is_held_out
   knots = _knots(
@@ -239,7 +246,19 @@ def _fold(flow, y, features, is_held_out, is_curved, is_bent):
     if given is None:
       given = np.zeros([len(y), given_part.shape[1]])
     y_curved[rows], given[rows] = part, given_part
-  return held_out.Fold(is_held_out, y_curved, given, log_det)
+  limited = None
+  # Large covariances of few rows stay away from limits that are not given.
+  if lipschitz is not None or np.count_nonzero(others) >= y.shape[1]:
+    whitening_map = _whitening_map(flow, y_curved, lipschitz)
+    squares = np.mean(np.square(given), axis=0)
+
+    def limited(mean, covariance, matrix):
+      return whitening_map(
+          whitening.moments_of(mean, covariance),
+          elliptical.rounding_noise(matrix, squares, _eps(flow)),
+      )
+
+  return held_out.Fold(is_held_out, y_curved, given, log_det, limited)
 
 
 def _knots(flow, y, features, is_curved, is_bent):

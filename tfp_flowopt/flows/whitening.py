@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import optimum
+from tfp_flowopt.optimum import vector_moments
 
-__all__ = ['WhiteningMap', 'whitening_map']
+__all__ = ['WhiteningMap', 'moments_of', 'whitening_map']
 
 # Variance that rounding may have in a latent, which has about 1 from the data:
 # together with what it shares with them, less than 1e-3 bits/dim.
@@ -49,6 +50,15 @@ class WhiteningMap(NamedTuple):
         tf.cast(x, tf.float64) - self.mean, self.eigenvectors, axes=1
     )
     return tf.cast(z * self.scales, x.dtype)
+
+
+def moments_of(mean, covariance):
+  """The moments that `whitening_map` takes."""
+  return vector_moments.VectorMoments(
+      *map(tf.constant, (np.ones([]), mean, covariance)),
+      centered=True,
+      between=np.zeros(covariance.shape),
+  )
 
 
 def whitening_map(moments, lipschitz, noise, num_steps, dtype):

@@ -11,8 +11,6 @@ __all__ = ['ClassMoments']
 _FOLDS = 5
 # Vectors that are enough for a mean.
 _MANY = 100
-# Vectors of all classes that each class is taken to have.
-_PULLS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, np.inf)
 # Shares of the mean variance in each one; the last if none are held out.
 _TO_MEAN = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
 # Shares of the diagonal in the common covariance.
@@ -39,10 +37,11 @@ class ClassMoments:
   A_k = ((1 - s_k) W C_k W^T + s_k I)^(-1/2) W
   ```
 
-  `c`, `v`, `a` and then the `s_k` (`shares_of_common`) are in turn those of the
-  highest likelihood of a fifth of the examples, under maps of the others; `c`
-  is 0 where each class has a hundred vectors. Roots are symmetric, so that a
-  whitened image still is one: what was near each other stays there.
+  `c` is the variance within classes, of that between them (Efron & Morris
+  1975), or 0 where each class has a hundred vectors. `v`, `a` and then the
+  `s_k` (`shares_of_common`) are in turn those of the highest likelihood of a
+  fifth of the examples, under maps of the others. Roots are symmetric, so that
+  a whitened image still is one: what was near each other stays there.
   """
 
   def __init__(self, num_classes, event_size):
@@ -75,7 +74,8 @@ class ClassMoments:
 
     A class without vectors has the common ones.
     """
-    pull, to_mean, to_diagonal, shares = self._shrinkages()
+    pull = _pull(*self._sums_of(slice(None)))
+    to_mean, to_diagonal, shares = self._shrinkages(pull)
     counts, means, scatters = self._statistics(slice(None), pull)
     if not scatters.any():  # equal vectors stay as they are
       return np.tile(np.eye(means.shape[1]), [len(counts), 1, 1]), 0.0 * means
@@ -103,13 +103,11 @@ class ClassMoments:
     means = _means(counts, sums, pull)
     return counts, means, _about(counts, sums, squares, means)
 
-  def _shrinkages(self):
-    """The `c`, `v`, `a` and `s_k` above."""
+  def _shrinkages(self, pull):
+    """The `v`, `a` and `s_k` above."""
     train, held_out = self._counts
     if train.sum() < 2 or not held_out.any():
-      ones = np.ones(len(train))
-      return _PULLS[-1], _TO_MEAN[-1], _TO_DIAGONAL[-1], ones
-    pull = self._pull()
+      return _TO_MEAN[-1], _TO_DIAGONAL[-1], np.ones(len(train))
     train, means, scatters = self._statistics(slice(0, 1), pull)
     others = _about(held_out, self._sums[1], self._squares[1], means)
     common = _common(train, scatters, pull)
@@ -131,7 +129,7 @@ class ClassMoments:
         lambda a: total * class_shares.log_likelihood(root.shrunk(a), seen),
     )
     if len(train) == 1:  # its own covariance is the common one
-      return pull, to_mean, to_diagonal, np.ones([1])
+      return to_mean, to_diagonal, np.ones([1])
     whiten = root.matrix(to_diagonal)
     covariances = (
         [
@@ -141,32 +139,36 @@ class ClassMoments:
         for k in range(len(train))
     )
     shares = class_shares.shares_of_common(train, held_out, covariances)
-    return pull, to_mean, to_diagonal, shares
+    return to_mean, to_diagonal, shares
 
-  def _pull(self):
-    """The `c` of the means."""
-    counts = self.counts
-    if len(counts) == 1 or counts[counts > 0].min() >= _MANY:
-      return 0.0
+def _pull(counts, sums, squares):
+  """The `c` of the means: variance within classes, of that between them.
 
-    def value(pull):
-      counts, means, scatters = self._statistics(slice(0, 1), pull)
-      held_out, sums, squares = self._sums_of(slice(1, 2))
-      others = _about(held_out, sums, squares, means).sum(axis=0)
-      covariance = _common(counts, scatters, pull)
-      # Regular, and not yet what is best.
-      diagonal = _to_mean(np.diag(covariance), 0.01)
-      covariance *= 0.9
-      np.fill_diagonal(covariance, diagonal)
-      if not np.all(diagonal > 0.0):
-        return 0.0
-      return -0.5 * (
-          np.trace(np.linalg.solve(covariance, others))
-          + held_out.sum() * np.linalg.slogdet(covariance)[1]
-      )
-
-    # Of means that nothing speaks for, none.
-    return grids.first_of_best(_PULLS[::-1], value)
+  By analysis of variance of each component, of which the ratios are averaged.
+  0 where each class has many vectors, and infinite where nearly all have one.
+  """
+  is_there = counts > 0
+  counts, sums, squares = (x[is_there] for x in (counts, sums, squares))
+  num, num_classes = counts.sum(), len(counts)
+  if num_classes < 2 or counts.min() >= _MANY:
+    return 0.0
+  freedom = num - num_classes
+  if freedom <= 2:
+    return np.inf
+  own = counts[:, np.newaxis]
+  total = np.einsum('kii->i', squares)
+  between = np.sum(sums**2 / own, axis=0)
+  within = (total - between) / freedom
+  between = (between - sums.sum(axis=0) ** 2 / num) / (num_classes - 1)
+  # What is left of constant columns is rounding.
+  varies = within > _ROUNDING * total / num
+  if not varies.any():
+    return 0.0
+  size = (num - np.sum(counts**2) / num) / (num_classes - 1)
+  # Of equal means, a quotient of variances is more than 1 in the mean.
+  quotient = np.mean(between[varies] / within[varies])
+  ratio = (quotient * (1.0 - 2.0 / freedom) - 1.0) / size
+  return 1.0 / ratio if ratio > 0.0 else np.inf
 
 
 def _means(counts, sums, pull):
