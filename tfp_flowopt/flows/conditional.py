@@ -18,7 +18,8 @@ def given(
   """The distribution for one condition, or for a batch of them.
 
   ```python
-  posterior = fo.flows.given(distribution, observation)
+  distribution = fo.vector_flow(2, num_steps=1, conditioning=[3])
+  posterior = fo.flows.given(distribution, [0.5, -1.0, 2.0])
   draws = posterior.sample(1000, seed=[0, 1])
   posterior.log_prob(draws)
   ```
