@@ -3,7 +3,6 @@
 import numpy as np
 
 from tfp_flowopt.optimum import class_shares
-from tfp_flowopt.optimum import grids
 
 __all__ = ['ClassMoments']
 
@@ -17,6 +16,8 @@ _TO_MEAN = (0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
 _TO_DIAGONAL = (0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
 # Least variance in a direction, of that of columns.
 _LEAST = 1e-6
+# Nats of all held-out vectors together that are none.
+_NO_GAIN = 1.0
 # Of the squares of float64 sums.
 _ROUNDING = 1e-12
 
@@ -115,7 +116,7 @@ class ClassMoments:
     variances = np.diag(common)
     to_mean = 0.0
     if variances.any():
-      to_mean = grids.first_of_best(
+      to_mean = _first_of_best(
           _TO_MEAN,
           lambda v: total * class_shares.log_likelihood(
               np.maximum(_to_mean(variances, v), _LEAST * variances.max()),
@@ -124,7 +125,7 @@ class ClassMoments:
       )
     root = _Root(common, to_mean)
     seen = root.seen(seen)
-    to_diagonal = grids.first_of_best(
+    to_diagonal = _first_of_best(
         _TO_DIAGONAL,
         lambda a: total * class_shares.log_likelihood(root.shrunk(a), seen),
     )
@@ -140,6 +141,12 @@ class ClassMoments:
     )
     shares = class_shares.shares_of_common(train, held_out, covariances)
     return to_mean, to_diagonal, shares
+
+def _first_of_best(grid, value):
+  """The first of a grid whose `value`, in nats, is the best but for no gain."""
+  values = np.array([value(x) for x in grid])
+  return grid[int(np.argmax(values >= values.max() - _NO_GAIN))]
+
 
 def _pull(counts, sums, squares):
   """The `c` of the means: variance within classes, of that between them.
