@@ -17,8 +17,8 @@ __all__ = ['CascadeStart', 'cascade_start']
 _SHARE = 0.1
 # What it takes of its bound without one: slopes start within their range.
 _SHARE_OF_BOUND = 0.5
-# Radii that a curve is fitted to, and a slope that is none.
-_RADII, _NO_SLOPE = 1000, 1e-3
+# A slope that is none.
+_NO_SLOPE = 1e-3
 # Least deviation of a channel that is standardised; whitening makes it 1.
 _LEAST_DEVIATION = 0.1
 # Least radius where a curve bends, in standard deviations of rounding errors.
@@ -88,7 +88,7 @@ def _scaled(scaling, x, largest, least):
   radii = np.sqrt(np.mean(tiles**2, axis=axes, keepdims=True))
   curve = radial_curve.RadialCurve()
   if largest > _NO_SLOPE and radii.max() > _LEAST_DEVIATION:
-    curve = curve.fitted(radii.ravel(), dimensions, largest, _RADII)
+    curve = curve.fitted(radii.ravel(), dimensions, largest)
   if curve.log_slope < _NO_SLOPE or np.exp(curve.log_radius) < least:
     return x, (log_scale, mean, 0.0, _RADIUS)
   ratio, _ = curve.ratio_and_slope(radii)

@@ -6,8 +6,8 @@ import numpy as np
 
 __all__ = ['RadialCurve', 'best_curve', 'cost']
 
-# Radii that a curve is fitted to, at most.
-_RADII = 10000
+# What is nearly equal, of logarithms of radii.
+_CELL = 0.01
 # The grid that is searched: points a side, rounds, and how it shrinks.
 _GRID, _ZOOMS, _SHRINK = 11, 9, 0.45
 _LOG_SLOPES, _LOG_RADII = (0.0, 4.0), (-4.0, 4.0)
@@ -30,21 +30,19 @@ class RadialCurve(NamedTuple):
       r,
       size,
       largest_log_slope=_LOG_SLOPES[1],
-      most=_RADII,
       log_scales=(-np.inf, np.inf),
       slope_counts=False,
   ):
     """The curve `[]` of the highest likelihood for radii `[N]`.
 
-    `most` radii are looked at, the largest one among them; `log_scales` is the
-    range of the `a`, or with `slope_counts` of the slopes of `g`, `e^a` to
-    `e^(a + s)`.
+    `log_scales` is the range of the `a`, or with `slope_counts` of the slopes
+    of `g`, `e^a` to `e^(a + s)`.
     """
     if slope_counts:
       largest_log_slope = min(
           largest_log_slope, max(log_scales[1] - log_scales[0], 0.0)
       )
-    r = np.sort(r)[:: -1 - len(r) // most]
+    r, shares = _cells(r)
     log_slopes = _LOG_SLOPES[0], largest_log_slope
     centers, widths = zip(
         *((0.5 * (a + b), 0.5 * (b - a)) for a, b in (log_slopes, _LOG_RADII)),
@@ -58,15 +56,17 @@ class RadialCurve(NamedTuple):
       )
       slopes = np.clip(slopes, *log_slopes)[:, np.newaxis, np.newaxis]
       radii = radii[:, np.newaxis]
-      new = r * cls(slopes, radii).ratio_and_slope(r)[0]
+      ratio, slope = cls(slopes, radii).ratio_and_slope(r)
+      square = ((r * ratio) ** 2 @ shares)[..., np.newaxis]
+      log_det = (size - 1.0) * np.log(ratio) + np.log(slope)
       # Of all scales, that of variance 1; the likelihood is concave in it.
-      scales = -0.5 * np.log(np.mean(new**2, axis=-1, keepdims=True))
+      scales = -0.5 * np.log(square)
       low, high = log_scales
       if slope_counts:
         high = np.maximum(high - slopes, low)
       scales = np.clip(scales, low, high)
-      curves = cls(slopes, radii, scales)
-      values = curves.log_prob(r, size).mean(axis=-1)
+      values = size * (scales - 0.5 * np.exp(2.0 * scales) * square)
+      values = values[..., 0] + log_det @ shares
       i, j = np.unravel_index(np.argmax(values), values.shape)
       centers = slopes[i, 0, 0], radii[j, 0]
     return cls(*map(float, (*centers, scales[i, j, 0])))
@@ -93,6 +93,17 @@ class RadialCurve(NamedTuple):
     change = (1.0 - scale) / (1.0 + x) ** 2 / (radius * r)
     change = change * ((size - 1.0) / ratio + 2.0 / (1.0 + x) / slope)
     return np.exp(2.0 * self.log_scale) * ratio * slope - change / size
+
+
+def _cells(r):
+  """Root mean squares of radii `[N]` that are nearly equal, and shares of them.
+
+  A mean over cells is one over all radii, to second order in their width.
+  """
+  cells = np.floor(np.log(np.maximum(r, np.finfo(r.dtype).tiny)) / _CELL)
+  _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
+  squares = np.bincount(cells, r**2)
+  return np.sqrt(squares / counts), counts / len(r)
 
 
 def best_curve(
