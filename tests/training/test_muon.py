@@ -111,7 +111,7 @@ def test_networks_of_flows_have_kernels():
   assert any(muon.is_matrix(v) for v in vectors.trainable_variables)
 
 
-def test_a_run_goes_on_with_the_same_bits(tmp_path):
+def test_a_run_goes_on_with_the_same_bits(tmp_path, without_pictures):
   settings = {'optimizer': 'muon', 'checkpoint_every': 4}
   straight, whole = runs.make_trainer(
       tmp_path / 'straight', train_steps=8, **settings
