@@ -286,3 +286,28 @@ def test_tangent_is_the_derivative(entry):
   got = tangent.inverse(v)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(tangent.forward(tf.identity(got)), v, rtol=1e-9)
+
+
+@pytest.mark.parametrize('tile_size', [1, 2, 4, 8])
+@pytest.mark.parametrize('num_groups', [None, 1, 2])
+def test_jacobians_are_vectorized(tile_size, num_groups, rng):
+  """TensorFlow broadcasts five axes in turn at most, and adds one here."""
+  bijector = registry.randomize(fo.bijectors.RadialScaling(
+      tile_size, num_groups=num_groups, dtype=tf.float64
+  ))
+  y = tf.constant(rng.normal(size=[2, 8, 8, 4]))
+  with tf.GradientTape(persistent=True) as tape:
+    tape.watch(y)
+    x = bijector.inverse(y)[:, :3, :3]
+  np.testing.assert_allclose(
+      tape.batch_jacobian(x, y),
+      tape.batch_jacobian(x, y, experimental_use_pfor=False),
+      atol=1e-12,
+  )
+
+
+def test_a_copy_is_checked_as_the_constructor_does():
+  vectors = fo.bijectors.RadialScaling(event_ndims=1)
+  with pytest.raises(ValueError, match='must be 1 for vectors, got 2'):
+    vectors.copy(tile_size=2)
+  assert fo.bijectors.RadialScaling().copy(tile_size=2).tile_size == 2

@@ -305,3 +305,25 @@ def test_what_travels_on_is_amplified_least(rng):
     assert np.all(bound >= getattr(measured, name) * (1 - 1e-9))
     assert np.all(bound <= getattr(everywhere, name))
   assert np.all(local.inverse < 0.6 * everywhere.inverse)
+
+
+@pytest.mark.parametrize('radius', [0.0, 1e-9, 0.1])
+def test_estimates_are_no_densities(radius, rng):
+  """The bounds are those of the exact density, also in the point itself."""
+  network = registry.randomize(
+      fo.networks.DenseConditioner(3, 8, 3, lipschitz=0.9, dtype=tf.float64)
+  )
+  x = tf.constant(rng.normal(size=[20, 3]))
+  exact, *estimated = (
+      tfd.TransformedDistribution(
+          tfd.MultivariateNormalDiag(tf.zeros([3], tf.float64)),
+          fo.bijectors.LipschitzResidual(
+              network, log_det=log_det, num_terms=2, num_probes=1, seed=3
+          ),
+      )
+      for log_det in ('exact', 'series', 'roulette', 'lanczos')
+  )
+  truth = exact.log_prob(x)
+  for distribution in estimated:
+    lower, upper = fo.diagnostics.certified_log_prob(distribution, x, radius)
+    assert np.all(lower <= truth) and np.all(truth <= upper)

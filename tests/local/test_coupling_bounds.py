@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from support import registry
 import tensorflow as tf
 
 import tfp_flowopt as fo
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 
@@ -91,7 +93,7 @@ def test_slopes_and_cross_terms_are_those_that_occur(
     slopes, *moves = derivatives(
         bijector, direction, second, bijector.conditioner(first)
     )
-    reach = maps.Reach(
+    reach = balls.Reach(
         tf.constant(center), tf.constant([radius], tf.float64)
     )
     _, at, params = local._parts(reach)
@@ -128,7 +130,7 @@ def test_errors_without_a_cross_term(kind, direction, rng):
     errors = []
     with tf.GradientTape() as tape:
       tape.watch(x)
-      change = getattr(local, direction)(maps.Reach(x, radii, None, errors))
+      change = getattr(local, direction)(balls.Reach(x, radii, None, errors))
       value = change.value[:, 1]
     slope = tape.gradient(value, x)
     slope = np.zeros(60) if slope is None else slope[:, 1].numpy()
@@ -159,7 +161,7 @@ def test_constant_of_a_tiny_ball_is_that_of_the_jacobian(
       y = getattr(bijector, direction)(x)
     jacobian = tape.batch_jacobian(y, x).numpy()
     norms = np.linalg.svd(jacobian, compute_uv=False)[:, 0]
-    reach = maps.Reach(x, tf.fill([60], tf.constant(1e-7, tf.float64)))
+    reach = balls.Reach(x, tf.fill([60], tf.constant(1e-7, tf.float64)))
     change = getattr(maps.local_map(bijector), direction)(reach)
     assert np.all(change.slope >= norms * (1 - 1e-9))
     bends = np.linalg.norm(jacobian - np.eye(2), ord=2, axis=(1, 2))
@@ -180,7 +182,7 @@ def test_shifts_lead_to_other_bins():
   center = np.array([[0.0, -0.25]])
   y = bijector.forward(tf.constant(center + radius * np.array([[-1.0, 0.0]])))
   slope = np.exp(bijector.inverse_log_det_jacobian(y))
-  reach = maps.Reach(tf.constant(center), tf.constant([radius], tf.float64))
+  reach = balls.Reach(tf.constant(center), tf.constant([radius], tf.float64))
   local = maps.local_map(bijector)
   _, at, params = local._parts(reach)
   at, _ = bijector._generate(at, bijector._prepared(params))
@@ -199,9 +201,26 @@ def test_scales_lead_to_other_slopes():
   center = bijector.inverse(tf.constant([[0.0, 10.0]], tf.float64))
   x = center + tf.constant([[radius, 0.0]], tf.float64)
   slope = np.exp(bijector.inverse_log_det_jacobian(bijector.forward(x)))
-  reach = maps.Reach(center, tf.constant([radius], tf.float64))
+  reach = balls.Reach(center, tf.constant([radius], tf.float64))
   local = maps.local_map(bijector)
   _, at, params = local._parts(reach)
   at, _ = bijector._generate(at, bijector._prepared(params))
   _, most, *_ = local._bounds(reach, at, params, 'forward')
   assert slope[0] <= most[0, 0] < 1.3 * slope[0]
+
+
+@pytest.mark.parametrize(
+    'name', ['AffineCoupling', 'SplineCoupling', 'MaskedAutoregressive']
+)
+def test_log_determinants_of_many_rows(name, rng):
+  """Rows that share the square of a radius: the root of their number."""
+  entry = registry.ENTRIES[name]
+  local, num = maps.local_map(entry.make(tf.float64)), 100
+  row = rng.normal(size=entry.data_shape)
+  one, all_of_them = (
+      local.inverse(balls.Reach(tf.constant(y), tf.constant(0.1, tf.float64)))
+      for y in (row, np.broadcast_to(row, [num, *row.shape]))
+  )
+  np.testing.assert_allclose(all_of_them.high, num**0.5 * one.high)
+  np.testing.assert_allclose(all_of_them.low, num**0.5 * one.low)
+  np.testing.assert_allclose(all_of_them.slope, one.slope)

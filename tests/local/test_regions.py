@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import linearization
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import constants
 from tfp_flowopt.local import maps
 from tfp_flowopt.local import skeleton
@@ -163,12 +164,15 @@ def test_constants_hold_between_any_two_events_of_a_ball(name, rng):
 
 @pytest.mark.parametrize('name', LAYERS)
 @pytest.mark.parametrize('direction', ['inverse', 'forward'])
-def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
+@pytest.mark.parametrize('more', [(), (3,)], ids=['', 'of several parts'])
+def test_errors_and_log_determinants_of_a_layer(name, direction, more, rng):
   """`f(y + d) - f(y) - M d` and the log-determinant, within their bounds.
 
-  And what the log-determinant changes beyond its own linear part.
+  And what the log-determinant changes beyond its own linear part. Events may
+  have more dimensions than the layer needs.
   """
   make, shape = LAYERS[name]
+  shape = *more, *shape
   bijector = make()
   local = maps.local_map(bijector)
   x = centers(bijector, shape, rng)
@@ -196,7 +200,7 @@ def test_errors_and_log_determinants_of_a_layer(name, direction, rng):
 
   def value_of(center):
     errors.clear()
-    reach = maps.Reach(center, tf.constant(radii), None, errors)
+    reach = balls.Reach(center, tf.constant(radii), None, errors)
     changes.append(getattr(local, direction)(reach))
     return changes[-1].value
 

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.internal import linearization
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 COUNT = 64
@@ -56,7 +57,7 @@ def test_what_is_not_linear(kind, num_terms, rng):
     radii, errors = tf.fill([COUNT], tf.constant(radius, tf.float64)), []
     with tf.GradientTape() as tape:
       tape.watch(center)
-      change = local.inverse(maps.Reach(center, radii, None, errors))
+      change = local.inverse(balls.Reach(center, radii, None, errors))
       total = tf.reduce_sum(change.log_det)
     axes = tuple(range(1, d.ndim))
     gradient = tape.gradient(
@@ -72,7 +73,7 @@ def test_what_is_not_linear(kind, num_terms, rng):
     assert np.all(np.abs(step) <= change.high * (1 + 1e-9) + 1e-11)
     linear = linearization.Linearization(
         lambda c, local=local, radii=radii: local.inverse(
-            maps.Reach(c, radii)
+            balls.Reach(c, radii)
         ).value,
         center,
     ).jvp(tf.constant(d))
@@ -98,14 +99,14 @@ def test_quiet_tiles_do_not_spoil_the_others(rng):
   y = rng.normal(size=(1, 16, 16, 2))
   y[:, :2, :2] = 0.0
   change = maps.local_map(bijector).inverse(
-      maps.Reach(tf.constant(y), tf.constant([0.01], tf.float64))
+      balls.Reach(tf.constant(y), tf.constant([0.01], tf.float64))
   )
   assert float(change.rest[1][0]) < 0.5 * float(change.high[0])
 
 
 def test_in_turn_and_side_by_side_what_is_not_linear_adds_up(rng):
   def reach(x, radius=1e-2):
-    return maps.Reach(tf.constant(x), tf.constant([radius], tf.float64))
+    return balls.Reach(tf.constant(x), tf.constant([radius], tf.float64))
 
   linear = fo.bijectors.InvertibleConv1x1(6, dtype=tf.float64, event_ndims=1)
   linear.initialize(left=registry.rotation(6, 0))
@@ -175,6 +176,6 @@ def test_black_pixels_in_a_cascade(background, radius, rng):
 def test_no_events_at_all():
   bijector, _ = scaling('tiles', 1, np.random.default_rng(0))
   change = maps.local_map(bijector).inverse(
-      maps.Reach(tf.zeros([0, 4, 4, 2], tf.float64), tf.zeros([0], tf.float64))
+      balls.Reach(tf.zeros([0, 4, 4, 2], tf.float64), tf.zeros([0], tf.float64))
   )
   assert change.high.shape == [0]

@@ -70,6 +70,11 @@ class ImplicitBijector(base.JointBijector):
     self._tolerance = tolerance
     self._max_iterations = arguments.check_int('max_iterations', max_iterations)
 
+  @property
+  def has_exact_log_det(self) -> bool:
+    """Whether the log-determinant is exact, and no estimate."""
+    return self._log_det == 'exact'
+
   @abc.abstractmethod
   def _map(self, y, **kwargs):
     """Returns `f(y) = inverse(y)` for any number of batch dimensions."""

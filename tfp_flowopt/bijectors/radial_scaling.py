@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import radial_tangent
 from tfp_flowopt.bijectors import radial_terms
+from tfp_flowopt.bijectors import tiling as tiling_lib
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import custom_gradients
 from tfp_flowopt.internal import half_precision
@@ -105,12 +106,9 @@ class RadialScaling(base.JointBijector):
     slope_bound = arguments.check_positive('slope_bound', slope_bound)
     arguments.check_range('radius_range', radius_range)
     dtype = arguments.check_dtype('dtype', dtype)
-    self._configure(tile_size, num_groups)
     arguments.check_choice('event_ndims', event_ndims, (1, 3))
-    if event_ndims == 1 and self._tile_size > 1:
-      raise ValueError(
-          f'Argument `tile_size` must be 1 for vectors, got {tile_size}.'
-      )
+    self._is_of_vectors = event_ndims == 1
+    self._configure(tile_size, num_groups)
     with tf.name_scope(name) as name:
       self._log_slopes = log_slopes_lib.LogSlopes(num_terms, slope_bound, dtype)
       self._log_radii = tf.Variable(
@@ -120,15 +118,19 @@ class RadialScaling(base.JointBijector):
       super().__init__(event_ndims, dtype, parameters, name)
 
   def _configure(self, tile_size, num_groups):
-    self._tile_size = arguments.check_int('tile_size', tile_size)
+    tile_size = arguments.check_int('tile_size', tile_size)
+    if self._is_of_vectors and tile_size > 1:
+      raise ValueError(
+          f'Argument `tile_size` must be 1 for vectors, got {tile_size}.'
+      )
     if num_groups is not None:
       num_groups = arguments.check_int('num_groups', num_groups)
-    self._num_groups = num_groups
+    self._tiling = tiling_lib.Tiling(tile_size, num_groups)
 
   @property
   def tile_size(self) -> int:
     """Side of the tiles, in positions."""
-    return self._tile_size
+    return self._tiling.size
 
   @property
   def log_slopes(self) -> log_slopes_lib.LogSlopes:
@@ -138,7 +140,7 @@ class RadialScaling(base.JointBijector):
   @property
   def num_groups(self) -> int | None:
     """Number of groups of channels; `None` if each channel is one."""
-    return self._num_groups
+    return self._tiling.num_groups
 
   def initialize(
       self, log_slopes: types.TensorLike, radii: types.TensorLike
@@ -164,18 +166,19 @@ class RadialScaling(base.JointBijector):
     Returns:
       Linear bijector of images of this shape, without log-determinants.
     """
-    tiles = self._tiles(y)
+    tiles = self._tiling.of(y, self.name)
     radii = self._radii(tiles)
     across, log_along, _ = radial_terms.apply_terms(
         radii, *self._near_and_far_radii(radii.dtype)
     )
     square, across, along = (
-        self._of_channels(values, y)
+        self._tiling.of_channels(values, y)
         for values in (tf.square(radii), across, tf.exp(log_along))
     )
 
     def mean(tiles):
-      return self._of_channels(self._reduced(tf.reduce_mean, tiles), y)
+      means = self._tiling.reduced(tf.reduce_mean, tiles)
+      return self._tiling.of_channels(means, y)
 
     return radial_tangent.RadialTangent(tiles, square, across, along, mean)
 
@@ -214,11 +217,12 @@ class RadialScaling(base.JointBijector):
       The images and the log-determinants, `[N]`; and a function of the
       gradients by them, which returns those by `x`, `near_radii` and `radii`.
     """
-    size, tiles = self._tile_dimensions(x), self._tiles(x)
-    alone = self._is_elementwise(tiles)
+    tiling = self._tiling
+    size, tiles = tiling.num_values(x), tiling.of(x, self.name)
+    alone = tiling.is_elementwise(tiles)
     r = self._radii(tiles)
     ratio, log_slope, gradient_of_terms = terms(r, near_radii, radii)
-    ratios = self._of_channels(ratio, x)
+    ratios = tiling.of_channels(ratio, x)
     if not alone:
       log_slope += (size - 1.0) * tf.math.log(ratio)
     log_det = tf.reduce_sum(log_slope, axis=_TILES)
@@ -226,93 +230,29 @@ class RadialScaling(base.JointBijector):
     def gradient(dy, d_log_det):
       dy = tf.reshape(dy, tf.shape(tiles))
       d_log_det = d_log_det[(..., *[tf.newaxis] * 5)]
-      d_log_ratio = self._sum(dy * tiles) * ratio
+      d_log_ratio = tiling.reduced(tf.reduce_sum, dy * tiles) * ratio
       if not alone:
         d_log_ratio += (size - 1.0) * d_log_det
       d_radius, *of_weights = gradient_of_terms(d_log_ratio, d_log_det)
       # A radius that is clipped does not change.
       rate = tf.where(r < 0.99 * _HUGE**0.5, d_radius / (size * r), 0.0 * r)
-      more = self._of_channels(rate, x)
-      dx = dy * ratios + tiles * more
+      more = tiling.of_channels(rate, x)
+      dx = dy * tiling.of_rows(ratios) + tiles * tiling.of_rows(more)
       return tf.reshape(dx, base.shape_of(x)), *of_weights
 
     return (tf.reshape(tiles * ratios, base.shape_of(x)), log_det), gradient
 
   def _radii(self, tiles):
     """The root mean squares, where they have gradients."""
-    if self._is_elementwise(tiles):
+    if self._tiling.is_elementwise(tiles):
       return _clipped(tf.abs(tiles), _TINY**0.5, _HUGE**0.5)
-    square = self._reduced(tf.reduce_mean, tf.square(tiles))
+    square = self._tiling.reduced(tf.reduce_mean, tf.square(tiles))
     return tf.sqrt(_clipped(square, _TINY, _HUGE))
 
   def _near_and_far_radii(self, dtype):
     return radial_terms.near_and_far_radii(
         self._log_slopes(), self._log_radii, dtype
     )
-
-  def _sum(self, tiles):
-    return self._reduced(tf.reduce_sum, tiles)
-
-  def _reduced(self, reduce, tiles):
-    """Of each tile and group, `[batch, H/T, 1, W/T, 1, G]`."""
-    axes = [2, 4] if self._tile_size > 1 else []
-    if self._num_groups == 1:
-      axes.append(5)
-    if axes:
-      tiles = reduce(tiles, axis=axes, keepdims=True)
-    if self._num_groups in (None, 1, tiles.shape[-1]):
-      return tiles
-    shape = tf.concat([tf.shape(tiles)[:-1], [self._num_groups, -1]], axis=0)
-    return reduce(tf.reshape(tiles, shape), axis=-1)
-
-  def _is_elementwise(self, tiles):
-    """Whether each value is a tile and group of its own."""
-    return self._tile_size == 1 and self._num_groups in (
-        None,
-        tiles.shape[-1],
-    )
-
-  def _of_channels(self, values, x):
-    """Values of the groups, as they broadcast with the channels of `x`."""
-    if self._num_groups is not None and 1 < self._num_groups < x.shape[-1]:
-      # One value for each channel: TensorFlow broadcasts no more axes.
-      return tf.repeat(values, x.shape[-1] // self._num_groups, axis=-1)
-    return values
-
-  def _tiles(self, x):
-    """`[..., H, W, C]` as `[batch, H/T, T, W/T, T, C]`."""
-    t, g = self._tile_size, self._num_groups
-    height, width, channels = x.shape[-3:]
-    if (height or 0) % t or (width or 0) % t:
-      raise ValueError(
-          f'{self.name} needs a height and width divisible by its `tile_size` '
-          f'{t}, got shape {x.shape}.'
-      )
-    if g not in (None, 1) and (channels is None or channels % g):
-      raise ValueError(
-          f'{self.name} needs a known number of channels, divisible by its '
-          f'`num_groups` {g}, got shape {x.shape}.'
-      )
-    # With -1 for the batch, tiles that do not divide an image of a size that is
-    # not known yet would be made of parts of several images.
-    batch = -1
-    if height is None or width is None:
-      batch = tf.reduce_prod(tf.shape(x)[:-3])
-    height, width, channels = (
-        tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-        for axis in (-3, -2, -1)
-    )
-    shape = [batch, height // t, t, width // t, t, channels]
-    return tf.reshape(x, shape)
-
-  def _tile_dimensions(self, x):
-    """The number of values of a tile: a `float`, or a `Tensor` as `x`."""
-    positions = float(self._tile_size**2)
-    if self._num_groups is None:
-      return positions
-    if x.shape[-1] is None:
-      return positions * tf.cast(tf.shape(x)[-1] // self._num_groups, x.dtype)
-    return positions * (x.shape[-1] // self._num_groups)
 
 
 def _clipped(x, low, high):

@@ -12,6 +12,7 @@ from tfp_flowopt.internal import not_copied
 from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import regions
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 __all__ = ['CertifiedLogProb', 'LogProbRange', 'certified_log_prob']
@@ -81,7 +82,7 @@ class CertifiedLogProb(not_copied.NotCopied):
       )
     ball = regions.Ball(x, radius)
     x, radius = regions.as_ball(ball, shape.rank, x.dtype)
-    reach = maps.Reach(x, radius, conditioning)
+    reach = balls.Reach(x, radius, conditioning)
     change, square, weighed = self._weighed(reach)
     latent = reach._replace(center=change.value)
     distance = tf.math.multiply_no_nan(change.slope, radius)

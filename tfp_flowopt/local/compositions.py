@@ -12,6 +12,7 @@ from tfp_flowopt.bijectors import given
 from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.bijectors.multiscale import whole_images
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 from tfp_flowopt.local import skeleton
 from tfp_flowopt.optimum import flow_bijector
@@ -98,7 +99,7 @@ class Sequence(maps.LocalMap):
       value, log_det = change.value, log_det + change.log_det
       low, high = low + change.low, high + change.high
       rest = [a + b for a, b in zip(rest, change.rest, strict=True)]
-    return maps.Change(
+    return balls.Change(
         value, log_det, gain, low, high, given_rest=tuple(rest)
     )
 
@@ -199,18 +200,16 @@ class _Whole(Wrapped):
     return self._apply(reach, self.local.forward)
 
   def _apply(self, reach, evaluate):
-    batch = tf.shape(reach.radius)
     c = reach.conditioning
     if c is not None:
       c = tf.squeeze(c, [-3, -2])
-    flat = tf.reshape(reach.center, tf.concat([batch, [-1]], axis=0))
-    flat = tf.ensure_shape(
-        flat, [*[None] * reach.radius.shape.rank,
-               reach.center.shape[-3:].num_elements()]
-    )
+    x = reach.center
+    size = x.shape[-3:].num_elements()
+    flat = tf.reshape(x, tf.concat([tf.shape(x)[:-3], [size]], axis=0))
+    flat = tf.ensure_shape(flat, [*[None] * (x.shape.rank - 3), size])
     change = evaluate(reach._replace(center=flat, conditioning=c))
     return change._replace(
-        value=tf.reshape(change.value, tf.shape(reach.center))
+        value=tf.reshape(change.value, tf.shape(x))
     )
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import regions
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 __all__ = ['LocalBounds', 'bounds_within']
@@ -28,13 +29,13 @@ class LocalBounds:
         self._bijector.inverse_min_event_ndims or None,
         self._bijector.dtype,
     )
-    reach = maps.Reach(ball.center, ball.radius, conditioning)
+    reach = balls.Reach(ball.center, ball.radius, conditioning)
     there = self._local.inverse(reach)
     inverse = self._at_most(there.slope, self._global.inverse)
     # Where the ball goes is in a ball again, which `forward` leads back.
     radius = tf.math.multiply_no_nan(inverse, ball.radius)
     back = self._local.forward(
-        maps.Reach(there.value, radius, conditioning)
+        balls.Reach(there.value, radius, conditioning)
     )
     return bounds.LipschitzBounds(
         self._at_most(back.slope, self._global.forward), inverse

@@ -15,6 +15,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt.bijectors import coupling as coupling_lib
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import statements
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 from tfp_flowopt.local import spline_bounds
 
@@ -67,7 +68,7 @@ class _Coupling(maps.Layer):
         _coupling_norm(cross, reach.largest(most)), self.bounds.inverse
     )
     bend = tf.maximum(reach.largest(most) - 1.0, 1.0 - reach.smallest(least))
-    return maps.Change(
+    return balls.Change(
         tf.concat([first, value], axis=-1),
         log_det,
         slope,
@@ -230,7 +231,8 @@ class _Autoregressive(maps.Layer):
     value = maps.linearized(value, y, 0.5 * (least + most))
     bent = reach.largest(0.5 * (most - least))
     reach.note(value, (cross + bent) * reach.radius)
-    size = tf.cast(y.shape[-1], y.dtype)
+    # Of all rows: each moves by a part of the radius.
+    size = tf.cast(y.shape[-reach.event_ndims :].num_elements(), y.dtype)
     change = reach.radius * (
         tf.sqrt(size) * tf.cast(self._lipschitz, y.dtype)
         + reach.norm(within.by_value)
@@ -238,9 +240,11 @@ class _Autoregressive(maps.Layer):
     slope = tf.minimum(
         reach.largest(most) + cross, maps.constant(self.bounds.inverse, y.dtype)
     )
-    return maps.Change(
+    return balls.Change(
         value,
-        tf.stop_gradient(tf.reduce_sum(log_slopes, axis=-1)),
+        tf.stop_gradient(
+            tf.reduce_sum(log_slopes, axis=reach.axes(log_slopes))
+        ),
         slope,
         -change,
         change,

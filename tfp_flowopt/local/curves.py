@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 __all__ = ['Elementwise', 'largest_sum']
@@ -45,7 +46,7 @@ class Elementwise(maps.Layer):
     bent = reach.largest(tf.where(known, 0.5 * (most - least), most))
     reach.note(middle, reach.grown(bent))
     change = largest_sum(reach, high - low, distance)
-    return maps.Change(
+    return balls.Change(
         middle, log_det, reach.largest(most), -change, change
     )
 

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import compositions
 from tfp_flowopt.local import maps
 
@@ -40,11 +41,8 @@ class _FactorOut(maps.LocalMap):
     own = self._scaling.inverse(reach._replace(
         center=factored, conditioning=None, radius=radii[1], spread=None
     ))
-    batch = tf.shape(reach.radius)
-    rank = reach.radius.shape.rank
-    own = own._replace(value=_reshaped(
-        own.value, batch, [own.value.shape[rank:].num_elements()], rank
-    ))
+    size = factored.shape[-3:].num_elements()
+    own = own._replace(value=_reshaped(own.value, 3, [size]))
     if self.bijector.next_level is None:
       return own
     others = self._next.inverse(
@@ -72,8 +70,8 @@ class _FactorOut(maps.LocalMap):
   def _forward(self, reach):
     image = [*self.bijector.event_shape[:2], self.bijector.num_factored]
     size = math.prod(image)
-    x, rank = reach.center, reach.radius.shape.rank
-    factored = _reshaped(x[..., -size:], tf.shape(reach.radius), image, rank)
+    x = reach.center
+    factored = _reshaped(x[..., -size:], 1, image)
     own = self._scaling.forward(
         reach._replace(center=factored, conditioning=None, spread=None)
     )
@@ -90,7 +88,7 @@ class _FactorOut(maps.LocalMap):
 
 def _beside(first, second, axis):
   """The `Change` of two parts of an event."""
-  return maps.Change(
+  return balls.Change(
       tf.concat([first.value, second.value], axis=axis),
       first.log_det + second.log_det,
       tf.maximum(first.slope, second.slope),
@@ -100,8 +98,10 @@ def _beside(first, second, axis):
   )
 
 
-def _reshaped(x, batch, event, rank):
-  x = tf.reshape(x, tf.concat([batch, event], axis=0))
+def _reshaped(x, ndims, event):
+  """`x` with another shape in the place of its last dimensions."""
+  rank = x.shape.rank - ndims
+  x = tf.reshape(x, tf.concat([tf.shape(x)[:rank], event], axis=0))
   return tf.ensure_shape(x, [*[None] * rank, *event])
 
 

@@ -16,8 +16,6 @@ log-determinant may have a linear part, too.
 import abc
 import functools
 import math
-from typing import Any
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,14 +24,13 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.bijectors import sequential
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.local import balls
 
 __all__ = [
     'Bounded',
-    'Change',
     'Layer',
     'Linear',
     'LocalMap',
-    'Reach',
     'constant',
     'evaluated',
     'evaluated_with_gradients',
@@ -43,102 +40,6 @@ __all__ = [
     'register',
     'widened',
 ]
-
-
-class Reach(NamedTuple):
-  """The ball that arrives at a bijector.
-
-  Attributes:
-    center: `[..., event]`.
-    radius: `[...]`.
-    conditioning: What the bijector depends on, or `None`.
-    errors: List to which each bijector adds what it adds to a linear map: pairs
-      of a `Tensor` `[..., part]` and a bound `[...]` of the norm of its error.
-    spread: `skeleton.Spread` of the ball, or `None`.
-  """
-
-  center: tf.Tensor
-  radius: tf.Tensor
-  conditioning: tf.Tensor | None = None
-  errors: list | None = None
-  spread: Any = None
-
-  @property
-  def event_ndims(self):
-    """Number of dimensions of an event."""
-    return self.center.shape.rank - self.radius.shape.rank
-
-  def each(self, values):
-    """Values `[...]` as they broadcast with events."""
-    ones = [1] * self.event_ndims
-    return tf.reshape(values, tf.concat([tf.shape(values), ones], axis=0))
-
-  @property
-  def radii(self):
-    """The radius as it broadcasts with events."""
-    return self.each(self.radius)
-
-  def axes(self, values):
-    """All axes of `[..., event]` but those of the batch."""
-    return list(range(self.radius.shape.rank, values.shape.rank))
-
-  def largest(self, values):
-    """The largest number of each event, `[...]`."""
-    return tf.reduce_max(values, axis=self.axes(values))
-
-  def smallest(self, values):
-    """The smallest one."""
-    return tf.reduce_min(values, axis=self.axes(values))
-
-  def norm(self, values):
-    """The Euclidean norm of each event, `[...]`."""
-    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=self.axes(values)))
-
-  def note(self, tensor, error):
-    """Adds an error of at most `error` `[...]`, in `tensor`."""
-    if self.errors is not None:
-      self.errors.append((tensor, error))
-
-  def grown(self, slope):
-    """The radius times a constant; 0 stays 0."""
-    return tf.math.multiply_no_nan(slope, self.radius)
-
-
-class Change(NamedTuple):
-  """What becomes of a ball; see the module.
-
-  Attributes:
-    value: `f(y)`, `[..., event]`.
-    log_det: `log|det f'(y)|`, `[...]`.
-    slope: `[...]`, the constant.
-    low: `[...]`, not positive.
-    high: `[...]`, not negative.
-    given_bend: `[...]`, with `|f(y + d) - f(y) - d| <= bend |d|`.
-    given_rest: Pair as `low` and `high`, of what the log-determinant changes
-      beyond the linear part that its gradient gives; or `None` if it has no
-      gradient.
-  """
-
-  value: tf.Tensor
-  log_det: tf.Tensor
-  slope: tf.Tensor
-  low: tf.Tensor
-  high: tf.Tensor
-  given_bend: tf.Tensor | None = None
-  given_rest: tuple[tf.Tensor, tf.Tensor] | None = None
-
-  @property
-  def rest(self):
-    """`given_rest`, or how much the log-determinant changes at all."""
-    return self.given_rest or (self.low, self.high)
-
-  @property
-  def bend(self):
-    """How far the bijector is from the identity, `[...]`."""
-    bend = self.slope + 1.0
-    if self.given_bend is not None:
-      bend = tf.minimum(bend, self.given_bend)
-    return bend
 
 
 class LocalMap(abc.ABC):
@@ -154,11 +55,11 @@ class LocalMap(abc.ABC):
 
   def inverse(self, reach):
     """The `Change` of direction `inverse` in a `Reach`."""
-    return self._inverse(reach)
+    return self._inverse(reach).checked(reach)
 
   def forward(self, reach):
     """The `Change` of direction `forward` in a `Reach`."""
-    return self._forward(reach)
+    return self._forward(reach).checked(reach)
 
   @abc.abstractmethod
   def _inverse(self, reach):
@@ -205,9 +106,9 @@ class Layer(LocalMap):
     """
     y, slope, bend = self._forward_slope(reach)
     y, radius = tf.stop_gradient(y), reach.grown(slope)
-    there = self.inverse(Reach(y, radius, reach.conditioning))
+    there = self.inverse(balls.Reach(y, radius, reach.conditioning))
     reach.note(y, radius)
-    return Change(
+    return balls.Change(
         y, -there.log_det, slope, -there.high, -there.low, bend
     )
 
@@ -302,15 +203,16 @@ class Bounded(Layer):
       there, back = back, there
     slope = tf.zeros_like(reach.radius) + constant(there, value.dtype)
     reach.note(value, reach.grown(slope))
-    return Change(
+    return balls.Change(
         value, log_det, slope, *log_det_range(reach, log_det, there, back)
     )
 
 
-def log_det_range(reach, log_det, there, back):
+def log_det_range(reach, log_det, there, back, is_exact=True):
   """How far a log-determinant can change, by constants of both directions.
 
-  All singular values lie in `[1 / back, there]`.
+  All singular values lie in `[1 / back, there]`. One that is not exact, but an
+  estimate, may be off where nothing moves.
   """
   size = reach.center.shape[-reach.event_ndims :].num_elements()
   zero = tf.zeros([], log_det.dtype)
@@ -318,7 +220,7 @@ def log_det_range(reach, log_det, there, back):
       tf.cast(size * bounds.log_constant(constant), log_det.dtype)
       for constant in (back, there)
   )
-  moves = reach.radius > 0
+  moves = (reach.radius > 0) | (not is_exact)
   return (
       tf.where(moves, tf.minimum(-lowest - log_det, zero), zero),
       tf.where(moves, tf.maximum(highest - log_det, zero), zero),
@@ -347,4 +249,4 @@ class Linear(Layer):
     bend = None
     if self._bend is not None:
       bend = zeros + constant(self._bend, zeros.dtype)
-    return Change(value, log_det, slope, zeros, zeros, bend)
+    return balls.Change(value, log_det, slope, zeros, zeros, bend)

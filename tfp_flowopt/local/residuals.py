@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 __all__ = []
@@ -26,11 +27,15 @@ class _NearLinear(maps.Layer):
         self.bounds.inverse, value.dtype
     )
     low, high = maps.log_det_range(
-        reach, log_det, self.bounds.inverse, self.bounds.forward
+        reach,
+        log_det,
+        self.bounds.inverse,
+        self.bounds.forward,
+        self.bijector.has_exact_log_det,
     )
     bend = abs(self._factor - 1.0) + self._lipschitz
     bend = tf.zeros_like(slope) + maps.constant(bend, slope.dtype)
-    return maps.Change(value, log_det, slope, low, high, bend)
+    return balls.Change(value, log_det, slope, low, high, bend)
 
 
 def _residual(bijector):

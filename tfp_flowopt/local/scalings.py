@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_flowopt import bijectors
 from tfp_flowopt.bijectors import radial_terms
+from tfp_flowopt.local import balls
 from tfp_flowopt.local import maps
 
 __all__ = []
@@ -110,7 +111,7 @@ class _Radial(maps.Layer):
     images, tiles, r, step = self._tiles(reach)
     within = self._bounds(tf.nn.relu(r - step), r + step, tiles)
     low, high = within.low, within.high
-    radii = tf.reshape(reach.radius, [-1, 1, 1, 1, 1, 1])
+    radii = self._of_tiles(reach, reach.radius)
 
     def on_events(values):
       values = self._of_channels(values, images) + tf.zeros_like(tiles)
@@ -137,7 +138,7 @@ class _Radial(maps.Layer):
         maps.constant(self.bounds.inverse, value.dtype),
     )
     bend = self._largest(reach, tf.maximum(high - 1.0, 1.0 - low))
-    return maps.Change(
+    return balls.Change(
         value, log_det, slope, -change, change, bend, (-rest, rest)
     )
 
@@ -155,7 +156,7 @@ class _Radial(maps.Layer):
         + self._norm(reach, tf.where(is_linear, zeros, within.rate))
     )
     pays = rest < change
-    is_linear &= tf.reshape(pays, [-1, 1, 1, 1, 1, 1])
+    is_linear &= self._of_tiles(reach, pays)
     return change, tf.where(pays, rest, change), tf.cast(is_linear, zeros.dtype)
 
   def _forward_slope(self, reach):
@@ -180,15 +181,24 @@ class _Radial(maps.Layer):
 
   def _tiles(self, reach):
     """Images, their tiles, radii, and how far those can move."""
-    x = reach.center
-    images = x if reach.event_ndims == 3 else x[..., tf.newaxis, tf.newaxis, :]
-    tiles = self.bijector._tiles(images)
-    size = self.bijector._tile_dimensions(images)
-    step = tf.reshape(reach.radius, [-1, 1, 1, 1, 1, 1]) / size**0.5
+    images = x = reach.center
+    if self.bijector.forward_min_event_ndims == 1:
+      images = x[..., tf.newaxis, tf.newaxis, :]
+    tiles = self.bijector._tiling.of(images, self.bijector.name)
+    size = self.bijector._tiling.num_values(images)
+    step = self._of_tiles(reach, reach.radius) / size**0.5
     return images, tiles, self.bijector._radii(tiles), step
 
+  def _of_tiles(self, reach, values):
+    """Values `[...]` as they broadcast with tiles, of all parts of an event."""
+    ndims = self.bijector.forward_min_event_ndims
+    shape = tf.shape(reach.center)[: reach.center.shape.rank - ndims]
+    ones = [1] * (reach.event_ndims - ndims)
+    values = tf.reshape(values, tf.concat([tf.shape(values), ones], axis=0))
+    return tf.reshape(tf.broadcast_to(values, shape), [-1, 1, 1, 1, 1, 1])
+
   def _of_channels(self, values, images):
-    return self.bijector._of_channels(values, images)
+    return self.bijector._tiling.of_channels(values, images)
 
   def _bounds(self, low, high, tiles):
     """`_Bounds` of radii in an interval."""
