@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from support import programs
 from support import registry
 import tensorflow as tf
 
@@ -31,3 +32,30 @@ def test_networks_in_bfloat16(rng):
     assert np.linalg.norm(exact - rounded) < 0.3 * np.linalg.norm(exact)
   with pytest.raises(ValueError, match=r'compute_dtype.*int32'):
     fo.networks.ConvConditioner(3, 8, 4, compute_dtype=tf.int32)
+
+
+EMPTY = """
+import tensorflow as tf
+import tfp_flowopt as fo
+
+network = fo.networks.ConvConditioner(2, 8, 4, conditioning_channels=3)
+for batch in (None, 0):
+  for size in (1, 6):
+    specs = [tf.TensorSpec([batch, *rest]) for rest in ([6, 6, 2],
+                                                        [size, size, 3])]
+    call = tf.function(network, input_signature=specs)
+    x, c = (tf.zeros([0, *spec.shape[1:]]) for spec in specs)
+    assert call(x, c).shape == network(x, c).shape == [0, 6, 6, 4]
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      total = tf.reduce_sum(call(x, c) ** 2)
+    gradients = tape.gradient(total, [x, *network.trainable_variables])
+    assert all(g.shape == v.shape for g, v in zip(
+        gradients, [x, *network.trainable_variables]
+    ))
+"""
+
+
+def test_empty_batches_in_graphs():
+  """Of which oneDNN, which programs have, and Grappler made a wrong shape."""
+  programs.run('-c', EMPTY).check_returncode()

@@ -133,17 +133,37 @@ class ConvConditioner(tf.Module):
     Raises:
       ValueError: If channels do not fit.
     """
-    x = self._first(x)
+    x = tf.convert_to_tensor(x)
     if conditioning is not None:
       if self._embedding is None:
         raise ValueError(
             'Argument `conditioning`: the network was made with '
             '`conditioning_channels=0`.'
         )
+      conditioning = tf.convert_to_tensor(conditioning)
+    if x.shape.rank != 4 or x.shape[0]:
+      return self._apply(x, conditioning)
+    # On CPUs, TensorFlow gives empty batches the channels of the input; and
+    # Grappler drops a `tf.reshape` to those that static shapes tell already.
+    number = tf.shape(x)[0]
+    return self._apply(_not_empty(x), _not_empty(conditioning))[:number]
+
+  def _apply(self, x, conditioning):
+    x = self._first(x)
+    if conditioning is not None:
       x += self._embedding(conditioning)
     x = self._activation(x)
     x = self._activation(self._middle(x))
     return tf.cast(self._last(x), self._dtype)
+
+
+def _not_empty(x):
+  """`x`, with a row of zeros in the place of none."""
+  if x is None or x.shape.rank != 4 or x.shape[0]:
+    return x
+  missing = tf.cast(tf.equal(tf.shape(x)[0], 0), tf.int32)
+  padded = tf.pad(x, [[0, missing], [0, 0], [0, 0], [0, 0]])
+  return tf.ensure_shape(padded, [None, *x.shape[1:]])
 
 
 def inflation(sizes, lipschitz, dtype, compute_dtype):
