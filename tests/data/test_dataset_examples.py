@@ -100,6 +100,21 @@ def test_the_fingerprint_tells_the_images_and_their_order():
   assert prints[0] == prints[1] and len(set(prints)) == 5
 
 
+def test_the_fingerprint_tells_vectors_and_labels_further_on(rng):
+  x, labels = rng.normal(size=[3000, 2]), rng.integers(5, size=3000)
+  prints = {
+      fo.data.DatasetExamples(
+          tf.data.Dataset.from_tensor_slices(pair)
+      ).fingerprint
+      for pair in (
+          (x, labels),
+          (x, np.where(np.arange(3000) == 2999, 4 - labels // 2, labels)),
+          (x + (np.arange(3000) == 1500)[:, np.newaxis], labels),
+      )
+  }
+  assert len(prints) == 3
+
+
 @pytest.mark.parametrize(
     ('made', 'message'),
     [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support import registry
+from support import runs
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -171,3 +172,70 @@ def test_what_does_not_fit(rng):
     fo.flows.given(coupling, 0.0)
   with pytest.raises(ValueError, match='a TransformedDistribution'):
     fo.flows.given(tfd.Normal(0.0, 1.0), 0)
+
+
+@pytest.mark.parametrize('make, c', [(vectors, [0.5, -1.0, 2.0]), (images, 2)])
+def test_it_is_exported_as_a_flow_without_a_condition(make, c, tmp_path):
+  flow = make(**({'dtype': tf.float32} if make is vectors else {}))
+  flow.bijector.mark_initialized()
+  given = fo.flows.given(flow, c)
+  fo.export.save(given, tmp_path / 'model')
+  served = tf.saved_model.load(str(tmp_path / 'model')).signatures
+  latents = given.distribution.sample(4, seed=[0, 1])
+  (x,) = served['decode'](latents=latents).values()
+  if make is vectors:
+    np.testing.assert_allclose(x, given.bijector.forward(latents), atol=1e-5)
+    found = served['log_prob'](x=x)['log_prob']
+    np.testing.assert_allclose(found, given.log_prob(x), atol=1e-4)
+  else:
+    expected = fo.data.quantize(given.bijector.forward(latents))
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_it_is_trained_as_a_flow_without_a_condition(rng, tmp_path):
+  flow, x = vectors(dtype=tf.float32), rng.normal(size=[200, 2])
+  given = fo.flows.given(flow, [0.5, -1.0, 2.0])
+  x = (3.0 + x).astype(np.float32)
+  before = np.mean(given.log_prob(x))
+  result = fo.training.fit(
+      given, x, train_steps=30, learning_rate=1e-2, quiet=True
+  )
+  assert result.validation > before + 0.1
+  data = tf.data.Dataset.from_tensor_slices(x)
+  config = fo.training.TrainConfig(
+      train_steps=2, batch_size=8, eval_every=2, tensorboard=False
+  )
+  with runs.no_pictures():
+    summary = fo.training.Trainer(given, data, data, tmp_path, config).train()
+  assert np.isfinite(summary['held_out_nll'])
+
+
+def test_a_copy_may_have_another_condition(rng):
+  c, x = rng.normal(size=[2, 3]), rng.normal(size=[4, 2])
+  given = fo.flows.given(vectors(), list(c[0]))
+  other = given.bijector.copy(conditioning=c[1])
+  np.testing.assert_array_equal(other.condition, c[1])
+  np.testing.assert_allclose(
+      other.inverse(x), given.bijector.bijector.inverse(x, conditioning=c[1])
+  )
+
+
+def test_data_are_of_one_distribution(rng, tmp_path):
+  x, c = rng.normal(size=[20, 2]), rng.normal(size=[2, 3])
+  flow = vectors()
+  flow.bijector.mark_initialized()
+  batch, one = (fo.flows.given(flow, part) for part in (c, c[0]))
+  for call in (
+      lambda: fo.training.fit(batch, x),
+      lambda: fo.export.save(batch, tmp_path / 'model'),
+      lambda: fo.diagnostics.optimum_report(batch, x),
+      lambda: fo.training.Trainer(
+          batch, x, x, tmp_path, fo.training.TrainConfig()
+      ),
+  ):
+    with pytest.raises(ValueError, match='must be a single one, got a batch'):
+      call()
+  with pytest.raises(ValueError, match='give the distribution that `given`'):
+    fo.initialize_at_optimum(one, x)
+  with pytest.raises(ValueError, match='given is conditioned on nothing'):
+    fo.training.fit(one, x, np.zeros([20, 3]))

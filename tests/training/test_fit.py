@@ -328,3 +328,14 @@ def test_nothing_of_a_run_is_left(x, monkeypatch):
     assert len(alive) == 3 and not any(ref() for ref in alive)
   finally:
     gc.enable()
+
+
+def test_strategies_are_for_the_trainer(x):
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  with strategy.scope():
+    distribution = normal()
+    with pytest.raises(ValueError, match='`fit` trains on one device'):
+      fit(distribution, x)
+  # Else its optimizer would be of another scope than the weights.
+  with pytest.raises(ValueError, match='`fit` trains on one device'):
+    fit(distribution, x)

@@ -269,3 +269,29 @@ def test_labels_and_parts_of_batches():
   assert parts[0][0].dtype == tf.float32
   for x, c in whole:
     np.testing.assert_array_equal(x[:, 0], tf.cast(c, tf.float32))
+
+
+@pytest.mark.parametrize('labels', [[0, 1, 3] * 100, [0, -1, 2] * 100])
+def test_labels_out_of_range_are_named(labels, rng, tmp_path):
+  """And whose they are."""
+  x = rng.normal(size=[300, 3]).astype(np.float32)
+  labels, good = np.array(labels), np.zeros([300], np.int64)
+
+  def flow():
+    return fo.vector_flow(3, num_steps=1, hidden_units=4, conditioning=3)
+
+  for name, arguments in (
+      ('conditioning', {'conditioning': labels}),
+      ('validation', {'conditioning': good, 'validation': (x, labels)}),
+  ):
+    with pytest.raises(ValueError, match=rf'`{name}`: .* from 0 to 2, got '):
+      fo.training.fit(flow(), x, **arguments)
+  with pytest.raises(ValueError, match=r'`conditioning`: .* from 0 to 2, got '):
+    fo.initialize_at_optimum(flow(), x, conditioning=labels)
+  data, held_out = (
+      tf.data.Dataset.from_tensor_slices((x, y)) for y in (good, labels)
+  )
+  with pytest.raises(ValueError, match=r'`held_out_images`: .* from 0 to 2'):
+    fo.training.Trainer(
+        flow(), data, held_out, tmp_path, fo.training.TrainConfig()
+    ).train()

@@ -56,6 +56,8 @@ class Given(base.JointBijector):
       self._conditioning = tf.convert_to_tensor(
           conditioning, name='conditioning'
       )
+      # So that a copy may have another one, whatever this was.
+      parameters['conditioning'] = self._conditioning
       ndims = conditioned.conditioning_ndims(bijector)
       rank = self._conditioning.shape.rank
       if rank is None or rank < ndims:
@@ -79,8 +81,8 @@ class Given(base.JointBijector):
     return self._bijector
 
   @property
-  def conditioning(self) -> tf.Tensor:
-    """The condition, `[...]` of them."""
+  def condition(self) -> tf.Tensor:
+    """The `conditioning` that it has, `[...]` of them."""
     return self._conditioning
 
   @property

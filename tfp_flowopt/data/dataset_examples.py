@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import hashlib
 import json
+import math
 from typing import Any
 from typing import Self
 
@@ -15,8 +16,9 @@ from tfp_flowopt.internal import types
 
 __all__ = ['DatasetExamples']
 
-# Elements that tell whether the dataset is the same one.
-_COMPARED = 16
+# Elements that tell whether the dataset is the same one: at least and at most,
+# and how many numbers they hold; and how many are read at once.
+_LEAST, _MOST, _NUMBERS, _BATCH = 16, 4096, 2**18, 256
 
 
 class DatasetExamples(examples.Examples):
@@ -59,8 +61,9 @@ class DatasetExamples(examples.Examples):
       shuffle_buffer: Number of elements among which the next one is drawn, as
         `tf.data.Dataset.shuffle` has it; 0: in the order of the dataset.
       fingerprint: String that says which images these are. By default it is
-        made of the first elements and their number, and the dataset must give
-        the same ones each time. With a string of yours that is not checked, and
+        made of the number of elements and the first of them (those of 2^18
+        numbers, from 16 to 4,096 elements), and the dataset must give the same
+        ones each time. With a string of yours that is not checked, and
         a resumed run may see some images twice and others not at all.
 
     Raises:
@@ -97,9 +100,9 @@ class DatasetExamples(examples.Examples):
       if fingerprint != again:
         raise ValueError(
             'Argument `dataset` must give the same elements in the same order '
-            f'each time, and its first {_COMPARED} are others the second time: '
-            'shuffle by `shuffle_buffer`, or give a `fingerprint` if a resumed '
-            'run may see other images.'
+            'each time, and its first ones are others the second time: shuffle '
+            'by `shuffle_buffer`, or give a `fingerprint` if a resumed run may '
+            'see other images.'
         )
     self._contents = str(fingerprint)
     # Of so many that were asked for, so many are there.
@@ -285,6 +288,12 @@ def _is_empty(dataset):
 
 def _contents(dataset):
   """Hash of the first elements."""
-  parts = tf.nest.flatten(list(dataset.take(_COMPARED)))
-  contents = b''.join(part.numpy().tobytes() for part in parts)
-  return hashlib.sha256(contents).hexdigest()
+  sizes = (
+      math.prod(part.shape) for part in tf.nest.flatten(dataset.element_spec)
+  )
+  number = min(max(_NUMBERS // max(sum(sizes), 1), _LEAST), _MOST)
+  contents = hashlib.sha256()
+  for batch in dataset.take(number).batch(_BATCH):
+    for part in tf.nest.flatten(batch):
+      contents.update(part.numpy().tobytes())
+  return contents.hexdigest()

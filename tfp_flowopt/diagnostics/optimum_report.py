@@ -181,7 +181,7 @@ def optimum_report(
     InvalidArgumentError: If data are not finite, or singular (constant or
       duplicated dimensions without noise).
   """
-  flow_of.check_transformed(distribution)
+  flow_of.check_single(distribution)
   event_shape = distribution.event_shape.as_list()
   is_vector = len(event_shape) == 1
   if bits is None:

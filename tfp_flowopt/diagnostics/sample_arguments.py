@@ -88,7 +88,7 @@ def tiles(tile_size, event_shape):
 
 def drawn(distribution, real, labels, seed):
   """Samples of a flow of images, as many as `real`, for the labels of these."""
-  flow_of.check_transformed(distribution)
+  flow_of.check_single(distribution)
   event_shape = distribution.event_shape
   if not event_shape.is_compatible_with(real.shape[1:]):
     raise ValueError(

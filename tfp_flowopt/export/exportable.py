@@ -10,7 +10,7 @@ __all__ = ['check', 'without_recomputation']
 
 def check(distribution):
   """Raises a `ValueError` for what cannot be exported."""
-  flow_of.check_transformed(distribution)
+  flow_of.check_single(distribution)
   shape = distribution.event_shape
   if shape.rank not in (1, 3) or not shape.is_fully_defined():
     raise ValueError(

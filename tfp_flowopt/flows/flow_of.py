@@ -6,9 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt import bijectors
+from tfp_flowopt.bijectors import given
+from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import graphs
 
-__all__ = ['check_base', 'check_fresh', 'check_transformed', 'flow_of']
+__all__ = [
+    'check_base',
+    'check_fresh',
+    'check_single',
+    'check_transformed',
+    'flow_of',
+]
 
 
 def check_transformed(distribution):
@@ -23,9 +31,20 @@ def check_transformed(distribution):
     )
 
 
+def check_single(distribution):
+  """Raises a `ValueError` unless it is one, and no batch of them."""
+  check_transformed(distribution)
+  arguments.check_no_batch(distribution)
+
+
 def flow_of(distribution):
   """The `ImageFlow` of a distribution; a `ValueError` if there is none."""
   flow = getattr(distribution, 'bijector', None)
+  if isinstance(flow, given.Given):
+    raise ValueError(
+        'Argument `distribution` has its condition: give the distribution that '
+        '`given` was called with.'
+    )
   if not isinstance(flow, bijectors.ImageFlow):
     raise ValueError(
         'Argument `distribution` must be a TransformedDistribution by an '

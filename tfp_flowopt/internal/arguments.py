@@ -23,6 +23,7 @@ __all__ = [
     'check_int',
     'check_integers',
     'check_ints',
+    'check_no_batch',
     'check_number',
     'check_path',
     'check_positive',
@@ -131,6 +132,13 @@ def check_instance(name, value, classes, wanted):
   """Checks that a value is of a class; `wanted` is what the message says."""
   if not isinstance(value, classes):
     raise _error(name, wanted, _short(value))
+
+
+def check_no_batch(distribution):
+  """Refuses a batch of distributions where data are those of one."""
+  shape = distribution.batch_shape
+  if isinstance(shape, tf.TensorShape) and shape.rank:
+    raise _error('distribution', 'a single one', f'a batch of shape {shape}')
 
 
 def check_eager(name, reason):

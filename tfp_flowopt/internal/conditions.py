@@ -2,11 +2,12 @@
 
 import numbers
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_flowopt.internal import arguments
 
-__all__ = ['WITH_DISTRIBUTION', 'Condition']
+__all__ = ['WITH_DISTRIBUTION', 'Condition', 'check']
 
 # Advice to who has given none.
 WITH_DISTRIBUTION = (
@@ -133,6 +134,20 @@ class Condition:
       )
     return tf.cast(value, dtype)
 
+  def check_values(self, name, value):
+    """Raises a `ValueError` about an argument unless all values fit."""
+    self.features(value[:1], self._dtype)
+    value = np.asarray(value)
+    if self._is_labels:
+      fits = (value >= 0) & (value < self.num_channels)
+    else:
+      fits = np.isfinite(value)
+    if not np.all(fits):
+      raise ValueError(
+          f'Argument `{name}`: conditioning must be {self}, got '
+          f'{value[~fits][0]}.'
+      )
+
   def check_batch(self, own, batch_shape):
     """Raises a `ValueError` unless a shape broadcasts to that of the events."""
     if not arguments.broadcasts(own, batch_shape):
@@ -146,3 +161,17 @@ class Condition:
       return f'labels from 0 to {self.num_channels - 1}'
     sizes = ', '.join(map(str, self.shape))
     return f'features of shape [..., {sizes}]'
+
+
+def check(bijector, name, value):
+  """Refuses values that a bijector cannot be conditioned on.
+
+  A `ValueError` about the argument `name`; it may be no flow of this library.
+  """
+  wanted = getattr(bijector, 'conditioning', bijector)
+  if wanted is None or not getattr(bijector, '_is_conditional', True):
+    raise ValueError(
+        f'Argument `{name}`: {bijector.name} is conditioned on nothing.'
+    )
+  if isinstance(wanted, Condition):
+    wanted.check_values(name, value)

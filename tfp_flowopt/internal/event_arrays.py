@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import conditions
+
 __all__ = ['checked']
 
 
@@ -36,6 +39,7 @@ def checked(distribution, name, x, conditioning_name, conditioning):
         'Argument `distribution` must have events of one tensor, got '
         f'{distribution!r}.'
     )
+  arguments.check_no_batch(distribution)
   if x.ndim < 1 or not shape.is_compatible_with(x.shape[1:]) or not len(x):
     raise ValueError(
         f'Argument `{name}` must have shape [N] + {shape.as_list()}, N > 0, '
@@ -59,4 +63,5 @@ def checked(distribution, name, x, conditioning_name, conditioning):
       conditioning = conditioning.astype(x.dtype)
       if not np.all(np.isfinite(conditioning)):
         raise ValueError(f'Argument `{conditioning_name}` must be finite.')
+    conditions.check(distribution.bijector, conditioning_name, conditioning)
   return x, conditioning

@@ -265,7 +265,7 @@ maps.register(
     lambda b: Wrapped(maps.local_map(b.bijector)),
 )
 maps.register(
-    given.Given, lambda b: _Given(maps.local_map(b.bijector), b.conditioning)
+    given.Given, lambda b: _Given(maps.local_map(b.bijector), b.condition)
 )
 # Some make instances of private bases, `_Chain` for `Chain(...)`.
 for _public, _make in {

@@ -136,8 +136,11 @@ class Vectors(Images):
     if examples.num < 2:
       raise ValueError(f'Argument `{name}` must hold two vectors or more.')
     support = getattr(self._distribution.bijector, 'support', None)
+    wanted = getattr(self._distribution.bijector, 'conditioning', None)
     for _, batch in examples:
-      x, _ = labelled.split(batch)
+      x, kwargs = labelled.split(batch)
+      if wanted is not None:
+        wanted.check_values(name, _condition(kwargs))
       for problem, values in (
           ('be finite', x),
           ('be inside of the support', support and support.inverse(x)),

@@ -159,10 +159,13 @@ class _Run:
 
   def __init__(self, distribution, train, held_out, config, every, workdir):
     replicas = replicas_lib.Replicas()
-    if replicas.count > 1:
+    extended = replicas.strategy.extended
+    if replicas.count > 1 or not all(
+        map(extended.variable_created_in_scope, distribution.variables)
+    ):
       raise ValueError(
-          '`fit` trains on one device; `Trainer` does under a strategy of '
-          f'{replicas.count} replicas.'
+          '`fit` trains on one device, and a distribution that was made '
+          'outside of the scope of a strategy; `Trainer` trains on several.'
       )
     self._config = config
     self._every = every

@@ -23,7 +23,7 @@ _INIT, _HELD_OUT, _SAMPLE, _DRAWS = -1, -2, -3, -4
 
 def check_model(distribution, config):
   """Raises a `ValueError` for what is none."""
-  flow_of.check_transformed(distribution)
+  flow_of.check_single(distribution)
   arguments.check_instance(
       'config', config, config_lib.TrainConfig, 'a `TrainConfig`'
   )
