@@ -10,6 +10,14 @@ import tfp_flowopt as fo
 __all__ = ['load']
 
 
+def _file(folder, pattern):
+  """The file, or a `ValueError`."""
+  found = sorted(pathlib.Path(folder).glob(pattern))
+  if len(found) != 1:
+    raise ValueError(f'needs one file {pattern}, and has {len(found)}')
+  return found[0]
+
+
 def load(folder):
   """Images and labels of the MNIST family.
 
@@ -25,9 +33,10 @@ def load(folder):
   pairs = []
   for part in ('train', 't10k'):
     try:
-      (images,) = pathlib.Path(folder).glob(f'{part}-images*ubyte*')
-      (labels,) = pathlib.Path(folder).glob(f'{part}-labels*ubyte*')
-      images, labels = map(fo.data.read_array, (images, labels))
+      images, labels = (
+          fo.data.read_array(_file(folder, f'{part}-{kind}*ubyte*'))
+          for kind in ('images', 'labels')
+      )
       if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ValueError(
             f'images {list(images.shape)} and labels {list(labels.shape)}'

@@ -80,10 +80,11 @@ def split_and_standardize(rows, held_out, seed):
   """Rows to train on and held out, float32, and mean and scale of the first."""
   rows = np.random.default_rng(seed).permutation(rows)
   num = round(held_out * len(rows))
-  if num < 1 or len(rows) - num < 4:
+  # What is left is divided again, to see when training should end.
+  if num < 2 or len(rows) - num < 8:
     raise SystemExit(
-        f'A table of {len(rows)} rows is too small: one must be held out, and '
-        'four others be there.'
+        f'A table of {len(rows)} rows is too small: two must be held out, and '
+        'eight others be there.'
     )
   mean, scale = rows[num:].mean(axis=0), rows[num:].std(axis=0)
   if not np.all(scale > 0):

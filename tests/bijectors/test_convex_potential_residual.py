@@ -288,3 +288,14 @@ def test_bad_arguments():
     bijector(coarse)
   with pytest.raises(ValueError, match='layer'):
     bijector(layer).copy(layer=layer)
+
+
+def test_vectors_of_a_size_that_is_not_known(rng):
+  bijector = registry.ENTRIES['ConvexPotentialResidual'].make(tf.float64)
+  size = registry.ENTRIES['ConvexPotentialResidual'].data_shape[-1]
+  y = rng.normal(size=[3, size])
+  inverse = tf.function(
+      bijector.inverse,
+      input_signature=[tf.TensorSpec([None, None], tf.float64)],
+  )
+  np.testing.assert_allclose(inverse(y), bijector.inverse(y))

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -236,3 +237,19 @@ def test_a_network_that_is_no_module_is_warned_of():
     with pytest.warns(UserWarning, match='not a tf.Module') as caught:
       make()
     assert caught[0].filename == __file__
+
+
+def test_a_network_that_does_not_say_what_it_takes_is_told():
+  class Network(tf.Module):
+    lipschitz = 1.0
+
+    def __call__(self, x, conditioning=None):
+      return x if conditioning is None else x + conditioning
+
+  with pytest.warns(UserWarning, match='takes `conditioning`, and will get no'):
+    fo.bijectors.AdditiveCoupling(Network(), event_ndims=1)
+  network = Network()
+  network.conditioning_channels = 1
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    fo.bijectors.AdditiveCoupling(network, event_ndims=1)

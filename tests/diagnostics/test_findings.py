@@ -211,3 +211,12 @@ def test_json_has_none_where_there_is_no_error(rng):
   assert json.loads(json.dumps(summary, allow_nan=False)) == summary
   assert summary['report']['standard_error'] is None
   assert summary['report']['gap'] == report.gap
+
+
+def test_a_reference_that_overfits_says_nothing_of_structure(rng):
+  x = (rng.normal(size=[500, 4]) @ rng.normal(size=[4, 4])).astype(np.float32)
+  flow = fo.vector_flow(4, num_steps=1, hidden_units=2)
+  fo.initialize_at_optimum(flow, x[:400])
+  report = fo.diagnostics.optimum_report(flow, x[:5], x[400:])
+  assert 'says nothing of non-Gaussian' in report.findings[0]
+  assert 'Captured' not in str(report)

@@ -222,3 +222,24 @@ def test_bad_arguments_are_named(arguments, match):
   assert local_lipschitz(**good).inverse.dtype == tf.float32
   with pytest.raises(ValueError, match=match):
     local_lipschitz(**(good | arguments))
+
+
+@pytest.mark.parametrize('num_steps', [None, 6])
+@pytest.mark.parametrize('scale', [1e-18, 1e-10, 1e10, 1e18])
+def test_squares_out_of_range(num_steps, scale):
+  diagonal = np.float32(scale * np.linspace(1.0, 2.0, 6))
+  found = fo.diagnostics.local_lipschitz(
+      tfb.Scale(diagonal), np.ones([1, 6], np.float32), num_steps
+  )
+  np.testing.assert_allclose(found.forward, 2.0 * scale, rtol=1e-3)
+  np.testing.assert_allclose(found.inverse, 1.0 / scale, rtol=1e-3)
+
+
+@pytest.mark.parametrize('num_steps', [None, 4])
+def test_what_is_not_finite_is_alone(num_steps):
+  x = np.float32([[np.nan, 2.0], [-1.0, 2.0], [1.0, 2.0]])
+  found = fo.diagnostics.local_lipschitz(tfb.Exp(), x, num_steps)
+  np.testing.assert_array_equal(
+      np.isfinite(found.forward), [False, False, True]
+  )
+  np.testing.assert_allclose(found.forward[2], 2.0, rtol=1e-5)

@@ -244,3 +244,10 @@ def test_the_table_is_aligned_and_has_all_numbers(three_sets):
     assert f'{value:.4f}' in str(report)
   short = dataclasses.replace(report, nearest_ratio=None, agreement=None)
   assert 'training image' not in str(short) and 'Share' not in str(short)
+
+
+def test_too_few_images_to_tell_classes_are_named(rng):
+  x, labels = rng.uniform(size=[20, 4, 4, 1]), np.arange(20) % 10
+  train = x, np.append(np.zeros(17, int), [1, 2, 3])
+  with pytest.raises(ValueError, match=r'3 images, .* are too few'):
+    report_of((x[:3], [0, 1, 2]), (x, labels), train)

@@ -39,11 +39,11 @@ def test_what_is_no_table(text, message, tmp_path):
 
 
 def test_tables_that_are_too_small_or_constant():
-  rows = np.random.default_rng(0).normal(size=[4, 2])
-  with pytest.raises(SystemExit, match='of 4 rows is too small'):
+  rows = np.random.default_rng(0).normal(size=[9, 2])
+  with pytest.raises(SystemExit, match='of 9 rows is too small'):
     tables.split_and_standardize(rows, 0.2, 0)
   rows = np.concatenate([rows, rows + 1.0, rows - 1.0])
-  assert len(tables.split_and_standardize(rows, 0.2, 0)[0]) == 10
+  assert len(tables.split_and_standardize(rows, 0.2, 0)[0]) == 22
   rows[:, 1] = 3.0
   with pytest.raises(SystemExit, match='is constant'):
     tables.split_and_standardize(rows, 0.2, 0)

@@ -247,3 +247,42 @@ def test_wrong_arguments_of_the_start():
   registry.randomize(fo.flows.latent_map(surrogate), 1.0)
   with pytest.raises(ValueError, match='has been trained'):
     start(surrogate, target)
+
+
+@pytest.mark.parametrize('num_data', [3, 7, 1000])
+def test_data_that_are_not_summed_are_no_draws(num_data):
+  """As many data as draws are one number each, but not of each draw."""
+  y = tf.constant(np.random.default_rng(0).normal(size=num_data), tf.float32)
+
+  @tfd.JointDistributionCoroutine
+  def model():
+    root = tfd.JointDistributionCoroutine.Root
+    mean = yield root(tfd.Normal(0.0, 10.0, name='mean'))
+    yield root(tfd.Normal(0.0, 10.0, name='other'))
+    yield tfd.Normal(mean, 1.0, name='y')
+
+  posterior = model.experimental_pin(y=y)
+  surrogate = fo.flows.surrogate_posterior(posterior, num_steps=0)
+  with pytest.raises(ValueError, match=r'`target_log_prob_fn` must.*tfd.Indep'):
+    fo.flows.initialize_surrogate(surrogate, posterior.unnormalized_log_prob)
+
+
+def test_an_ascent_ends_where_little_is_left():
+  """Along a funnel each iteration gains a little less than the one before."""
+
+  def funnel(x):
+    width = x[..., 0]
+    rest = tfd.Normal(0.0, tf.exp(0.5 * width)[..., tf.newaxis])
+    return tfd.Normal(0.0, 3.0).log_prob(width) + tf.reduce_sum(
+        rest.log_prob(x[..., 1:]), axis=-1
+    )
+
+  found = []
+  for tolerance in (1e-3, 1e-8):
+    surrogate = fo.flows.surrogate_posterior([6], num_steps=0)
+    found.append(fo.flows.initialize_surrogate(
+        surrogate, funnel, samples=np.random.default_rng(0).normal(
+            size=[100, 6]).astype(np.float32) * 3.0,
+        tolerance=tolerance, max_iterations=1000,
+    ))
+  assert found[0] == pytest.approx(found[1], abs=5e-3)

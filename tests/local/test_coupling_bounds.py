@@ -224,3 +224,16 @@ def test_log_determinants_of_many_rows(name, rng):
   np.testing.assert_allclose(all_of_them.high, num**0.5 * one.high)
   np.testing.assert_allclose(all_of_them.low, num**0.5 * one.low)
   np.testing.assert_allclose(all_of_them.slope, one.slope)
+
+
+def test_matrices_of_all_linear_parts_are_multiplied():
+  """Those of each class, beside another one."""
+  act_norm = fo.bijectors.ActNorm(4, event_ndims=1)
+  dense = fo.bijectors.DenseAffine(4)
+  conv = fo.bijectors.InvertibleConv1x1(4, event_ndims=1)
+  for parts in ([act_norm, dense], [dense, dense], [conv, dense, act_norm]):
+    found = fo.lipschitz.lipschitz_bounds(
+        fo.bijectors.Sequential(parts),
+        region=fo.lipschitz.Ball(np.zeros([1, 4], np.float32), 0.1),
+    )
+    np.testing.assert_allclose(found.inverse, 1.0, rtol=1e-3)

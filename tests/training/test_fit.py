@@ -339,3 +339,12 @@ def test_strategies_are_for_the_trainer(x):
   # Else its optimizer would be of another scope than the weights.
   with pytest.raises(ValueError, match='`fit` trains on one device'):
     fit(distribution, x)
+
+
+def test_conditional_distributions_that_are_no_flows(x):
+  """What they take is theirs to know."""
+  flow = fo.vector_flow(2, num_steps=1, hidden_units=2, conditioning=[2])
+  result = fit(
+      tfd.Independent(flow, 0), x, 0.5 * x, train_steps=2, quiet=True
+  )
+  assert math.isfinite(result.validation)

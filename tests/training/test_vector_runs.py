@@ -271,7 +271,7 @@ def test_labels_and_parts_of_batches():
     np.testing.assert_array_equal(x[:, 0], tf.cast(c, tf.float32))
 
 
-@pytest.mark.parametrize('labels', [[0, 1, 3] * 100, [0, -1, 2] * 100])
+@pytest.mark.parametrize('labels', [[0, 1, 3] * 100, [-1, 0, 2] * 100])
 def test_labels_out_of_range_are_named(labels, rng, tmp_path):
   """And whose they are."""
   x = rng.normal(size=[300, 3]).astype(np.float32)

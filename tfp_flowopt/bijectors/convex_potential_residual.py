@@ -119,7 +119,7 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
             'Argument `conditioner` must be a network of the conditioning '
             f'alone, with `in_features=0`, got {conditioner!r}.'
         )
-      coupling.warn_if_untracked(conditioner, 'conditioner')
+      coupling.warn_of_network(conditioner, 'conditioner')
     with tf.name_scope(name) as name:
       self._layer = layer
       self._conditioner = conditioner
@@ -253,7 +253,7 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
       return 0.0, 0.0
     # An empty event: what it makes of it depends on the condition alone.
     params = coupling.given(self._conditioner, y[..., :0], conditioning)
-    units, size = self._layer.effective_kernel().shape[-1], y.shape[-1]
+    size, units = self._layer.effective_kernel().shape[-2:]
     wanted = y.shape[:-1].concatenate(units + size)
     if not params.shape.is_compatible_with(wanted):
       raise ValueError(
@@ -274,7 +274,7 @@ class ConvexPotentialResidual(implicit.ImplicitBijector):
     bias += self._offset
     gain = tf.exp(self._log_gain())
     ndims = self.forward_min_event_ndims
-    zero = tf.zeros([*[1] * (ndims - 1), rows.shape[-1]], rows.dtype)
+    zero = tf.zeros([*[1] * (ndims - 1), kernel.shape[-2]], rows.dtype)
     argument = gain * self._layer(rows) + bias
     origin = gain * self._layer(zero) + bias
     hidden = tf.math.softplus(argument) - tf.math.softplus(origin)

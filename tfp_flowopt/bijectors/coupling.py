@@ -1,6 +1,7 @@
 """Couplings: half of the channels, transformed given the other half."""
 
 import abc
+import inspect
 from typing import Any
 import warnings
 
@@ -10,7 +11,7 @@ from tfp_flowopt.bijectors import base
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import types
 
-__all__ = ['Coupling', 'given', 'takes_conditioning', 'warn_if_untracked']
+__all__ = ['Coupling', 'given', 'takes_conditioning', 'warn_of_network']
 
 
 class Coupling(base.JointBijector):
@@ -39,7 +40,7 @@ class Coupling(base.JointBijector):
     if event_ndims is None:
       event_ndims = getattr(conditioner, 'event_ndims', 3)
     event_ndims = arguments.check_int('event_ndims', event_ndims)
-    warn_if_untracked(conditioner, 'conditioner')
+    warn_of_network(conditioner, 'conditioner')
     self._conditioner = conditioner
     dtype = getattr(conditioner, 'dtype', None)
     super().__init__(event_ndims, dtype, parameters, name)
@@ -150,12 +151,26 @@ def given(network, x, conditioning):
   return network(x, conditioning)
 
 
-def warn_if_untracked(network, argument):
-  """Warns of a network whose weights a bijector does not have.
+def _accepts_it(network):
+  try:
+    return 'conditioning' in inspect.signature(network).parameters
+  except (TypeError, ValueError):  # it cannot be told
+    return False
 
-  `tf.Module` finds those of modules alone. So do TFP's bijectors; a network of
-  Keras 3 would stay as it is without a word.
+
+def warn_of_network(network, argument):
+  """Warns of a network that stays as it is, or gets no condition.
+
+  `tf.Module` finds the weights of modules alone. So do TFP's bijectors; those
+  of a network of Keras 3 would not be trained without a word. And one that
+  takes `conditioning` gets it only if it says so.
   """
+  if not hasattr(network, 'conditioning_channels') and _accepts_it(network):
+    warnings.warn(
+        f'Argument `{argument}` takes `conditioning`, and will get none: give '
+        'it an attribute `conditioning_channels`, the number of channels.',
+        stacklevel=4,
+    )
   # Of the class: a model of Keras that is not built yet has no weights to give.
   if not isinstance(network, tf.Module) and hasattr(
       type(network), 'trainable_variables'

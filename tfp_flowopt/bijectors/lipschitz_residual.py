@@ -128,7 +128,7 @@ class LipschitzResidual(implicit.ImplicitBijector):
         f'in (0, 1 - L^2) = (0, {most:.6g}) for a finite variance',
     )
     with tf.name_scope(name) as name:
-      coupling.warn_if_untracked(network, 'network')
+      coupling.warn_of_network(network, 'network')
       self._network = network
       self._lipschitz = lipschitz
       dtype = getattr(network, 'dtype', None)

@@ -248,6 +248,7 @@ def _is_vector(spec):
       and parts[0].dtype.is_floating
       and all(part.shape.is_fully_defined() for part in parts)
       and parts[0].shape.rank == 1
+      and (parts[-1].dtype.is_floating or parts[-1].dtype.is_integer)
   )
 
 

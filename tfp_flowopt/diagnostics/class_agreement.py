@@ -38,6 +38,12 @@ def class_agreement(samples, real, train, classifier_fn, rng):
 
   def fitted(x, labels):
     chosen = rng.permutation(len(x))[:num]
+    if np.all(labels[chosen] == labels[chosen[0]]):
+      raise ValueError(
+          f'Argument `labels`: {num} images, as many as there are of samples '
+          'and of training images, are too few to tell classes: all drawn have '
+          'one. Give more.'
+      )
     classifier = classifier_fn()
     classifier.fit(x[chosen], labels[chosen])
     return classifier

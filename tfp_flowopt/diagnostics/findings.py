@@ -36,7 +36,11 @@ def findings(report, size, nothing_held_out=False, given_more=False):
   if math.isnan(margin):
     worse = better = False
   return [
-      *_comparison(report, worse, better, margin, size, given_more),
+      *(
+          _no_reference(report, reference, size)
+          if better and _is_overfitted(report, reference)
+          else _comparison(report, worse, better, margin, size, given_more)
+      ),
       *_excluded(report, rows),
       *_bounds(report, worse, size),
       _balance(report, size),
@@ -106,6 +110,23 @@ def _comparison(report, worse, better, margin, size, given_more):
   return [
       f'Undecided: {amount} {sign} than {name}, but with '
       f'{_events(report)} {reason}. Hold out more {events_of(report)}.'
+  ]
+
+
+def _is_overfitted(report, reference):
+  """Whether a linear flow loses on held-out data what the flow has gained."""
+  loss = reference['train_optimum'] - reference['held_out']
+  few = reference['vectors_per_dim'] < linear_baselines.ENOUGH_VECTORS
+  return few and loss > report.gap
+
+
+def _no_reference(report, reference, size):
+  amount = _amount(report, report.gap, size, report.gap_standard_error)
+  return [
+      f'Better by {amount} than the best linear flow ({report.reference}), '
+      f'which {reference["vectors_per_dim"]:.3g} {events_of(report)} for each '
+      'dimension are too few to fit: it says nothing of non-Gaussian '
+      'structure. Give more `data`.'
   ]
 
 

@@ -89,7 +89,7 @@ def local_lipschitz(
 
   Returns:
     `LocalLipschitz(forward, inverse)`, each `[N]`, of the type of `bijector`,
-    or of `x` if that has none.
+    or of `x` if that has none; not finite where a Jacobian is not.
 
   Raises:
     ValueError: If an argument has a wrong value.
@@ -180,10 +180,16 @@ def _norm_of_jacobian(function, x, kwargs):
   jacobians = tf.reshape(
       tf.reshape(jacobians, [-1, size])[:num_rows], [-1, size, size]
   )
+  # Their squares may be out of range, and what is not finite would be an error
+  # of the whole batch.
+  largest = tf.reduce_max(tf.abs(jacobians), axis=[1, 2], keepdims=True)
+  scaled = tf.math.divide_no_nan(jacobians, largest)
+  scaled = tf.where(tf.math.is_finite(largest), scaled, 0.0)
   squares = tf.linalg.eigvalsh(
-      tf.linalg.matmul(jacobians, jacobians, transpose_a=True)
+      tf.linalg.matmul(scaled, scaled, transpose_a=True)
   )
-  return tf.sqrt(tf.ensure_shape(squares[:, -1], x.shape[:1]))
+  norms = largest[:, 0, 0] * tf.sqrt(squares[:, -1])
+  return tf.ensure_shape(norms, x.shape[:1])
 
 
 def _largest_singular_value(function, x, num_steps, seed):

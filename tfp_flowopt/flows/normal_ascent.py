@@ -12,6 +12,10 @@ __all__ = ['Normal', 'Values', 'ascent']
 _STEP = 16.0
 # Halvings of an iteration that does not help.
 _HALVINGS = 60
+# Largest ratio of gains, one to the next, that is believed.
+_MOST_RATIO = 0.99
+# Iterations of little gain, one after the other, after which none gains more.
+_MOST_SMALL = 4
 # Iterations after which no density of finite mass is too wide.
 _MANY = 32
 # An ascent that gets there does not end.
@@ -56,25 +60,29 @@ def ascent(evaluate, normal, z, max_iterations, tolerance):
         evaluate, normal._replace(factor=scales), z, max_iterations, tolerance
     )
     normal = best._replace(factor=np.diag(best.factor))
-  normal, values, gain = _climb(
+  normal, values, left = _climb(
       evaluate, normal, z, max_iterations, tolerance
   )
   if not max_iterations:
     return normal
   # A scale grows by 4 in an iteration: from far away it needs some.
-  if gain < tolerance or max_iterations >= _MANY:
+  if left < tolerance or max_iterations >= _MANY:
     _check_maximum(normal, z, values)
-  if gain >= tolerance:
+  if left >= tolerance:
     warnings.warn(
         f'Argument `max_iterations`: after {max_iterations} the ELBO still '
-        f'rises, by {gain:.3g} nats in the last one.',
+        f'rises, by {left:.3g} nats or more.',
         stacklevel=3,
     )
   return normal
 
 
 def _climb(evaluate, normal, z, max_iterations, tolerance):
-  """The normal after iterations, its `Values`, and the gain of the last one."""
+  """The normal after iterations, its `Values`, and what the ELBO would gain.
+
+  That is the gain of the last iteration and of all after it, which are less and
+  less: along a funnel each is a little less than the one before.
+  """
   values = evaluate(normal, z)
   for _ in range(_HALVINGS):
     if math.isfinite(values.elbo):
@@ -86,7 +94,7 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
         'Argument `target_log_prob_fn` is not finite, or its gradient is not, '
         f'at draws around {normal.mean}; start at `samples`.'
     )
-  gain = 0.0
+  left, gain, num_small = 0.0, math.inf, 0
   for _ in range(max_iterations):
     step, before = 1.0, values.elbo
     for _ in range(_HALVINGS):
@@ -100,10 +108,13 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
         values, normal = best
         break
       step /= 2.0
-    gain = values.elbo - before
-    if gain < tolerance:
+    gain, previous = values.elbo - before, gain
+    left = gain / (1.0 - min(gain / previous, _MOST_RATIO))
+    # One iteration may gain little, and the next one much again.
+    num_small = num_small + 1 if left < tolerance else 0
+    if num_small == _MOST_SMALL or not gain:
       break
-  return normal, values, gain
+  return normal, values, left
 
 
 def _check_maximum(normal, z, values):

@@ -100,6 +100,7 @@ def _cells(r):
 
   A mean over cells is one over all radii, to second order in their width.
   """
+  r = np.asarray(r, np.float64)
   cells = np.floor(np.log(np.maximum(r, np.finfo(r.dtype).tiny)) / _CELL)
   _, cells, counts = np.unique(cells, return_inverse=True, return_counts=True)
   squares = np.bincount(cells, r**2)

@@ -19,6 +19,8 @@ __all__ = ['initialize_surrogate']
 
 # Draws for few dimensions.
 _LEAST_DRAWS = 1000
+# As many as nobody asks for.
+_FEW_DRAWS = 3
 
 
 def initialize_surrogate(
@@ -32,8 +34,9 @@ def initialize_surrogate(
 ) -> float:
   """Puts a surrogate posterior at a normal: the best, or that of samples.
 
-  **With a target**, at the normal of the highest ELBO, among all (or all with a
-  diagonal covariance). At this optimum (Opper & Archambeau 2009), for
+  **With a target**, at a normal that is a maximum of the ELBO, among all (or
+  all with a diagonal covariance); of several maxima it is one that the start
+  leads to. At this optimum (Opper & Archambeau 2009), for
   unconstrained parameters `y`,
 
   ```none
@@ -62,7 +65,7 @@ def initialize_surrogate(
     num_draws: Number of draws, even; at least 2 D for a full covariance. By
       default 1000, or 4 D if that is more.
     max_iterations: Number of iterations.
-    tolerance: Gain of the ELBO, in nats, below which iterations end.
+    tolerance: What the ELBO would still gain, in nats, when iterations end.
     seed: Two integers, of the draws.
 
   Returns:
@@ -100,6 +103,8 @@ def initialize_surrogate(
     rng = np.random.default_rng(np.abs(seed.numpy()))
     evaluate = _evaluation(surrogate, target_log_prob_fn)
     z = _whitened(rng.normal(size=[num_draws // 2, size]))
+    # As many data as draws would pass for one number of each.
+    evaluate(normal, z[:_FEW_DRAWS])
     normal = normal_ascent.ascent(
         evaluate, normal, z, max_iterations, tolerance
     )
@@ -181,6 +186,14 @@ def _whitened(z):
   return np.concatenate([z, -z])
 
 
+def _one_number(num, problem):
+  return (
+      'Argument `target_log_prob_fn` must return one number for each of '
+      f'{num} events, and {problem}. Sums over data are part of it, as of '
+      '`tfd.Independent` and `tfd.Sample`.'
+  )
+
+
 def _evaluation(surrogate, target_log_prob_fn):
   """A function of a normal and standard draws that returns `Values`."""
   constrain = surrogates.unconstraining(surrogate)
@@ -209,15 +222,18 @@ def _evaluation(surrogate, target_log_prob_fn):
   def evaluate(normal, z):
     with np.errstate(over='ignore'):  # then the ELBO is not finite
       y = tf.constant(normal.draws(z), dtype)
-    value, gradients = log_prob_and_gradient(y)
+    try:
+      value, gradients = log_prob_and_gradient(y)
+    except (ValueError, tf.errors.InvalidArgumentError) as e:
+      if str(e).startswith('Argument'):
+        raise
+      raise ValueError(_one_number(len(z), 'it failed')) from e
     value, gradients = (
         np.asarray(x, np.float64) for x in (value, gradients)
     )
     if value.shape != z.shape[:1]:
-      raise ValueError(
-          'Argument `target_log_prob_fn` must return one number for each of '
-          f'{len(z)} events, got shape {list(value.shape)}.'
-      )
+      got = f'got shape {list(value.shape)}'
+      raise ValueError(_one_number(len(z), got))
     # log p - log q of each draw: no noise where they differ by a constant.
     value = value + 0.5 * np.sum(z**2 + math.log(2.0 * math.pi), axis=1)
     elbo = value.mean() + normal.log_det()

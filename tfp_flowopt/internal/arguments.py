@@ -137,7 +137,9 @@ def check_instance(name, value, classes, wanted):
 def check_no_batch(distribution):
   """Refuses a batch of distributions where data are those of one."""
   shape = distribution.batch_shape
-  if isinstance(shape, tf.TensorShape) and shape.rank:
+  if isinstance(shape, tf.TensorShape) and (
+      shape.num_elements() not in (None, 1)
+  ):
     raise _error('distribution', 'a single one', f'a batch of shape {shape}')
 
 

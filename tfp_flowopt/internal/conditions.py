@@ -136,16 +136,22 @@ class Condition:
 
   def check_values(self, name, value):
     """Raises a `ValueError` about an argument unless all values fit."""
-    self.features(value[:1], self._dtype)
     value = np.asarray(value)
-    if self._is_labels:
-      fits = (value >= 0) & (value < self.num_channels)
+    shape = () if self._is_labels else tuple(self.shape)
+    own = value.shape[value.ndim - len(shape) :]
+    if value.dtype.kind not in ('iu' if self._is_labels else 'iuf') or (
+        own != shape
+    ):
+      problem = f'shape {value.shape} of {value.dtype.name}'
+    elif self._is_labels:
+      wrong = (value < 0) | (value >= self.num_channels)
+      problem = value[wrong][:1]
     else:
-      fits = np.isfinite(value)
-    if not np.all(fits):
+      problem = value[~np.isfinite(value)][:1]
+    if len(problem):
       raise ValueError(
           f'Argument `{name}`: conditioning must be {self}, got '
-          f'{value[~fits][0]}.'
+          f'{problem if isinstance(problem, str) else problem[0]}.'
       )
 
   def check_batch(self, own, batch_shape):
@@ -166,10 +172,13 @@ class Condition:
 def check(bijector, name, value):
   """Refuses values that a bijector cannot be conditioned on.
 
-  A `ValueError` about the argument `name`; it may be no flow of this library.
+  A `ValueError` about the argument `name`. What others than those of this
+  library take is not known.
   """
+  if not hasattr(bijector, '_is_conditional'):
+    return
   wanted = getattr(bijector, 'conditioning', bijector)
-  if wanted is None or not getattr(bijector, '_is_conditional', True):
+  if wanted is None or not bijector._is_conditional:  # pylint: disable=protected-access
     raise ValueError(
         f'Argument `{name}`: {bijector.name} is conditioned on nothing.'
     )

@@ -63,5 +63,6 @@ def checked(distribution, name, x, conditioning_name, conditioning):
       conditioning = conditioning.astype(x.dtype)
       if not np.all(np.isfinite(conditioning)):
         raise ValueError(f'Argument `{conditioning_name}` must be finite.')
-    conditions.check(distribution.bijector, conditioning_name, conditioning)
+    bijector = getattr(distribution, 'bijector', None)
+    conditions.check(bijector, conditioning_name, conditioning)
   return x, conditioning

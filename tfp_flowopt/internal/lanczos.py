@@ -62,7 +62,7 @@ def largest_singular_value(products, start, num_steps, output_size):
   # |J v| / |v| of the best v: from below, whatever rounding did to the basis.
   best = tf.einsum('mnd,nm->nd', basis, vectors[..., -1])
   image = tf.einsum('mnd,nm->nd', images, vectors[..., -1])
-  return tf.norm(image, axis=1) / tf.norm(best, axis=1)
+  return _length(image) / _length(best)
 
 
 def tridiagonal(products, start, num_steps, kept_size=0):
@@ -111,17 +111,28 @@ def tridiagonal(products, start, num_steps, kept_size=0):
   )
   diagonal = tf.transpose(diagonal)
   sides = tf.transpose(off_diagonal)[:, :-1]
-  values, vectors = tf.linalg.eigh(
+  matrices = (
       tf.linalg.diag(diagonal)
       + tf.linalg.diag(sides, k=1)
       + tf.linalg.diag(sides, k=-1)
   )
+  # What is not finite would be an error of the whole batch; it is kept, too.
+  values, vectors = tf.linalg.eigh(
+      tf.where(tf.math.is_finite(matrices), matrices, tf.zeros_like(matrices))
+  )
   return basis, kept, values, vectors
+
+
+def _length(v):
+  """Norms of rows, whose squares may be out of range."""
+  largest = tf.reduce_max(tf.abs(v), axis=1)
+  unit = tf.where(largest > 0.0, largest, tf.ones_like(largest))
+  return largest * tf.norm(v / unit[:, tf.newaxis], axis=1)
 
 
 def _normalized(v, smallest):
   """Unit vectors, and lengths; both zero where not longer than `smallest`."""
-  length = tf.norm(v, axis=1)
+  length = _length(v)
   keep = length > smallest
   inverse = tf.where(keep, 1.0 / tf.where(keep, length, 1.0), 0.0)
   return v * inverse[:, tf.newaxis], tf.where(keep, length, 0.0)

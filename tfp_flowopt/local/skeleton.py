@@ -34,7 +34,7 @@ _SIZES = {
     bijectors.InvertibleConv1x1: lambda b: b.shift.shape[-1],
     # Maps of classes are several.
     bijectors.DenseAffine: lambda b: None if b.num_classes else (
-        b.shift.shape[-1]
+        b.shifts.shape[-1]
     ),
 }
 

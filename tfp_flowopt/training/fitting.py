@@ -164,8 +164,8 @@ class _Run:
         map(extended.variable_created_in_scope, distribution.variables)
     ):
       raise ValueError(
-          '`fit` trains on one device, and a distribution that was made '
-          'outside of the scope of a strategy; `Trainer` trains on several.'
+          '`fit` trains on one device, in the scope in which the distribution '
+          'was made; `Trainer` trains on several.'
       )
     self._config = config
     self._every = every

@@ -78,7 +78,8 @@ class ImageFlowConfig:
     conditioner_fn: Function `conditioner_fn(inputs, outputs, lipschitz)` that
       makes a network in the place of ours: a callable from images of `inputs`
       channels to `outputs` channels. `lipschitz` is the constant that it may
-      have, and states as a property of that name.
+      have, and states as a property of that name. One that takes `conditioning`
+      states the number of channels as `conditioning_channels`, or gets none.
     seed: Seed of the rotations and of the initial networks.
     dtype: Type of the variables, `tf.float32` or `tf.float64`.
 
