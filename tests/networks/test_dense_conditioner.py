@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.networks import soft_limit
 
 
 @pytest.mark.parametrize('activation', ['max_min', 'smooth_max_min'])
@@ -182,3 +183,35 @@ def test_bijectors_of_vectors_take_a_condition(kind, rng):
       difference / step,
       rtol=1e-3,
   )
+
+
+@pytest.mark.parametrize('kind', ['dense', 'convolution'])
+def test_conditions_far_out_count_by_their_logarithm(kind, rng):
+  if kind == 'dense':
+    network = fo.networks.DenseConditioner(
+        2, 8, 4, conditioning_features=3, dtype=tf.float64
+    )
+    x, shape = rng.normal(size=[5, 2]), [5, 3]
+  else:
+    network = fo.networks.ConvConditioner(
+        2, 8, 4, conditioning_channels=3, dtype=tf.float64
+    )
+    x, shape = rng.normal(size=[5, 4, 4, 2]), [5, 1, 1, 3]
+  registry.randomize(network)
+  c = 60.0 * rng.normal(size=shape)
+  limited = np.where(
+      np.abs(c) <= 10.0, c, np.sign(c) * (10.0 + np.arcsinh(np.abs(c) - 10.0))
+  )
+  assert np.any(limited == c) and np.abs(limited).max() < 20.0
+  # What is within is as it is, and so is what was limited once, nearly.
+  inner = np.clip(c, -10.0, 10.0)
+  outputs = [network(x, tf.constant(v)) for v in (c, limited, inner)]
+  assert np.all(np.isfinite(network(x, tf.constant(np.full(shape, 1e300)))))
+  assert np.abs(outputs[0] - outputs[2]).max() > 0.1
+  embedded = []
+  for value in (limited, inner):
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(soft_limit, 'soft_limit', lambda c: c)
+      embedded.append(network(x, tf.constant(value)))
+  np.testing.assert_allclose(outputs[0], embedded[0], rtol=1e-12)
+  np.testing.assert_allclose(outputs[2], embedded[1], rtol=1e-12)

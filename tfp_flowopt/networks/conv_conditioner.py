@@ -10,6 +10,7 @@ from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.networks import soft_limit
 
 __all__ = ['ConvConditioner', 'inflation']
 
@@ -27,7 +28,8 @@ class ConvConditioner(tf.Module):
   the kernels as they are, for comparisons.
 
   With conditioning `c` the first layer adds `E c`, a 1x1 convolution: `L` is
-  the constant in `x`, for any `c`. It has none in `c`.
+  the constant in `x`, for any `c`. It has none in `c`. What is beyond 10 in
+  size counts by its logarithm (`10 + asinh(c - 10)`).
 
   With `compute_dtype=tf.bfloat16` all but the variables, the input and the
   output is of that type. `L` is the constant before the kernels are rounded to
@@ -151,7 +153,7 @@ class ConvConditioner(tf.Module):
   def _apply(self, x, conditioning):
     x = self._first(x)
     if conditioning is not None:
-      x += self._embedding(conditioning)
+      x += self._embedding(soft_limit.soft_limit(conditioning))
     x = self._activation(x)
     x = self._activation(self._middle(x))
     return tf.cast(self._last(x), self._dtype)

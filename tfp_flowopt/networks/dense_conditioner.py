@@ -10,6 +10,7 @@ from tfp_flowopt.internal import types
 from tfp_flowopt.lipschitz import activations
 from tfp_flowopt.lipschitz import layers
 from tfp_flowopt.lipschitz import rounding
+from tfp_flowopt.networks import soft_limit
 
 __all__ = ['DenseConditioner']
 
@@ -35,7 +36,9 @@ class DenseConditioner(tf.Module):
 
   of which each hidden layer adds `h V_i` before its activation, and the output
   adds `h V_n`. Its kernels are not rescaled: `L` is the constant in `x`, for
-  any `c`, and there is none in `c`. `V_n` starts at zero.
+  any `c`, and there is none in `c`. `V_n` starts at zero. Features should be
+  standardised: what is beyond 10 in size counts by its logarithm
+  (`10 + asinh(c - 10)`).
   """
 
   def __init__(
@@ -200,7 +203,7 @@ class DenseConditioner(tf.Module):
           f'{self._conditioning_features}], one for each vector or for all, '
           f'got {c.shape} for vectors of batch shape {batch_shape}.'
       )
-    c = tf.cast(c, self._dtype)
+    c = soft_limit.soft_limit(tf.cast(c, self._dtype))
     c = c[tf.newaxis] if c.shape.rank == 1 else c
     for layer in self._embedding:
       c = self._activation(layer(c))
