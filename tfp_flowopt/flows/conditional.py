@@ -35,7 +35,7 @@ def given(
     distribution: `tfd.TransformedDistribution` by a bijector with a condition,
       as `vector_flow` and `image_flow` make it.
     conditioning: Labels `[...]`, features `[..., F]` or, of images, maps
-      `[..., H, W, F]`.
+      `[..., H, W, F]`. A `tf.Variable` is read once, here.
 
   Returns:
     `tfd.TransformedDistribution` of batch shape `[...]`.
