@@ -62,3 +62,9 @@ def test_another_distribution_is_refused():
     fo.diagnostics.reconstruction_errors(
         tfp.distributions.Normal(0.0, 1.0), tf.ones([1, 2, 2, 1])
     )
+
+
+def test_no_images_are_refused():
+  distribution = fo.image_flow([4, 4, 2], 1, 1, hidden_channels=4)
+  with pytest.raises(ValueError, match=r'N > 0, got \(0, 4, 4, 2\)'):
+    fo.diagnostics.reconstruction_errors(distribution, tf.ones([0, 4, 4, 2]))

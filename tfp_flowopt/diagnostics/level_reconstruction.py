@@ -64,9 +64,12 @@ def reconstruction_errors(
   """
   flow = flow_of.flow_of(distribution)
   x = floats.as_floats(x, flow.dtype, 'x')
-  if x.shape.rank != 4 or not x.shape[1:].is_compatible_with(flow.event_shape):
+  if x.shape.rank != 4 or x.shape[0] == 0 or (
+      not x.shape[1:].is_compatible_with(flow.event_shape)
+  ):
     raise ValueError(
-        f'Argument `x` must have shape [N] + {flow.event_shape}, got {x.shape}.'
+        f'Argument `x` must have shape [N] + {flow.event_shape}, N > 0, got '
+        f'{x.shape}.'
     )
   maps = flow.conditioning_maps(
       **(bijector_kwargs or {}), batch_shape=x.shape[:-3]
