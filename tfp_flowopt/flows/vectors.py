@@ -25,7 +25,7 @@ _BATCH = 65536
 # vectors a component than this they need to gain nothing; in others training
 # goes further, and has to undo what they bend. With fewer vectors a component
 # and feature, gains are those of held-out vectors.
-_FEW, _CURVES_GAIN, _RADIUS_GAIN, _CONDITION_GAIN = 100, 0.3, 0.1, 0.1
+_FEW, _CURVES_GAIN, _RADIUS_GAIN = 100, 0.3, 0.1
 
 
 def initialize_vectors(distribution, data, conditioning, lipschitz):
@@ -156,7 +156,7 @@ def _best_start(flow, y, features, lipschitz):
   best = found(bool(always), False)
   if features is not None and flow.condition_curves.inputs.shape[1] > 2:
     bent = found(best.is_curved, True)
-    if bent.value > best.value + _CONDITION_GAIN * unit:
+    if bent.value > best.value + _CURVES_GAIN * unit:
       best = bent
   choices = [best]
   if flow.marginals is not None and not always:
