@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 PATH = pathlib.Path(__file__).parents[1] / 'docs' / 'tutorial.ipynb'
-NUMBER = re.compile(r'(?<![\w/])[+-]?\d+\.\d+(?![\w/])')
+NUMBER = re.compile(r'(?<![\w/])[+-]?\d+\.\d*(?![\w/])')
 
 
 def numbers(text):

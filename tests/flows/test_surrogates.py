@@ -166,6 +166,7 @@ def test_the_start_at_samples_is_their_mean_and_covariance(rng):
   assert value == pytest.approx(np.mean(expected.log_prob(y)), rel=1e-9)
 
 
+@pytest.mark.filterwarnings('ignore:.*the ELBO still rises')
 def test_a_start_out_of_range_is_made_smaller():
   # The density of half of the draws of N(0, 1) is 0.
   surrogate = fo.flows.surrogate_posterior(2, **SMALL)

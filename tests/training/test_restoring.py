@@ -83,6 +83,7 @@ def test_weights_of_a_run_of_fit(tmp_path):
     restore(fo.vector_flow(3, num_steps=2, hidden_units=8), tmp_path)
 
 
+@pytest.mark.filterwarnings('ignore:.*is damaged; it is ignored')
 def test_a_history_that_is_lost_is_told(tmp_path):
   _, result, _ = fitted(tmp_path)
   (tmp_path / 'history.json').write_text('{}')
