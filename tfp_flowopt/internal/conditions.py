@@ -139,20 +139,19 @@ class Condition:
     value = np.asarray(value)
     shape = () if self._is_labels else tuple(self.shape)
     own = value.shape[value.ndim - len(shape) :]
-    if value.dtype.kind not in ('iu' if self._is_labels else 'iuf') or (
-        own != shape
-    ):
-      problem = f'shape {value.shape} of {value.dtype.name}'
-    elif self._is_labels:
-      wrong = (value < 0) | (value >= self.num_channels)
-      problem = value[wrong][:1]
+    kinds = 'iu' if self._is_labels else 'iuf'
+    if value.dtype.kind not in kinds or own != shape:
+      got = f'shape {value.shape} of {value.dtype.name}'
     else:
-      problem = value[~np.isfinite(value)][:1]
-    if len(problem):
-      raise ValueError(
-          f'Argument `{name}`: conditioning must be {self}, got '
-          f'{problem if isinstance(problem, str) else problem[0]}.'
-      )
+      fits = np.isfinite(value)
+      if self._is_labels:
+        fits = (value >= 0) & (value < self.num_channels)
+      if np.all(fits):
+        return
+      got = value[~fits][0]
+    raise ValueError(
+        f'Argument `{name}`: conditioning must be {self}, got {got}.'
+    )
 
   def check_batch(self, own, batch_shape):
     """Raises a `ValueError` unless a shape broadcasts to that of the events."""
