@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.flows import normal_ascent
 
 
 def not_identified(y):
@@ -60,6 +61,33 @@ def test_an_ascent_that_is_cut_short_is_told(scale, most):
     initialize(max_iterations=most)
   best = 0.5 * np.log(0.3 * 1.5) + np.log(2.0 * np.pi * scale**2)
   assert initialize() == pytest.approx(best, abs=1e-2)
+
+
+def test_a_target_that_is_curved_upwards_on_the_way(monkeypatch):
+  """Between two far modes, no ascent that is cut short is refused."""
+  monkeypatch.setattr(normal_ascent, '_MANY', 1)
+
+  def target(y):
+    return -tf.reduce_sum((y**2 / 1e6 - 1.0) ** 2, axis=-1)
+
+  def initialize(**kwargs):
+    surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+    return fo.flows.initialize_surrogate(surrogate, target, **kwargs)
+
+  with pytest.warns(UserWarning, match='after 2 the ELBO still rises'):
+    initialize(max_iterations=2)
+  assert initialize() > 2.0 * np.log(1e3)
+
+
+def test_a_target_of_too_few_digits_is_told():
+  """Neighbours of 1e9 differ by 64 in float32."""
+
+  def target(y):
+    return 1e9 - tf.reduce_sum((y / 1e3 - 1.0) ** 4, axis=-1)
+
+  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+  with pytest.warns(UserWarning, match='below a maximum'):
+    fo.flows.initialize_surrogate(surrogate, target)
 
 
 def test_samples_of_another_size():

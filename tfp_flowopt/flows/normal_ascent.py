@@ -20,6 +20,13 @@ _MOST_SMALL = 4
 _MANY = 32
 # An ascent that gets there does not end.
 _LARGEST_ELBO = 1e30
+# Nor does one that has widened a normal as much, where the target is flat; one
+# that meets upward curvature on its way has not.
+_WIDENED = 1e4
+# What is lacking of a maximum, in tolerances, where an ascent has come to one.
+_LACKING = 100.0
+# Nats of each dimension that the scales of coordinates may lack, to start with.
+_SCALES_TOLERANCE = 0.01
 
 
 class Normal(NamedTuple):
@@ -48,16 +55,23 @@ class Values(NamedTuple):
   gradients: np.ndarray
 
 
+# Where the target is flat a normal overflows, with an ELBO that is not finite.
+@np.errstate(over='ignore', invalid='ignore')
 def ascent(evaluate, normal, z, max_iterations, tolerance):
   """The normal after iterations, each of which raises the ELBO.
 
   One whose covariance is diagonal to start with, and is to be full, is first
   the best of diagonal ones, until each coordinate has its scale.
   """
-  scales = np.diag(normal.factor) if normal.factor.ndim == 2 else None
-  if scales is not None and not np.any(normal.factor - np.diag(scales)):
+  start = normal.factor
+  scales = np.diag(start) if start.ndim == 2 else None
+  if scales is not None and not np.any(start - np.diag(scales)):
     best, *_ = _climb(
-        evaluate, normal._replace(factor=scales), z, max_iterations, tolerance
+        evaluate,
+        normal._replace(factor=scales),
+        z,
+        max_iterations,
+        max(tolerance, _SCALES_TOLERANCE * len(scales)),
     )
     normal = best._replace(factor=np.diag(best.factor))
   normal, values, left = _climb(
@@ -67,12 +81,21 @@ def ascent(evaluate, normal, z, max_iterations, tolerance):
     return normal
   # A scale grows by 4 in an iteration: from far away it needs some.
   if left < tolerance or max_iterations >= _MANY:
-    _check_maximum(normal, z, values)
+    _check_maximum(normal, start, z, values)
+  lacking = _lacking(normal, z, values)
+  if left < tolerance and lacking > _LACKING * tolerance:
+    warnings.warn(
+        'Argument `target_log_prob_fn`: no iteration raises the ELBO of '
+        f'{values.elbo:.3g} nats any more, which is {lacking:.3g} nats or more '
+        'below a maximum: the target is too rough, or too large for its type; '
+        'start at `samples`.',
+        stacklevel=4,  # of errstate, too
+    )
   if left >= tolerance:
     warnings.warn(
         f'Argument `max_iterations`: after {max_iterations} the ELBO still '
         f'rises, by {left:.3g} nats or more.',
-        stacklevel=3,
+        stacklevel=4,  # of errstate, too
     )
   return normal
 
@@ -117,7 +140,7 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
   return normal, values, left
 
 
-def _check_maximum(normal, z, values):
+def _check_maximum(normal, start, z, values):
   """Refuses a target that is flat, or rises for ever, in some direction.
 
   At a maximum of the ELBO all curvatures are 1 where the normal is N(0, I).
@@ -128,17 +151,38 @@ def _check_maximum(normal, z, values):
   )
   curvatures = principal if full else diagonal
   flattest = np.argmin(curvatures)
-  if curvatures[flattest] > 1.01 / _STEP and values.elbo <= _LARGEST_ELBO:
-    return
   direction = np.eye(len(curvatures))[flattest]
   if full:
     direction = normal.factor @ vectors[:, flattest]
+    widened = np.linalg.norm(np.linalg.solve(start, direction))
+  else:
+    widened = (normal.factor / start)[flattest]
+  is_flat = curvatures[flattest] <= 1.01 / _STEP and widened > _WIDENED
+  if not is_flat and values.elbo <= _LARGEST_ELBO:
+    return
   direction = direction / np.abs(direction).max()
   raise ValueError(
       'Argument `target_log_prob_fn` must be bounded above, and a log-density '
       f'of finite mass: at {values.elbo:.3g} nats the ELBO of a normal has no '
       'maximum, for the target is flat, or curved upwards, along the '
       f'unconstrained direction {np.round(direction, 2)}.'
+  )
+
+
+def _lacking(normal, z, values):
+  """What the ELBO would gain, in nats, if it were the parabola it looks like.
+
+  At a maximum the mean slope is 0 and all curvatures are 1.
+  """
+  full = normal.factor.ndim == 2
+  gradients = _in_units(normal, values.gradients)
+  principal, vectors, diagonal = _curvatures(gradients, z)
+  slope, curvatures = gradients.mean(axis=0), diagonal
+  if full:
+    slope, curvatures = vectors.T @ slope, principal
+  curvatures = np.maximum(curvatures, 1.0 / _STEP)
+  return 0.5 * np.sum(
+      slope**2 / curvatures + curvatures - 1.0 - np.log(curvatures)
   )
 
 

@@ -28,7 +28,7 @@ def initialize_surrogate(
     target_log_prob_fn: Callable[..., tf.Tensor] | None = None,
     samples: Any = None,
     num_draws: int | None = None,
-    max_iterations: int = 100,
+    max_iterations: int = 300,
     tolerance: float = 1e-3,
     seed: types.Seed = (0, 0),
 ) -> float:
@@ -64,7 +64,8 @@ def initialize_surrogate(
     samples: `[N]` events, of the structure of the surrogate's samples.
     num_draws: Number of draws, even; at least 2 D for a full covariance. By
       default 1000, or 4 D if that is more.
-    max_iterations: Number of iterations.
+    max_iterations: Number of iterations at most. A `UserWarning` tells when the
+      ELBO still rises after them, or ends short of a maximum.
     tolerance: What the ELBO would still gain, in nats, when iterations end.
     seed: Two integers, of the draws.
 
