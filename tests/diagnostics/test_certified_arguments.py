@@ -77,9 +77,17 @@ def test_sides_of_a_box_have_one_shape(rng):
     )
 
 
+class Steeper(tfd.Sample):
+  """Has the parameters of a standard normal, and another density."""
+
+  def _log_prob(self, x):
+    return 2.0 * super()._log_prob(x)
+
+
 @pytest.mark.parametrize(
     'base',
     [
+        Steeper(tfd.Normal(0.0, 1.0), [4]),
         tfd.Sample(tfd.TruncatedNormal(0.0, 1.0, -4.0, 4.0), [4]),
         tfd.Sample(tfd.Normal(0.04, 1.0), [4]),
         tfd.Sample(tfd.Normal(0.0, 1.0009), [4]),
