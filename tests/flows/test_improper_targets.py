@@ -79,6 +79,29 @@ def test_a_target_that_is_curved_upwards_on_the_way(monkeypatch):
   assert initialize() > 2.0 * np.log(1e3)
 
 
+@pytest.mark.parametrize('rough, ends', [(1, [0, 0]), (1000, [4, 4])])
+def test_a_long_ascent_is_made_by_another_route(rough, ends, monkeypatch):
+  """Of two maxima the one with the higher ELBO is the start."""
+  monkeypatch.setattr(normal_ascent, '_ROUGH', rough)
+  climb = normal_ascent._climb
+
+  def climb_elsewhere(evaluate, normal, *args):
+    if normal.factor.ndim == 1:  # the detour leads astray
+      normal = normal._replace(mean=normal.mean + 4.0)
+    return climb(evaluate, normal, *args)
+
+  monkeypatch.setattr(normal_ascent, '_climb', climb_elsewhere)
+
+  def target(y):  # a mode at 4 of half the mass of the one at 0
+    modes = [-2.0 * tf.reduce_sum((y - at) ** 2, axis=-1) for at in (0.0, 4.0)]
+    return tf.reduce_logsumexp([modes[0], modes[1] - np.log(2.0)], axis=0)
+
+  surrogate = fo.flows.surrogate_posterior(2, num_steps=0)
+  fo.flows.initialize_surrogate(surrogate, target)
+  shift = fo.flows.latent_map(surrogate).bijectors[0].shift
+  np.testing.assert_allclose(shift, ends, atol=0.1)
+
+
 def test_a_target_of_too_few_digits_is_told():
   """Neighbours of 1e9 differ by 64 in float32."""
 

@@ -23,6 +23,8 @@ _LARGEST_ELBO = 1e30
 # Nor does one that has widened a normal as much, where the target is flat; one
 # that meets upward curvature on its way has not.
 _WIDENED = 1e4
+# Iterations to one maximum of a target that may well have others.
+_ROUGH = 100
 # What is lacking of a maximum, in tolerances, where an ascent has come to one.
 _LACKING = 100.0
 # Nats of each dimension that the scales of coordinates may lack, to start with.
@@ -55,28 +57,50 @@ class Values(NamedTuple):
   gradients: np.ndarray
 
 
+class _Climbed(NamedTuple):
+  """Where iterations ended.
+
+  Attributes:
+    normal: The `Normal`.
+    values: Its `Values`.
+    left: What the ELBO would still gain, in nats.
+    num_iterations: How many these were.
+  """
+
+  normal: Normal
+  values: Values
+  left: float
+  num_iterations: int
+
+
 # Where the target is flat a normal overflows, with an ELBO that is not finite.
 @np.errstate(over='ignore', invalid='ignore')
 def ascent(evaluate, normal, z, max_iterations, tolerance):
   """The normal after iterations, each of which raises the ELBO.
 
   One whose covariance is diagonal to start with, and is to be full, is first
-  the best of diagonal ones, until each coordinate has its scale.
+  the best of diagonal ones, until each coordinate has its scale. Where this
+  takes long the target has many maxima, and the one that the start leads to
+  without this detour may be the higher one.
   """
   start = normal.factor
   scales = np.diag(start) if start.ndim == 2 else None
-  if scales is not None and not np.any(start - np.diag(scales)):
-    best, *_ = _climb(
+  if scales is None or np.any(start - np.diag(scales)):
+    best = _climb(evaluate, normal, z, max_iterations, tolerance)
+  else:
+    first = _climb(
         evaluate,
         normal._replace(factor=scales),
         z,
         max_iterations,
         max(tolerance, _SCALES_TOLERANCE * len(scales)),
     )
-    normal = best._replace(factor=np.diag(best.factor))
-  normal, values, left = _climb(
-      evaluate, normal, z, max_iterations, tolerance
-  )
+    diagonal = first.normal._replace(factor=np.diag(first.normal.factor))
+    best = _climb(evaluate, diagonal, z, max_iterations, tolerance)
+    if first.num_iterations + best.num_iterations > _ROUGH:
+      direct = _climb(evaluate, normal, z, max_iterations, tolerance)
+      best = max(best, direct, key=lambda climbed: climbed.values.elbo)
+  normal, values, left, _ = best
   if not max_iterations:
     return normal
   # A scale grows by 4 in an iteration: from far away it needs some.
@@ -101,10 +125,11 @@ def ascent(evaluate, normal, z, max_iterations, tolerance):
 
 
 def _climb(evaluate, normal, z, max_iterations, tolerance):
-  """The normal after iterations, its `Values`, and what the ELBO would gain.
+  """What iterations lead to.
 
-  That is the gain of the last iteration and of all after it, which are less and
-  less: along a funnel each is a little less than the one before.
+  What the ELBO would gain is the gain of the last iteration and of all after
+  it, which are less and less: along a funnel each is a little less than the one
+  before.
   """
   values = evaluate(normal, z)
   for _ in range(_HALVINGS):
@@ -117,8 +142,9 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
         'Argument `target_log_prob_fn` is not finite, or its gradient is not, '
         f'at draws around {normal.mean}; start at `samples`.'
     )
-  left, gain, num_small = 0.0, math.inf, 0
+  left, gain, num_small, count = 0.0, math.inf, 0, 0
   for _ in range(max_iterations):
+    count += 1
     step, before = 1.0, values.elbo
     for _ in range(_HALVINGS):
       proposed = [
@@ -137,7 +163,7 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
     num_small = num_small + 1 if left < tolerance else 0
     if num_small == _MOST_SMALL or not gain:
       break
-  return normal, values, left
+  return _Climbed(normal, values, left, count)
 
 
 def _check_maximum(normal, start, z, values):
