@@ -14,10 +14,10 @@ from tfp_flowopt.training import train_state
 def test_a_step_that_is_not_finite_changes_nothing(
     tmp_path, without_pictures
 ):
-  trainer, distribution = runs.make_trainer(
+  trainer, distribution = runs.make_simple_trainer(
       tmp_path, train_steps=6, eval_every=100
   )
-  poison = tf.constant([0.0, 0.0, math.nan, 0.0, -math.inf, 0.0])
+  poison = tf.constant([0.0, 0.0, math.nan, 0.0, -math.inf, 0.0, 0.0])
   log_prob = distribution.log_prob
   distribution.log_prob = lambda x: log_prob(x) + poison[trainer._state.step]
   seen = []
