@@ -1,9 +1,12 @@
 """Muon against singular value decompositions, and against Adam."""
 
+import shutil
+
 import numpy as np
 import pytest
 from support import runs
 import tensorflow as tf
+import tensorflow_probability as tfp
 import tf_keras
 
 import tfp_flowopt as fo
@@ -11,6 +14,7 @@ from tfp_flowopt.training import muon
 from tfp_flowopt.training import run_settings
 
 RATE = 0.05
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 def polar(matrix):
@@ -111,21 +115,49 @@ def test_networks_of_flows_have_kernels():
   assert any(muon.is_matrix(v) for v in vectors.trainable_variables)
 
 
+def coupling():
+  """A flow of two kernels and a bias, which is traced in a moment."""
+  rng = np.random.default_rng(4)
+  first, second = kernels = [
+      tf.Variable(0.2 * rng.normal(size=shape).astype('f'), name='kernel')
+      for shape in ([96, 4], [4, 96])
+  ]
+  bias = tf.Variable(tf.zeros([96]), name='bias')
+
+  def shift(x, units):
+    del units
+    return tf.tanh(x @ first) @ second + bias, None
+
+  layer = tfb.RealNVP(num_masked=96, shift_and_log_scale_fn=shift)
+  layer.weights = [*kernels, bias]  # a function is not searched for variables
+  return tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(0.0, 1.0), [192]),
+      tfb.Chain([tfb.Reshape([8, 8, 3], [192]), layer]),
+  )
+
+
 def test_a_run_goes_on_with_the_same_bits(tmp_path, without_pictures):
-  settings = {'optimizer': 'muon', 'checkpoint_every': 4}
+  settings = {'flow': coupling, 'train_steps': 8, 'learning_rate': RATE}
   straight, whole = runs.make_trainer(
-      tmp_path / 'straight', train_steps=8, **settings
+      tmp_path / 'straight', optimizer='muon', **settings
   )
+  first = runs.weights(whole)
   straight.train()
-  first, _ = runs.make_trainer(tmp_path / 'run', train_steps=4, **settings)
-  first.train()
-  second, resumed = runs.make_trainer(
-      tmp_path / 'run', train_steps=8, **settings
+  # As if it had ended at its first checkpoint.
+  shutil.copytree(
+      tmp_path / 'straight', tmp_path / 'run',
+      ignore=shutil.ignore_patterns('ckpt-8*', 'summary.json'),
   )
+  with pytest.raises(fo.training.OtherRunError, match='optimizer'):
+    runs.make_trainer(tmp_path / 'run', **settings)
+  second, resumed = runs.make_trainer(
+      tmp_path / 'run', optimizer='muon', **settings
+  )
+  assert second.step == 4
   second.train()
   runs.assert_equal(runs.weights(resumed), runs.weights(whole))
-  with pytest.raises(fo.training.OtherRunError, match='optimizer'):
-    runs.make_trainer(tmp_path / 'run', train_steps=8)[0].start_or_resume()
+  for before, after in zip(first, runs.weights(whole), strict=True):
+    assert np.abs(after - before).max() > 1e-3
 
 
 def test_runs_of_before_had_adam(tmp_path):
@@ -138,12 +170,15 @@ def test_runs_of_before_had_adam(tmp_path):
 
 def test_replicas_take_the_same_steps(tmp_path):
   strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
-  settings = {'optimizer': 'muon', 'train_steps': 2, 'eval_every': 1}
+  settings = {
+      'flow': coupling, 'optimizer': 'muon', 'train_steps': 2, 'eval_every': 1
+  }
   with strategy.scope():
     trainer, distribution = runs.make_trainer(tmp_path / 'two', **settings)
     for variable in distribution.trainable_variables:
       on_each = strategy.experimental_local_results(variable)
-      assert len({muon.is_matrix(v) for v in on_each}) == 1, variable.name
+      is_matrix = {'kernel': True, 'bias': False}[variable.name.split(':')[0]]
+      assert [muon.is_matrix(v) for v in on_each] == [is_matrix] * 2
     with runs.no_pictures():
       trainer.train()  # which compares the weights
   once, single = runs.make_trainer(tmp_path / 'one', **settings)
