@@ -84,7 +84,7 @@ def train(name, workdir, output, overrides=None):
   fo.flows.initialize_at_optimum = initialize_differently
   with strategy.scope():
     distribution = fo.image_flow(
-        [8, 8, 3], 1, 2, 8, tile_sizes=(2,), lipschitz_budget=5.0
+        [8, 8, 3], 1, 1, 8, tile_sizes=(2,), lipschitz_budget=5.0
     )
     trainer = fo.training.Trainer(
         distribution,

@@ -8,6 +8,7 @@ import pytest
 from support import images
 from support import programs
 from support import train_replicas
+from support.runs import make_simple_flow
 from support.runs import no_pictures
 import tensorflow as tf
 import tf_keras
@@ -134,7 +135,7 @@ def test_a_run_can_go_on_on_other_replicas(runs, tmp_path):
 
 def make(workdir, strategy, batch_size=8, scope=None):
   with (scope or strategy).scope():
-    distribution = fo.image_flow([8, 8, 3], 1, 1, 8, tile_sizes=(2,))
+    distribution = make_simple_flow()
   with strategy.scope():
     return fo.training.Trainer(
         distribution,
@@ -154,7 +155,6 @@ def test_bad_use_is_named(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_errors_of_draws_are_those_of_all_replicas(tmp_path):
   mirrored = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   (one,), (two,) = (

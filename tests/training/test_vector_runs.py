@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -110,17 +111,17 @@ def test_a_run_is_better_than_its_start_and_says_it_in_nats(whole):
 
 def test_a_run_goes_on_with_the_same_bits(whole, tmp_path):
   _, distribution, summary, workdir = whole
+  # As if it had ended before its last checkpoint.
+  shutil.copytree(
+      workdir, tmp_path, dirs_exist_ok=True,
+      ignore=shutil.ignore_patterns('ckpt-12*', 'summary.json'),
+  )
   with runs.no_pictures():
-    make_trainer(tmp_path, train_steps=6)[0].train()
     trainer, resumed = make_trainer(tmp_path)
+    assert trainer.start_or_resume().step == 8
     again = trainer.train()
   assert again['held_out_nll'] == summary['held_out_nll']
-  ours, theirs = runs.rows(tmp_path), runs.rows(workdir)
-  # The shorter run was evaluated at its end, too.
-  for row in (*ours, *theirs):
-    if row['step'] == '6':
-      row['held_out_nll'] = ''
-  assert ours == theirs
+  assert runs.rows(tmp_path) == runs.rows(workdir)
   trainer.use_averaged_weights()
   runs.assert_equal(runs.weights(resumed), runs.weights(distribution))
   with pytest.raises(fo.training.OtherRunError, match=r'hidden_units'):
@@ -137,10 +138,10 @@ def train_on(strategy, workdir, monkeypatch):
         'Adam',
         lambda rate: adam(rate, epsilon=0.1),
     )
-    distribution = make_flow()
+    distribution = fo.vector_flow(3, 1, 4, 'affine', conditioning=[2])
     registry.randomize(distribution.bijector.steps, 0.1)
     trainer, _ = make_trainer(
-        workdir, distribution, learning_rate=0.1, eval_every=6
+        workdir, distribution, learning_rate=0.1, eval_every=6, train_steps=6
     )
     summary = trainer.train()
   rows = runs.rows(workdir)
