@@ -117,30 +117,6 @@ def test_a_directory_that_no_run_can_go_on_in_is_named(x, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'other',
-    [
-        {'lipschitz_budget': 1.0},
-        {'conditioner_lipschitz': 1.0},
-        {'log_range': 3.0},
-        {'support': tfb.Scale(2.0)},
-    ],
-    ids=lambda other: next(iter(other)),
-)
-def test_another_flow_is_another_run(x, tmp_path, other):
-  """Its weights may have the same shapes, and would mean another map."""
-
-  def run(**kwargs):
-    flow = fo.vector_flow(2, 1, 4, 'affine', **kwargs)
-    return fit(flow, x, train_steps=1, workdir=tmp_path, quiet=True)
-
-  run()
-  with pytest.raises(
-      fo.training.OtherRunError, match=f'model.{next(iter(other))}: was'
-  ):
-    run(**other)
-
-
-@pytest.mark.parametrize(
     'make',
     [
         lambda: tfd.Independent(tfd.Normal(tf.Variable([0.0, 0.0]), 1.0), 1),
@@ -343,7 +319,7 @@ def test_strategies_are_for_the_trainer(x):
 
 def test_conditional_distributions_that_are_no_flows(x):
   """What they take is theirs to know."""
-  flow = fo.vector_flow(2, num_steps=1, hidden_units=2, conditioning=[2])
+  flow = fo.vector_flow(2, 1, 2, 'affine', conditioning=[2])
   result = fit(
       tfd.Independent(flow, 0), x, 0.5 * x, train_steps=2, quiet=True
   )

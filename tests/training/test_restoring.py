@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from support import runs
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 
+tfb, tfd = tfp.bijectors, tfp.distributions
 restore = fo.training.restore
 
 
@@ -52,12 +54,28 @@ def test_what_is_refused(straight, tmp_path):
   np.testing.assert_equal(runs.weights(other), before)
 
 
-def fitted(workdir, train_steps=6):
+def make_flow(num_steps=1, hidden_units=4):
+  return fo.vector_flow(3, num_steps, hidden_units, 'affine')
+
+
+def make_normal():
+  """Where it is not the flow that counts."""
+  bijector = tfb.Chain([
+      tfb.Shift(tf.Variable(tf.zeros([3]))),
+      tfb.Scale(log_scale=tf.Variable(tf.zeros([3]))),
+  ])
+  return tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(0.0, 1.0), [3]), bijector
+  )
+
+
+def fitted(workdir, train_steps=6, flow=None):
   """A flow after a run of `fit`, and the run's result."""
   x = np.random.default_rng(0).normal(size=[200, 3]).astype(np.float32)
   x[:, 1] += x[:, 0] ** 2
-  flow = fo.vector_flow(3, num_steps=1, hidden_units=8)
-  fo.initialize_at_optimum(flow, x)
+  if flow is None:
+    flow = make_flow()
+    fo.initialize_at_optimum(flow, x)
   result = fo.training.fit(
       flow, x, train_steps=train_steps, eval_every=2, workdir=workdir,
       schedule='constant', quiet=True,
@@ -67,7 +85,7 @@ def fitted(workdir, train_steps=6):
 
 def test_weights_of_a_run_of_fit(tmp_path):
   flow, result, x = fitted(tmp_path)
-  other = fo.vector_flow(3, num_steps=1, hidden_units=8)
+  other = make_flow()
   assert restore(other, tmp_path, 'best') == result.best_step
   np.testing.assert_array_equal(other.log_prob(x), flow.log_prob(x))
   assert restore(other, tmp_path) == 6
@@ -80,20 +98,20 @@ def test_weights_of_a_run_of_fit(tmp_path):
   with pytest.raises(
       fo.training.OtherRunError, match='num_steps: was 1, is 2'
   ):
-    restore(fo.vector_flow(3, num_steps=2, hidden_units=8), tmp_path)
+    restore(make_flow(num_steps=2), tmp_path)
 
 
 @pytest.mark.filterwarnings('ignore:.*is damaged; it is ignored')
 def test_a_history_that_is_lost_is_told(tmp_path):
-  _, result, _ = fitted(tmp_path)
+  _, result, _ = fitted(tmp_path, 6, make_normal())
   (tmp_path / 'history.json').write_text('{}')
   with pytest.warns(UserWarning, match=r'its copy, .* takes its place'):
-    _, again, _ = fitted(tmp_path, 8)
+    _, again, _ = fitted(tmp_path, 8, make_normal())
   assert again.history[: len(result.history)] == result.history
   for path in tmp_path.rglob('history.json'):
     path.unlink()
   with pytest.warns(UserWarning, match='The run goes on from its checkpoints'):
-    _, again, _ = fitted(tmp_path, 10)
+    _, again, _ = fitted(tmp_path, 10, make_normal())
   assert again.history[0]['step'] == 8 and again.history[-1]['step'] == 10
 
 
@@ -103,7 +121,7 @@ def test_checkpoints_of_another_kind_of_run(tmp_path):
   fitted(tmp_path)
   for path in tmp_path.rglob('history.json'):
     path.unlink()
-  flow = fo.vector_flow(3, num_steps=1, hidden_units=8)
+  flow = make_flow()
   with pytest.raises(ValueError, match=r'`workdir`.*another kind of run'):
     restore(flow, tmp_path)
   data = tf.data.Dataset.from_tensor_slices(tf.random.normal([50, 3]))
@@ -111,7 +129,7 @@ def test_checkpoints_of_another_kind_of_run(tmp_path):
     fo.training.Trainer(
         flow, data, data, tmp_path, fo.training.TrainConfig()
     ).start_or_resume()
-  wider = fo.vector_flow(3, num_steps=1, hidden_units=16)
+  wider = make_flow(hidden_units=8)
   fo.initialize_at_optimum(wider, np.random.default_rng(0).normal(size=[50, 3]))
   with pytest.raises(ValueError, match=r'`workdir`.*of other weights'):
     fo.training.fit(

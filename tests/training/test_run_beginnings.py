@@ -43,6 +43,40 @@ def test_held_out_vectors_that_have_no_likelihood(wrong, message, tmp_path):
   assert not (tmp_path / 'start.json').exists()
 
 
+@pytest.fixture(scope='module', name='of_flow')
+def _of_flow(tmp_path_factory):
+  """A function that begins or goes on with one run, of a flow as it says."""
+  workdir = tmp_path_factory.mktemp('of_flow')
+  x = np.random.default_rng(0).normal(size=[50, 2]).astype(np.float32)
+
+  def run(**kwargs):
+    flow = fo.vector_flow(2, 1, 4, 'affine', **kwargs)
+    return fo.training.fit(
+        flow, x, train_steps=1, workdir=workdir, quiet=True
+    )
+
+  run()
+  return run
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        {'lipschitz_budget': 1.0},
+        {'conditioner_lipschitz': 1.0},
+        {'log_range': 3.0},
+        {'support': tfb.Scale(2.0)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_another_flow_is_another_run(of_flow, other):
+  """Its weights may have the same shapes, and would mean another map."""
+  with pytest.raises(
+      fo.training.OtherRunError, match=f'model.{next(iter(other))}: was'
+  ):
+    of_flow(**other)
+
+
 class Workers:
   """The second of two workers, whose chief has settings of its own."""
 
@@ -76,19 +110,21 @@ def test_settings_of_workers_are_the_same():
     check(settings, Workers(settings, others_differ=True))
 
 
-def test_images_of_four_channels(tmp_path):
+def test_images_of_four_channels(tmp_path, monkeypatch):
   """Pictures show three of them."""
   x = np.random.default_rng(0).integers(0, 256, [2, 32, 32, 4], np.uint8)
   train, held_out = (fo.training.ImageCrops([image], 8) for image in x)
   flow = fo.image_flow([8, 8, 4], 1, 1, 8, tile_sizes=(2,))
+  # It shows no images.
+  monkeypatch.setattr(fo.diagnostics, 'layer_report', lambda *_, **__: [])
   summary = fo.training.Trainer(
       flow,
       train,
       held_out,
       tmp_path,
-      TrainConfig(**{**runs.CONFIG, 'train_steps': 2}),
+      TrainConfig(**{**runs.CONFIG, 'train_steps': 1}),
   ).train()
-  assert summary['steps'] == 2
+  assert summary['steps'] == 1
   for name in ('samples.png', 'nearest.png'):
     assert (tmp_path / name).exists()
 
