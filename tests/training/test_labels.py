@@ -195,8 +195,9 @@ def make_trainer(workdir, flow, images=None, **overrides):
       training.TrainConfig(
           **{
               **runs.CONFIG,
-              'train_steps': 60,
-              'eval_every': 60,
+              'train_steps': 30,
+              'eval_every': 30,
+              'checkpoint_every': 30,
               'learning_rate': 3e-2,
               **overrides,
           }
@@ -275,6 +276,8 @@ def test_labels_go_with_the_parts_of_a_batch(tmp_path):
     np.testing.assert_allclose(
         one, other, rtol=0, atol=1e-3 * size + 1e-5 * max(sizes)
     )
+
+
 @pytest.mark.parametrize(
     ('conditioning', 'class_names', 'message'),
     [

@@ -96,8 +96,8 @@ def dataset(form, path, monkeypatch):
 def test_what_was_read_is_freed(form, tmp_path, monkeypatch):
   data = dataset(form, tmp_path, monkeypatch)
   batches = iter(data.batches(10, seed=0))
-  growth = memory.growth(lambda: next(batches), warm_up=5, times=20)
-  assert growth < 200 * _BYTES / 6
+  growth = memory.growth(lambda: next(batches), warm_up=4, times=10)
+  assert growth < 100 * _BYTES / 6
 
 
 @pytest.mark.parametrize('form', ['jpg', 'records'])
@@ -105,9 +105,9 @@ def test_what_examples_were_read_from_is_freed(form, tmp_path, monkeypatch):
   data = dataset(form, tmp_path, monkeypatch)
   # Each of the four images once for each four examples.
   monkeypatch.setattr(image_dataset, '_GROUP', 4)
-  examples = iter(data.examples(280, [0, 1]))
-  growth = memory.growth(lambda: next(examples), warm_up=60, times=200)
-  assert growth < 200 * _BYTES / 6
+  examples = iter(data.examples(180, [0, 1]))
+  growth = memory.growth(lambda: next(examples), warm_up=60, times=100)
+  assert growth < 100 * _BYTES / 6
 
 
 @pytest.mark.parametrize('form', ['npy', 'own files'])
