@@ -23,7 +23,7 @@ def path(distribution, tmp_path_factory):
   """Of the exported flow."""
   path = tmp_path_factory.mktemp('model') / '1'
   before = [v.numpy() for v in distribution.variables]
-  assert fo.export.save(distribution, path) == str(path)
+  assert fo.export.save(distribution, path, certified=True) == str(path)
   # The flow itself goes on as it was.
   for variable, value in zip(distribution.variables, before, strict=True):
     np.testing.assert_array_equal(variable, value)

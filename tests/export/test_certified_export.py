@@ -8,18 +8,11 @@ import tensorflow as tf
 import tfp_flowopt as fo
 
 
-def served(distribution, tmp_path, **kwargs):
-  path = fo.export.save(distribution, tmp_path / '1', certified=True, **kwargs)
-  assert (tmp_path / '1' / 'assets.extra').is_dir()
-  loaded = tf.saved_model.load(path)
-  return loaded.signatures['certified_log_prob'], loaded
-
-
-def test_of_images(distribution, tmp_path):
-  function, loaded = served(distribution, tmp_path)
+def test_of_images(distribution, signatures):
+  function = signatures['certified_log_prob']
   x = images.crops().draw(4, [0, 3])
   found = function(images=x, radius=tf.constant(0.01))
-  log_prob = loaded.signatures['log_prob'](images=x)['log_prob']
+  log_prob = signatures['log_prob'](images=x)['log_prob']
   assert np.all(found['lower'] < log_prob)
   assert np.all(log_prob < found['upper'])
   noise = fo.flows.dequantization_noise([8, 8, 3], (0, 0))
@@ -36,10 +29,12 @@ def test_of_vectors_given_a_class(rng, tmp_path):
   x = rng.normal(size=[200, 3]).astype(np.float32)
   labels = rng.integers(2, size=200)
   distribution = fo.vector_flow(
-      3, num_steps=2, hidden_units=4, conditioning=2, lipschitz_budget=1.0
+      3, num_steps=1, hidden_units=4, conditioning=2, lipschitz_budget=1.0
   )
   fo.initialize_at_optimum(distribution, x, conditioning=labels)
-  function, _ = served(distribution, tmp_path)
+  path = fo.export.save(distribution, tmp_path / '1', certified=True)
+  assert (tmp_path / '1' / 'assets.extra').is_dir()
+  function = tf.saved_model.load(path).signatures['certified_log_prob']
   found = function(
       x=tf.constant(x[:5]),
       radius=tf.constant(0.1),
