@@ -142,7 +142,9 @@ def make(workdir, strategy, batch_size=8, scope=None):
         images.crops(seed=0),
         images.crops(seed=1),
         workdir,
-        fo.training.TrainConfig(batch_size=batch_size),
+        fo.training.TrainConfig(
+            batch_size=batch_size, init_images=100, eval_images=150
+        ),
     ).start_or_resume()
 
 
@@ -158,8 +160,8 @@ def test_bad_use_is_named(tmp_path):
 def test_errors_of_draws_are_those_of_all_replicas(tmp_path):
   mirrored = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
   (one,), (two,) = (
-      # Three batches, and the last one is not full.
-      make(tmp_path / name, strategy).evaluate_draws(700, 1)
+      # Three batches: one replica is out of work, and the last is not full.
+      make(tmp_path / name, strategy).evaluate_draws(300, 1)
       for name, strategy in (
           ('one', tf.distribute.get_strategy()),
           ('two', mirrored),
