@@ -106,7 +106,11 @@ def test_many_runs_of_the_trainer(warnings_of_tensorflow, tmp_path):
   with runs.no_pictures():
     for number in range(NUM_MODELS):
       trainer, _ = runs.make_simple_trainer(
-          tmp_path / str(number), train_steps=1
+          # Batches of one size: each run has a graph for each.
+          tmp_path / str(number),
+          train_steps=1,
+          init_images=128,
+          eval_images=128,
       )
       trainer.train()
   assert not warnings_of_tensorflow
