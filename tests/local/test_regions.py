@@ -156,9 +156,10 @@ def test_constants_hold_between_any_two_events_of_a_ball(name, rng):
     )
     if not count:
       continue
-    worst = climb(
-        function, center, radius.reshape([-1, *[1] * (center.ndim - 1)]), rng
-    )
+    with fo.lipschitz.frozen(bijector):
+      worst = climb(
+          function, center, radius.reshape([-1, *[1] * (center.ndim - 1)]), rng
+      )
     assert np.all(worst <= constant * (1 + 1e-9)), (worst / constant).max()
 
 
@@ -323,19 +324,20 @@ def _flows():
   return x[:3], found
 
 
-@pytest.mark.parametrize('radius', [0.0, 1e3, 1e11, 1e30])
-def test_no_constants_and_huge_balls_are_no_nan(radius, flows):
+def test_no_constants_and_huge_balls_are_no_nan(flows):
   """Bounds are infinite where nothing is known, and exact at radius 0."""
   x, found = flows
+  radii = np.repeat([0.0, 1e3, 1e11, 1e30], len(x))
+  none = radii == 0
+  x = np.tile(x, [4, 1, 1, 1])
   for flow, certified, within, everywhere in found:
     at = flow.log_prob(x)
-    lower, upper = certified(x, radius)
+    lower, upper = certified(x, radii)
     assert np.all(lower <= at + 1e-9) and np.all(at - 1e-9 <= upper)
     for local, constant in zip(
-        within(fo.lipschitz.Ball(x, radius)), everywhere, strict=True
+        within(fo.lipschitz.Ball(x, radii)), everywhere, strict=True
     ):
       assert np.all(local <= constant)
-    if radius == 0:
-      np.testing.assert_allclose(lower, upper, rtol=1e-9)
-    elif everywhere.inverse == math.inf:
-      assert np.all(np.isinf(lower)) and np.all(np.isinf(upper))
+    np.testing.assert_allclose(lower[none], upper[none], rtol=1e-9)
+    if everywhere.inverse == math.inf:
+      assert np.all(np.isinf(lower[~none])) and np.all(np.isinf(upper[~none]))
