@@ -134,15 +134,6 @@ def test_the_result_does_not_depend_on_the_rest_of_the_batch(signatures):
   assert log_prob(images=x[:0])['log_prob'].shape == [0]
 
 
-def of_points(signatures):
-  """All but the one that looks at layers, and at their kernels."""
-  return [
-      function
-      for name, function in signatures.items()
-      if name != 'certified_log_prob'
-  ]
-
-
 def rescalings(graph_def):
   """Number of operations of a kind that only rescaling uses here."""
   nodes = list(graph_def.node)
@@ -152,7 +143,7 @@ def rescalings(graph_def):
 
 
 def test_it_holds_rescaled_kernels_and_nothing_to_train(distribution, path):
-  for function in of_points(tf.saved_model.load(path).signatures):
+  for function in tf.saved_model.load(path).signatures.values():
     assert rescalings(function.graph.as_graph_def()) == 0
   unfrozen = tf.function(distribution.log_prob).get_concrete_function(
       tf.TensorSpec([None, 8, 8, 3])
@@ -270,7 +261,7 @@ def test_a_flow_of_labels(tmp_path):
 
 def test_what_a_server_need_not_do(signatures):
   """Inverses are known: no linear system is solved at a request."""
-  for function in of_points(signatures):
+  for function in signatures.values():
     definition = function.graph.as_graph_def()
     nodes = list(definition.node)
     for one in definition.library.function:

@@ -14,8 +14,10 @@ log-determinant may have a linear part, too.
 """
 
 import abc
+from collections.abc import Mapping
 import functools
 import math
+import types
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +27,8 @@ from tfp_flowopt.bijectors import sequential
 from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import balls
+from tfp_flowopt.parameters import freezing
+from tfp_flowopt.parameters import parametrization
 
 __all__ = [
     'Bounded',
@@ -52,14 +56,18 @@ class LocalMap(abc.ABC):
   keeps_channels = False
   # Whether it is a function of the norm of a vector, times the vector.
   is_radial = False
+  # What the weights of a single layer give.
+  _weights: Mapping[tf.Module, tf.Tensor] = types.MappingProxyType({})
 
   def inverse(self, reach):
     """The `Change` of direction `inverse` in a `Reach`."""
-    return self._inverse(reach).checked(reach)
+    with parametrization.using_frozen(self._weights):
+      return self._inverse(reach).checked(reach)
 
   def forward(self, reach):
     """The `Change` of direction `forward` in a `Reach`."""
-    return self._forward(reach).checked(reach)
+    with parametrization.using_frozen(self._weights):
+      return self._forward(reach).checked(reach)
 
   @abc.abstractmethod
   def _inverse(self, reach):
@@ -82,8 +90,9 @@ class Layer(LocalMap):
   """A single bijector, with its global constants."""
 
   def __init__(self, bijector):
-    """Notes the bijector and its constants."""
+    """Notes the bijector, its constants and what its weights give."""
     self.bijector = bijector
+    self._weights = freezing.computed(bijector)
     self.bounds = bounds.lipschitz_bounds(bijector)
 
   def global_slope(self, direction):

@@ -10,7 +10,7 @@ from tfp_flowopt.internal import not_copied
 from tfp_flowopt.internal import types
 from tfp_flowopt.parameters import parametrization
 
-__all__ = ['FrozenKernels', 'computed_once', 'frozen']
+__all__ = ['FrozenKernels', 'computed', 'computed_once', 'frozen']
 
 
 class FrozenKernels(not_copied.NotCopied):
@@ -54,7 +54,7 @@ class FrozenKernels(not_copied.NotCopied):
     arguments.check_eager('module', 'this makes variables. Freeze it before.')
     self._kernels = {
         derived: tf.Variable(value, trainable=False, name='frozen_weights')
-        for derived, value in _computed(module).items()
+        for derived, value in computed(module).items()
     }
 
   @property
@@ -106,10 +106,10 @@ def computed_once(module):
   it makes no variables, so it works in any graph; what is traced inside cannot
   be used outside of that graph.
   """
-  return parametrization.using_frozen(_computed(module))
+  return parametrization.using_frozen(computed(module))
 
 
-def _computed(module):
+def computed(module):
   """Dictionary from all `Parametrization`s of a module to their values now."""
   return {
       derived: derived.compute()
