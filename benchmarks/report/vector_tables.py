@@ -119,8 +119,9 @@ def inference_gym_rates(results):
     if values.get('finite') is None or settings['arm'] == 'normal':
       continue
     key = settings['target'], settings['arm']
-    text = markdown.value(values['elbo'], '.2f')
-    if not values['finite']:
+    elbo = values['elbo']
+    text = markdown.value(elbo, '.2f' if abs(elbo or 0.0) < 1e6 else '.1e')
+    if elbo is not None and not values['finite']:
       text += ', not finite'
     found.setdefault(key, {})[settings['rate']] = text
   found = {key: own for key, own in found.items() if len(own) > 1}
