@@ -17,7 +17,9 @@ BELOW = {
     'bijectors': ('networks', 'lipschitz', 'parameters', 'internal'),
     'optimum': ('bijectors', 'lipschitz', 'internal'),
     'flows': ('bijectors', 'optimum', 'data', 'internal'),
-    'local': ('bijectors', 'optimum', 'lipschitz', 'internal'),
+    'local': (
+        'bijectors', 'optimum', 'lipschitz', 'parameters', 'internal'
+    ),
     'diagnostics': (
         'flows',
         'local',

@@ -150,7 +150,7 @@ _PUBLISHED = {
 def sbibm(results):
   """Posteriors of simulators: distances, likelihoods and seconds.
 
-  A row is a run of ours; beside it is the longest of zuko's.
+  A row is ours with so many steps at most; beside it is zuko's one run.
   """
   found = {}
   for record in results('sbibm'):

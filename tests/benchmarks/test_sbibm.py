@@ -176,20 +176,23 @@ def test_references_are_read_out_of_the_wheel(tmp_path):
 
 
 def test_the_table_prefers_what_was_compared():
-  def record(arm, task, **values):
+  def record(arm, task, steps=4000, **values):
     return {
-        'settings': {'simulations': 10000, 'task': task, 'arm': arm},
+        'settings': {
+            'simulations': 10000, 'task': task, 'arm': arm, 'train_steps': steps
+        },
         'values': {'test': 1.0, 'cpu_seconds': 20.0, **values},
     }
 
   table = vector_tables.sbibm(lambda _: [
       record('ours', 'slcp', c2st=0.75, test=-4.0),
       record('ours', 'slcp', cpu_seconds=7.0),
-      record('zuko NSF', 'slcp'),
-      record('zuko NSF', 'slcp', test=-5.0, c2st=0.875),
+      record('ours', 'slcp', steps=900, c2st=0.875, cpu_seconds=5.0),
+      record('zuko NSF', 'slcp', steps=10000, test=-5.0),
       record('ours', 'gaussian_mixture', c2st=0.625),
   ])
   assert table.splitlines()[2:] == [
-      '| `gaussian_mixture` | 10000 | 0.625 |  |  | 1.00 |  | 20 |  |',
-      '| `slcp` | 10000 | 0.750 | 0.875 | 0.901 | -4.00 | -5.00 | 20 | 20 |',
+      '| `gaussian_mixture` | 10000 | 4000 | 0.625 |  | 1.00 |  | 20 |  |',
+      '| `slcp` | 10000 | 900 | 0.875 | 0.901 | 1.00 | -5.00 | 5 | 20 |',
+      '| `slcp` | 10000 | 4000 | 0.750 | 0.901 | -4.00 | -5.00 | 20 | 20 |',
   ]
