@@ -134,7 +134,7 @@ class RepeatedSteps(base.JointBijector):
 
   @property
   def _is_conditional(self):
-    return any(part._is_conditional for part in self._stacked.step(0))  # pylint: disable=protected-access
+    return any(part._is_conditional for part in self._stacked.template)  # pylint: disable=protected-access
 
   @property
   def num_steps(self) -> int:
@@ -164,8 +164,8 @@ class RepeatedSteps(base.JointBijector):
       return 'reversible'
     kept = _KEPT_OF_CHANNEL * shape[-1] + _KEPT_OF_OUTPUT * sum(
         leaf.shape[-1]
-        for leaf in module_tree.leaves(self._stacked.step(0))
-        if leaf.shape.rank >= 2
+        for leaf in module_tree.leaves(self._stacked.template)
+        if leaf.shape.rank >= 3  # with that of the steps
     )
     numbers = self.num_steps * shape[:-1].num_elements() * kept
     dtype = self.dtype or tf.float32

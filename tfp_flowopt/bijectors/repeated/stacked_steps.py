@@ -40,6 +40,11 @@ class StackedSteps(tf.Module):
     """The `K` above."""
     return self._num_steps
 
+  @property
+  def template(self):
+    """The bijectors of a step, for what does not depend on their weights."""
+    return self._parts
+
   def parts(self):
     """The bijectors of a step with `Tensor`s `[K, ...]` in them."""
     kind = parametrization.Parametrization
