@@ -264,3 +264,37 @@ def test_gradients_are_computed_as_is_said(monkeypatch):
       y = steps.inverse(tf.identity(x))
     assert tape.gradient(y, x) is not None
     assert len(recorded) == count
+
+
+@pytest.mark.parametrize('memory', ['auto', 'stored'])
+def test_xla_takes_a_graph_of_any_batch(memory, rng):
+  """As of a function that was traced outside, and is called inside.
+
+  What steps get is reshaped before, so that its batch is found at run time.
+  """
+  x = tf.constant(rng.normal(size=[5, 4, 4, 2]), tf.float32)
+  flow = fo.image_flow(
+      [4, 4, 2], 1, 2, 4, tile_sizes=(), memory=memory
+  ).bijector
+
+  def evaluate(x):
+    if memory == 'stored':
+      # TensorFlow's own gradient of a loop needs shapes that XLA knows.
+      return fob.inverse_and_log_det(flow, x)
+    return step_chains.value_and_gradients(
+        flow, x, 'inverse', flow.trainable_variables
+    )
+
+  function = tf.function(
+      evaluate,
+      autograph=False,
+      input_signature=[tf.TensorSpec([None, *x.shape[1:]])],
+  )
+  expected = function(x)  # it is traced here
+  compiled = tf.function(
+      lambda x: function(x), autograph=False, jit_compile=True
+  )
+  for found, value in zip(
+      tf.nest.flatten(compiled(x)), tf.nest.flatten(expected), strict=True
+  ):
+    np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)

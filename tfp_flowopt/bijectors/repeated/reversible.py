@@ -36,12 +36,11 @@ class Walk:
 
   def unrolled(self, x, conditions):
     """The same without a loop, for steps of a few small operations."""
-    batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
     rows = [tf.unstack(w) for w in self._weights]
-    log_det = tf.zeros(batch, x.dtype)
+    log_det = tf.zeros(self._batch(x), x.dtype)
     for i in range(self._num_steps):
       own = [row[self._index(i)] for row in rows]
-      x, more = self._apply(own, x, conditions, batch)
+      x, more = self._apply(own, x, conditions)
       log_det += more
     return x, log_det
 
@@ -87,32 +86,36 @@ class Walk:
     parts = module_tree.with_leaves(self._stacked, self._weights, weights)
     return parts[::-1] if self._forward else parts
 
-  def _apply(self, weights, x, conditions, batch):
+  def _batch(self, x):
+    """Shape of the batch: in a loop of what is there, which XLA knows."""
+    return tf.shape(x)[: x.shape.rank - self._event_ndims]
+
+  def _apply(self, weights, x, conditions):
     evaluate = (
         base.forward_and_log_det if self._forward else base.inverse_and_log_det
     )
     y, log_det = base.compose(evaluate, self._parts(weights), x, *conditions)
     _check_same_shape(x, y)
     known = x.shape[: x.shape.rank - self._event_ndims]
-    return tf.ensure_shape(y, x.shape), _of_batch(log_det, batch, known)
+    log_det = _of_batch(log_det, self._batch(x), known)
+    return tf.ensure_shape(y, x.shape), log_det
 
   def _walk(self, x, weights_of, conditions, keep_inputs=False):
     """The value, the log-determinant, and the inputs if they are kept."""
     num_steps = self._num_steps
-    batch = tf.shape(x)[: x.shape.rank - self._event_ndims]
 
     def body(i, x, log_det, inputs):
       if keep_inputs:
         inputs = inputs.write(i, x)
       own = weights_of(self._index(i))
-      x, more = self._apply(own, x, conditions, batch)
+      x, more = self._apply(own, x, conditions)
       log_det = tf.ensure_shape(log_det + more, log_det.shape)
       return i + 1, x, log_det, inputs
 
     inputs = ()
     if keep_inputs:
       inputs = tf.TensorArray(x.dtype, num_steps, element_shape=x.shape)
-    log_det = tf.zeros(batch, x.dtype)
+    log_det = tf.zeros(self._batch(x), x.dtype)
     log_det.set_shape(x.shape[: x.shape.rank - self._event_ndims])
     _, y, log_det, inputs = tf.while_loop(
         lambda i, *_: i < num_steps,
@@ -161,7 +164,6 @@ class Walk:
 
   def _gradients_from_inputs(self, x, dy, d_log_det, weights, conditions):
     """Gradients by walking again and keeping the input of each step."""
-    batch = tf.shape(d_log_det)
     weights_of = _slices(weights)
     _, _, inputs = self._walk(x, weights_of, conditions, keep_inputs=True)
 
@@ -171,7 +173,7 @@ class Walk:
       x = inputs.read(i)
       with tf.GradientTape() as tape:
         tape.watch([x, *sources])
-        value, log_det = self._apply(own, x, conditions, batch)
+        value, log_det = self._apply(own, x, conditions)
       dx, *gradients = tape.gradient(
           [value, log_det], [x, *sources], [dy, d_log_det]
       )
