@@ -23,21 +23,22 @@ SUITES = {
                         'wine (13-D)', 'two moons (2-D)',
                         'conditional (2-D given 2-D)'],
             'arm,rate': [
-                ('Gaussian', None), ('kernels', None), ('ours', 3e-3),
+                ('Gaussian', None), ('copula', None), ('kernels', None),
+                ('ours', 3e-3),
                 ('ours affine', 3e-3), ('ours autoregressive', 3e-3),
                 ('zuko NSF', 1e-3), ('zuko MAF', 1e-3), ('normflows', 1e-3),
             ],
         }), Cases('vectors', {
             'dataset': 'galaxies (7-D)', 'batch_size': 512, 'num_threads': 1,
         }, {'arm,rate,train_steps': [
-            ('Gaussian', None, 0), ('pzflow', None, 0), ('ours', 3e-3, 4000),
-            ('ours autoregressive', 3e-3, 4000),
+            ('Gaussian', None, 0), ('copula', None, 0), ('pzflow', None, 0),
+            ('ours', 3e-3, 4000), ('ours autoregressive', 3e-3, 4000),
             ('zuko NSF', 1e-3, 4000), ('zuko MAF', 1e-3, 8000),
         ]}), Cases('vectors', {'batch_size': 512, 'num_threads': 1}, {
             'dataset': ['diamonds (7-D)', 'flights (3-D given 4-D)'],
             'arm,rate,train_steps': [
-                ('Gaussian', None, 0), ('ours', 3e-3, 4000),
-                ('ours autoregressive', 3e-3, 4000),
+                ('Gaussian', None, 0), ('copula', None, 0),
+                ('ours', 3e-3, 4000), ('ours autoregressive', 3e-3, 4000),
                 ('zuko NSF', 1e-3, 4000), ('zuko MAF', 1e-3, 8000),
             ],
         })],

@@ -56,6 +56,25 @@ def test_kernels_are_chosen_by_validation(vectors, tmp_path):
   assert -expected - 0.2 < values['test'] < -expected + 0.05
 
 
+def test_a_copula_of_columns_that_are_not_normal(vectors, tmp_path):
+  """Of two columns, and of one given the other: the truth, nearly."""
+  rng = np.random.default_rng(0)
+  z = rng.multivariate_normal([0.0, 0.0], [[1.0, 0.8], [0.8, 1.0]], 20000)
+  x = np.exp(0.5 * z) * [1.0, -1.0]
+  values = {}
+  for name, (own, c) in {
+      'both': (x, None), 'given': (x[:, :1], x[:, 1:])
+  }.items():
+    path = tmp_path / f'{name}.npz'
+    np.savez(path, **vectors.split(own, c, seed=0))
+    values[name] = vectors._copula(path)['test']
+  scales = np.log(x.std(axis=0))
+  one = stats.norm(scale=0.5).entropy()  # E log x is 0
+  joint = 2.0 * one + 0.5 * np.log(1.0 - 0.8**2)
+  assert values['both'] == pytest.approx(scales.sum() - joint, abs=0.03)
+  assert values['given'] == pytest.approx(scales[0] - joint + one, abs=0.02)
+
+
 def test_the_shipped_flow_is_measured_in_the_same_units(vectors):
   rng = np.random.default_rng(0)
   x = 5.0 * rng.normal(size=[2000, 2]) + 3.0
