@@ -221,7 +221,8 @@ def _column(train, test):
   width = 0.9 * spread * len(train) ** -0.2
   ends = np.concatenate([train, test])
   low, high = ends.min() - 5.0 * width, ends.max() + 5.0 * width
-  counts, edges = np.histogram(train, bins=2**16, range=(low, high))
+  num = min(int(20.0 * (high - low) / width), 2**16)
+  counts, edges = np.histogram(train, bins=num, range=(low, high))
   step, centers = edges[1] - edges[0], 0.5 * (edges[1:] + edges[:-1])
   density = ndimage.gaussian_filter1d(
       counts / (len(train) * step), width / step, mode='constant'
