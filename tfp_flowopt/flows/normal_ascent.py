@@ -146,9 +146,11 @@ def _climb(evaluate, normal, z, max_iterations, tolerance):
   for _ in range(max_iterations):
     count += 1
     step, before = 1.0, values.elbo
+    gradients = _in_units(normal, values.gradients)
+    slope, curved = gradients.mean(axis=0), _curvatures(gradients, z)
     for _ in range(_HALVINGS):
       proposed = [
-          _update(normal, z, values.gradients, step, by_diagonal)
+          _update(normal, slope, curved, step, by_diagonal)
           for by_diagonal in (False, True)
       ]
       found = [(evaluate(other, z), other) for other in proposed]
@@ -234,16 +236,15 @@ def _curvatures(gradients, z):
   )
 
 
-def _update(normal, z, gradients, step, by_diagonal):
+def _update(normal, slope, curved, step, by_diagonal):
   """Goes a part of the way to what solves the equations at the draws.
 
+  `curved` is of `_curvatures`, in units of the normal, as the mean slope is.
   The mean moves by Newton's step, or by that of each coordinate alone: where
   one is far steeper than others, draws confuse their curvatures with its own.
   """
   full = normal.factor.ndim == 2
-  gradients = _in_units(normal, gradients)
-  slope = gradients.mean(axis=0)
-  principal, vectors, diagonal = _curvatures(gradients, z)
+  principal, vectors, diagonal = curved
   # In directions that are curved upwards, by the size of it, as for a saddle.
   if by_diagonal or vectors is None:
     moved = slope / np.maximum(np.abs(diagonal), 1.0 / _STEP)
