@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
 	  --train_steps=800 --batch_size=16 --optimizer=muon \
 	  --learning_rate=1e-2 --ema_decay=0.99 --eval_every=200 \
-	  --nolocal_constants
+	  --dequantization=variational --nolocal_constants
 	$(BIN)/python examples/keras_fit.py --conditional --epochs=10 \
 	  --picture=$(WORKDIR)/digits.png
 

@@ -247,6 +247,12 @@ SUITES = {
         'the recipe for Fashion-MNIST (--fashion_mnist)',
         [Cases('fashion_mnist', {'train_steps': 18_500, 'draws': 64})],
     ),
+    'dequantization': Suite(
+        'learned dequantisation noise beside uniform noise: the demo',
+        [Cases('dequantization', {'train_steps': 800, 'draws': 8}, {
+            'dequantization': ['uniform', 'variational'],
+        }, seeds=(0, 1, 2))],
+    ),
     'scaling': Suite(
         'on paper: what a step costs, and many GPUs would make of it',
         [Cases('scaling', _CLUSTER, {'hidden_channels,measured': [

@@ -48,6 +48,7 @@ TRAINING = (
     'accumulation',
     'learning_rate',
     'optimizer',
+    'dequantization',
     'warmup_steps',
     'schedule',
     'clip_norm',

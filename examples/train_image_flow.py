@@ -110,14 +110,13 @@ def _train(distribution, trainer, say):
     summary = trainer.train()
     trainer.use_averaged_weights()
     if trainer.is_chief:
-      _export(distribution, model_path)
+      _export(distribution, model_path, trainer.dequantization)
       _print_results(summary, workdir, model_path)
       if not complete:
         _print_constants(distribution.bijector)
 
 
 def _at_start(values):
-  """What was known before training, in words."""
   if values['predicted'] is None:
     return 'no record is left'
   return (
@@ -126,11 +125,13 @@ def _at_start(values):
   )
 
 
-def _export(distribution, path):
+def _export(distribution, path, dequantization):
   if not path.exists():
     path.parent.mkdir(parents=True, exist_ok=True)
     with fo.training.under_way('Writing the SavedModel'):
-      fo.export.save(distribution, path, bits=FLAGS.bits)
+      fo.export.save(
+          distribution, path, bits=FLAGS.bits, dequantization=dequantization
+      )
 
 
 def _output(name):
@@ -158,14 +159,19 @@ def _without_data(strategy, workdir):
     raise SystemExit(f'--label={FLAGS.label} is none of the classes: {names}')
   side = FLAGS.image_size
   with strategy.scope(), fo.training.under_way('Loading the run'):
-    distribution = _make_flow([side, side, int(FLAGS.channels)], classes)
-    step = fo.training.restore(distribution, workdir, FLAGS.checkpoint)
+    shape, dequantization = [side, side, int(FLAGS.channels)], None
+    distribution = _make_flow(shape, classes)
+    if FLAGS.dequantization == 'variational':
+      dequantization = fo.flows.VariationalDequantization(shape, FLAGS.bits)
+    step = fo.training.restore(
+        distribution, workdir, FLAGS.checkpoint, dequantization
+    )
   print(f'The run in {workdir}, after {step} steps')
   if FLAGS.mode == 'export':
     path = _output(f'saved_model/{step}')
     if path.exists():
       raise SystemExit(f'{path} exists already; give another --output.')
-    _export(distribution, path)
+    _export(distribution, path, dequantization)
   else:
     path = _output('more_samples.png')
     with fo.training.under_way('Drawing samples'):

@@ -78,6 +78,10 @@ MODULES = {
         fo.bijectors.ReconstructionMonitor,
         lambda monitor: [monitor.error, monitor.tolerance],
     ),
+    'flows.VariationalDequantization': (
+        lambda: fo.flows.VariationalDequantization([2, 2, 1], 8, 2),
+        lambda m: m(tf.fill([1, 2, 2, 1], 0.123))[0],
+    ),
     'lipschitz.AnchoredLogScale': (
         lambda: fo.lipschitz.AnchoredLogScale(2, 1.0), lambda m: m()
     ),

@@ -10,11 +10,10 @@ import csv
 import json
 import pathlib
 import re
-import subprocess
-import sys
 import tempfile
 
-_PROGRAM = pathlib.Path(__file__).parents[2] / 'examples/train_image_flow.py'
+from harness import example_runs
+
 _RECIPE = {
     'image_size': 28,
     'channels': 1,
@@ -46,9 +45,13 @@ def measure(settings, seed, context):
   steps = settings['train_steps']
   with tempfile.TemporaryDirectory() as temporary:
     workdir = pathlib.Path(context.workdir or temporary)
-    _run(workdir, data=train, held_out=test, labels=labels,
-         held_out_labels=test_labels, train_steps=steps, seed=seed, **_RECIPE)
-    text = _run(workdir, mode='evaluate', eval_draws=settings['draws'])
+    example_runs.run(
+        workdir, data=train, held_out=test, labels=labels,
+        held_out_labels=test_labels, train_steps=steps, seed=seed, **_RECIPE,
+    )
+    text = example_runs.run(
+        workdir, mode='evaluate', eval_draws=settings['draws']
+    )
     number, mean = re.search(
         r'(\d+) held-out images, .*: ([\d.]+) bits/dim', text
     ).groups()
@@ -69,19 +72,3 @@ def measure(settings, seed, context):
       'test_bits_per_dim': float(mean),
       'importance_weighted': float(weighted.group(1)) if weighted else None,
   }
-
-
-def _run(workdir, **flags):
-  """Runs the program; returns what it prints, which is shown, too."""
-  command = [sys.executable, _PROGRAM, f'--workdir={workdir}']
-  command += [f'--{name}={value}' for name, value in flags.items()]
-  lines = []
-  with subprocess.Popen(
-      command, stdout=subprocess.PIPE, text=True
-  ) as process:
-    for line in process.stdout:
-      print(line, end='', flush=True)
-      lines.append(line)
-  if process.returncode:
-    raise RuntimeError(f'{command} ended with code {process.returncode}.')
-  return ''.join(lines)

@@ -48,6 +48,17 @@ ENTRIES = {
             'path': (None, 3, '', b'bytes', 'gs://bucket', '/dev/null'),
         },
     ),
+    'flows.VariationalDequantization': kinds.Entry(
+        fo.flows.VariationalDequantization,
+        lambda: {'event_shape': [2, 2, 1], 'bits': 8, 'hidden_channels': 2},
+        {
+            'event_shape': ('ab', None, 2.5, [2], [2, 2], [2, 2, 0]),
+            'bits': (*kinds.BITS, 0, 9),
+            'hidden_channels': kinds.COUNT,
+            'seed': ('ab', None, 1.5, -1),
+        },
+        ('bits', 'hidden_channels'),
+    ),
     'flows.dequantization_noise': kinds.Entry(
         fo.flows.dequantization_noise,
         lambda: {'shape': [2], 'seed': [0, 1]},

@@ -82,7 +82,7 @@ def test_what_tensorboard_shows(straight):
     assert (first, last) == (1, 12) and best == same
     assert best == pytest.approx(optima['2'])
   assert len(shown['pictures']['layers']) == 1
-  assert len(shown['pictures']['samples/T = 0.9']) == 4
+  assert len(shown['pictures']['samples/T = 0.96']) == 4
 
 
 @pytest.fixture(scope='module')

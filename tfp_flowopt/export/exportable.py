@@ -2,10 +2,12 @@
 
 import tensorflow as tf
 
+from tfp_flowopt import flows
 from tfp_flowopt.bijectors.repeated import repeated_steps
 from tfp_flowopt.flows import flow_of
+from tfp_flowopt.internal import arguments
 
-__all__ = ['check', 'without_recomputation']
+__all__ = ['check', 'check_noise', 'without_recomputation']
 
 
 def check(distribution):
@@ -30,7 +32,33 @@ def check(distribution):
         'Argument `distribution` must be of type float32, as images are '
         f'served, got {distribution.dtype.name}.'
     )
-  for variable in distribution.variables:
+  _check_finite('distribution', distribution)
+
+
+def check_noise(dequantization, distribution, bits):
+  """Raises a `ValueError` for noise of other images."""
+  if dequantization is None:
+    return
+  arguments.check_instance(
+      'dequantization',
+      dequantization,
+      flows.VariationalDequantization,
+      'a `VariationalDequantization`',
+  )
+  wanted = distribution.event_shape, bits
+  found = dequantization.event_shape, dequantization.bits
+  if found != wanted:
+    raise ValueError(
+        'Argument `dequantization` must be of events of shape {} of {} bits, '
+        'as `distribution` and `bits` are, got {} of {} bits.'.format(
+            *wanted, *found
+        )
+    )
+  _check_finite('dequantization', dequantization)
+
+
+def _check_finite(name, module):
+  for variable in module.variables:
     # Counts of replicas are no weights, and to read one is a sum over all.
     if variable.synchronization == tf.VariableSynchronization.ON_READ:
       continue
@@ -38,7 +66,7 @@ def check(distribution):
         tf.math.is_finite(variable)
     ):
       raise ValueError(
-          'Argument `distribution` has weights that are not finite, in '
+          f'Argument `{name}` has weights that are not finite, in '
           f'{variable.name}.'
       )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_flowopt import flows
 from tfp_flowopt import lipschitz
 from tfp_flowopt.export import exportable
 from tfp_flowopt.export import served_flow
@@ -22,6 +23,7 @@ def save(
     path: types.Path,
     bits: int = 8,
     certified: bool = False,
+    dequantization: flows.VariationalDequantization | None = None,
 ) -> str:
   """Exports a flow as a SavedModel that needs only TensorFlow.
 
@@ -44,9 +46,9 @@ def save(
   With `certified` there is one more:
 
   * `certified_log_prob(images, radius)`: float32 `[]` to `lower` and `upper`
-    `[N]`, `diagnostics.certified_log_prob` of the images with the noise of
-    `log_prob`. The radius is Euclidean, in the units of the data: `2^-bits` is
-    one grey level.
+    `[N]`, `diagnostics.certified_log_prob` of the images with uniform noise,
+    that of `log_prob`. The radius is Euclidean, in the units of the data:
+    `2^-bits` is one grey level.
 
   Those of a flow of vectors take and return `x`, `[N, D]` in the type of the
   flow, in place of `images`, and `log_prob` has no bits/dim.
@@ -75,6 +77,8 @@ def save(
     bits: Number of bits of an image value that the flow was trained on; not
       for vectors.
     certified: Whether to serve `certified_log_prob`, too.
+    dequantization: Noise that `log_prob` adds in place of uniform noise, such
+      as `Trainer.dequantization`; not for vectors.
 
   Returns:
     The absolute `path`, as a string.
@@ -82,16 +86,19 @@ def save(
   Raises:
     TypeError: If `path` is no path.
     ValueError: If `certified` is no `bool`, `distribution` is of another kind,
-      type or base, not initialised or not finite, if `bits` is out of range, or
-      if `path` holds something already.
+      type or base, not initialised or not finite, if `bits` is out of range, if
+      `dequantization` is of other images, or if `path` holds something already.
     OSError: If `path` cannot be written.
   """
   arguments.check_choice('certified', certified, (False, True))
   arguments.check_int('bits', bits, least=1, most=8)
   exportable.check(distribution)
+  exportable.check_noise(dequantization, distribution, bits)
   distribution = exportable.without_recomputation(distribution)
   if distribution.event_shape.rank == 3:
-    served: Any = served_flow.ServedImages(distribution, certified, int(bits))
+    served: Any = served_flow.ServedImages(
+        distribution, certified, int(bits), dequantization
+    )
   else:
     served = served_flow.ServedFlow(distribution, certified)
   root = tf.Module(name='served_flow')

@@ -87,11 +87,11 @@ class ServedFlow:
   def log_prob(self, events, conditioning=None):
     """Log-density `[N]` in nats."""
     events, kwargs = self._checked(conditioning, **{self._name: events})
-    return self._of_log_prob(
-        self._distribution.log_prob(
-            self._read(events, with_noise=True), bijector_kwargs=kwargs
-        )
-    )
+    x = self._read(events, with_noise=True)
+    return self._of_log_prob(self._log_likelihood(x, kwargs))
+
+  def _log_likelihood(self, x, kwargs):
+    return self._distribution.log_prob(x, bijector_kwargs=kwargs)
 
   def certified_log_prob(self, events, radius, conditioning=None):
     """Bounds `[N]` of the log-density within a radius of events."""
@@ -164,13 +164,14 @@ class ServedImages(ServedFlow):
 
   All get the same dequantisation noise: the result of `log_prob` is a function
   of the image alone, whatever else is in the batch. `encode` takes the middle
-  of each bin.
+  of each bin. `log_prob` has the noise of `dequantization`, if there is one.
   """
 
   _name = 'images'
 
-  def __init__(self, distribution, certified, bits):
+  def __init__(self, distribution, certified, bits, dequantization=None):
     self._bits = bits
+    self._dequantization = dequantization
     super().__init__(distribution, certified)
 
   def _event_spec(self):
@@ -183,6 +184,12 @@ class ServedImages(ServedFlow):
       return flows.dequantize(events, self._bits)
     noise = flows.dequantization_noise(tf.shape(events)[1:], _NOISE_SEED)
     return flows.dequantize(events, self._bits, noise)
+
+  def _log_likelihood(self, x, kwargs):
+    if self._dequantization is None:
+      return super()._log_likelihood(x, kwargs)
+    x, log_det = self._dequantization(x)
+    return super()._log_likelihood(x, kwargs) + log_det
 
   def _write(self, x):
     return flows.quantize(x, self._bits)

@@ -12,8 +12,12 @@ from tfp_flowopt.flows.models import vector_flow
 from tfp_flowopt.flows.surrogate_start import initialize_surrogate
 from tfp_flowopt.flows.surrogates import latent_map
 from tfp_flowopt.flows.surrogates import surrogate_posterior
+from tfp_flowopt.flows.variational_dequantization import (
+    VariationalDequantization,
+)
 
 __all__ = [
+    'VariationalDequantization',
     'dequantization_noise',
     'dequantize',
     'given',

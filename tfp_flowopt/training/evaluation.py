@@ -20,12 +20,14 @@ class FlowEvaluator:
   """Evaluates a distribution on sets of examples, on all replicas.
 
   The kernels of Lipschitz layers are rescaled once an evaluation, not once a
-  batch, and kept beside the trained ones. `kind` is that of the run. Made in
-  the scope of the strategy.
+  batch, and kept beside the trained ones. `kind` is that of the run;
+  `log_prob` gives the log-likelihoods of preprocessed events, by default those
+  of the distribution. Made in the scope of the strategy.
   """
 
-  def __init__(self, distribution, kind, replicas):
+  def __init__(self, distribution, kind, replicas, log_prob=None):
     self._kind = kind
+    log_likelihood = log_prob or distribution.log_prob
     self._bijector = distribution.bijector
     self._replicas = replicas
     self._kernels = lipschitz.FrozenKernels(distribution)
@@ -33,7 +35,7 @@ class FlowEvaluator:
     def log_prob(batch):
       x, kwargs = labelled.split(batch)
       with self._kernels.in_use():
-        return distribution.log_prob(x, **kwargs)
+        return log_likelihood(x, **kwargs)
 
     spec = tf.TensorSpec([None, *distribution.event_shape], tf.float32)
     conditioning = getattr(distribution.bijector, 'conditioning', None)

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 from typing import Literal
 
+from tfp_flowopt import flows
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import atomic_files
 from tfp_flowopt.internal import types
@@ -17,11 +18,15 @@ from tfp_flowopt.training import train_state
 
 __all__ = ['restore', 'settings_of_run']
 
+# Settings of a run that say what noise it learned.
+_OF_NOISE = 'dequantization', 'bits'
+
 
 def restore(
     distribution: types.TransformedDistribution,
     workdir: types.Path,
     checkpoint: Literal['latest', 'best'] = 'latest',
+    dequantization: flows.VariationalDequantization | None = None,
 ) -> int:
   """Gives a flow the averaged weights of a run, to sample from or export.
 
@@ -32,6 +37,7 @@ def restore(
     distribution: `tfd.TransformedDistribution`, made as that of the run was.
     workdir: Directory of the run of a `Trainer`, or of `fit`.
     checkpoint: `'latest'`, or `'best'`: that on held-out examples.
+    dequantization: Gets the weights of that of the run, if it had one.
 
   Returns:
     The number of steps after which the weights are.
@@ -41,14 +47,13 @@ def restore(
       what differs.
     ValueError: If there is no such checkpoint, or it cannot be read.
   """
-  config = config_lib.TrainConfig()
-  run_start.check_model(distribution, config)
+  run_start.check_model(distribution, config_lib.TrainConfig())
   arguments.check_choice('checkpoint', checkpoint, ('latest', 'best'))
   checkpoints.check_workdir(workdir)
   workdir = pathlib.Path(workdir)
   now = run_settings.model_settings(distribution)
-  state = train_state.TrainState(distribution, config)
   if checkpoints.maker_of(workdir) == 'fit':
+    state = _state(distribution, {'dequantization': 'uniform'}, dequantization)
     best = train_state.BestWeights(distribution.trainable_variables)
     fit_files.FitFiles(workdir, state, best).resume(now, _is_of_model)
     if checkpoint == 'best':
@@ -61,6 +66,7 @@ def restore(
     run_settings.check_same_run(
         {key: before[key] for key in before if _is_of_model(key)}, now, workdir
     )
+  state = _state(distribution, before or {}, dequantization)
   saved = checkpoints.RunCheckpoints(
       workdir, replicas_lib.Replicas(), 1, state.to_save
   )
@@ -78,6 +84,21 @@ def settings_of_run(workdir: types.Path) -> dict[str, Any] | None:
       workdir, checkpoints.MAKERS['Trainer'], run_settings.is_start
   ).read()
   return start and start['settings']
+
+
+def _state(distribution, settings, dequantization):
+  """The state of a run with these settings, empty if they are lost."""
+  noise = {key: settings[key] for key in _OF_NOISE if key in settings}
+  if dequantization is not None:
+    own = {'dequantization': 'variational', 'bits': dequantization.bits}
+    for key, value in noise.items():
+      if value != own[key]:
+        raise ValueError(
+            f'Argument `dequantization`: the run had {key}={value!r}, got '
+            f'{own[key]!r}.'
+        )
+  config = config_lib.TrainConfig(**noise)
+  return train_state.TrainState(distribution, config, dequantization)
 
 
 def _is_of_model(key):

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 from tfp_flowopt import diagnostics
+from tfp_flowopt import flows
 from tfp_flowopt.internal import arguments
 from tfp_flowopt.internal import not_copied
 from tfp_flowopt.training import run_samples
@@ -24,6 +25,11 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
   @abc.abstractmethod
   def _started(self) -> Any:
     """The `TrainingLoop`, or a `RuntimeError` if there is none yet."""
+
+  @property
+  def dequantization(self) -> flows.VariationalDequantization | None:
+    """The noise that is trained with the flow; `None` if it is uniform."""
+    return self._state.dequantization
 
   def evaluate_draws(
       self, num_images: int, num_draws: int
@@ -98,7 +104,8 @@ class RunInspection(not_copied.NotCopied, abc.ABC):
   def use_averaged_weights(self) -> None:
     """Gives the distribution the averaged weights, for good (for export).
 
-    This `Trainer` trains no more: a new one goes on with the run.
+    `dequantization` gets its own, too. This `Trainer` trains no more: a new one
+    goes on with the run.
     """
     self._started()
     self._state.average.assign_to_variables()

@@ -20,12 +20,13 @@ from tfp_flowopt.training import training_log
 
 __all__ = ['RunPictures']
 
-# Of each row of samples, its temperature and which of the draws it shows. Low
-# ones make flows with scalings quiet: energies far below those of data.
+# Of each row of samples, its temperature and which of the draws it shows. At
+# lower ones flows with scalings show plain colour: all norms of latents are
+# then below those of data, which are within 1 % of each other in 3,072-D.
 _ROWS = {
     'T = 1.0': (1.0, 0),
     'others': (1.0, 1),
-    'T = 0.9': (0.9, 0),
+    'T = 0.96': (0.96, 0),
 }
 NUM_SAMPLES = 10
 

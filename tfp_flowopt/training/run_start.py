@@ -27,6 +27,12 @@ def check_model(distribution, config):
   arguments.check_instance(
       'config', config, config_lib.TrainConfig, 'a `TrainConfig`'
   )
+  rank = distribution.event_shape.rank
+  if config.dequantization != 'uniform' and rank != 3:
+    raise ValueError(
+        f"Argument `config`: dequantization='{config.dequantization}' is for "
+        f'images, got events of shape {distribution.event_shape}.'
+    )
 
 
 def check(
@@ -135,6 +141,8 @@ def start(state, evaluator, kind, examples, held_out, replicas):
     with replicas.strategy.scope():
       predicted = kind.initialize(examples)
   replicas.broadcast_variables(distribution.variables)
+  if state.dequantization is not None:
+    replicas.broadcast_variables(state.dequantization.variables)
   state.average.restart()
   return {
       'predicted': predicted,

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 import tf_keras
 
+from tfp_flowopt import flows
 from tfp_flowopt.training import muon
 
 __all__ = ['AveragedWeights', 'BestWeights', 'LearningRate', 'TrainState']
@@ -18,6 +19,8 @@ class TrainState(tf.Module):
 
   Attributes:
     distribution: The flow.
+    dequantization: `flows.VariationalDequantization`, or `None`.
+    trained: List of the variables that steps change.
     optimizer: Legacy Adam, or `Muon`, with its slots made.
     average: `AveragedWeights`.
     schedule: `LearningRate`, not part of checkpoints.
@@ -26,10 +29,20 @@ class TrainState(tf.Module):
     fallbacks: int64 variable, gradients computed from kept inputs.
   """
 
-  def __init__(self, distribution, config, name='train_state'):
+  def __init__(
+      self, distribution, config, dequantization=None, name='train_state'
+  ):
     super().__init__(name=name)
-    variables = distribution.trainable_variables
     self.distribution = distribution
+    if dequantization is None and config.dequantization == 'variational':
+      dequantization = flows.VariationalDequantization(
+          distribution.event_shape, config.bits, seed=config.seed
+      )
+    self.dequantization = dequantization
+    variables = list(distribution.trainable_variables)
+    if dequantization is not None:
+      variables += dequantization.trainable_variables
+    self.trained = variables
     self.schedule = LearningRate(config)
     # Its update is one fused kernel; Keras' new Adam makes 40 operations of it,
     # for each variable.
@@ -48,12 +61,21 @@ class TrainState(tf.Module):
         for name in ('step', 'skipped', 'fallbacks')
     )
 
+  def log_prob(self, x, **kwargs):
+    """Log-likelihoods of `x`, of images a bound of those of their bins."""
+    if self.dequantization is None:
+      return self.distribution.log_prob(x, **kwargs)
+    x, log_det = self.dequantization(x)
+    return self.distribution.log_prob(x, **kwargs) + log_det
+
   @property
   def to_save(self):
     """Dictionary of what a checkpoint holds."""
     names = (
         'distribution', 'optimizer', 'average', 'step', 'skipped', 'fallbacks'
     )
+    if self.dequantization is not None:
+      names += ('dequantization',)
     return {name: getattr(self, name) for name in names}
 
 

@@ -63,7 +63,7 @@ class TrainStep:
     # Of bijectors of other kinds there is nothing to report.
     bijector = getattr(distribution, 'bijector', None)
     self._monitor = getattr(bijector, 'monitor', None)
-    self._variables = distribution.trainable_variables
+    self._variables = state.trained
     self._event_size = distribution.event_shape.num_elements()
     self._loss = loss or self._image_loss
     self._config = config
@@ -187,7 +187,7 @@ class TrainStep:
     # `memory='auto'` must know how many they are.
     x = tf.ensure_shape(x, [self.part_size, *x.shape[1:]])
     return optimum.bits_per_dim(
-        tf.reduce_mean(self._distribution.log_prob(x, **kwargs)),
+        tf.reduce_mean(self._state.log_prob(x, **kwargs)),
         self._event_size,
         bits,
     )

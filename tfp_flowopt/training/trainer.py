@@ -137,7 +137,7 @@ class Trainer(run_inspection.RunInspection):
           self._state, config, self._replicas, self._kind.training_loss()
       )
       self._evaluator = evaluation.FlowEvaluator(
-          distribution, self._kind, self._replicas
+          distribution, self._kind, self._replicas, self._state.log_prob
       )
     self._files: Any = None
     self._loop: Any = None
@@ -261,7 +261,7 @@ class Trainer(run_inspection.RunInspection):
     return self._evaluate()
 
   def _evaluate(self):
-    self._replicas.check_identical(self._distribution.trainable_variables)
+    self._replicas.check_identical(self._state.trained)
     with self._state.average.swapped_in():
       return self._evaluator.loss(self._examples.held_out)
 
