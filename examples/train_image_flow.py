@@ -252,11 +252,12 @@ def _count(images):
 def _print_results(summary, workdir, model_path):
   """The numbers and the paths, as a table."""
   error = summary['report']['standard_error_bits_per_dim']
+  noise = ', by learned noise' if FLAGS.dequantization != 'uniform' else ''
   print(
       f'\nAfter {summary["steps"]} steps: held-out images '
       f'{summary["held_out_bits_per_dim"]:.3f} bits/dim'
-      + ('\n' if error is None else f' +- {error:.3f}\n') +
-      f'At step 0: {_at_start(summary)} (training images)\n'
+      + ('' if error is None else f' +- {error:.3f}')
+      + f'{noise}\nAt step 0: {_at_start(summary)} (training images)\n'
   )
   print((workdir / 'report.txt').read_text(encoding='utf-8'), end='')
   if summary['skipped_steps']:

@@ -182,9 +182,38 @@ def fashion_mnist(results):
   )
 
 
+def dequantization(results):
+  """The demo with uniform and with learned noise, a row for each seed."""
+  records = {
+      (record['settings']['dequantization'], record['seed']): record
+      for record in results('dequantization')
+  }
+  rows = []
+  for noise, seed in sorted(records):
+    values = records[noise, seed]['values']
+    rows.append([
+        noise,
+        str(seed),
+        *(
+            f'{values[name]:.3f}'
+            for name in ('bits_per_dim', 'importance_weighted')
+        ),
+        f'{values["block_steps"]:.2f}',
+        f'{values["seconds"]:.0f}',
+    ])
+  settings = next(iter(records.values()))['settings']
+  return markdown.table(
+      'noise|seed|bits/dim, mean of {draws} draws|weighted over them|'
+      'steps at borders of 8x8 tiles|seconds of {train_steps} steps, start '
+      'and pictures included'.format(**settings),
+      rows,
+  )
+
+
 SECTIONS = {
     'singular_values': singular_values,
     'wall_clock': wall_clock,
     'high_resolution': high_resolution,
     'fashion_mnist': fashion_mnist,
+    'dequantization': dequantization,
 }

@@ -116,6 +116,8 @@ def test_weights_are_restored_with_those_of_the_flow(whole, tmp_path):
   wrong = fo.flows.VariationalDequantization([8, 8, 3], bits=5)
   with pytest.raises(ValueError, match=r'`dequantization`.*bits=8, got 5'):
     fo.training.restore(flow, workdir, dequantization=wrong)
+  with pytest.raises(ValueError, match='`dequantization` must be a'):
+    fo.training.restore(flow, workdir, dequantization='variational')
   runs.make_simple_trainer(tmp_path)
   with pytest.raises(ValueError, match="dequantization='uniform'"):
     fo.training.restore(flow, tmp_path, dequantization=noise)

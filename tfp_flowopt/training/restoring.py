@@ -20,6 +20,8 @@ __all__ = ['restore', 'settings_of_run']
 
 # Settings of a run that say what noise it learned.
 _OF_NOISE = 'dequantization', 'bits'
+# Those of `fit`, and of runs of before.
+_UNIFORM = {'dequantization': 'uniform'}
 
 
 def restore(
@@ -53,7 +55,7 @@ def restore(
   workdir = pathlib.Path(workdir)
   now = run_settings.model_settings(distribution)
   if checkpoints.maker_of(workdir) == 'fit':
-    state = _state(distribution, {'dequantization': 'uniform'}, dequantization)
+    state = _state(distribution, _UNIFORM, dequantization)
     best = train_state.BestWeights(distribution.trainable_variables)
     fit_files.FitFiles(workdir, state, best).resume(now, _is_of_model)
     if checkpoint == 'best':
@@ -66,7 +68,8 @@ def restore(
     run_settings.check_same_run(
         {key: before[key] for key in before if _is_of_model(key)}, now, workdir
     )
-  state = _state(distribution, before or {}, dequantization)
+  settings = {} if before is None else {**_UNIFORM, **before}
+  state = _state(distribution, settings, dequantization)
   saved = checkpoints.RunCheckpoints(
       workdir, replicas_lib.Replicas(), 1, state.to_save
   )
@@ -90,6 +93,12 @@ def _state(distribution, settings, dequantization):
   """The state of a run with these settings, empty if they are lost."""
   noise = {key: settings[key] for key in _OF_NOISE if key in settings}
   if dequantization is not None:
+    arguments.check_instance(
+        'dequantization',
+        dequantization,
+        flows.VariationalDequantization,
+        'a `VariationalDequantization`',
+    )
     own = {'dequantization': 'variational', 'bits': dequantization.bits}
     for key, value in noise.items():
       if value != own[key]:
