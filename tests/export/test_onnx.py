@@ -228,6 +228,16 @@ def test_nothing_is_overwritten(distribution, tmp_path):
   assert (tmp_path / 'flow.onnx').read_text() == 'mine'
 
 
+def test_networks_of_another_type_are_named(tmp_path):
+  flow = fo.image_flow(
+      [4, 4, 1], 1, 1, 2, tile_sizes=(), compute_dtype='bfloat16'
+  )
+  flow.bijector.initialized.assign(True)
+  with pytest.raises(ValueError, match='networks of compute_dtype=bfloat16'):
+    fo.export.save_onnx(flow, tmp_path / 'flow.onnx')
+  assert not list(tmp_path.iterdir())
+
+
 def test_the_error_names_the_extra(distribution, tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'tf2onnx', None)
   with pytest.raises(ImportError, match=r"'tfp-flowopt\[onnx\]'"):

@@ -116,11 +116,29 @@ def test_weights_are_restored_with_those_of_the_flow(whole, tmp_path):
   wrong = fo.flows.VariationalDequantization([8, 8, 3], bits=5)
   with pytest.raises(ValueError, match=r'`dequantization`.*bits=8, got 5'):
     fo.training.restore(flow, workdir, dequantization=wrong)
+  wrong = fo.flows.VariationalDequantization([16, 4, 3])  # of as many weights
+  with pytest.raises(ValueError, match=r'event_shape=.8, 8, 3., got .16, 4'):
+    fo.training.restore(flow, workdir, dequantization=wrong)
   with pytest.raises(ValueError, match='`dequantization` must be a'):
     fo.training.restore(flow, workdir, dequantization='variational')
   runs.make_simple_trainer(tmp_path)
   with pytest.raises(ValueError, match="dequantization='uniform'"):
     fo.training.restore(flow, tmp_path, dequantization=noise)
+
+
+def test_lost_settings_are_found_in_the_checkpoint(whole, tmp_path):
+  workdir, trainer, _, _ = whole
+  shutil.copytree(workdir, tmp_path / 'run')
+  for path in (tmp_path / 'run').rglob('start.json'):
+    path.unlink()
+  noise = fo.flows.VariationalDequantization([8, 8, 3], seed=9)
+  for given in (None, noise):
+    flow = runs.make_simple_flow()
+    assert fo.training.restore(
+        flow, tmp_path / 'run', dequantization=given
+    ) == 8
+  with trainer._state.average.swapped_in():
+    runs.assert_equal([v.numpy() for v in noise.variables], noise_of(trainer))
 
 
 def test_it_is_served(tmp_path):
@@ -129,7 +147,9 @@ def test_it_is_served(tmp_path):
   rng = np.random.default_rng(0)
   for variable in noise.trainable_variables:
     variable.assign_add(0.1 * rng.normal(size=variable.shape))
-  path = fo.export.save(flow, tmp_path / '1', dequantization=noise)
+  path = fo.export.save(
+      flow, tmp_path / '1', certified=True, dequantization=noise
+  )
   served = tf.saved_model.load(path).signatures
   x = images.crops().draw(6, [3, 3])
   uniform = fo.flows.dequantize(
@@ -142,6 +162,13 @@ def test_it_is_served(tmp_path):
       rtol=1e-5,
   )
   assert np.abs(flow.log_prob(y) + log_det - flow.log_prob(uniform)).max() > 1
+  for radius in (0.0, 1e-3):
+    bounds = served['certified_log_prob'](
+        images=x, radius=tf.constant(radius)
+    )
+    want = flow.log_prob(y) + log_det
+    assert np.all(bounds['lower'] <= want + 1e-3)
+    assert np.all(bounds['upper'] >= want - 1e-3)
   for wrong in (
       fo.flows.VariationalDequantization([8, 8, 1]),
       fo.flows.VariationalDequantization([8, 8, 3], bits=5),

@@ -76,14 +76,15 @@ def save_onnx(
   Raises:
     TypeError: If `path` is no path.
     ValueError: If `distribution` is of another kind, type or base, not
-      initialised or not finite, or has operations that ONNX does not have, or
-      if `path` exists.
+      initialised or not finite, has operations that ONNX does not have or
+      networks of another type (`compute_dtype`), or if `path` exists.
     ImportError: If tf2onnx or onnxruntime is not installed.
     RuntimeError: If onnxruntime cannot run the file, as that of one component
       behind couplings, or if its results are not those of the distribution.
     OSError: If `path` cannot be written.
   """
   exportable.check(distribution)
+  _check_types(distribution)
   target = _checked_path(path)
   _require_packages()
   distribution = exportable.without_recomputation(distribution)
@@ -104,6 +105,18 @@ def save_onnx(
   with atomic_files.atomic_path(target) as temporary:
     temporary.write_bytes(serialized)
   return str(target)
+
+
+def _check_types(distribution):
+  """Refuses networks of another type, which tf2onnx takes for float16."""
+  for module in distribution.submodules:
+    dtype = getattr(module, 'compute_dtype', distribution.dtype)
+    if dtype != distribution.dtype:
+      raise ValueError(
+          f'Argument `distribution` has networks of compute_dtype={dtype.name},'
+          f' and the file can have {distribution.dtype.name} alone: make a flow'
+          ' without `compute_dtype`, and give it the weights.'
+      )
 
 
 def _checked_path(path):

@@ -46,9 +46,9 @@ def save(
   With `certified` there is one more:
 
   * `certified_log_prob(images, radius)`: float32 `[]` to `lower` and `upper`
-    `[N]`, `diagnostics.certified_log_prob` of the images with uniform noise,
-    that of `log_prob`. The radius is Euclidean, in the units of the data:
-    `2^-bits` is one grey level.
+    `[N]`, `diagnostics.certified_log_prob` of the images with the noise of
+    `log_prob`. The radius is Euclidean, in the units of the data: `2^-bits` is
+    one grey level.
 
   Those of a flow of vectors take and return `x`, `[N, D]` in the type of the
   flow, in place of `images`, and `log_prob` has no bits/dim.
@@ -77,8 +77,8 @@ def save(
     bits: Number of bits of an image value that the flow was trained on; not
       for vectors.
     certified: Whether to serve `certified_log_prob`, too.
-    dequantization: Noise that `log_prob` adds in place of uniform noise, such
-      as `Trainer.dequantization`; not for vectors.
+    dequantization: Noise of likelihoods in place of uniform noise, such as
+      `Trainer.dequantization`; not for vectors.
 
   Returns:
     The absolute `path`, as a string.

@@ -72,10 +72,13 @@ class ServedFlow:
         name=self._name,
     )
 
-  def _read(self, events, with_noise):
+  def _read(self, events):
     """Events of a request, as the flow takes them."""
-    del with_noise
     return events
+
+  def _read_noisy(self, events):
+    """The same for likelihoods, and the log-determinant of their noise."""
+    return events, 0.0
 
   def _write(self, x):
     """Events of the flow, as they are served."""
@@ -87,28 +90,25 @@ class ServedFlow:
   def log_prob(self, events, conditioning=None):
     """Log-density `[N]` in nats."""
     events, kwargs = self._checked(conditioning, **{self._name: events})
-    x = self._read(events, with_noise=True)
-    return self._of_log_prob(self._log_likelihood(x, kwargs))
-
-  def _log_likelihood(self, x, kwargs):
-    return self._distribution.log_prob(x, bijector_kwargs=kwargs)
+    x, log_det = self._read_noisy(events)
+    log_prob = self._distribution.log_prob(x, bijector_kwargs=kwargs)
+    return self._of_log_prob(log_prob + log_det)
 
   def certified_log_prob(self, events, radius, conditioning=None):
     """Bounds `[N]` of the log-density within a radius of events."""
     events, radius, kwargs = self._checked(
         conditioning, **{self._name: events}, radius=radius
     )
+    x, log_det = self._read_noisy(events)
     bounds = self._certified(
-        self._read(events, with_noise=True),
-        tf.cast(radius, self._distribution.dtype),
-        **kwargs,
+        x, tf.cast(radius, self._distribution.dtype), **kwargs
     )
-    return bounds._asdict()
+    return {name: value + log_det for name, value in bounds._asdict().items()}
 
   def encode(self, events, conditioning=None):
     """Latents of events."""
     events, kwargs = self._checked(conditioning, **{self._name: events})
-    x = self._read(events, with_noise=False)
+    x = self._read(events)
     return {'latents': self._distribution.bijector.inverse(x, **kwargs)}
 
   def decode(self, latents, conditioning=None):
@@ -164,7 +164,7 @@ class ServedImages(ServedFlow):
 
   All get the same dequantisation noise: the result of `log_prob` is a function
   of the image alone, whatever else is in the batch. `encode` takes the middle
-  of each bin. `log_prob` has the noise of `dequantization`, if there is one.
+  of each bin. Likelihoods have the noise of `dequantization`, if there is one.
   """
 
   _name = 'images'
@@ -179,17 +179,13 @@ class ServedImages(ServedFlow):
         [None, *self._distribution.event_shape], tf.uint8, name=self._name
     )
 
-  def _read(self, events, with_noise):
-    if not with_noise:
-      return flows.dequantize(events, self._bits)
-    noise = flows.dequantization_noise(tf.shape(events)[1:], _NOISE_SEED)
-    return flows.dequantize(events, self._bits, noise)
+  def _read(self, events):
+    return flows.dequantize(events, self._bits)
 
-  def _log_likelihood(self, x, kwargs):
-    if self._dequantization is None:
-      return super()._log_likelihood(x, kwargs)
-    x, log_det = self._dequantization(x)
-    return super()._log_likelihood(x, kwargs) + log_det
+  def _read_noisy(self, events):
+    noise = flows.dequantization_noise(tf.shape(events)[1:], _NOISE_SEED)
+    x = flows.dequantize(events, self._bits, noise)
+    return (x, 0.0) if self._dequantization is None else self._dequantization(x)
 
   def _write(self, x):
     return flows.quantize(x, self._bits)

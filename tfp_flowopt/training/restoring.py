@@ -1,8 +1,11 @@
 """The weights of a run, without its data."""
 
+import contextlib
 import pathlib
 from typing import Any
 from typing import Literal
+
+import tensorflow as tf
 
 from tfp_flowopt import flows
 from tfp_flowopt.internal import arguments
@@ -20,6 +23,7 @@ __all__ = ['restore', 'settings_of_run']
 
 # Settings of a run that say what noise it learned.
 _OF_NOISE = 'dequantization', 'bits'
+_AVERAGES = 'average/_averages/'
 # Those of `fit`, and of runs of before.
 _UNIFORM = {'dequantization': 'uniform'}
 
@@ -51,6 +55,13 @@ def restore(
   """
   run_start.check_model(distribution, config_lib.TrainConfig())
   arguments.check_choice('checkpoint', checkpoint, ('latest', 'best'))
+  if dequantization is not None:
+    arguments.check_instance(
+        'dequantization',
+        dequantization,
+        flows.VariationalDequantization,
+        'a `VariationalDequantization`',
+    )
   checkpoints.check_workdir(workdir)
   workdir = pathlib.Path(workdir)
   now = run_settings.model_settings(distribution)
@@ -64,12 +75,13 @@ def restore(
     state.average.assign_to_variables()
     return int(state.step.numpy())
   before = settings_of_run(workdir)
-  if before is not None:
+  if before is None:
+    before = _noise_in(workdir, distribution, dequantization)
+  else:
     run_settings.check_same_run(
         {key: before[key] for key in before if _is_of_model(key)}, now, workdir
     )
-  settings = {} if before is None else {**_UNIFORM, **before}
-  state = _state(distribution, settings, dequantization)
+  state = _state(distribution, {**_UNIFORM, **before}, dequantization)
   saved = checkpoints.RunCheckpoints(
       workdir, replicas_lib.Replicas(), 1, state.to_save
   )
@@ -89,22 +101,37 @@ def settings_of_run(workdir: types.Path) -> dict[str, Any] | None:
   return start and start['settings']
 
 
+def _noise_in(workdir, distribution, dequantization):
+  """Settings of the noise as checkpoints tell them, where others are lost."""
+  if dequantization is not None:
+    return {'dequantization': 'variational', 'bits': dequantization.bits}
+  if distribution.event_shape.rank != 3:
+    return {}
+  for path in sorted(workdir.glob('*/*.index')):
+    with contextlib.suppress(tf.errors.OpError):  # it cannot be read
+      variables = tf.train.list_variables(str(path.with_suffix('')))
+      # Weights that are averaged, and not those of the flow.
+      averages = [v for v in variables if v[0].startswith(_AVERAGES)]
+      if len(averages) > len(distribution.trainable_variables):
+        return {'dequantization': 'variational'}
+  return {}
+
+
 def _state(distribution, settings, dequantization):
-  """The state of a run with these settings, empty if they are lost."""
+  """The state of a run with these settings."""
   noise = {key: settings[key] for key in _OF_NOISE if key in settings}
   if dequantization is not None:
-    arguments.check_instance(
-        'dequantization',
-        dequantization,
-        flows.VariationalDequantization,
-        'a `VariationalDequantization`',
-    )
-    own = {'dequantization': 'variational', 'bits': dequantization.bits}
-    for key, value in noise.items():
-      if value != own[key]:
+    wanted = {**noise, 'event_shape': list(distribution.event_shape)}
+    found = {
+        'dequantization': 'variational',
+        'bits': dequantization.bits,
+        'event_shape': list(dequantization.event_shape),
+    }
+    for key, value in wanted.items():
+      if value != found[key]:
         raise ValueError(
             f'Argument `dequantization`: the run had {key}={value!r}, got '
-            f'{own[key]!r}.'
+            f'{found[key]!r}.'
         )
   config = config_lib.TrainConfig(**noise)
   return train_state.TrainState(distribution, config, dequantization)
