@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
+from tfp_flowopt.diagnostics import findings
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -78,6 +80,10 @@ def test_a_bound_that_is_too_tight(rng):
   report = fo.diagnostics.optimum_report(linear(x, lower=1.0), x, bits=0)
   np.testing.assert_allclose(report.price, -report.gap, rtol=1e-3)
   assert 'A bound is too tight' in ' '.join(str(report).split())
+  # What costs more than the flow is behind is not what holds it back.
+  better = dataclasses.replace(report, price=-2.0 * report.gap)
+  text = ' '.join(findings.findings(better, 3))
+  assert 'do not hold it back' in text and 'too tight' not in text
 
 
 def test_captured_structure(rng):

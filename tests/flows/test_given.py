@@ -239,3 +239,20 @@ def test_data_are_of_one_distribution(rng, tmp_path):
     fo.initialize_at_optimum(one, x)
   with pytest.raises(ValueError, match='given is conditioned on nothing'):
     fo.training.fit(one, x, np.zeros([20, 3]))
+
+
+def test_draws_at_a_temperature_are_those_of_each_condition():
+  flow = fo.vector_flow(3, num_steps=1, hidden_units=4, conditioning=[2])
+  c = np.random.default_rng(0).normal(size=[4, 2]).astype(np.float32)
+  given = fo.flows.given(flow, c)
+  for num in (1, 2, 4):
+    draws = fo.flows.sample_at_temperature(given, num, [0, 1], 0.5)
+    assert draws.shape == [num, 4, 3]
+  latents = given.bijector.inverse(draws)
+  # None is shared by two conditions.
+  assert len(np.unique(np.round(np.ravel(latents), 4))) > 40
+  batch = tfd.TransformedDistribution(
+      tfd.Sample(tfd.Normal(tf.zeros([4]), 1.0), [3]), tfb.Scale(2.0)
+  )
+  draws = fo.flows.sample_at_temperature(batch, 2, [0, 1])
+  assert draws.shape == [2, 4, 3]

@@ -59,6 +59,7 @@ ENTRIES = {
                 [('a', np.zeros([1, 2, 2, 2], np.uint8))],
                 [('a', np.zeros([0, 2, 2, 1], np.uint8))],
                 [('a', np.zeros([1, n, 2, 1], np.uint8)) for n in (1, 2)],
+                [('a', np.full([1, 2, 2, 1], 256, np.uint16))],
                 [('a', np.zeros([1, 2, 2, 1]))],
             ),
         },

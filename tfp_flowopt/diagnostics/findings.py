@@ -158,6 +158,12 @@ def _bounds(report, worse, size):
       'a wider `log_range` of the flow, or wider `lipschitz` bounds of '
       '`initialize_at_optimum`.'
   )
+  if worse and price > 1.1 * abs(report.gap):
+    # Scalings have singular values of their own.
+    return [
+        f'Its linear part has {within}. A linear flow within would be {amount} '
+        'behind the best one, and this flow is less: they do not hold it back.'
+    ]
   if worse and price > 0.1 * abs(report.gap):
     return [
         f'A bound is too tight: {within} alone cost {amount} of that. Give it '

@@ -11,6 +11,7 @@ from tfp_flowopt import bijectors
 from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.bijectors.multiscale import conditioning
+from tfp_flowopt.bijectors.multiscale import separate_steps
 from tfp_flowopt.diagnostics import local_constants
 from tfp_flowopt.flows import flow_of
 from tfp_flowopt.internal import arguments
@@ -203,23 +204,34 @@ def _layers_of(level, name, num_steps):
   layers, whole = [], level.whiten_whole
   if whole is not None:
     layers = [(_Layer(f'{name} whole', lambda _: [whole], num_steps), None)]
-  step, whiten, restore = (
-      _Layer(f'{name} {part}', parts, num_steps)
+  whiten, restore = (
+      _Layer(f'{name} {part}', lambda _, parts=parts: parts, num_steps)
       for part, parts in (
-          ('step', level.repeated_steps.step),
-          ('whiten', lambda _: [level.squeeze, level.whiten]),
-          ('restore', lambda _: [level.restore]),
+          ('whiten', [level.squeeze, level.whiten]),
+          ('restore', [level.restore]),
       )
   )
   layers += [
       (whiten, None),
-      *((step, k) for k in range(level.repeated_steps.num_steps)),
+      *_steps_of(level.repeated_steps, f'{name} step', num_steps),
       (restore, None),
   ]
   scale_out = level.factor_out.scaling
   if scale_out is not None:
     scale_out = _scaling(f'{name} scale out', scale_out, num_steps)
   return layers, scale_out
+
+
+def _steps_of(steps, name, num_steps):
+  """The steps with their numbers: one graph for all of `RepeatedSteps`."""
+  numbers = range(steps.num_steps)
+  if isinstance(steps, separate_steps.SeparateSteps):
+    layers = [
+        _Layer(name, lambda _, k=k: steps.step(k), num_steps) for k in numbers
+    ]
+    return list(zip(layers, numbers, strict=True))
+  layer = _Layer(name, steps.step, num_steps)
+  return [(layer, k) for k in numbers]
 
 
 def _scaling(name, cascade, num_steps):

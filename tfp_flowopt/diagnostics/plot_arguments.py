@@ -62,17 +62,21 @@ def image_rows(name, rows):
   """Names and images of rows, from pairs of both."""
   wanted = (
       f'Argument `{name}` must be pairs (name, images [N, H, W, C]), of one '
-      'shape, C 1 or 3'
+      'size, C 1 or 3'
   )
   try:
     names, rows = zip(*rows, strict=True)
     rows = [np.asarray(images) for images in rows]
   except (TypeError, ValueError) as e:
     raise ValueError(f'{wanted}, got {rows!r}.') from e
-  if any(images.dtype.kind not in 'ui' for images in rows):
+  if any(
+      images.dtype.kind not in 'ui'
+      or (images.size and not 0 <= images.min() <= images.max() <= 255)
+      for images in rows
+  ):
     raise ValueError(
-        f'{wanted}, and of uint8 (`flows.quantize` makes them so), got types '
-        f'{[str(images.dtype) for images in rows]}.'
+        f'{wanted}, and of uint8 (`flows.quantize` makes them so), got '
+        + ', '.join(map(_range, rows))
     )
   shapes = [images.shape for images in rows]
   if any(
@@ -81,3 +85,9 @@ def image_rows(name, rows):
   ) or shapes[0][-1] not in (1, 3):
     raise ValueError(f'{wanted}, got shapes {shapes}.')
   return names, rows
+
+
+def _range(images):
+  """Type and values of images, in words."""
+  values = f' from {images.min()} to {images.max()}' if images.size else ''
+  return f'{images.dtype}{values}'

@@ -113,7 +113,8 @@ def plot_samples(
 
   Args:
     path: Of the PNG file.
-    rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one shape.
+    rows: Pairs (name, uint8 images `[N, H, W, C]`), all of one size; a row may
+      have fewer than `N`.
     columns: Names of the `N` columns, for example of classes; `None` for none.
 
   Raises:
@@ -121,7 +122,8 @@ def plot_samples(
       `columns` are no `N` strings.
   """
   names, drawn = plot_arguments.image_rows('rows', rows)
-  num_columns, height, width, _ = drawn[0].shape
+  num_columns = max(map(len, drawn))
+  height, width = drawn[0].shape[1:3]
   columns = plot_arguments.column_names('columns', columns, num_columns)
   # Side by side in one coordinate system: one for each would take longer to
   # draw than a small flow its samples.

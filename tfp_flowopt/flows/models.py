@@ -188,7 +188,7 @@ def sample_at_temperature(
     bijector_kwargs: As `distribution.sample` takes it.
 
   Returns:
-    `[num_samples] + event_shape` `Tensor`.
+    `[num_samples] + batch_shape + event_shape` `Tensor`.
 
   Raises:
     ValueError: If the base is no standard normal, or an argument is none of
@@ -205,9 +205,10 @@ def sample_at_temperature(
   temperature = tf.cast(
       arguments.not_negative('temperature', temperature), distribution.dtype
   )
-  base_shape = distribution.distribution.event_shape
+  shape = [num_samples], distribution.batch_shape_tensor()
   z = tf.random.stateless_normal(
-      tf.concat([[num_samples], base_shape], axis=0), seed,
+      tf.concat([*shape, distribution.distribution.event_shape], axis=0),
+      seed,
       dtype=distribution.dtype,
   )
   return distribution.bijector.forward(

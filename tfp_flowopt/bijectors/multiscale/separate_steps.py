@@ -51,8 +51,8 @@ class BijectorOfImages(base.JointBijector):
     y, log_det = evaluate(self._bijector, x, conditioning)
     # The sum over an image; a constant one need not have its dimensions.
     ndims = self._bijector.forward_min_event_ndims
-    shape = base.shape_of(x)
-    log_det = tf.broadcast_to(log_det, shape[: len(shape) - ndims])
+    shape = base.shape_of(x)[: x.shape.rank - ndims]
+    log_det = tf.broadcast_to(log_det, shape)
     return y, tf.reduce_sum(log_det, axis=list(range(ndims - 3, 0)))
 
 
