@@ -43,6 +43,7 @@ def given(
   Raises:
     ValueError: If the distribution has no condition, or `conditioning` does not
       fit.
+    InvalidArgumentError: If labels are out of range.
   """
   flow_of.check_transformed(distribution)
   bijector = given_lib.Given(distribution.bijector, conditioning)
