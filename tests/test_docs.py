@@ -101,6 +101,9 @@ SPECIAL = {
     'local_constants:local_lipschitz': lambda: {
         'images': image_data.preprocessed(1, SIZE)
     },
+    'variational_dequantization:VariationalDequantization': lambda: {
+        'images': crops(SIZE).draw(4, [0, 1])
+    },
     'models:image_flow': lambda: {'images': image_data.preprocessed(200, 32)},
 }
 

@@ -47,6 +47,7 @@ import pytest
         (['--profile=-1'], 'profile'),
         (['--schedule=linear'], 'schedule'),
         (['--optimizer=sgd'], 'optimizer'),
+        (['--dequantization=none'], 'dequantization'),
         (['--strategy=tpu'], 'strategy'),
         (['--strategy=multi_worker'], 'TF_CONFIG'),
         (['--temperature=-1'], 'temperature'),

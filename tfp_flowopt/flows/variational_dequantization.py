@@ -48,7 +48,7 @@ class VariationalDequantization(tf.Module):
   #### Example
 
   ```python
-  dequantization = fo.flows.VariationalDequantization([32, 32, 3])
+  dequantization = fo.flows.VariationalDequantization([16, 16, 3])
   noise = fo.flows.dequantization_noise(images.shape, seed=[0, 1])
   x, log_det = dequantization(fo.flows.dequantize(images, noise=noise))
   loss = -tf.reduce_mean(distribution.log_prob(x) + log_det)
