@@ -162,7 +162,8 @@ def _bounds(report, worse, size):
     # Scalings have singular values of their own.
     return [
         f'Its linear part has {within}. A linear flow within would be {amount} '
-        'behind the best one, and this flow is less: they do not hold it back.'
+        'behind the best one; this flow is less far behind: they do not hold '
+        'it back.'
     ]
   if worse and price > 0.1 * abs(report.gap):
     return [
