@@ -249,9 +249,18 @@ SUITES = {
     ),
     'dequantization': Suite(
         'learned dequantisation noise beside uniform noise: the demo',
-        [Cases('dequantization', {'train_steps': 800, 'draws': 8}, {
+        [Cases('example_run', {'train_steps': 800, 'draws': 8}, {
             'dequantization': ['uniform', 'variational'],
         }, seeds=(0, 1, 2))],
+    ),
+    'squeeze': Suite(
+        'wavelets beside blocks of pixels: the demo, and --photos',
+        [Cases('example_run', {'train_steps': 700, 'draws': 8}, {
+            'squeeze': ['blocks', 'wavelet'],
+        }, seeds=(0, 1)), Cases('example_run', {
+            'train_steps': 300, 'draws': 2, 'data': 'photos', 'image_size': 64,
+            'num_levels': 4,
+        }, {'squeeze': ['blocks', 'wavelet']})],
     ),
     'scaling': Suite(
         'on paper: what a step costs, and many GPUs would make of it',

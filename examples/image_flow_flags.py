@@ -39,6 +39,7 @@ MODEL = (
     'num_steps',
     'hidden_channels',
     'gaussianize_marginals',
+    'squeeze',
     'whitening',
     'memory',
 )

@@ -102,6 +102,7 @@ BIJECTORS = {
     'DenseAffine': lambda: fo.bijectors.DenseAffine(3),
     'DepthToSpace': lambda: fo.bijectors.DepthToSpace(2),
     'FactorOut': lambda: fo.bijectors.FactorOut([2, 2, 1]),
+    'WaveletTransform': fo.bijectors.WaveletTransform,
     'FlowLevel': lambda: kinds.flow().bijector.levels[0],
     'ImageFlow': lambda: kinds.flow().bijector,
     'LipschitzResidual': lambda: fo.bijectors.LipschitzResidual(
@@ -131,7 +132,7 @@ def test_what_is_no_event_is_named(name, direction):
   bijector = BIJECTORS[name]()
   ndims = getattr(bijector, f'{direction}_min_event_ndims')
   shapes = [None, [], *([2] * n for n in range(1, ndims))]
-  if name == 'DepthToSpace':
+  if name in ('DepthToSpace', 'WaveletTransform'):
     shapes.append([3, 3, 3])
   for shape in shapes:
 

@@ -16,7 +16,9 @@ BELOW = {
     'networks': ('lipschitz', 'parameters', 'internal'),
     'bijectors': ('networks', 'lipschitz', 'parameters', 'internal'),
     'optimum': ('bijectors', 'lipschitz', 'internal'),
-    'flows': ('bijectors', 'networks', 'optimum', 'data', 'internal'),
+    'flows': (
+        'bijectors', 'networks', 'lipschitz', 'optimum', 'data', 'internal'
+    ),
     'local': (
         'bijectors', 'optimum', 'lipschitz', 'parameters', 'internal'
     ),

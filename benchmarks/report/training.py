@@ -210,7 +210,29 @@ def dequantization(results):
   )
 
 
+def squeeze(results):
+  """Blocks and wavelets, a row for each run."""
+  rows = []
+  for record in results('squeeze'):
+    settings, values = record['settings'], record['values']
+    side = settings.get('image_size', 32)
+    rows.append([
+        f'{"photographs" if "data" in settings else "demo"}, {side}x{side}',
+        str(record['seed']),
+        settings['squeeze'],
+        *(f'{values[name]:.3f}' for name in ('start', 'bits_per_dim')),
+        f'{values["block_steps"]:.2f} ({values["block_steps_of_real"]:.2f})',
+        f'{values["seconds"]:.0f}',
+    ])
+  return markdown.table(
+      'images|seed|squeeze|bits/dim at step 0|after training|steps at borders '
+      'of 8x8 tiles (of other real images)|seconds',
+      sorted(rows),
+  )
+
+
 SECTIONS = {
+    'squeeze': squeeze,
     'singular_values': singular_values,
     'wall_clock': wall_clock,
     'high_resolution': high_resolution,

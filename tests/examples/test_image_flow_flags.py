@@ -55,6 +55,7 @@ import pytest
         (['--warmup_steps=-1'], 'warmup_steps'),
         (['--gaussianize_marginals=2'], 'gaussianize_marginals'),
         (['--whitening=full'], 'whitening'),
+        (['--squeeze=haar'], 'squeeze'),
         (['--num_levels=0'], 'num_levels'),
         (['--num_levels=6'], 'divisible'),
         (['--num_steps=0'], 'num_steps'),

@@ -109,7 +109,8 @@ def test_each_class_has_a_map_of_its_own(rng):
   bits = {}
   for whitening in ('pointwise', 'coarse'):
     flow = fo.image_flow(
-        [8, 8, 2], conditioning=2, whitening=whitening, **SMALL
+        [8, 8, 2], conditioning=2, whitening=whitening, squeeze='blocks',
+        **SMALL
     )
     predicted = fo.initialize_at_optimum(flow, x, conditioning=labels)
     found = [

@@ -26,24 +26,28 @@ def bits_per_dim(distribution, x):
   )
 
 
-def test_a_new_flow_rearranges_pixels():
-  distribution = fo.image_flow([8, 8, 3], **SMALL)
+@pytest.mark.parametrize('squeeze', ['blocks', 'wavelet'])
+def test_a_new_flow_squeezes_and_nothing_else(squeeze):
+  distribution = fo.image_flow([8, 8, 3], squeeze=squeeze, **SMALL)
   x = images.preprocessed(5)
   before = [v.numpy() for v in distribution.variables]
   z = distribution.bijector.inverse(x)
   assert z.shape == [5, 192]
   # The second half of the channels of the first squeeze comes last.
   squeezed = tf.nn.space_to_depth(x, 2)
+  if squeeze == 'wavelet':
+    squeezed = fo.bijectors.WaveletTransform().inverse(x)
   np.testing.assert_allclose(
       z[:, 96:], tf.reshape(squeezed[..., 6:], [5, 96]), atol=1e-5
   )
-  np.testing.assert_allclose(
-      np.sort(z, axis=1), np.sort(tf.reshape(x, [5, 192]), axis=1), atol=1e-5
-  )
-  want = tfp.distributions.Normal(0.0, 1.0).log_prob(tf.identity(x))
+  if squeeze == 'blocks':
+    np.testing.assert_allclose(
+        np.sort(z, axis=1), np.sort(tf.reshape(x, [5, 192]), axis=1), atol=1e-5
+    )
+  want = tfp.distributions.Normal(0.0, 1.0).log_prob(z)
   np.testing.assert_allclose(
       distribution.log_prob(tf.identity(x)),
-      tf.reduce_sum(want, axis=[1, 2, 3]),
+      tf.reduce_sum(want, axis=1),
       rtol=1e-5,
   )
   # It works uninitialised, and changes nothing.
@@ -67,15 +71,20 @@ def test_step_0_is_the_predicted_value(coupling, lipschitz):
   assert bits_per_dim(distribution, fresh) == pytest.approx(predicted, abs=0.1)
 
 
-def test_one_level_is_at_the_pointwise_optimum():
+@pytest.mark.parametrize('squeeze', ['blocks', 'wavelet'])
+def test_one_level_is_at_the_pointwise_optimum(squeeze):
   x = images.preprocessed(600)
+  squeezed = tf.nn.space_to_depth(x, 2)
+  if squeeze == 'wavelet':
+    squeezed = fo.bijectors.WaveletTransform().inverse(tf.identity(x))
   for lipschitz in [(1e-3, 1e3), (0.5, 20.0)]:
     distribution = fo.image_flow(
-        [8, 8, 3], num_levels=1, num_steps=2, hidden_channels=8, tile_sizes=()
+        [8, 8, 3], num_levels=1, num_steps=2, hidden_channels=8, tile_sizes=(),
+        squeeze=squeeze,
     )
     predicted = fo.initialize_at_optimum(distribution, x, lipschitz=lipschitz)
     best = fo.likelihood_optimum(
-        x, 'pointwise', block_size=2, lipschitz=lipschitz
+        squeezed, 'pointwise', lipschitz=lipschitz
     )
     assert predicted == pytest.approx(
         float(fo.bits_per_dim(best.log_likelihood, 192)), abs=1e-5
@@ -143,7 +152,9 @@ def test_large_eigenvalues_travel_on():
 
 def test_it_beats_act_norm_by_more_than_a_bit():
   x = images.preprocessed(600)
-  optimum, act_norm = (fo.image_flow([8, 8, 3], **SMALL) for _ in range(2))
+  optimum, act_norm = (
+      fo.image_flow([8, 8, 3], squeeze='blocks', **SMALL) for _ in range(2)
+  )
   fo.initialize_at_optimum(optimum, x)
   fo.flows.initialize_act_norm(act_norm, x)
   assert bits_per_dim(optimum, x) < bits_per_dim(act_norm, x) - 1.0

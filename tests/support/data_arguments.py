@@ -169,6 +169,7 @@ LEFT_OUT = {
     'bijectors.FlowBounds': _RESULT,
     'data.Examples': _ABSTRACT,
     'data.ImageStore': _ABSTRACT,
+    'bijectors.WaveletTransform': 'has no arguments',
     'bijectors.VectorFlow': 'is given all arguments of `vector_flow`',
     'bijectors.ImageFlow': 'is given all arguments of `image_flow`',
     'bijectors.ImageFlowConfig': 'is given all arguments of `image_flow`',

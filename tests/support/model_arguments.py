@@ -34,6 +34,7 @@ ENTRIES = {
             'log_range': kinds.POSITIVE,
             'conditioning': (0, 2.5, 'ab', [2, 2], [4, 2, 1], True, [2.0]),
             'memory': kinds.CHOICE,
+            'squeeze': kinds.CHOICE,
             'whitening': kinds.CHOICE,
             'tolerance': kinds.POSITIVE,
             'marginal_knots': (*kinds.COUNT, 1),

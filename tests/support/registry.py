@@ -220,6 +220,9 @@ ENTRIES = {
     'DepthToSpace': Entry(
         lambda dtype: fob.DepthToSpace(2), (6, 4, 3), sharp=1.0
     ),
+    'WaveletTransform': Entry(
+        lambda dtype: fob.WaveletTransform(), (8, 6, 2), sharp=0.98
+    ),
     'ActNorm': Entry(_act_norm, (4, 2, 3), sharp=1.0),
     'InvertibleConv1x1': Entry(_conv1x1, (2, 3, 4), sharp=1.0),
     'ConditionalShift': Entry(_conditional_shift, (3, 4), sharp=1.0),

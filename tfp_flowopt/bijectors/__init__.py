@@ -31,6 +31,7 @@ from tfp_flowopt.bijectors.scaling_cascade import ScalingCascade
 from tfp_flowopt.bijectors.sequential import Sequential
 from tfp_flowopt.bijectors.spline_coupling import SplineCoupling
 from tfp_flowopt.bijectors.vector_flow import VectorFlow
+from tfp_flowopt.bijectors.wavelet_transform import WaveletTransform
 from tfp_flowopt.lipschitz.flow_bounds import FlowBounds
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     'Sequential',
     'SplineCoupling',
     'VectorFlow',
+    'WaveletTransform',
     'forward_and_log_det',
     'inverse_and_log_det',
 ]

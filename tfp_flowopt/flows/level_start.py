@@ -14,6 +14,7 @@ from tfp_flowopt.flows import image_batches
 from tfp_flowopt.flows import whitening
 from tfp_flowopt.flows import whole_whitening
 from tfp_flowopt.internal import graphs
+from tfp_flowopt.lipschitz import bounds
 
 __all__ = ['LevelStart', 'level_start']
 
@@ -87,8 +88,8 @@ def level_start(level, batches, lipschitz, noise):
   best = whitening.whitening_map(
       _moments(level, batches),
       lipschitz,
-      # Each channel of the squeezed image is one of each block.
-      np.tile(noise, 4),
+      # Each channel of the squeezed image is of one that arrives.
+      np.tile(noise, 4) * bounds.lipschitz_bounds(level.squeeze).inverse ** 2,
       level.repeated_steps.num_steps,
       level.dtype,
   )

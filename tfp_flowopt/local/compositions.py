@@ -242,6 +242,7 @@ _LINEAR = (
     bijectors.DenseAffine,
     bijectors.DepthToSpace,
     bijectors.InvertibleConv1x1,
+    bijectors.WaveletTransform,
     flow_bijector.LinearBijector,
     tfb.Identity,
     tfb.Permute,

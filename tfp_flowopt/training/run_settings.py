@@ -37,7 +37,11 @@ _MAY_CHANGE = (
 # Settings that runs of older versions have not written down.
 _NEW = ('model', 'base')
 # What they were, of those that have had one value.
-_EARLIER = {'optimizer': 'adam', 'dequantization': 'uniform'}
+_EARLIER = {
+    'optimizer': 'adam',
+    'dequantization': 'uniform',
+    'model.squeeze': 'blocks',
+}
 _VARIABLES = 'model.variables'
 _IMAGES = ('train_images', 'held_out_images')
 # Arguments that change no number: names, checks, and how they are passed on.

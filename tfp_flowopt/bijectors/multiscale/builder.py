@@ -10,6 +10,7 @@ from tfp_flowopt.bijectors import dense_affine
 from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors import scaling_cascade
+from tfp_flowopt.bijectors import wavelet_transform
 from tfp_flowopt.bijectors.multiscale import factor_out
 from tfp_flowopt.bijectors.multiscale import flow_couplings
 from tfp_flowopt.bijectors.multiscale import flow_level
@@ -91,7 +92,7 @@ def build_levels(config, event_shape, conditioning, monitor):
           own_steps, memory=config.memory, monitor=monitor
       )
     level = flow_level.FlowLevel(
-        depth_to_space.DepthToSpace(2),
+        _squeeze(config),
         _linear(config, shapes[index], 'whiten', trainable=False),
         repeated,
         restore,
@@ -101,6 +102,18 @@ def build_levels(config, event_shape, conditioning, monitor):
         _whole(config, shapes[index], conditioning) if level is None else None,
     )
   return level
+
+
+def _squeeze(config):
+  """What halves the sides of the images that arrive."""
+  kind = config.squeeze
+  if kind == 'auto':
+    # Subbands are for what is smooth. See docs/lipschitz.md.
+    is_rough = config.gaussianize_marginals or config.whitening == 'dense'
+    kind = 'blocks' if is_rough else 'wavelet'
+  if kind == 'wavelet':
+    return wavelet_transform.WaveletTransform()
+  return depth_to_space.DepthToSpace(2)
 
 
 def _whole(config, shape, conditioning):

@@ -4,7 +4,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt.bijectors import base
-from tfp_flowopt.bijectors import depth_to_space
 from tfp_flowopt.bijectors import invertible_conv1x1
 from tfp_flowopt.bijectors.multiscale import factor_out as factor_out_lib
 from tfp_flowopt.bijectors.multiscale import flat_latents
@@ -27,7 +26,8 @@ class FlowLevel(flat_latents.FlatLatents):
          -> restore -> factor out
   ```
 
-  `whiten` is the linear map of each position that `initialize_at_optimum` puts
+  `squeeze` makes channels of pixels, at half the resolution: the subbands of a
+  wavelet transform, or the pixels of blocks of 2 by 2. `whiten` is the linear map of each position that `initialize_at_optimum` puts
   at the closed-form optimum; before it, at the coarsest level, `whiten_whole`
   is that of all positions together. The steps rotate the channels between
   couplings; `restore` undoes their rotations, so that the order of the whitened
@@ -44,7 +44,7 @@ class FlowLevel(flat_latents.FlatLatents):
 
   def __init__(
       self,
-      squeeze: depth_to_space.DepthToSpace,
+      squeeze: types.Bijector,
       whiten: invertible_conv1x1.InvertibleConv1x1,
       steps: repeated_steps_lib.RepeatedSteps,
       restore: invertible_conv1x1.InvertibleConv1x1,
@@ -56,7 +56,7 @@ class FlowLevel(flat_latents.FlatLatents):
     """Creates the level from its parts.
 
     Args:
-      squeeze: `DepthToSpace`.
+      squeeze: `WaveletTransform` or `DepthToSpace`.
       whiten: `InvertibleConv1x1`.
       steps: `RepeatedSteps` of bijectors of images.
       restore: `InvertibleConv1x1`.
@@ -92,8 +92,8 @@ class FlowLevel(flat_latents.FlatLatents):
     return self._squeeze.forward_event_shape(self._factor_out.event_shape)
 
   @property
-  def squeeze(self) -> depth_to_space.DepthToSpace:
-    """The `DepthToSpace`."""
+  def squeeze(self) -> types.Bijector:
+    """What makes channels of pixels, at half the resolution."""
     return self._squeeze
 
   @property

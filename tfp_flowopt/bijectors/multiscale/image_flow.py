@@ -29,13 +29,13 @@ class ImageFlow(flat_latents.FlatLatents):
   """A multi-scale flow of images that can start at the closed-form optimum.
 
   `forward` maps a flat latent `[..., H W C]` to an image `[..., H, W, C]`, as
-  `tfb.Glow` does, and can take its place. Each level (`FlowLevel`) squeezes the
-  image, applies `num_steps` steps of ActNorm, 1x1 convolution and couplings,
-  and factors out half of its channels, which are scaled by their local energy
-  (`ScalingCascade`). A new flow only rearranges pixels;
-  `tfp_flowopt.initialize_at_optimum` puts the first linear maps of each level,
-  and its scalings, at the optimum for the data, which `initialized` keeps note
-  of.
+  `tfb.Glow` does, and can take its place. Each level (`FlowLevel`) makes four
+  subbands of the image (`WaveletTransform`), applies `num_steps` steps of
+  ActNorm, 1x1 convolution and couplings, and factors out half of its channels,
+  which are scaled by their local energy (`ScalingCascade`). A new flow is the
+  transform of wavelets and nothing else; `tfp_flowopt.initialize_at_optimum`
+  puts the first linear maps of each level, and its scalings, at the optimum for
+  the data, which `initialized` keeps note of.
 
   **Lipschitz constants.** With `lipschitz_budget=beta` the non-linear part,
   couplings and scalings, has a Lipschitz constant of at most `e^beta`, and so

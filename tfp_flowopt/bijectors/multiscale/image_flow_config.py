@@ -14,6 +14,7 @@ from tfp_flowopt.internal import types
 __all__ = ['ImageFlowConfig']
 
 _WHITENING = Literal['pointwise', 'coarse', 'dense']
+_SQUEEZE = Literal['auto', 'wavelet', 'blocks']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,11 @@ class ImageFlowConfig:
       `initialize_at_optimum` puts at their optimum for the data: for images
       with values of their own, such as a background; not for photographs.
     marginal_knots: Number of knots of these curves, more than `2**bits` values.
+    squeeze: How pixels become channels at half the resolution, at each level.
+      `'wavelet'`: subbands of neighbourhoods that overlap (`WaveletTransform`),
+      so that samples have no borders between blocks. `'blocks'`: the pixels of
+      blocks of 2 by 2 (`DepthToSpace`), as in Glow. By default wavelets, but
+      for dense whitening and behind curves of values.
     whitening: What is whitened before training. `'pointwise'`: the channels of
       each level, the same at all positions. `'coarse'`: then the images of the
       coarsest of several levels as a whole, too (`DenseAffine`), where these
@@ -99,6 +105,7 @@ class ImageFlowConfig:
   log_range: float = 1.0
   gaussianize_marginals: bool = False
   marginal_knots: int = 321
+  squeeze: _SQUEEZE = 'auto'
   whitening: _WHITENING = 'coarse'
   conditioning: types.ConditioningSpec | None = None
   memory: types.Memory = 'auto'
@@ -146,6 +153,7 @@ class ImageFlowConfig:
     put('log_range', arguments.check_positive)
     put('gaussianize_marginals', arguments.check_choice, (False, True))
     put('marginal_knots', arguments.check_int, least=2)
+    put('squeeze', arguments.check_choice, get_args(_SQUEEZE))
     put('whitening', arguments.check_choice, get_args(_WHITENING))
     put('memory', arguments.check_choice, get_args(types.Memory))
     put('tolerance', arguments.check_positive)
