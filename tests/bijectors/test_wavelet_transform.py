@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import tfp_flowopt as fo
 from tfp_flowopt.diagnostics import block_artefacts
+from tfp_flowopt.local import balls
+from tfp_flowopt.local import maps
 
+tfb = tfp.bijectors
 WAVELET = fo.bijectors.WaveletTransform()
 # Le Gall & Tabatabai (1988), with a sum of sqrt(2) for the smooth part.
 SMOOTH = np.array([-1.0, 2.0, 6.0, 2.0, -1.0]) / 8.0 * 2**0.5
@@ -66,6 +70,55 @@ def test_its_constants_hold_for_all_sizes_and_are_reached():
   assert norms[-1] ** 2 > 0.999 * max(bound)
   # Sizes beyond have the same: nothing is left to grow at the ends of a row.
   assert np.ptp(norms[-6:]) < 1e-12
+
+
+@pytest.mark.parametrize('direction', ['inverse', 'forward'])
+def test_factors_of_subbands_bound_it(direction):
+  factors = WAVELET.band_factors(direction)
+  # Of rows and columns alike, so of rows: smooth, and details.
+  pairs = np.sqrt(np.unique(factors[:, [0, 3]], axis=0))
+  assert len(pairs) == len(factors) == 4
+  for size in (4, 6, 8, 10, 14, 16, 32, 64, 128, 256):
+    matrix = matrix_of_rows(size)
+    if direction == 'forward':
+      matrix = np.linalg.inv(matrix).T
+    for pair in pairs:
+      # What is left of the transform lengthens nothing, and hardly less.
+      left = matrix / np.repeat(pair, size // 2)[:, np.newaxis]
+      assert np.linalg.norm(left, 2) <= 1.0
+      assert np.linalg.norm(left, 2) > 0.9 or size < 256
+
+
+def test_with_a_map_after_it_its_constants_are_hardly_more(rng):
+  # A whitening: details have a hundredth of the variance of smooth parts.
+  size = 8
+  linear = fo.bijectors.InvertibleConv1x1(4, dtype=tf.float64)
+  linear.initialize(
+      singular_values=[1.0, 9.0, 10.0, 100.0],
+      right=np.linalg.qr(np.eye(4) + 0.05 * rng.normal(size=(4, 4)))[0],
+  )
+  eye = tf.reshape(tf.eye(size**2, dtype=tf.float64), [-1, size, size, 1])
+  together = linear.inverse(WAVELET.inverse(eye)) - linear.inverse(
+      tf.zeros([1, size // 2, size // 2, 4], tf.float64)
+  )
+  matrix = together.numpy().reshape(size**2, size**2)
+  found = fo.lipschitz.lipschitz_bounds(tfb.Chain([WAVELET, linear]))
+  for bound, inverted in ((found.inverse, matrix),
+                          (found.forward, np.linalg.inv(matrix))):
+    norm = np.linalg.norm(inverted, 2)
+    assert norm <= bound <= 1.3 * norm
+  parts = map(fo.lipschitz.lipschitz_bounds, (WAVELET, linear))
+  product = fo.lipschitz.LipschitzBounds(*np.prod(list(parts), axis=0))
+  assert np.all(np.array(found) < 0.7 * np.array(product))
+  # In a ball, too, by products of matrices.
+  radius = tf.constant([0.1, 0.2], tf.float64)
+  local = maps.local_map(tfb.Chain([WAVELET, linear]))
+  for direction, center in (('inverse', eye[:2]), ('forward', together[:2])):
+    slope = getattr(local, direction)(balls.Reach(center, radius)).slope
+    np.testing.assert_allclose(slope, getattr(found, direction), rtol=1e-6)
+  # Not for a map that is not known.
+  assert WAVELET.bounds_with(fo.bijectors.ActNorm(4)) is None
+  assert WAVELET.bounds_with(fo.bijectors.InvertibleConv1x1(3)) is None
 
 
 @pytest.mark.parametrize('shape, match', [((5, 4, 3), 'height'),

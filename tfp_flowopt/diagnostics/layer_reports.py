@@ -8,7 +8,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_flowopt import bijectors
-from tfp_flowopt import lipschitz
 from tfp_flowopt.bijectors import conditioned
 from tfp_flowopt.bijectors.multiscale import conditioning
 from tfp_flowopt.bijectors.multiscale import separate_steps
@@ -280,9 +279,7 @@ class _Layer:
   def report(self, x, num_local_images, maps, number=None):
     """The `LayerReport` of a layer at `x`, and the outputs."""
     parts = self._parts(number)
-    certified = lipschitz.LipschitzBounds(1.0, 1.0)
-    for part in parts:
-      certified = certified.then(lipschitz.lipschitz_bounds(part))
+    certified = bounds.bounds_of_parts(parts)
     local = [
         self._local(
             x[i : i + 1],

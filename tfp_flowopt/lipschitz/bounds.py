@@ -25,6 +25,7 @@ __all__ = [
     'largest_singular_value',
     'lipschitz_bounds',
     'log_constant',
+    'with_neighbours',
 ]
 
 # Of a matrix whose singular values take long.
@@ -277,10 +278,31 @@ def lipschitz_bounds(
 
 
 def bounds_of_parts(bijectors):
-  """`LipschitzBounds` of bijectors that are applied in turn."""
+  """`LipschitzBounds` of bijectors in turn, in the order of `inverse`."""
   return functools.reduce(
-      LipschitzBounds.then, map(lipschitz_bounds, bijectors), ISOMETRY
+      LipschitzBounds.then,
+      (
+          lipschitz_bounds(part) if together is None else together
+          for part, together in with_neighbours(bijectors)
+      ),
+      ISOMETRY,
   )
+
+
+def with_neighbours(bijectors):
+  """Yields each part, and the bounds of it and the next one together.
+
+  The latter is `None` but for parts whose method `bounds_with` knows the next
+  one, which then is not a part of its own. The order is that of `inverse`.
+  """
+  parts = list(bijectors)
+  while parts:
+    part, together = parts.pop(0), None
+    if parts and hasattr(part, 'bounds_with'):
+      together = part.bounds_with(parts[0])
+    if together is not None:
+      parts.pop(0)
+    yield part, together
 
 
 def check_registered(bijector):

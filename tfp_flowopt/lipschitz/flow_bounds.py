@@ -64,10 +64,15 @@ def bounds_by_part(bijector: types.Bijector) -> FlowBounds:
 
 
 def bounds_of_parts(bijectors):
-  """`FlowBounds` of bijectors that are applied in turn."""
+  """`FlowBounds` of bijectors in turn, in the order of `inverse`."""
   return functools.reduce(
       FlowBounds.then,
-      map(bounds_by_part, bijectors),
+      (
+          bounds_by_part(part)
+          if together is None
+          else FlowBounds(together, bounds.ISOMETRY)
+          for part, together in bounds.with_neighbours(bijectors)
+      ),
       FlowBounds(bounds.ISOMETRY, bounds.ISOMETRY),
   )
 

@@ -36,12 +36,12 @@ class Sequence(maps.LocalMap):
     self.parts = []
     for part in parts:
       self.parts += part.parts if isinstance(part, Sequence) else [part]
-    matrices = [skeleton.matrices_of(part) for part in self.parts]
+    matrices = skeleton.matrices_of(self.parts)
     there = [found and found[1] for found in matrices]
     back = [found and found[0] for found in matrices[::-1]]
     self._runs = {
-        'forward': _runs(self.parts[::-1], back),
-        'inverse': _runs(self.parts, there),
+        'forward': _runs(self.parts[::-1], back, 'forward'),
+        'inverse': _runs(self.parts, there, 'inverse'),
     }
 
   def global_slope(self, direction):
@@ -120,23 +120,29 @@ def _anywhere(change, is_far, slope):
   )
 
 
-def _runs(parts, matrices):
+def _runs(parts, matrices, direction):
   """The `Skeleton` that each part belongs to, or `None`."""
   result, size = [], None
   for part, matrix in zip(parts, matrices, strict=True):
+    if part.changes_channels and direction == 'inverse':
+      size = None  # the matrix is of the channels that leave
     if matrix is None and not part.keeps_channels:
       size = None
       result.append(None)
       continue
-    if size is None or (matrix is not None and size != len(matrix)):
+    if size is None or (matrix is not None and size != matrix.shape[-1]):
       if matrix is None:
         # Nothing to multiply before the first matrix.
         result.append(None)
         continue
-      size = len(matrix)
-      run = skeleton.Skeleton({}, part.bijector.dtype)
+      size = matrix.shape[-1]
+      # Wavelets have no type, but the map after them, which `inverse` needs.
+      owner = parts[len(result) + 1] if part.changes_channels else part
+      run = skeleton.Skeleton({}, owner.bijector.dtype)
     run.add(len(result), matrix)
     result.append(run)
+    if part.changes_channels and direction == 'forward':
+      size = None  # and the other way round
   return result
 
 
@@ -242,7 +248,6 @@ _LINEAR = (
     bijectors.DenseAffine,
     bijectors.DepthToSpace,
     bijectors.InvertibleConv1x1,
-    bijectors.WaveletTransform,
     flow_bijector.LinearBijector,
     tfb.Identity,
     tfb.Permute,
@@ -251,6 +256,7 @@ _LINEAR = (
 )
 for _cls in _LINEAR:
   maps.register(_cls, maps.Linear)
+maps.register(bijectors.WaveletTransform, skeleton.Wavelet)
 for _cls in (
     bijectors.Sequential,
     bijectors.RepeatedSteps,

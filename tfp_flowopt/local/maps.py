@@ -54,6 +54,8 @@ class LocalMap(abc.ABC):
 
   # Whether channels stay channels, near the identity.
   keeps_channels = False
+  # Whether its values have other channels, at other positions.
+  changes_channels = False
   # Whether it is a function of the norm of a vector, times the vector.
   is_radial = False
   # What the weights of a single layer give.

@@ -10,6 +10,9 @@ so `d_n` is `d_0` times all matrices, and the sum of each `e_j` times those that
 come after. The norms of these products bound it, often by far less than the
 product of the norms: what a whitening amplifies most is factored out, and what
 travels on is amplified least.
+
+A wavelet transform is a map that lengthens nothing, and a factor for each
+subband; there are several such factors, and each of them bounds it.
 """
 
 import math
@@ -25,7 +28,7 @@ from tfp_flowopt.lipschitz import bounds
 from tfp_flowopt.lipschitz import rounding
 from tfp_flowopt.local import maps
 
-__all__ = ['Skeleton', 'Spread', 'matrices_of']
+__all__ = ['Skeleton', 'Spread', 'Wavelet', 'matrices_of']
 
 # With more rows the products of dozens of layers take minutes.
 _MOST_ROWS = 1024
@@ -39,11 +42,37 @@ _SIZES = {
 }
 
 
-def matrices_of(part):
-  """Matrices of a linear part, of `forward` and `inverse`, or `None`.
+class Wavelet(maps.Linear):
+  """A `WaveletTransform`: subbands are other channels."""
 
-  For rows: `d -> d A`, at each position of an event.
+  changes_channels = True
+
+  def matrices(self, size):
+    """Of `forward` and `inverse`: `[K, size, size]`, each bounds it."""
+    return [
+        np.stack([
+            np.diag(np.repeat(factors, size // 4))
+            for factors in self.bijector.band_factors(direction)
+        ])
+        for direction in ('forward', 'inverse')
+    ]
+
+
+def matrices_of(parts):
+  """Matrices of each part, of `forward` and `inverse`; `None` if it has none.
+
+  For rows: `d -> d A`, at each position of an event. The parts are in the order
+  of `inverse`; a `Wavelet` has matrices if the next one has.
   """
+  found = [_matrices_of(part) for part in parts]
+  for index, (part, after) in enumerate(zip(parts, found[1:], strict=False)):
+    if isinstance(part, Wavelet) and after and not len(after[0]) % 4:
+      found[index] = part.matrices(len(after[0]))
+  return found
+
+
+def _matrices_of(part):
+  """Those of a part by itself."""
   if type(part) is not maps.Linear:
     return None
   bijector = part.bijector
@@ -73,7 +102,8 @@ class Skeleton:
 
     Args:
       matrices: Dictionary of the matrices `[C, C]` of parts, by their places;
-        `None` for one that is near the identity.
+        `None` for one that is near the identity. Of `[K, C, C]` each bounds the
+        part, so the least of their norms holds.
       dtype: Type of the weights.
     """
     self._matrices, self._dtype = matrices, dtype
@@ -114,19 +144,27 @@ class Skeleton:
         self.is_linear(k) for k in range(first + 1, last + 1)
     )
     # Matrices are off by parts of their norms, which may cancel in the product.
-    error = rounding.inflation(self._dtype, 8 * len(product) * count) - 1.0
+    size = product.shape[-1]
+    error = rounding.inflation(self._dtype, 8 * size * count) - 1.0
     with tf.init_scope():  # of weights alone, also while a graph is traced
-      norm = bounds.largest_singular_value(product[:, start:stop])
+      norms = _norms(product[..., start:stop])
       for k in range(first + 1, last + 1):
         if self.is_linear(k):
-          error *= self._size(k)
-    return rounding.rounded_up(norm + error, self._dtype)
+          error = error * self._size(k)
+    return rounding.rounded_up(float(np.min(norms + error)), self._dtype)
 
   def _size(self, index):
-    """The norm of the matrix of a part."""
+    """The norms of the matrices of a part."""
     if index not in self._sizes:
-      self._sizes[index] = bounds.largest_singular_value(self._matrices[index])
+      self._sizes[index] = _norms(self._matrices[index])
     return self._sizes[index]
+
+
+def _norms(matrices):
+  """Spectral norms of `[C, D]` or `[K, C, D]`, an array `[1]` or `[K]`."""
+  if matrices.ndim == 2:
+    matrices = matrices[np.newaxis]
+  return np.array([bounds.largest_singular_value(m) for m in matrices])
 
 
 class Spread(NamedTuple):

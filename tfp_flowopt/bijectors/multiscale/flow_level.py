@@ -27,13 +27,14 @@ class FlowLevel(flat_latents.FlatLatents):
   ```
 
   `squeeze` makes channels of pixels, at half the resolution: the subbands of a
-  wavelet transform, or the pixels of blocks of 2 by 2. `whiten` is the linear map of each position that `initialize_at_optimum` puts
-  at the closed-form optimum; before it, at the coarsest level, `whiten_whole`
-  is that of all positions together. The steps rotate the channels between
-  couplings; `restore` undoes their rotations, so that the order of the whitened
-  channels (by eigenvalue) is known where they are factored out. What travels on
-  is the image that the next level (`factor_out.next_level`) sees. So does
-  `conditioning`, `[..., H, W, F]` or `[..., 1, 1, F]`, at half the resolution.
+  wavelet transform, or the pixels of blocks of 2 by 2. `whiten` is the linear
+  map of each position that `initialize_at_optimum` puts at the closed-form
+  optimum; before it, at the coarsest level, `whiten_whole` is that of all
+  positions together. The steps rotate the channels between couplings; `restore`
+  undoes their rotations, so that the order of the whitened channels (by
+  eigenvalue) is known where they are factored out. What travels on is the image
+  that the next level (`factor_out.next_level`) sees. So does `conditioning`,
+  `[..., H, W, F]` or `[..., 1, 1, F]`, at half the resolution.
 
   `ImageFlow` trains neither of the whitenings, nor `restore`. In `A = U diag(s)
   V^T` of images, `s` differs by factors of hundreds: turning `V` by an angle
