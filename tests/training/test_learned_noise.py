@@ -9,7 +9,6 @@ from support import runs
 import tensorflow as tf
 
 import tfp_flowopt as fo
-from tfp_flowopt.training import run_settings
 
 RATE = 3e-2
 
@@ -180,16 +179,6 @@ def test_it_is_served(tmp_path):
   )
   with pytest.raises(ValueError, match=r'`dequantization` has weights .* not'):
     fo.export.save(flow, tmp_path / '2', dequantization=noise)
-
-
-def test_runs_of_before_had_uniform_noise(tmp_path):
-  run_settings.check_same_run(
-      {'seed': 0}, {'seed': 0, 'dequantization': 'uniform'}, tmp_path
-  )
-  with pytest.raises(fo.training.OtherRunError, match='was uniform'):
-    run_settings.check_same_run(
-        {'seed': 0}, {'seed': 0, 'dequantization': 'variational'}, tmp_path
-    )
 
 
 def test_vectors_have_no_bins(tmp_path):

@@ -11,7 +11,6 @@ import tf_keras
 
 import tfp_flowopt as fo
 from tfp_flowopt.training import muon
-from tfp_flowopt.training import run_settings
 
 RATE = 0.05
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -158,14 +157,6 @@ def test_a_run_goes_on_with_the_same_bits(tmp_path, without_pictures):
   runs.assert_equal(runs.weights(resumed), runs.weights(whole))
   for before, after in zip(first, runs.weights(whole), strict=True):
     assert np.abs(after - before).max() > 1e-3
-
-
-def test_runs_of_before_had_adam(tmp_path):
-  run_settings.check_same_run({'seed': 0}, {'seed': 0, 'optimizer': 'adam'},
-                              tmp_path)
-  with pytest.raises(fo.training.OtherRunError, match='was adam, is muon'):
-    run_settings.check_same_run({'seed': 0}, {'seed': 0, 'optimizer': 'muon'},
-                                tmp_path)
 
 
 def test_replicas_take_the_same_steps(tmp_path):

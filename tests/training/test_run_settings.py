@@ -40,6 +40,20 @@ def differences(before, now):
   return []
 
 
+@pytest.mark.parametrize('key, was, is_now', [
+    ('optimizer', 'adam', 'muon'),
+    ('dequantization', 'uniform', 'variational'),
+    ('model.squeeze', 'blocks', 'auto'),
+])
+def test_runs_of_before_had_what_there_was(key, was, is_now):
+  assert not differences({'seed': 0}, {'seed': 0, key: was})
+  assert differences({'seed': 0}, {'seed': 0, key: is_now}) == [
+      f'{key}: was {was}, is {is_now}'
+  ]
+  # Those of other models have no such setting.
+  assert not differences({'seed': 0}, {'seed': 0})
+
+
 def small_flow(**kwargs):
   return fo.image_flow(
       **{
@@ -66,6 +80,7 @@ def of_small_flow():
         ('hidden_channels', 2, 4),
         ('coupling', 'affine', 'additive'),
         ('tile_sizes', [2], [1]),
+        ('squeeze', 'auto', 'wavelet'),
         ('log_range', 1.0, 0.5),
         ('num_steps', 1, 2),
         ('gaussianize_marginals', False, True),
@@ -166,16 +181,17 @@ def test_values_of_weights_and_of_the_base(of_small_flow):
   assert of_small_flow['model.class'] == 'ImageFlow'
 
 
-def test_runs_of_older_versions_go_on(of_small_flow):
-  old = {k: v for k, v in of_small_flow.items() if '.' not in k}
-  assert differences(old, of_small_flow) == []
+def test_runs_of_older_versions_go_on():
+  now = settings(small_flow(squeeze='blocks'))
+  old = {k: v for k, v in now.items() if '.' not in k}
+  assert differences(old, now) == []
   # They had their model described by hand, and may have it still.
   described = {**old, 'num_steps': 1, 'lipschitz_budget': 7.0}
-  assert differences(described, of_small_flow) == []
-  assert differences({**described, 'note': 'x'}, of_small_flow) == [
+  assert differences(described, now) == []
+  assert differences({**described, 'note': 'x'}, now) == [
       'note: was x, is None'
   ]
-  assert differences({**described, 'num_steps': 2}, of_small_flow) == [
+  assert differences({**described, 'num_steps': 2}, now) == [
       'num_steps: was 2, is None'
   ]
   # A name of one's own is no part of the model.

@@ -143,15 +143,12 @@ def _analysis(image):
     odd -= 0.5 * (even + _later(even, axis))
     even += 0.25 * (odd + _earlier(odd, axis))
     image = tf.concat([even, odd], axis=-1)
-  # The factors of both directions at once: sqrt(2)^2, 1, 1, sqrt(1/2)^2.
-  smooth, along_rows_or_columns, both = _bands(image)
-  return tf.concat([2.0 * smooth, along_rows_or_columns, 0.5 * both], axis=-1)
+  return image * _scales(image, 2.0)
 
 
 def _synthesis(subbands):
   """Images `[N, H, W, C]` of subbands `[N, H/2, W/2, 4 C]`."""
-  smooth, along_rows_or_columns, both = _bands(subbands)
-  image = tf.concat([0.5 * smooth, along_rows_or_columns, 2.0 * both], axis=-1)
+  image = subbands * _scales(subbands, 0.5)
   for axis in (1, 2):
     even, odd = tf.split(image, 2, axis=-1)
     even -= 0.25 * (odd + _earlier(odd, axis))
@@ -160,11 +157,11 @@ def _synthesis(subbands):
   return image
 
 
-def _bands(x):
-  """What is smooth in both directions, in one of them, and in none."""
-  # Not in equal parts, for the middle two stay together.
-  c = x.shape[-1] // 4
-  return tf.split(x, [c, 2 * c, c], axis=-1)
+def _scales(subbands, scale):
+  """A factor for each channel: those of rows and columns together."""
+  channels = _sizes(subbands)[-1]
+  factors = tf.constant([scale, 1.0, 1.0, 1.0 / scale], subbands.dtype)
+  return tf.repeat(factors, channels // 4)
 
 
 def _phases(x, axis):

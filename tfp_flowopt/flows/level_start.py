@@ -25,9 +25,10 @@ _FITTED = 2**20
 _LARGEST_NOISE = 1e-6
 # Share of the diagonal in the covariance of the coarsest images, at least. What
 # held-out images say (0.1) is best before training; but couplings do more where
-# directions of little variance are not amplified as far. Demo, bits/dim after
-# training and steps at borders of 8x8 tiles: 0.1 2.645 and 1.25, 0.3 2.628 and
-# 1.36, 0.5 2.621 and 1.52, 0.7 2.618 and 1.79; without the map 2.628 and 4.27.
+# directions of little variance are not amplified as far. Demo by blocks, not
+# wavelets, bits/dim after training and steps at borders of 8x8 tiles: 0.1 2.645
+# and 1.25, 0.3 2.628 and 1.36, 0.5 2.621 and 1.52, 0.7 2.618 and 1.79; without
+# the map 2.628 and 4.27.
 _LEAST_TO_DIAGONAL = 0.3
 # Numbers that are kept in memory between two passes, at most.
 _KEPT = 2**26
