@@ -109,7 +109,8 @@ def test_images(rng):
   x = rng.normal(size=(40, 4, 4, 1)).astype(np.float32)
   x = 0.2 * x + 0.2 * np.roll(x, 1, axis=2)
   flow = fo.image_flow(
-      [4, 4, 1], num_levels=1, num_steps=1, hidden_channels=4, tile_sizes=()
+      [4, 4, 1], num_levels=1, num_steps=1, hidden_channels=4, tile_sizes=(),
+      squeeze='blocks',
   )
   fo.initialize_at_optimum(flow, x)
   calls = []

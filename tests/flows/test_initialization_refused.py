@@ -102,7 +102,7 @@ def test_without_a_bound_constant_data_are_refused():
   distribution = make_flow()
   before = [v.numpy() for v in distribution.variables]
   x = images.preprocessed(50).numpy()
-  x[:, 1::2] = x[:, ::2]
+  x[..., 1] = x[..., 0]
   with pytest.raises(ValueError, match='`lipschitz` must bound it'):
     fo.initialize_at_optimum(distribution, x, lipschitz=(0.0, math.inf))
   for value, variable in zip(before, distribution.variables, strict=True):

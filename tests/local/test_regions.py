@@ -296,7 +296,7 @@ def test_matrices_do_not_feel_a_shift(rng):
       left=registry.rotation(4, 0), singular_values=[0.1, 1.0, 2.0, 9.0],
       shift=[1e6, -1e6, 3e6, 0.0],
   )
-  forward, inverse = skeleton.matrices_of(maps.local_map(conv))
+  ((forward, inverse),) = skeleton.matrices_of([maps.local_map(conv)])
   np.testing.assert_allclose(forward @ inverse, np.eye(4), atol=1e-5)
   found = np.linalg.svd(inverse, compute_uv=False)
   np.testing.assert_allclose(sorted(found), [0.1, 1.0, 2.0, 9.0], rtol=1e-5)
