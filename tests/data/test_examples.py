@@ -101,3 +101,21 @@ def test_what_is_missing_is_named():
     examples_lib.check('images', Numbers(), [2, 2, 3])
   for data in (fo.data.ImageCrops, fo.data.ImageDataset):
     assert issubclass(data, fo.data.Examples)
+
+
+def test_iterators_end_at_once(tmp_path):
+  """What tunes itself may keep the end of a run waiting for up to a minute."""
+  image = tf.zeros([4, 4, 3], tf.uint8)
+  tf.io.write_file(str(tmp_path / 'a.png'), tf.io.encode_png(image))
+  kinds = [
+      Numbers(),
+      Labelled(),
+      fo.data.ImageCrops([image.numpy()], 2),
+      fo.data.ImageDataset(tmp_path, 2),
+      fo.data.DatasetExamples(tf.data.Dataset.from_tensors(image)),
+  ]
+  for data in kinds:
+    read = example_batches.ExampleBatches(data, 2, tf.constant([0, 1]))
+    for dataset in (data.examples(2, [0, 1]), data.batches(2, 0)):
+      assert dataset.options().autotune.enabled is False, data
+    assert read.dequantized(8).options().autotune.enabled is False

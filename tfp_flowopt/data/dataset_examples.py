@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_flowopt.data import examples
 from tfp_flowopt.internal import arguments
+from tfp_flowopt.internal import parallel
 from tfp_flowopt.internal import seeds
 from tfp_flowopt.internal import types
 
@@ -179,7 +180,7 @@ class DatasetExamples(examples.Examples):
 
   def examples(self, num: int, seed: types.Seed) -> tf.data.Dataset:
     """See `Examples`; they begin anew when the dataset ends."""
-    return self._from(0, seed).take(num).prefetch(2)
+    return parallel.untuned(self._from(0, seed).take(num).prefetch(2))
 
   def batches(
       self,
@@ -201,7 +202,7 @@ class DatasetExamples(examples.Examples):
       batch = tuple(tf.gather(x, list(parts)) for x in batch)
       return batch if batch[1:] else batch[0]
 
-    return batches.map(chosen).unbatch().prefetch(2)
+    return parallel.untuned(batches.map(chosen).unbatch().prefetch(2))
 
   def _from(self, first, seed):
     """All elements of all epochs from number `first` on, without end."""

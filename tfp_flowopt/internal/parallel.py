@@ -6,7 +6,7 @@ import os
 
 import tensorflow as tf
 
-__all__ = ['THREADS', 'map_in_threads', 'ordered_map']
+__all__ = ['THREADS', 'map_in_threads', 'ordered_map', 'untuned']
 
 # Images decoded at once: each may take a hundred megabytes.
 THREADS = min(os.cpu_count() or 1, 16)
@@ -18,12 +18,23 @@ def map_in_threads(dataset, function, num_threads=THREADS):
   options = tf.data.Options()
   options.experimental_optimization.map_and_batch_fusion = False
   # A fixed number: to choose it by speed would fill the memory.
-  return dataset.with_options(options).map(
+  return untuned(dataset.with_options(options)).map(
       # To translate it takes longer than to trace it.
       tf.autograph.experimental.do_not_convert(function),
       num_parallel_calls=num_threads,
       deterministic=True,
   )
+
+
+def untuned(dataset):
+  """A `tf.data.Dataset` whose iterators end at once.
+
+  Those that are tuned may wait for the thread that tunes them, which wakes up
+  less and less often: a run of a minute then ended 20 s late.
+  """
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return dataset.with_options(options)
 
 
 def ordered_map(function, indices, num_threads):
