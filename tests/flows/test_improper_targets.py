@@ -46,6 +46,21 @@ def test_a_target_that_is_flat_somewhere(target, size, covariance, dtype):
     np.testing.assert_array_equal(variable, value)
 
 
+@pytest.mark.parametrize('full', [True, False])
+def test_the_direction_without_end_is_told_from_rounding(full):
+  """Beside slopes of 1e13 the curvature of the narrow one is lost."""
+  z = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+  scales = np.array([30.0, 1e13])
+  factor = np.diag(scales) if full else scales
+  normal = normal_ascent.Normal(np.zeros(2), factor)
+  curvatures = np.array([-6e-5, 3e-5])
+  gradients = (1e13 - z * curvatures) / scales
+  with pytest.raises(ValueError, match=r'direction \[0. 1.\]'):
+    normal_ascent._check_maximum(
+        normal, factor / scales, z, normal_ascent.Values(1e28, gradients)
+    )
+
+
 @pytest.mark.parametrize('scale, most', [(1e2, 1), (1e6, 4)])
 def test_an_ascent_that_is_cut_short_is_told(scale, most):
   """It is not for good: a wide target takes some iterations."""

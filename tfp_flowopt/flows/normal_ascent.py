@@ -178,16 +178,17 @@ def _check_maximum(normal, start, z, values):
       _in_units(normal, values.gradients), z
   )
   curvatures = principal if full else diagonal
-  flattest = np.argmin(curvatures)
-  direction = np.eye(len(curvatures))[flattest]
   if full:
-    direction = normal.factor @ vectors[:, flattest]
-    widened = np.linalg.norm(np.linalg.solve(start, direction))
+    directions = normal.factor @ vectors
+    widened = np.linalg.norm(np.linalg.solve(start, directions), axis=0)
   else:
-    widened = (normal.factor / start)[flattest]
-  is_flat = curvatures[flattest] <= 1.01 / _STEP and widened > _WIDENED
-  if not is_flat and values.elbo <= _LARGEST_ELBO:
+    directions, widened = np.eye(len(curvatures)), normal.factor / start
+  # Beside one without end, rounding makes others look flat, which stay narrow.
+  widened = np.where(curvatures <= 1.01 / _STEP, widened, 0.0)
+  widest = np.argmax(widened) if np.any(widened) else np.argmin(curvatures)
+  if widened[widest] <= _WIDENED and values.elbo <= _LARGEST_ELBO:
     return
+  direction = directions[:, widest]
   direction = direction / np.abs(direction).max()
   raise ValueError(
       'Argument `target_log_prob_fn` must be bounded above, and a log-density '
