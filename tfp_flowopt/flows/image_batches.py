@@ -5,20 +5,23 @@ import tensorflow as tf
 
 __all__ = ['image_batches', 'mean']
 
-# Of an array.
-_BATCH_SIZE = 256
+# Numbers of a batch, about: batches of users may be small, and each takes
+# thousands of small operations.
+_BATCH_NUMBERS = 2**20
 
 
 def image_batches(
-    flow, data, conditioning=None, name='data', batch_size=_BATCH_SIZE
+    flow, data, conditioning=None, name='data', batch_size=None
 ):
   """A finite data set of batches of images, or of pairs with conditioning.
 
   Of the shape and type of the flow. `data` is an array `[N, H, W, C]`, and
   `conditioning` one row for each; or a `tf.data.Dataset` of batches or pairs,
   without `conditioning`. One that does not know its shape is checked when it is
-  read, with an `InvalidArgumentError`.
+  read, with an `InvalidArgumentError`. Batches have `batch_size` images,
+  whatever those of `data` have; by default about `_BATCH_NUMBERS` numbers.
   """
+  batch_size = batch_size or max(1, _BATCH_NUMBERS // flow.event_size)
   if conditioning is not None and flow.conditioning is None:
     raise ValueError(
         'Argument `conditioning`: the flow was made without it.'
@@ -83,7 +86,8 @@ def image_batches(
     )
     return (x, *conditioning) if conditioning else x
 
-  return data.map(checked).filter(lambda x, *_: tf.size(x) > 0)
+  data = data.map(checked).filter(lambda x, *_: tf.size(x) > 0)
+  return data.rebatch(batch_size)
 
 
 def mean(batches):
