@@ -15,10 +15,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # draws digits of each class, by a flow that `tf_keras.Model.fit` trains.
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_image_flow.py --workdir=$(WORKDIR) \
-	  --train_steps=700 --batch_size=16 --optimizer=muon \
+	  --train_steps=400 --batch_size=16 --optimizer=muon \
 	  --learning_rate=1e-2 --ema_decay=0.99 --eval_every=200 \
 	  --dequantization=variational --nolocal_constants
-	$(BIN)/python examples/keras_fit.py --conditional --epochs=10 \
+	$(BIN)/python examples/keras_fit.py --conditional --epochs=5 \
 	  --picture=$(WORKDIR)/digits.png
 
 test: lint
