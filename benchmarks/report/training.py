@@ -222,11 +222,10 @@ def squeeze(results):
         settings['squeeze'],
         *(f'{values[name]:.3f}' for name in ('start', 'bits_per_dim')),
         f'{values["block_steps"]:.2f} ({values["block_steps_of_real"]:.2f})',
-        f'{values["seconds"]:.0f}',
     ])
   return markdown.table(
       'images|seed|squeeze|bits/dim at step 0|after training|steps at borders '
-      'of 8x8 tiles (of other real images)|seconds',
+      'of 8x8 tiles (of other real images)',
       sorted(rows),
   )
 

@@ -79,5 +79,5 @@ def test_the_table_of_wavelets(asked):
   record = {'settings': settings, 'seed': 0, 'values': values}
   _, _, row = training.squeeze(lambda _: [record]).splitlines()
   assert row == (
-      '| photographs, 64x64 | 0 | wavelet | 3.250 | 2.534 | 1.25 (1.00) | 0 |'
+      '| photographs, 64x64 | 0 | wavelet | 3.250 | 2.534 | 1.25 (1.00) |'
   )
