@@ -25,13 +25,14 @@ def array(
 
 
 def curve(name, pairs):
-  """Steps and values of a curve."""
-  return array(
+  """Steps, in their order, and values of a curve."""
+  pairs = array(
       name,
       pairs,
       'pairs (step, bits/dim), finite, and one of them at least',
       lambda x: x.ndim == 2 and x.shape[1] == 2 and np.isfinite(x).all(),
-  ).T
+  )
+  return pairs[np.argsort(pairs[:, 0], kind='stable')].T
 
 
 def named_arrays(

@@ -18,10 +18,24 @@ __all__ = [
 ]
 
 
+# What is farther from nearly all values than so many times their range sets no
+# scale: a single batch may be off by orders of magnitude.
+_FAR = 10.0
+
+
 def _curve_name(name, *pairs):
   """With numbers, for the legend: beside the curve they would cross it."""
-  numbers = (f'step {step}: {value:.2f}' for step, value in dict(pairs).items())
+  numbers = (
+      f'step {step:g}: {value:.2f}' for step, value in dict(pairs).items()
+  )
   return f'{name} ({", ".join(numbers)})'
+
+
+def _without_far(values):
+  """Those that are to be seen in a picture."""
+  low, high = np.quantile(values, [0.05, 0.95])
+  far = _FAR * (high - low)
+  return values[(values >= low - far) & (values <= high + far)]
 
 
 def plot_training_curve(
@@ -38,7 +52,8 @@ def plot_training_curve(
 
   Args:
     path: Of the PNG file.
-    train: Pairs (step, loss) on training batches, finite.
+    train: Pairs (step, loss) on training batches, finite. Single ones that are
+      far from all others may be out of the picture.
     held_out: Pairs (step, loss) on held-out images, finite.
     train_optimum: Loss of the best linear flow on training images.
     held_out_optimum: The same on held-out images.
@@ -60,7 +75,7 @@ def plot_training_curve(
       steps[window - 1 :],
       smooth,
       color=figures.TRAIN,
-      label=_curve_name('training batches', train[0]),
+      label=_curve_name('training batches', (steps[0], values[0])),
   )
   axes.plot(
       held_steps,
@@ -68,9 +83,12 @@ def plot_training_curve(
       'o-',
       color=figures.HELD_OUT,
       markersize=4,
-      label=_curve_name(f'held-out {events}', held_out[0], held_out[-1]),
+      label=_curve_name(
+          f'held-out {events}',
+          *((held_steps[i], held_values[i]) for i in (0, -1)),
+      ),
   )
-  levels = [*smooth, *held_values, values[0]]
+  levels = [*_without_far(smooth), *held_values, values[0]]
   for name, kind, value, color in (
       ('train_optimum', 'training', train_optimum, figures.TRAIN),
       ('held_out_optimum', 'held-out', held_out_optimum, figures.HELD_OUT),
