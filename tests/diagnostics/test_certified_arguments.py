@@ -75,6 +75,10 @@ def test_sides_of_a_box_have_one_shape(rng):
     fo.lipschitz.lipschitz_bounds(
         _flow().bijector, region=fo.lipschitz.Box(low, low + np.inf)
     )
+  with pytest.raises(ValueError, match='`region`: a Box must hold events of 1'):
+    fo.lipschitz.lipschitz_bounds(
+        _flow().bijector, region=fo.lipschitz.Box(-0.5, 0.5)
+    )
 
 
 class Steeper(tfd.Sample):

@@ -101,7 +101,10 @@ ENTRIES = {
         lambda: {
             'distribution': kinds.flow(), 'num_samples': 1, 'seed': [0, 1]
         },
-        {'distribution': _DISTRIBUTION},
+        {
+            'distribution': _DISTRIBUTION,
+            'temperature': ('1', [1.0], {}, 1j, None, True),
+        },
         ('num_samples',),
     ),
     'lipschitz.AnchoredLogScale': kinds.Entry(

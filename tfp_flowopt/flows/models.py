@@ -198,13 +198,11 @@ def sample_at_temperature(
   flow_of.check_base(distribution)
   num_samples = arguments.check_count('num_samples', num_samples)
   seed = arguments.check_seed('seed', seed)
-  temperature = tf.convert_to_tensor(temperature, name='temperature')
-  arguments.check_scalar('temperature', temperature)
-  if not temperature.dtype.is_floating:
-    temperature = tf.cast(temperature, tf.float32)
-  temperature = tf.cast(
-      arguments.not_negative('temperature', temperature), distribution.dtype
+  temperature = arguments.check_real(
+      'temperature', temperature, distribution.dtype
   )
+  arguments.check_scalar('temperature', temperature)
+  temperature = arguments.not_negative('temperature', temperature)
   shape = [num_samples], distribution.batch_shape_tensor()
   z = tf.random.stateless_normal(
       tf.concat([*shape, distribution.distribution.event_shape], axis=0),

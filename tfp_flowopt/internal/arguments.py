@@ -162,6 +162,21 @@ def check_tensor(name, value, choices=()):
   return tensor
 
 
+def check_real(name, value, dtype):
+  """A real number, or a `Tensor` of some, as a `Tensor` of a type."""
+  if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    # Python's own have no type: in float32 they would lose digits.
+    return tf.constant(float(value), dtype)
+  try:
+    tensor = tf.convert_to_tensor(value, name=name)
+    is_real = tensor.dtype.is_floating or tensor.dtype.is_integer
+  except (TypeError, ValueError):
+    is_real = False
+  if not is_real:
+    raise _error(name, 'a real number, or a Tensor of such', _short(value))
+  return tf.cast(tensor, dtype)
+
+
 def _is_one_of(dtype, choices):
   return dtype.is_floating and (not choices or dtype in choices)
 

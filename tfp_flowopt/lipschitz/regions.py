@@ -1,6 +1,5 @@
 """Regions of events, within which constants are asked for."""
 
-import numbers
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -55,7 +54,7 @@ def as_ball(region, event_ndims, dtype):
   if isinstance(region, Box):
     return _around(*region, event_ndims or 0, dtype)
   center = floats.as_floats(region.center, dtype, 'region')
-  radius = _as_radius(region.radius, center.dtype)
+  radius = arguments.check_real('radius', region.radius, center.dtype)
   batch_ndims = center.shape.rank
   if batch_ndims is None:
     raise ValueError('Argument `region` must be of events of a known rank.')
@@ -86,19 +85,15 @@ def _around(low, high, event_ndims, dtype):
         f'{low.shape} and {high.shape}.'
     ) from e
   half = 0.5 * (high - low)
+  rank = half.shape.rank
+  if rank is not None and rank < event_ndims:
+    raise ValueError(
+        f'Argument `region`: a Box must hold events of {event_ndims} '
+        f'dimensions or more, got sides of shape {half.shape}.'
+    )
   axes = list(range(-event_ndims, 0))
   # A side that is the wrong way round makes the radius wrong.
   wrong = tf.reduce_any(~(half >= 0), axis=axes)
   radius = tf.sqrt(tf.reduce_sum(half**2, axes))
   radius = tf.where(wrong, tf.constant(-1.0, radius.dtype), radius)
   return Ball(low + half, arguments.not_negative('region', radius))
-
-
-def _as_radius(value, dtype):
-  """A radius as a `Tensor` of a type; a `ValueError` if it is none."""
-  if isinstance(value, numbers.Real) and not isinstance(value, bool):
-    # Python's own have no type: in float32 they would lose digits.
-    return tf.constant(float(value), dtype)
-  if floats.integer_type(value) in (None, 'bool'):
-    value = arguments.check_tensor('radius', value)
-  return tf.cast(value, dtype)
