@@ -228,6 +228,7 @@ def test_nothing_is_overwritten(distribution, tmp_path):
   assert (tmp_path / 'flow.onnx').read_text() == 'mine'
 
 
+@pytest.mark.filterwarnings('ignore:.*is emulated:UserWarning')
 def test_networks_of_another_type_are_named(tmp_path):
   flow = fo.image_flow(
       [4, 4, 1], 1, 1, 2, tile_sizes=(), compute_dtype='bfloat16'

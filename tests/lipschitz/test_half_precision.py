@@ -155,6 +155,7 @@ def test_kernels_are_certified_as_they_are_rounded(rng, dtype):
   assert network.lipschitz == pytest.approx(product, rel=1e-12)
 
 
+@pytest.mark.filterwarnings('ignore:.*is emulated:UserWarning')
 def test_a_budget_holds_in_half_precision():
   flow = fob.ImageFlow(
       [4, 4, 1],
