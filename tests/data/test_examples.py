@@ -104,7 +104,7 @@ def test_what_is_missing_is_named():
 
 
 def test_iterators_end_at_once(tmp_path):
-  """What tunes itself may keep the end of a run waiting for up to a minute."""
+  """What tunes itself kept the end of runs waiting for up to 20 s."""
   image = tf.zeros([4, 4, 3], tf.uint8)
   tf.io.write_file(str(tmp_path / 'a.png'), tf.io.encode_png(image))
   kinds = [
