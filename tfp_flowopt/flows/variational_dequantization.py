@@ -155,6 +155,8 @@ class VariationalDequantization(tf.Module):
     slopes = self._network(seen)
     if self._block > 1:
       slopes = tf.nn.depth_to_space(slopes, self._block)
+    # Of weights whose products overflow; any slopes keep the bins.
+    slopes = tf.where(tf.math.is_nan(slopes), 0.0, slopes)
     return _STEEPEST * tf.tanh(slopes / _STEEPEST)
 
 
